@@ -1,0 +1,134 @@
+"""One pass of a subject over many texts: bucketed by length, stopped after the last site, one reader per backend.
+
+Inside a hook the activations are handed on and never kept. Texts are right-padded; under causal attention a real token
+never sees padding, so no mask is needed and none can be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import NotFiniteError
+from emotion_interp.core.types import Site
+from emotion_interp.subjects.subject import Subject, TokenizedText
+
+if TYPE_CHECKING:
+    import torch
+
+OnSite = Callable[[Site, "torch.Tensor", "Batch"], None]
+"""Called with (site, activations [row, position, d], batch) inside the hook."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one forward pass: which texts they are, and how many tokens of each are real."""
+
+    rows: np.ndarray
+    lengths: np.ndarray
+    has_bos: bool
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
+    """Indices of texts, longest first, grouped so that rows x longest row stays within a token budget."""
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    start = 0
+    while start < len(order):
+        rows = max(1, batch_tokens // int(lengths[order[start]]))
+        yield order[start : start + rows]
+        start += rows
+
+
+@contextmanager
+def reading_mode(model: Any) -> Iterator[None]:
+    """Dropout off and no gradients while reading; every module's mode is put back afterwards."""
+    import torch
+
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def forward_pass(
+    subject: Subject,
+    tokens: Sequence[TokenizedText],
+    sites: Sequence[Site],
+    on_site: OnSite,
+    *,
+    batch_tokens: int = 4096,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Run the subject once over all texts and hand each site's activations to `on_site`.
+
+    Args:
+        subject: the model.
+        tokens: tokenised texts.
+        sites: where to read; checked against the model first, since a bridge ignores an unknown hook name.
+        on_site: receives (site, activations [row, position, d_model], batch) while the pass runs.
+        batch_tokens: padded tokens of one batch.
+        progress: receives the number of texts of each finished batch.
+
+    Raises:
+        UnknownNameError: the model has no such site.
+        NotFiniteError: NaN or infinite activations.
+    """
+    import torch
+
+    sites = list(dict.fromkeys(sites))
+    subject.check_sites(sites)
+    if not tokens or not sites:
+        return
+    lengths = [len(t) for t in tokens]
+    current: list[Batch] = []
+    waiting: set[Site] = set()
+
+    def make_hook(site: Site) -> Callable[..., None]:
+        # keyed by closure: on a bridge hook.name is the canonical name, not the alias asked for
+        def hook_fn(activations: torch.Tensor, hook: Any) -> None:
+            del hook
+            if site in waiting:
+                waiting.discard(site)
+                flat = activations.flatten(2) if activations.ndim == 4 else activations
+                on_site(site, flat, current[0])
+                if not waiting and subject.backend == "bridge":
+                    from transformer_lens.model_bridge.exceptions import StopAtLayerException
+
+                    # the bridge's forward catches this; stop_at_layer would still run the unembedding
+                    raise StopAtLayerException(activations)
+
+        return hook_fn
+
+    hooks = [(site.hook_name, make_hook(site)) for site in sites]
+    options: dict[str, Any] = {"return_type": None}
+    if subject.backend == "hooked":
+        options["stop_at_layer"] = max(site.layer for site in sites) + 1
+    with reading_mode(subject.model), subject.model.hooks(fwd_hooks=hooks):
+        for rows in batches(lengths, batch_tokens):
+            width = lengths[rows[0]]
+            ids = np.zeros((len(rows), width), dtype=np.int64)
+            for i, row in enumerate(rows):
+                ids[i, : lengths[row]] = tokens[row].ids
+            current[:] = [Batch(rows, np.asarray([lengths[r] for r in rows]), tokens[rows[0]].has_bos)]
+            waiting.update(sites)
+            subject.model(torch.from_numpy(ids).to(subject.device), **options)
+            if waiting:
+                missing = sorted(waiting)[0]
+                raise NotFiniteError(f"the hook {missing.hook_name} never fired in a forward pass of {subject.name}.")
+            if progress is not None:
+                progress(len(rows))
+
+
+def real_tokens(batch: Batch, width: int) -> np.ndarray:
+    """Mask of real tokens without BOS and padding, from lengths (pad, bos and eos are often one id): [row, position]."""
+    position = np.arange(width)[None, :]
+    return (position >= int(batch.has_bos)) & (position < batch.lengths[:, None])

@@ -1,0 +1,43 @@
+"""Every token of one text: for traces and token views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.activations.forward import Batch, forward_pass
+from emotion_interp.core.types import Site
+from emotion_interp.subjects.subject import Subject, TokenizedText
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class TokenReadings:
+    """Activations of every token of one text (BOS left out): dense [token, d_model], latents [token, latent] or None."""
+
+    text: str
+    offsets: tuple[tuple[int, int], ...]
+    dense: dict[Site, torch.Tensor]
+    latents: dict[Site, torch.Tensor]
+
+
+def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None) -> TokenReadings:
+    """Read one text token by token at some sites (default: all with an SAE)."""
+    sites = list(subject.sites if sites is None else sites)
+    tokens: TokenizedText = subject.tokenize([text])[0]
+    first = int(tokens.has_bos)
+    dense: dict[Site, Any] = {}
+    latents: dict[Site, Any] = {}
+
+    def on_site(site: Site, activations: Any, batch: Batch) -> None:
+        del batch
+        rows = activations[0, first:]
+        dense[site] = rows.float().cpu()
+        if site in subject.readers:
+            latents[site] = subject.readers[site].encode(rows).float().cpu()
+
+    forward_pass(subject, [tokens], sites, on_site)
+    return TokenReadings(text, tokens.offsets[first:], dense, latents)

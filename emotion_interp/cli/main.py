@@ -1,0 +1,61 @@
+"""The typer application and how errors leave it: one line on standard error, exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from emotion_interp import __version__
+
+app = typer.Typer(
+    name="emotion-interp",
+    help="Which features of a language model carry emotion, how human its emotion space is, and what they cause.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    if version:
+        typer.echo(f"emotion-interp {__version__}")
+        raise typer.Exit
+
+
+def fail(message: str) -> None:
+    """One clear line, exit code 2."""
+    typer.echo("error: " + " ".join(message.split()), err=True)
+    raise SystemExit(2)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from emotion_interp.core.errors import EmotionInterpError
+
+    try:
+        app()
+    except EmotionInterpError as error:
+        fail(str(error))
+    except PermissionError as error:
+        fail(f"no permission for {error.filename}; choose a place you may write to.")
+    except OSError as error:
+        fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
+    except KeyboardInterrupt:
+        typer.echo("interrupted; run the same command again to go on.", err=True)
+        sys.exit(130)
+
+
+def _register() -> None:
+    from emotion_interp.cli import study_commands, tool_commands, training_commands
+
+    del study_commands, tool_commands, training_commands
+
+
+_register()

@@ -1,0 +1,101 @@
+"""norms, models, doctor."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emotion_interp.cli.main import app
+
+norms_app = typer.Typer(
+    help="Human norms: what is known, where it is, how to get it.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(norms_app, name="norms")
+
+
+@norms_app.command("list")
+def norms_list(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")] = False) -> None:
+    """Known norms with language, size, licence and whether they are here.
+
+    Example: emotion-interp norms list
+    """
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.norms import norms_table
+
+    show_frame(norms_table(), "Norms", as_json)
+
+
+@norms_app.command("fetch")
+def norms_fetch(name: Annotated[str, typer.Argument(help="Name from `norms list`.")]) -> None:
+    """Download norms into the cache, checked by SHA-256.
+
+    Example: emotion-interp norms fetch warriner
+    """
+    from emotion_interp.norms import fetch_norms
+
+    for path in fetch_norms(name):
+        typer.echo(str(path))
+
+
+@norms_app.command("show")
+def norms_show(
+    name: Annotated[str, typer.Argument(help="Name from `norms list`, or a CSV file.")],
+    words: Annotated[list[str] | None, typer.Argument(help="Words to look up; default: the first rows.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON records.")] = False,
+) -> None:
+    """Ratings of words.
+
+    Example: emotion-interp norms show builtin joy fear
+    """
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.cli.study_commands import norms_of
+
+    norms = norms_of(name)
+    show_frame(norms.lookup(words) if words else norms.table.head(20), f"{norms.name}: {norms.citation}", as_json)
+
+
+@app.command()
+def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")] = False) -> None:
+    """Models with published residual-stream SAE releases that SAELens knows.
+
+    Example: emotion-interp models
+    """
+    import pandas as pd
+
+    from emotion_interp.cli.progress import show_frame
+
+    rows = [{"model": "bundled", "release": "(ships with the package)", "saes": 4}]
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    for release, entry in get_pretrained_saes_directory().items():
+        if "res" in release:
+            rows.append({"model": entry.model, "release": release, "saes": len(entry.saes_map)})
+    show_frame(pd.DataFrame(rows), "Subjects with SAEs", as_json)
+
+
+@app.command()
+def doctor() -> None:
+    """Check the installation: versions, bundled files, data folder, threads.
+
+    Example: emotion-interp doctor
+    """
+    import platform
+    from importlib import metadata
+
+    from emotion_interp.subjects.loading import bundled_folder
+
+    typer.echo(f"python {platform.python_version()}")
+    for name in ("emotion-interp", "torch", "transformer-lens", "sae-lens", "transformers", "numpy", "circuitsvis"):
+        try:
+            typer.echo(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            typer.echo(f"{name} is missing; pip install {name}")
+    here = (bundled_folder() / "model" / "model.safetensors").is_file()
+    typer.echo(f"bundled subject: {'there' if here else 'missing; reinstall the package'}")
+    data = os.environ.get("EMOTION_INTERP_DATA")
+    state = "not set" if not data else ("there" if Path(data).is_dir() else "names no folder")
+    typer.echo(f"EMOTION_INTERP_DATA: {state}")
+    typer.echo(f"cores {os.cpu_count()}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}")

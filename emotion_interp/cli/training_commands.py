@@ -1,0 +1,105 @@
+"""train-subject and train-saes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emotion_interp.cli.main import app
+
+if TYPE_CHECKING:
+    from emotion_interp.subjects import Subject
+
+
+@app.command("train-subject")
+def train_subject(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with corpora/ and labelled/; default: EMOTION_INTERP_DATA.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Working folder; the model lies in OUT/model.")] = Path("runs/subject"),
+    layers: Annotated[int, typer.Option(help="Transformer blocks.")] = 4,
+    d_model: Annotated[int, typer.Option(help="Width of the residual stream.")] = 256,
+    heads: Annotated[int, typer.Option(help="Attention heads.")] = 4,
+    tokens: Annotated[int, typer.Option(help="Training tokens.")] = 13_000_000,
+    vocab_size: Annotated[int, typer.Option(help="Size of the byte-level BPE vocabulary.")] = 12_000,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+    compile_model: Annotated[
+        bool, typer.Option("--compile", help="torch.compile: faster where a C++ compiler is.")
+    ] = False,
+) -> None:
+    """Train the bilingual subject from scratch; run again to resume from the last checkpoint.
+
+    Example: emotion-interp train-subject --data data --layers 8 --d-model 320 --tokens 60000000
+    """
+    from emotion_interp.core.errors import EmotionInterpError
+    from emotion_interp.training import SubjectRecipe
+    from emotion_interp.training import train_subject as train
+
+    folder = data or (Path(os.environ["EMOTION_INTERP_DATA"]) if os.environ.get("EMOTION_INTERP_DATA") else None)
+    if folder is None:
+        raise EmotionInterpError(
+            "no corpus: give --data FOLDER (with corpora/ and labelled/) or set EMOTION_INTERP_DATA."
+        )
+    recipe = SubjectRecipe(layers=layers, d_model=d_model, heads=heads, tokens=tokens, vocab_size=vocab_size, seed=seed)
+    path = train(folder, out, recipe, compile_model=compile_model, report=lambda line: typer.echo(line, err=True))
+    typer.echo(str(path))
+
+
+@app.command("train-saes")
+def train_saes(
+    model: Annotated[str | None, typer.Option(help="Folder or hub name; default: the bundled subject.")] = None,
+    out: Annotated[Path, typer.Option(help="One folder per layer is written here.")] = Path("runs/saes"),
+    text: Annotated[Path | None, typer.Option(help="Text (.txt, .jsonl, .csv); default: EMOTION_INTERP_DATA.")] = None,
+    layers: Annotated[str | None, typer.Option(help="Layers, e.g. 0,2,3; default: all.")] = None,
+    tokens: Annotated[int, typer.Option(help="Token budget.")] = 1_000_000,
+    d_sae: Annotated[int, typer.Option(help="Latents; 0: four times the width, 1,024 at least.")] = 0,
+    k: Annotated[int, typer.Option(help="Active latents per token.")] = 24,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")] = False,
+) -> None:
+    """Train one SAE per layer for any subject, all layers from one forward pass; run again to resume.
+
+    Example: emotion-interp train-saes --model gpt2 --text stories.txt --layers 4,8 --tokens 2000000
+    """
+    from emotion_interp.subjects import load_subject
+
+    subject = load_subject(model, saes=() if model is None else None)
+    train_saes_into(subject, out, text, layers, tokens, d_sae=d_sae, k=k, seed=seed, as_json=as_json)
+
+
+def train_saes_into(
+    subject: Subject,
+    out: Path,
+    text: Path | None,
+    layers: str | None,
+    tokens: int,
+    *,
+    d_sae: int = 0,
+    k: int = 24,
+    seed: int = 0,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Train SAEs into a folder and show their figures."""
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.cli.study_commands import numbers
+    from emotion_interp.training import SaeRecipe, load_texts, texts_for_subject
+    from emotion_interp.training import train_saes as train
+
+    chosen = numbers(layers, "--layers")
+    recipe = SaeRecipe(
+        d_sae=d_sae or max(1024, 4 * subject.d_model),
+        k=k,
+        tokens=tokens,
+        seed=seed,
+        layers=None if chosen is None else tuple(chosen),
+    )
+    texts = load_texts(text) if text is not None else texts_for_subject(subject)
+    result = train(
+        subject, texts, out, recipe, report=(lambda _: None) if quiet else (lambda line: typer.echo(line, err=True))
+    )
+    if not quiet:
+        show_frame(result.to_frame(), f"SAEs of {subject.name}", as_json)

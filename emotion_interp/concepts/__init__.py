@@ -1,0 +1,32 @@
+"""Concept sets: emotions, the words people associate with them, carrier templates, and splits that do not leak."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from emotion_interp.concepts.model import Concept, ConceptWord
+from emotion_interp.concepts.sets import ConceptSet
+from emotion_interp.core import UnknownNameError
+
+__all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set"]
+
+
+@cache
+def concept_set(language: str) -> ConceptSet:
+    """The shipped concept set of one language ("en", "zh"): 28 emotions and a neutral contrast class.
+
+    Join languages with `|`. The words were chosen for this project; the lists of the paper are not public.
+
+    Raises:
+        UnknownNameError: no set of that language is shipped.
+
+    Example:
+        >>> concepts = concept_set("en") | concept_set("zh")
+        >>> concepts.languages
+        ('en', 'zh')
+    """
+    from emotion_interp.concepts.defaults import shipped_languages, shipped_part
+
+    if language not in shipped_languages():
+        raise UnknownNameError("concept set language", language, shipped_languages())
+    return ConceptSet((shipped_part(language),))

@@ -1,0 +1,75 @@
+"""What is shipped, and what a user's own set borrows from it: templates, labels, siblings."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+
+from emotion_interp.concepts.model import SLOT, Concept, ConceptWord, LanguageConcepts
+
+
+@cache
+def shipped_languages() -> tuple[str, ...]:
+    """Languages with a shipped concept set, in alphabetical order."""
+    folder = resources.files("emotion_interp.concepts")
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+@cache
+def shipped_part(language: str) -> LanguageConcepts:
+    """The shipped concepts of one language."""
+    from emotion_interp.concepts.toml_files import parse_file
+
+    text = resources.files("emotion_interp.concepts").joinpath(f"{language}.toml").read_text(encoding="utf-8")
+    return parse_file(tomllib.loads(text))[0]
+
+
+def default_templates(language: str) -> tuple[tuple[str, str], ...]:
+    """The shipped templates of a language; the bare word where none are shipped."""
+    return shipped_part(language).templates if language in shipped_languages() else (("t0", SLOT),)
+
+
+def default_label(emotion: str, language: str) -> str:
+    """The shipped label of an emotion in a language; the emotion's name where none is shipped."""
+    if language in shipped_languages():
+        for concept in shipped_part(language).concepts:
+            if concept.emotion == emotion:
+                return concept.label
+    return emotion
+
+
+def default_siblings(emotions: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The shipped siblings of those emotions that the shipped sets know, within the given emotions."""
+    kept = set(emotions)
+    known = {c.emotion: c.siblings for language in shipped_languages() for c in shipped_part(language).concepts}
+    return {e: tuple(s for s in known.get(e, ()) if s in kept) for e in kept}
+
+
+def build_part(
+    language: str,
+    words: Mapping[str, Iterable[ConceptWord]],
+    labels: Mapping[str, str],
+    neutral: Iterable[ConceptWord] = (),
+    siblings: Mapping[str, Iterable[str]] | None = None,
+    shared: Iterable[str] = (),
+    templates: Mapping[str, str] | None = None,
+) -> LanguageConcepts:
+    """Concepts from loose words; labels, siblings and templates that are not given come from the shipped sets."""
+    relations = default_siblings(words) if siblings is None else siblings
+    allowed = set(shared)
+    concepts = []
+    for emotion, given in words.items():
+        own = tuple(given)
+        concepts.append(
+            Concept(
+                emotion,
+                labels.get(emotion) or default_label(emotion, language),
+                own,
+                tuple(relations.get(emotion, ())),
+                tuple(w.word for w in own if w.word in allowed),
+            )
+        )
+    carrier = tuple(templates.items()) if templates else default_templates(language)
+    return LanguageConcepts(language, tuple(concepts), tuple(neutral), carrier)

@@ -1,0 +1,203 @@
+"""Concept sets as TOML and CSV files: readable, one word per line, and the same after a round trip."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from emotion_interp.concepts.defaults import build_part, default_templates
+from emotion_interp.concepts.model import NEUTRAL, Concept, ConceptWord, LanguageConcepts
+from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.files import write_text
+
+FORMAT = 1
+_BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
+
+
+def _known_keys(owner: str, table: object, allowed: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(table, dict):
+        raise EmotionInterpError(f"{owner} is a table, got {table!r}.")
+    for key in table:
+        if key not in allowed:
+            raise UnknownNameError(f"key of {owner}", key, allowed)
+    return table
+
+
+def _names(owner: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise EmotionInterpError(f'{owner} is a list of names such as ["shame"], got {value!r}.')
+    return tuple(value)
+
+
+def _parse_words(emotion: str, entries: object) -> tuple[ConceptWord, ...]:
+    if not isinstance(entries, list):
+        raise EmotionInterpError(f"the words of {emotion!r} are a list, got {entries!r}.")
+    words = []
+    for entry in entries:
+        if isinstance(entry, str):
+            words.append(ConceptWord(entry, f"{emotion}.{entry}"))
+            continue
+        table = _known_keys(f"a word of {emotion!r}", entry, ("w", "id", "lemma"))
+        if "w" not in table:
+            raise EmotionInterpError(f'a word of {emotion!r} has no w: {table!r}. For example: {{w = "smile"}}.')
+        words.append(ConceptWord(table["w"], table.get("id", f"{emotion}.{table['w']}"), table.get("lemma", "")))
+    return tuple(words)
+
+
+def _parse_part(language: str, table: dict[str, Any]) -> LanguageConcepts:
+    emotions = table.get("emotions", {})
+    if not isinstance(emotions, dict):
+        raise EmotionInterpError(f"'emotions' are tables such as [emotions.joy], got {emotions!r}.")
+    concepts = []
+    for emotion, value in emotions.items():
+        concept = _known_keys(f"[emotions.{emotion}]", value, ("label", "siblings", "shared", "words"))
+        concepts.append(
+            Concept(
+                emotion,
+                concept.get("label", emotion),
+                _parse_words(emotion, concept.get("words", [])),
+                _names(f"siblings of {emotion!r}", concept.get("siblings", [])),
+                _names(f"shared of {emotion!r}", concept.get("shared", [])),
+            )
+        )
+    neutral = _known_keys("[neutral]", table.get("neutral", {}), ("words",)).get("words", [])
+    templates = table.get("templates")
+    if templates is not None and not isinstance(templates, dict):
+        raise EmotionInterpError(f"'templates' is a table of name = text, got {templates!r}.")
+    carrier = default_templates(language) if templates is None else tuple(templates.items())
+    return LanguageConcepts(language, tuple(concepts), _parse_words(NEUTRAL, neutral), carrier)
+
+
+def parse_file(table: dict[str, Any]) -> tuple[LanguageConcepts, ...]:
+    """The languages of a parsed concept file: one (`language = "en"`) or several (`[languages.en. ...]`)."""
+    if table.get("format", FORMAT) != FORMAT:
+        raise EmotionInterpError(f"the file has format {table['format']!r}; this version reads format {FORMAT}.")
+    inner = ("emotions", "neutral", "templates")
+    if "languages" in table:
+        languages = _known_keys("the file", table, ("format", "languages"))["languages"]
+        if not isinstance(languages, dict) or not languages:
+            raise EmotionInterpError(f"'languages' holds tables such as [languages.en.neutral], got {languages!r}.")
+        return tuple(_parse_part(n, _known_keys(f"[languages.{n}]", t, inner)) for n, t in languages.items())
+    _known_keys("the file", table, ("format", "language", *inner))
+    if "language" not in table:
+        raise EmotionInterpError('the file names no language; begin it with: language = "en".')
+    return (_parse_part(table["language"], table),)
+
+
+def read_toml(path: str | Path) -> tuple[LanguageConcepts, ...]:
+    """Read a concept file; every fault is a `FileFormatError` that names the file."""
+    try:
+        return parse_file(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise FileFormatError(f"{path} does not exist.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise FileFormatError(f"{path} is not readable TOML: {error}.") from error
+    except EmotionInterpError as error:
+        raise FileFormatError(f"{path}: {error}") from error
+
+
+def _quote(text: str) -> str:
+    # a JSON string is a TOML basic string, except that TOML wants DEL escaped
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.match(name) else _quote(name)
+
+
+def _word_lines(words: Iterable[ConceptWord]) -> list[str]:
+    lines = ["words = ["]
+    for word in words:
+        lemma = f", lemma = {_quote(word.lemma)}" if word.lemma != word.word else ""
+        lines.append(f"  {{w = {_quote(word.word)}, id = {_quote(word.id)}{lemma}}},")
+    return [*lines, "]"]
+
+
+def _part_lines(part: LanguageConcepts, prefix: str) -> list[str]:
+    lines = ["", f"[{prefix}templates]", *(f"{_key(name)} = {_quote(text)}" for name, text in part.templates)]
+    for concept in part.concepts:
+        lines += ["", f"[{prefix}emotions.{_key(concept.emotion)}]", f"label = {_quote(concept.label)}"]
+        lines.append(f"siblings = [{', '.join(map(_quote, concept.siblings))}]")
+        if concept.shared:
+            lines.append(f"shared = [{', '.join(map(_quote, concept.shared))}]")
+        lines += _word_lines(concept.words)
+    if part.neutral:
+        lines += ["", f"[{prefix}neutral]", *_word_lines(part.neutral)]
+    return lines
+
+
+def write_toml(parts: tuple[LanguageConcepts, ...], path: str | Path) -> None:
+    """Write a concept file that `read_toml` reads back as it was."""
+    lines = [f"format = {FORMAT}"]
+    if len(parts) == 1:
+        lines += [f"language = {_quote(parts[0].language)}", *_part_lines(parts[0], "")]
+    else:
+        for part in parts:
+            lines += _part_lines(part, f"languages.{_key(part.language)}.")
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_csv(
+    path: str | Path,
+    language: str | None,
+    siblings: Mapping[str, Iterable[str]] | None,
+    shared: Iterable[str],
+    templates: Mapping[str, str] | None,
+) -> tuple[LanguageConcepts, ...]:
+    """Read a table with the columns emotion, word and, if wanted, id, lemma, language, label."""
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as handle:
+            header = handle.readline()
+            handle.seek(0)
+            reader = csv.DictReader(handle, delimiter="\t" if "\t" in header else ",")
+            columns = list(reader.fieldnames or ())
+            rows = list(reader)
+    except FileNotFoundError:
+        raise FileFormatError(f"{path} does not exist.") from None
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise FileFormatError(f"{path} is not a readable table: {error}. Save it as UTF-8 CSV.") from error
+    missing = [c for c in ("emotion", "word") if c not in columns]
+    if missing:
+        raise FileFormatError(f"{path} has no column {' or '.join(missing)}; its columns are {', '.join(columns)}.")
+    try:
+        return _parts_of_rows(rows, language, siblings, tuple(shared), templates)
+    except EmotionInterpError as error:
+        raise FileFormatError(f"{path}: {error}") from error
+
+
+def _parts_of_rows(
+    rows: list[dict[str, str]],
+    language: str | None,
+    siblings: Mapping[str, Iterable[str]] | None,
+    shared: tuple[str, ...],
+    templates: Mapping[str, str] | None,
+) -> tuple[LanguageConcepts, ...]:
+    if not rows:
+        raise EmotionInterpError("the table has no rows; give one row per word.")
+    words: dict[str, dict[str, list[ConceptWord]]] = {}
+    labels: dict[str, dict[str, str]] = {}
+    for number, row in enumerate(rows, start=2):
+        code = row.get("language") or language
+        if not code:
+            raise EmotionInterpError(f"line {number} names no language; add a column language or give language=.")
+        emotion, word = row["emotion"] or "", row["word"] or ""
+        try:
+            entry = ConceptWord(word, row.get("id") or f"{emotion}.{word}", row.get("lemma") or "")
+        except EmotionInterpError as error:
+            raise EmotionInterpError(f"line {number}: {error}") from error
+        words.setdefault(code, {}).setdefault(emotion, []).append(entry)
+        if row.get("label"):
+            labels.setdefault(code, {})[emotion] = row["label"]
+    if language is not None and "language" in rows[0] and language not in words:
+        raise UnknownNameError("language of the table", language, words)
+    parts = []
+    for code, by_emotion in words.items():
+        if language in (None, code):
+            neutral = by_emotion.pop(NEUTRAL, [])
+            parts.append(build_part(code, by_emotion, labels.get(code, {}), neutral, siblings, shared, templates))
+    return tuple(parts)

@@ -1,0 +1,147 @@
+"""Concepts from human word associations: the files of the Small World of Words project, in both layouts."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from emotion_interp.concepts.defaults import build_part, shipped_languages, shipped_part
+from emotion_interp.concepts.model import ConceptWord, LanguageConcepts, same_word
+from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
+
+COUNTED = ("R1", "R123")
+OVERLAPS = ("drop", "keep", "strongest")
+_NO_ANSWER = {"", "na", "#missing", "#unknown", "no more responses", "unknown word"}
+
+
+def _tidy(text: str | None, language: str) -> str:
+    word = " ".join((text or "").split())
+    return word.lower() if language == "en" else word
+
+
+def _count(
+    path: str | Path, cues: set[str], language: str, responses: str
+) -> tuple[dict[str, Counter[str]], dict[str, int]]:
+    """Counts of each response per cue, and the number of answers per cue (missing answers left out)."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    answers: Counter[str] = Counter()
+    with Path(path).open(encoding="utf-8-sig", newline="") as handle:
+        header = handle.readline()
+        handle.seek(0)
+        reader = csv.DictReader(handle, delimiter=max("\t,;", key=header.count))
+        columns = set(reader.fieldnames or ())
+        raw = {"cue", "R1", "R2", "R3"} <= columns and "response" not in columns
+        table = {"cue", "response", "N", responses} <= columns
+        if not raw and not table:
+            raise FileFormatError(
+                f"{path} has the columns {', '.join(sorted(columns)) or 'none'}. Needed for responses={responses!r}: "
+                f"cue, R1, R2, R3 (one row per participant), or cue, response, {responses}, N (strength table)."
+            )
+        for row in reader:
+            cue = same_word(_tidy(row["cue"], language))
+            if cue not in cues:
+                continue
+            if table:
+                word = _tidy(row["response"], language)
+                try:
+                    count, total = int(float(row[responses])), int(float(row["N"]))
+                except (TypeError, ValueError, OverflowError):
+                    raise FileFormatError(
+                        f"{path}, line {reader.line_num}: {responses} and N are counts, got "
+                        f"{row[responses]!r} and {row['N']!r}."
+                    ) from None
+                answers[cue] = max(answers[cue], total)
+                if word.lower() not in _NO_ANSWER:
+                    counts[cue][word] += count
+                continue
+            for column in ("R1",) if responses == "R1" else ("R1", "R2", "R3"):
+                word = _tidy(row[column], language)
+                if word.lower() not in _NO_ANSWER:
+                    counts[cue][word] += 1
+                    answers[cue] += 1
+    return counts, answers
+
+
+def _resolve(strengths: dict[str, dict[str, float]], overlap: str) -> dict[str, dict[str, float]]:
+    """Leave each word under the emotions that the rule for words of several emotions allows."""
+    if overlap == "keep":
+        return strengths
+    owners: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for emotion, words in strengths.items():
+        for word, strength in words.items():
+            owners[word][emotion] = strength
+    kept: dict[str, dict[str, float]] = {emotion: {} for emotion in strengths}
+    for word, places in owners.items():
+        best = max(places.values())
+        strongest = [emotion for emotion, strength in places.items() if strength == best]
+        # a tie belongs to nobody: giving it to the first emotion would depend on the alphabet
+        if len(places) == 1 or (overlap == "strongest" and len(strongest) == 1):
+            kept[strongest[0]][word] = best
+    return kept
+
+
+def read_word_associations(
+    path: str | Path,
+    cues: Mapping[str, str | Iterable[str]] | None,
+    language: str,
+    responses: str,
+    min_strength: float,
+    overlap: str,
+    siblings: Mapping[str, Iterable[str]] | None = None,
+) -> LanguageConcepts:
+    """Concepts from the responses to each emotion's cues, strongest first; see `ConceptSet.from_word_associations`."""
+    if responses not in COUNTED:
+        raise UnknownNameError("responses", responses, COUNTED)
+    if overlap not in OVERLAPS:
+        raise UnknownNameError("overlap", overlap, OVERLAPS)
+    if not 0 <= min_strength <= 1:
+        raise EmotionInterpError(f"min_strength is a share of a cue's answers, from 0 to 1; got {min_strength!r}.")
+    if cues is None:
+        if language not in shipped_languages():
+            raise EmotionInterpError(f'no labels are shipped for {language!r}; give cues={{"joy": ["..."], ...}}.')
+        cues = {c.emotion: [c.label] for c in shipped_part(language).concepts}
+    wanted = {
+        e: [_tidy(c, language) for c in ([given] if isinstance(given, str) else given)] for e, given in cues.items()
+    }
+    every_cue = {same_word(cue) for given in wanted.values() for cue in given}
+    try:
+        counts, answers = _count(path, every_cue, language, responses)
+    except FileNotFoundError:
+        raise FileFormatError(f"{path} does not exist.") from None
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise FileFormatError(f"{path} is not a readable table: {error}.") from error
+    missing = sorted(cue for cue in every_cue if not answers.get(cue))
+    if missing:
+        raise EmotionInterpError(
+            f"{path} has no answers to the cues {', '.join(map(repr, missing))}. Give cues={{emotion: [words]}} "
+            "with cues that the file has, leaving out emotions that it lacks."
+        )
+    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    strengths: dict[str, dict[str, float]] = {}
+    for emotion, given in wanted.items():
+        pooled: Counter[str] = Counter()
+        own_cues = {same_word(cue) for cue in given}
+        for cue in own_cues:
+            for word, count in counts[cue].items():
+                pooled[same_word(word)] += count
+                spellings[same_word(word)][word] += count
+        total = sum(answers[cue] for cue in own_cues)
+        strengths[emotion] = {w: n / total for w, n in pooled.items() if n > 0 and n / total >= min_strength}
+    kept = _resolve(strengths, overlap)
+    written = {form: max(sorted(forms), key=lambda w: forms[w]) for form, forms in spellings.items()}
+    words = {
+        emotion: [
+            ConceptWord(written[w], f"{emotion}.{w}") for w, _ in sorted(own.items(), key=lambda i: (-i[1], i[0]))
+        ]
+        for emotion, own in kept.items()
+    }
+    few = sorted(emotion for emotion, own in words.items() if len(own) < 2)
+    if few:
+        raise EmotionInterpError(
+            f"fewer than two words are left for {', '.join(few)} at min_strength={min_strength}, overlap={overlap!r}. "
+            "Lower min_strength, give more cues, or choose another overlap."
+        )
+    counted = Counter(w for own in kept.values() for w in own)
+    return build_part(language, words, {}, siblings=siblings, shared=[written[w] for w, n in counted.items() if n > 1])

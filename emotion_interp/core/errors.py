@@ -1,0 +1,33 @@
+"""Errors of the house: what was wrong, what was given, what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EmotionInterpError(ValueError):
+    """Base of every error a user can cause; the shell prints it as one line and exits with 2."""
+
+
+class UnknownNameError(EmotionInterpError):
+    """A name (emotion, layer, language, hook, norm, release, ...) that does not exist here."""
+
+    def __init__(self, kind: str, given: object, allowed: Iterable[object]) -> None:
+        names = [str(a) for a in allowed]
+        close = difflib.get_close_matches(str(given), names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        shown = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
+        super().__init__(f"unknown {kind} {given!r}.{hint} Available: {shown or 'none'}.")
+
+
+class FileFormatError(EmotionInterpError):
+    """A file or folder that is missing, corrupt, foreign, or of another version."""
+
+
+class NotFiniteError(EmotionInterpError):
+    """NaN or infinite values where finite ones are needed."""
+
+
+class UnsupportedError(EmotionInterpError):
+    """Something that exists but that this package refuses, with the reason."""

@@ -1,0 +1,151 @@
+"""Scores of features against emotions: the statistical unit is the word.
+
+Every function takes plain arrays, so that each number can be recomputed by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_BLOCK = 4_000_000
+
+
+def fisher_enrichment(fired: Any, codes: np.ndarray, n_classes: int) -> np.ndarray:
+    """One-sided Fisher exact test of fires / silent words, each class against the rest: p [class, feature].
+
+    Args:
+        fired: boolean [word, feature], dense or scipy.sparse.
+        codes: class of each word, 0 .. n_classes-1.
+        n_classes: number of classes.
+
+    The rank-sum test is not used: on sparse features its normal approximation breaks down.
+    """
+    from scipy.sparse import csr_matrix
+    from scipy.stats import hypergeom
+
+    matrix = csr_matrix(fired).astype(np.float64)
+    codes = np.asarray(codes)
+    onehot = csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
+    hits = np.asarray((onehot @ matrix).todense()).round().astype(np.int64)
+    total = hits.sum(0)
+    sizes = np.bincount(codes, minlength=n_classes)
+    p = hypergeom.sf(hits - 1, len(codes), total[None, :], sizes[:, None])
+    # a feature without a hit in the class says nothing for it; sf(-1) is 1 up to rounding
+    return np.where(hits > 0, np.clip(p, 0.0, 1.0), 1.0)
+
+
+def pairwise_auroc(values: np.ndarray, codes: np.ndarray, target: int, n_classes: int) -> np.ndarray:
+    """AUROC of one class against each class, ties counted half: [class, feature]; NaN for empty classes and itself.
+
+    Args:
+        values: activations [word, feature].
+        codes: class of each word.
+        target: the class that should score higher.
+        n_classes: number of classes.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    codes = np.asarray(codes)
+    own = values[codes == target]
+    result = np.full((n_classes, values.shape[1]), np.nan)
+    onehot = (codes[None, :] == np.arange(n_classes)[:, None]).astype(np.float64)
+    sizes = onehot.sum(1)
+    if not len(own):
+        return result
+    step = max(1, _BLOCK // max(1, len(own) * len(values)))
+    for start in range(0, values.shape[1], step):
+        block = slice(start, start + step)
+        mine, every = own[:, None, block], values[None, :, block]
+        wins = (mine > every).sum(0) + 0.5 * (mine == every).sum(0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result[:, block] = (onehot @ wins) / (sizes[:, None] * len(own))
+    result[target] = np.nan
+    return result
+
+
+def composite_auroc(pairwise: np.ndarray, target: int, neutral: int | None) -> np.ndarray:
+    """Effect size: half AUROC against neutral, half the mean of the AUROCs against each other emotion: [feature].
+
+    Without a neutral class the mean over the other emotions alone.
+    """
+    others = [c for c in range(len(pairwise)) if c not in (target, neutral)]
+    with np.errstate(invalid="ignore"):
+        mean = np.nanmean(pairwise[others], axis=0) if others else np.full(pairwise.shape[1], np.nan)
+    if neutral is None:
+        return mean
+    if not others:
+        return pairwise[neutral]
+    return 0.5 * pairwise[neutral] + 0.5 * mean
+
+
+def specificity(pairwise: np.ndarray, target: int, siblings: set[int], neutral: int | None) -> np.ndarray:
+    """Smallest pairwise AUROC over emotions that are no declared siblings: [feature]."""
+    others = [c for c in range(len(pairwise)) if c not in (target, neutral) and c not in siblings]
+    return np.nanmin(pairwise[others], axis=0) if others else np.full(pairwise.shape[1], np.nan)
+
+
+def standardised_mean_difference(values: np.ndarray, codes: np.ndarray, target: int) -> np.ndarray:
+    """Cohen's d of the class against all other words, pooled standard deviation: [feature]; 0 where nothing varies."""
+    own, rest = values[codes == target], values[codes != target]
+    if len(own) < 2 or len(rest) < 2:
+        return np.full(values.shape[1], np.nan)
+    spread = ((len(own) - 1) * own.var(0, ddof=1) + (len(rest) - 1) * rest.var(0, ddof=1)) / (len(own) + len(rest) - 2)
+    difference = own.mean(0) - rest.mean(0)
+    return np.divide(difference, np.sqrt(spread), out=np.zeros_like(difference), where=spread > 0)
+
+
+def bootstrap_composite(
+    values: np.ndarray,
+    codes: np.ndarray,
+    target: int,
+    neutral: int | None,
+    n_classes: int,
+    rng: np.random.Generator,
+    n: int = 1000,
+) -> tuple[float, float]:
+    """95% percentile interval of one feature's composite AUROC, words resampled within each class.
+
+    Args:
+        values: activations of one feature [word].
+        codes: class of each word.
+        target: the emotion.
+        neutral: the neutral class or None.
+        n_classes: number of classes.
+        rng: generator.
+        n: number of resamples.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    own = np.flatnonzero(codes == target)
+    if not len(own):
+        return float("nan"), float("nan")
+    wins = (values[own][:, None] > values[None, :]) + 0.5 * (values[own][:, None] == values[None, :])
+    weight_own = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=n) / len(own)
+    scores = weight_own @ wins
+    others, against_neutral = [], None
+    for c in range(n_classes):
+        members = np.flatnonzero(codes == c)
+        if c == target or not len(members):
+            continue
+        weight = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=n) / len(members)
+        auroc = (scores[:, members] * weight).sum(1)
+        if c == neutral:
+            against_neutral = auroc
+        else:
+            others.append(auroc)
+    parts = [np.mean(others, axis=0)] if others else []
+    if against_neutral is not None:
+        parts.append(against_neutral)
+    low, high = np.percentile(np.mean(parts, axis=0), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm-adjusted p-values of one family; NaN entries stay NaN and do not count."""
+    p = np.asarray(p, dtype=np.float64)
+    adjusted = np.full(p.shape, np.nan)
+    index = np.flatnonzero(np.isfinite(p))
+    order = index[np.argsort(p[index], kind="stable")]
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factors)) if len(order) else []
+    return adjusted

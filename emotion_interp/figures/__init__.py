@@ -1,0 +1,19 @@
+"""Pictures from frames alone: frame in, Plotly figure out."""
+
+from emotion_interp.figures.components import pc_heatmap
+from emotion_interp.figures.doses import dose_curves
+from emotion_interp.figures.features import feature_heatmap
+from emotion_interp.figures.layers import layer_curves
+from emotion_interp.figures.predictions import predicted_vs_human
+from emotion_interp.figures.space import circumplex
+from emotion_interp.figures.trace import trace_heatmap
+
+__all__ = [
+    "circumplex",
+    "dose_curves",
+    "feature_heatmap",
+    "layer_curves",
+    "pc_heatmap",
+    "predicted_vs_human",
+    "trace_heatmap",
+]

@@ -1,0 +1,90 @@
+"""Curves over layers, with intervals, chance and ceiling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, SYMBOLS, band, checked, finish, plain, rgba
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def layer_curves(
+    frame: Any,
+    *,
+    title: str = "By layer",
+    y_title: str = "value",
+    how_to_read: str | None = None,
+    y_range: tuple[float, float] | None = None,
+) -> go.Figure:
+    """One line per series over the layers.
+
+    Args:
+        frame: columns `layer, series, value`; optional `lo, hi` (interval of the value), `chance_lo, chance_hi` (where
+            the value lies by chance; drawn once, as the widest band of a layer) and `ceiling` (best possible value).
+        title: the figure's title.
+        y_title: what the value is, with its unit.
+        how_to_read: replaces the standing line.
+        y_range: fixed range of the vertical axis.
+
+    Raises:
+        EmotionInterpError: missing columns or no rows.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"layer": [0, 1], "series": "valence", "value": [.2, .5]})
+        >>> layer_curves(frame, y_title="r").data[0].name
+        'valence'
+    """
+    import plotly.graph_objects as go
+
+    optional = ("lo", "hi", "chance_lo", "chance_hi", "ceiling")
+    frame = checked(frame, "layer_curves", ("layer", "series", "value"), ("layer", "value", *optional))
+    frame = frame.sort_values("layer", kind="stable")
+    has = {name: name in frame.columns and bool(frame[name].notna().any()) for name in optional}
+    figure = go.Figure()
+    legend: list[str] = []
+    if has["chance_lo"] and has["chance_hi"]:
+        chance = frame.groupby("layer").agg({"chance_lo": "min", "chance_hi": "max"})
+        band(figure, chance.index, chance["chance_lo"], chance["chance_hi"], rgba(CHANCE, 0.22), "chance")
+        legend.append("chance")
+    for i, name in enumerate(dict.fromkeys(frame["series"])):
+        rows = frame[frame["series"] == name]
+        colour = COLOURS[i % len(COLOURS)]
+        dash = DASHES[i // len(COLOURS) % len(DASHES)]
+        x = rows["layer"].tolist()
+        if has["lo"] and has["hi"]:
+            band(figure, x, rows["lo"], rows["hi"], rgba(colour, 0.13), legendgroup=str(name))
+        figure.add_scatter(
+            x=x,
+            y=rows["value"].tolist(),
+            mode="lines+markers",
+            name=plain(name),
+            legendgroup=str(name),
+            line={"color": colour, "width": 2, "dash": dash},
+            marker={"symbol": SYMBOLS[i % len(SYMBOLS)], "size": 8},
+            hovertemplate="layer %{x}<br>" + plain(name) + " %{y:.3f}<extra></extra>",
+        )
+        legend.append(str(name))
+        if has["ceiling"] and rows["ceiling"].notna().any():
+            figure.add_scatter(
+                x=x,
+                y=rows["ceiling"].tolist(),
+                mode="lines",
+                name=plain(f"ceiling, {name}"),
+                legendgroup=str(name),
+                line={"color": colour, "width": 1.2, "dash": "dot"},
+                hovertemplate="ceiling %{y:.3f}<extra></extra>",
+            )
+            legend.append(f"ceiling, {name}")
+    standing = "Higher is better."
+    standing += " Shaded: the interval of the curve of that colour." if has["lo"] and has["hi"] else ""
+    standing += " Grey: what chance gives." if has["chance_lo"] else ""
+    standing += " Dotted: the best that the human ratings allow." if has["ceiling"] else ""
+    finish(figure, title, how_to_read or standing, height=330, legend=tuple(legend))
+    layers = sorted(set(frame["layer"]))
+    few = len(layers) <= 12
+    figure.update_xaxes(title="layer", tickvals=layers if few else None, tickformat="d")
+    figure.update_yaxes(title=plain(y_title), range=list(y_range) if y_range else None)
+    return figure

@@ -1,0 +1,75 @@
+"""Emotion strengths along the tokens of one text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish, only, plain
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def _tick(token: object) -> str:
+    text = str(token).replace("\n", "↵").replace("\t", "⇥")
+    text = text.strip(" ") or "␣"
+    return plain(text if len(text) <= 16 else text[:15] + "…")
+
+
+def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotions along the text") -> go.Figure:
+    """Emotions (rows) by tokens (columns): when does which emotion rise?
+
+    Args:
+        frame: columns `position, token, emotion, value`; optional `layer`.
+        layer: which layer, where the frame holds several.
+        title: the figure's title.
+
+    Raises:
+        EmotionInterpError: missing columns, no rows, or several layers and none chosen.
+        UnknownNameError: the layer is not in the frame.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"position": [0, 1], "token": ["She", " wept"], "emotion": "sadness", "value": [0., 2.]})
+        >>> trace_heatmap(frame).layout.xaxis.ticktext
+        ('She', 'wept')
+    """
+    import plotly.graph_objects as go
+
+    frame = checked(frame, "trace_heatmap", ("position", "token", "emotion", "value"), ("position", "value"))
+    frame = only(frame, "layer", layer, "trace_heatmap")
+    emotions = list(dict.fromkeys(frame["emotion"]))
+    tokens = frame.drop_duplicates("position").sort_values("position")
+    positions = tokens["position"].tolist()
+    table = frame.pivot_table(index="emotion", columns="position", values="value", dropna=False)
+    table = table.reindex(index=emotions, columns=positions)
+    signed = bool((table.to_numpy() < 0).any())
+    names = [_tick(token) for token in tokens["token"]]
+    figure = go.Figure(
+        go.Heatmap(
+            z=table.to_numpy(),
+            x=list(range(len(positions))),
+            y=[plain(e) for e in emotions],
+            colorscale=DIVERGING if signed else SEQUENTIAL,
+            zmid=0 if signed else None,
+            zmin=None if signed else 0,
+            xgap=1,
+            ygap=1,
+            customdata=[names] * len(emotions),
+            colorbar={"title": {"text": "strength"}, "thickness": 14},
+            hovertemplate="%{customdata}<br>%{y} %{z:.3f}<extra></extra>",
+        )
+    )
+    finish(
+        figure,
+        title,
+        "Read from left to right like the text: a dark cell means that the emotion of its row is strong at that token.",
+        height=max(140, 20 * len(emotions) + 70),
+        min_width=max(360, 22 * len(positions) + 220),
+    )
+    ticks = list(range(len(positions)))
+    figure.update_xaxes(title="token", tickvals=ticks, ticktext=names, tickangle=-90, showgrid=False)
+    figure.update_yaxes(title="emotion", type="category", autorange="reversed", showgrid=False, dtick=1)
+    figure.update_xaxes(tickfont={"size": 11})
+    figure.update_yaxes(tickfont={"size": 11})
+    return figure

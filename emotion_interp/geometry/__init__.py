@@ -1,0 +1,25 @@
+"""Geometry: the emotion space against people's valence and arousal."""
+
+from emotion_interp.geometry.align import align, align_layers
+from emotion_interp.geometry.circumplex import CircumplexFit
+from emotion_interp.geometry.pc_scan import ComponentFit, Components, principal_components
+from emotion_interp.geometry.procrustes import ProcrustesFit
+from emotion_interp.geometry.readout import ReadoutFit
+from emotion_interp.geometry.results import Alignment, LayerAlignments
+from emotion_interp.geometry.rsa import RSAFit
+from emotion_interp.geometry.space import EmotionSpace
+
+__all__ = [
+    "Alignment",
+    "CircumplexFit",
+    "ComponentFit",
+    "Components",
+    "EmotionSpace",
+    "LayerAlignments",
+    "ProcrustesFit",
+    "RSAFit",
+    "ReadoutFit",
+    "align",
+    "align_layers",
+    "principal_components",
+]

@@ -1,0 +1,299 @@
+"""Emotion space against people: the entry functions `align` and `align_layers`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.geometry import rsa
+from emotion_interp.geometry.circumplex import circumplex_fit
+from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
+from emotion_interp.geometry.intervals import permutation_p, permutations
+from emotion_interp.geometry.pc_scan import Components, principal_components, scan
+from emotion_interp.geometry.procrustes import cross_products, fitted_points, procrustes_fit, unit_configuration
+from emotion_interp.geometry.readout import leave_one_out_operator, readout_fit
+from emotion_interp.geometry.results import Alignment, LayerAlignments
+from emotion_interp.geometry.space import EmotionSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.norms import Norms
+
+Halves = tuple[EmotionSpace, EmotionSpace]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    norms: str
+    coordinates: str
+    n_permutations: int
+    n_bootstrap: int
+    n_components: int
+    ridge: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_permutations", 1), ("n_bootstrap", 0), ("n_components", 1)):
+            if getattr(self, name) < least:
+                raise EmotionInterpError(f"{name} is at least {least}, got {getattr(self, name)}.")
+        if not self.ridge > 0:
+            raise EmotionInterpError(f"ridge is above 0, got {self.ridge}.")
+
+
+def align(
+    space: EmotionSpace,
+    norms: Norms | pd.DataFrame,
+    n_permutations: int = 10_000,
+    seed: int = 0,
+    coordinates: str = "label",
+    labels: Mapping[str, str] | None = None,
+    controls: Mapping[str, EmotionSpace] | None = None,
+    *,
+    words: Mapping[str, Iterable[str]] | None = None,
+    halves: Halves | None = None,
+    n_bootstrap: int = 2_000,
+    n_components: int = 10,
+    ridge: float = 1.0,
+) -> Alignment:
+    """Compare one emotion space [emotion, dimension] with human valence and arousal.
+
+    PC scan, RSA, Procrustes, circumplex order and leave-one-emotion-out read-out, each with a permutation p of
+    (b + 1) / (m + 1); intervals are 95% BCa bootstrap intervals over emotions (vectorised, own code). Emotions without
+    a rating are dropped and listed in `.unmatched`. Norms that hold valence alone (labMT, SEV) give the valence half.
+
+    Args:
+        norms: `load_norms(...)`, or a frame indexed (or with a column) by emotion or word, with valence and arousal.
+        coordinates: "label" (the rating of the emotion's name) or "words" (the mean of `words[emotion]`).
+        labels: emotion -> the word to look up, for names that are not in the norms or in another language.
+        controls: name -> space that should *not* align (`control_spaces`); each is aligned in the same way.
+        words: for coordinates="words": emotion -> words that the subject was not shown.
+        halves: the same space from two disjoint halves of the words; the PC is then picked on the first and its r and
+            interval come from the second.
+
+    Raises:
+        EmotionInterpError: fewer than 5 emotions with a rating, constant ratings, settings out of range.
+        UnknownNameError: unknown `coordinates`.
+
+    Example:
+        >>> import numpy as np
+        >>> from emotion_interp.norms import load_norms
+        >>> emotions = ["joy", "love", "calm", "fear", "anger", "sadness", "boredom"]
+        >>> rated = load_norms("builtin").lookup(emotions)[["valence", "arousal"]].to_numpy()
+        >>> fit = align(EmotionSpace(rated, emotions), load_norms("builtin"), n_permutations=999)
+        >>> fit.valence.pc, bool(fit.procrustes.disparity < 0.2)
+        (1, True)
+    """
+    settings, human = _human(
+        [space], norms, coordinates, labels, words, n_permutations, n_bootstrap, n_components, ridge, seed
+    )
+    orders = permutations(len(human.emotions), n_permutations, seed)
+    alignment = _group([space], human, orders, settings, [halves])[0]
+    found = {}
+    for name, control in (controls or {}).items():
+        missing = [e for e in human.emotions if e not in control.emotions]
+        if missing:
+            raise EmotionInterpError(f"the control space {name!r} lacks {', '.join(missing)}; give the same emotions.")
+        found[name] = _group([control], human, orders, settings, [None])[0]
+    return replace(alignment, controls=found)
+
+
+def align_layers(
+    spaces: Mapping[Any, EmotionSpace] | Sequence[EmotionSpace],
+    norms: Norms | pd.DataFrame | Mapping[str, Norms | pd.DataFrame],
+    n_permutations: int = 10_000,
+    seed: int = 0,
+    coordinates: str = "label",
+    labels: Mapping[str, Any] | None = None,
+    *,
+    words: Mapping[str, Any] | None = None,
+    halves: Mapping[Any, Halves] | None = None,
+    n_bootstrap: int = 2_000,
+    n_components: int = 10,
+    ridge: float = 1.0,
+) -> LayerAlignments:
+    """Align every layer, in every language; `*_p_layers` is corrected over components and layers.
+
+    Spaces of one language and kind form a family: they share the permutations, and `*_p_layers` compares each layer
+    with the largest |r| over all PCs and layers of the family under the same permutation.
+
+    Args:
+        spaces: layer -> space, any key -> space that knows its layer, or a list of spaces.
+        norms: as for `align`, or language -> norms.
+        labels, words: as for `align`, or language -> such a mapping.
+        halves: key (or place in the list) -> the two halves of that space, as for `align`.
+
+    Raises:
+        EmotionInterpError: as `align`; no spaces; spaces of one family with different emotions.
+        UnknownNameError: no norms for the language of a space.
+    """
+    keyed = dict(spaces) if isinstance(spaces, Mapping) else dict(enumerate(spaces))
+    if not keyed:
+        raise EmotionInterpError("there is no emotion space to align; give layer -> EmotionSpace.")
+    families: dict[tuple[str | None, str], dict[Any, EmotionSpace]] = {}
+    for key, space in keyed.items():
+        if space.layer is None and isinstance(spaces, Mapping) and isinstance(key, (int, np.integer)):
+            space = replace(space, layer=int(key))
+        families.setdefault((space.language, space.kind), {})[key] = space
+    found: dict[Any, Alignment] = {}
+    for (language, _), family in families.items():
+        members = list(family.values())
+        settings, human = _human(
+            members,
+            _of_language(norms, language, "norms"),
+            coordinates,
+            _of_language(labels, language),
+            _of_language(words, language),
+            n_permutations,
+            n_bootstrap,
+            n_components,
+            ridge,
+            seed,
+        )
+        orders = permutations(len(human.emotions), n_permutations, seed)
+        aligned = _group(members, human, orders, settings, [(halves or {}).get(key) for key in family])
+        found |= dict(zip(family, aligned, strict=True))
+    return LayerAlignments(tuple(found[key] for key in keyed))
+
+
+def _of_language(value: Any, language: str | None, required: str = "") -> Any:
+    """One language's part of a mapping language -> value; other values belong to every language."""
+    if not isinstance(value, Mapping) or (not required and not any(isinstance(v, Mapping) for v in value.values())):
+        return value
+    if language not in value and required:
+        raise UnknownNameError(f"language of the {required}", language, value)
+    return value.get(language)
+
+
+def _human(
+    spaces: Sequence[EmotionSpace],
+    norms: Any,
+    coordinates: str,
+    labels: Mapping[str, str] | None,
+    words: Mapping[str, Iterable[str]] | None,
+    n_permutations: int,
+    n_bootstrap: int,
+    n_components: int,
+    ridge: float,
+    seed: int,
+) -> tuple[_Settings, HumanCoordinates]:
+    emotions = spaces[0].emotions
+    for space in spaces[1:]:
+        if set(space.emotions) != set(emotions):
+            odd = ", ".join(sorted(set(space.emotions) ^ set(emotions)))
+            raise EmotionInterpError(f"layers compared with each other need the same emotions; not in all: {odd}.")
+    table = as_norms(norms, spaces[0].language)
+    settings = _Settings(table.name, coordinates, n_permutations, n_bootstrap, n_components, ridge, seed)
+    return settings, human_coordinates(emotions, table, coordinates, labels, words)
+
+
+def _group(
+    spaces: Sequence[EmotionSpace],
+    human: HumanCoordinates,
+    orders: np.ndarray,
+    settings: _Settings,
+    halves: Sequence[Halves | None],
+) -> list[Alignment]:
+    """Align spaces that share emotions and permutations, and correct their PC scans over one another."""
+    spaces = [space.subset(human.emotions) for space in spaces]
+    models = np.stack([rsa.model_dissimilarity(space) for space in spaces])
+    distances = rsa.human_dissimilarity(human.z)
+    mantel = rsa.mantel_null(models, distances, orders)
+    ceiling = rsa.rating_noise_ceiling(human, settings.seed)
+    alignments, nulls = [], []
+    for place, (space, half) in enumerate(zip(spaces, halves, strict=True)):
+        similarity = rsa.rsa_fit(
+            models[place],
+            distances,
+            mantel[:, place],
+            len(human.emotions),
+            settings.n_bootstrap,
+            settings.seed,
+            ceiling,
+        )
+        alignment, null = _one(space, human, orders, settings, half, similarity)
+        alignments.append(alignment)
+        nulls.append(null)
+    if len(spaces) == 1:
+        return alignments
+    largest = {name: np.max([null[name] for null in nulls], axis=0) for name in nulls[0]}
+    return [_corrected(alignment, largest) for alignment in alignments]
+
+
+def _corrected(alignment: Alignment, largest: Mapping[str, np.ndarray]) -> Alignment:
+    fits = {}
+    for name, null in largest.items():
+        fit = getattr(alignment, name)
+        observed = max(abs(r) for r in fit.r_by_pc)
+        fits[name] = replace(fit, p_layers=permutation_p(observed, null))
+    return replace(alignment, **fits)
+
+
+def _one(
+    space: EmotionSpace,
+    human: HumanCoordinates,
+    orders: np.ndarray,
+    settings: _Settings,
+    halves: Halves | None,
+    similarity: rsa.RSAFit,
+) -> tuple[Alignment, dict[str, np.ndarray]]:
+    components = principal_components(space, settings.n_components)
+    if halves is not None:
+        halves = (halves[0].subset(human.emotions), halves[1].subset(human.emotions))
+    targets = {"valence": human.valence} | ({} if human.arousal is None else {"arousal": human.arousal})
+    fits, nulls = {}, {}
+    for name, target in targets.items():
+        fits[name], nulls[name] = scan(
+            components, target, orders, n_bootstrap=settings.n_bootstrap, seed=settings.seed, halves=halves
+        )
+    operator = leave_one_out_operator(space, settings.ridge)
+    plane = None if human.arousal is None else _plane(components)
+    procrustes = circumplex = None
+    if plane is not None:
+        first, second = unit_configuration(plane), unit_configuration(human.z)
+        products = cross_products(first, second, np.arange(len(plane))[None])
+        null_products = cross_products(first, second, orders)
+        procrustes = procrustes_fit(products, null_products)
+        circumplex = circumplex_fit(plane, human.z, orders, products, null_products)
+    alignment = Alignment(
+        layer=space.layer,
+        language=space.language,
+        kind=space.kind,
+        norms=settings.norms,
+        coordinates=settings.coordinates,
+        valence=fits["valence"],
+        arousal=fits.get("arousal"),
+        rsa=similarity,
+        procrustes=procrustes,
+        readout=readout_fit(operator, human.valence, human.arousal, orders),
+        circumplex=circumplex,
+        points=_points(human, plane, operator),
+        unmatched=human.unmatched,
+        n_emotions=len(human.emotions),
+        n_permutations=settings.n_permutations,
+        seed=settings.seed,
+    )
+    return alignment, nulls
+
+
+def _plane(components: Components) -> np.ndarray:
+    """PCs 1-2; a space of one dimension gets an empty second axis."""
+    scores = components.scores[:, :2]
+    return scores if scores.shape[1] == 2 else np.column_stack([scores, np.zeros(len(scores))])
+
+
+def _points(human: HumanCoordinates, plane: np.ndarray | None, operator: np.ndarray) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame({"emotion": human.emotions, "word": human.words, "valence": human.z[:, 0]})
+    if human.arousal is not None and plane is not None:
+        frame["arousal"] = human.z[:, 1]
+        frame[["x", "y"]] = fitted_points(plane, human.z)
+    frame["readout_valence"] = operator @ human.valence
+    if human.arousal is not None:
+        frame["readout_arousal"] = operator @ human.arousal
+    return frame

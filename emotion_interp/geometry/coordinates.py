@@ -1,0 +1,129 @@
+"""Where people put each emotion: valence and arousal of its label, or of words that the subject was not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.norms import Norms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COORDINATES = ("label", "words")
+MIN_EMOTIONS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class HumanCoordinates:
+    """Ratings of the emotions that have one. Arrays are [emotion]; `*_se` is the standard error of the mean rating.
+
+    `arousal` is None where the norms have valence alone (labMT, SEV, VADER); `*_se` is None where SD or n is unknown.
+    """
+
+    emotions: tuple[str, ...]
+    words: tuple[str, ...]
+    valence: np.ndarray
+    arousal: np.ndarray | None
+    valence_se: np.ndarray | None
+    arousal_se: np.ndarray | None
+    unmatched: tuple[str, ...]
+
+    @property
+    def z(self) -> np.ndarray:
+        """z-scored ratings, [emotion, 2], or [emotion, 1] without arousal."""
+        columns = [self.valence] if self.arousal is None else [self.valence, self.arousal]
+        return np.column_stack([standardised(c) for c in columns])
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    """z-scores (dividing by n)."""
+    return (values - values.mean()) / values.std()
+
+
+def as_norms(norms: Any, language: str | None = None) -> Norms:
+    """Norms as they are; a frame indexed or columned by emotion or word becomes norms."""
+    if isinstance(norms, Norms):
+        return norms
+    import pandas as pd
+
+    if not isinstance(norms, pd.DataFrame):
+        raise EmotionInterpError(
+            f"norms are a Norms (load_norms) or a DataFrame with word, valence, arousal; got {type(norms).__name__}."
+        )
+    table = norms
+    if "word" not in table:
+        table = table if "emotion" in table else table.rename_axis("emotion").reset_index()
+        table = table.rename(columns={"emotion": "word"})
+    columns = [c for c in ("valence", "arousal", "dominance") if c in table]
+    if not {"word", "valence"} <= set(table):
+        raise EmotionInterpError(f"the norms need the columns word (or emotion) and valence; they have {list(norms)}.")
+    values = table[columns].to_numpy(float)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return Norms("custom", language or "en", table, (low, high if high > low else low + 1))
+
+
+def human_coordinates(
+    emotions: Sequence[str],
+    norms: Norms,
+    coordinates: str = "label",
+    labels: Mapping[str, str] | None = None,
+    words: Mapping[str, Iterable[str]] | None = None,
+) -> HumanCoordinates:
+    """Human valence and arousal of each emotion.
+
+    "label": the rating of the emotion's name, or of `labels[emotion]`. "words": the mean over `words[emotion]`.
+
+    Raises:
+        UnknownNameError: `coordinates` is neither.
+        EmotionInterpError: "words" without words; fewer than 5 rated emotions; ratings that are all the same.
+    """
+    if coordinates not in COORDINATES:
+        raise UnknownNameError("coordinates", coordinates, COORDINATES)
+    if coordinates == "words" and words is None:
+        raise EmotionInterpError("coordinates='words' needs words=, emotion -> words that the subject was not shown.")
+    labels = labels or {}
+    asked = {e: list((words or {}).get(e, [])) if coordinates == "words" else [labels.get(e, e)] for e in emotions}
+    with_arousal = "arousal" in norms.dimensions
+    columns = ["valence", "arousal"] if with_arousal else ["valence"]
+    found, rows, shown = [], [], []
+    for emotion, its_words in asked.items():
+        frame = norms.lookup(its_words)
+        rated = frame[frame[columns].notna().all(axis=1)]
+        if len(rated):
+            found.append(emotion)
+            rows.append([v for c in columns for v in _mean_and_error(rated, c)])
+            shown.append(", ".join(rated["form"].fillna(rated["matched"]) if "form" in rated else rated["matched"]))
+    unmatched = tuple(e for e in emotions if e not in set(found))
+    if len(found) < MIN_EMOTIONS:
+        raise EmotionInterpError(
+            f"only {len(found)} of {len(emotions)} emotions have a rating in the norms {norms.name!r}; at least "
+            f"{MIN_EMOTIONS} are needed. Without one: {', '.join(unmatched)}. Give labels={{emotion: rated word}}."
+        )
+    values = np.array(rows, dtype=np.float64)
+    for place, column in enumerate(columns):
+        if np.ptp(values[:, 2 * place]) == 0:
+            raise EmotionInterpError(f"all emotions have the same human {column}; nothing can be correlated with it.")
+    errors = [v if np.isfinite(v).all() else None for v in values.T[1::2]]
+    return HumanCoordinates(
+        tuple(found),
+        tuple(shown),
+        values[:, 0],
+        values[:, 2] if with_arousal else None,
+        errors[0],
+        errors[1] if with_arousal else None,
+        unmatched,
+    )
+
+
+def _mean_and_error(rated: pd.DataFrame, column: str) -> tuple[float, float]:
+    """Mean rating over words, and its standard error from the raters' SD and n (NaN where unknown)."""
+    mean = float(rated[column].mean())
+    if f"{column}_sd" not in rated or f"{column}_n" not in rated:
+        return mean, float("nan")
+    variance = rated[f"{column}_sd"].to_numpy(float) ** 2 / rated[f"{column}_n"].to_numpy(float)
+    return mean, float(np.sqrt(variance.sum()) / len(rated))

@@ -1,0 +1,141 @@
+"""Results of an alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.core import UnknownNameError
+from emotion_interp.geometry.circumplex import CircumplexFit
+from emotion_interp.geometry.pc_scan import ComponentFit
+from emotion_interp.geometry.procrustes import ProcrustesFit
+from emotion_interp.geometry.readout import ReadoutFit
+from emotion_interp.geometry.rsa import RSAFit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Alignment:
+    """One emotion space against human norms.
+
+    `arousal`, `procrustes` and `circumplex` are None where the norms have valence alone. `points` has one row per
+    emotion: `emotion`, `word` (what was rated), z-scored human `valence` and `arousal`, the model's PCs 1-2 laid over
+    them by Procrustes as `x` and `y`, and the left-out predictions `readout_valence`, `readout_arousal` in rating
+    units. `controls` maps the name of each control space to its own alignment. `n_permutations` and `seed` repeat it.
+    """
+
+    layer: int | None
+    language: str | None
+    kind: str
+    norms: str
+    coordinates: str
+    valence: ComponentFit
+    arousal: ComponentFit | None
+    rsa: RSAFit
+    procrustes: ProcrustesFit | None
+    readout: ReadoutFit
+    circumplex: CircumplexFit | None
+    points: pd.DataFrame
+    unmatched: tuple[str, ...]
+    n_emotions: int
+    n_permutations: int
+    seed: int
+    controls: dict[str, Alignment] = field(default_factory=dict)
+
+    @property
+    def emotions(self) -> list[str]:
+        """The emotions that were compared."""
+        return self.points["emotion"].tolist()
+
+    def row(self) -> dict[str, Any]:
+        """The numbers as one flat row, with the columns of `LayerAlignments.to_frame`."""
+        row: dict[str, Any] = {"layer": self.layer, "language": self.language, "kind": self.kind}
+        for name, fit in (("valence", self.valence), ("arousal", self.arousal)):
+            low, high = fit.ci if fit else (_NAN, _NAN)
+            row |= {
+                f"{name}_pc": fit.pc if fit else _NAN,
+                f"{name}_r": fit.r if fit else _NAN,
+                f"{name}_lo": low,
+                f"{name}_hi": high,
+                f"{name}_p": fit.p if fit else _NAN,
+                f"{name}_p_layers": fit.p_layers if fit and fit.p_layers is not None else _NAN,
+            }
+        return row | {
+            "rsa_rho": self.rsa.rho,
+            "rsa_lo": self.rsa.ci[0],
+            "rsa_hi": self.rsa.ci[1],
+            "rsa_p": self.rsa.p,
+            "rsa_ceiling": self.rsa.ceiling if self.rsa.ceiling is not None else _NAN,
+            "procrustes_disparity": self.procrustes.disparity if self.procrustes else _NAN,
+            "procrustes_p": self.procrustes.p if self.procrustes else _NAN,
+            "readout_valence_r": self.readout.valence_r,
+            "readout_valence_p": self.readout.valence_p,
+            "readout_valence_q2": self.readout.valence_q2,
+            "readout_arousal_r": self.readout.arousal_r,
+            "readout_arousal_p": self.readout.arousal_p,
+            "readout_arousal_q2": self.readout.arousal_q2,
+            "circumplex_r": self.circumplex.r if self.circumplex else _NAN,
+            "circumplex_p": self.circumplex.p if self.circumplex else _NAN,
+            "n_emotions": self.n_emotions,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for the space (`control` is empty) and one for each control."""
+        import pandas as pd
+
+        rows = [{"control": ""} | self.row()]
+        rows += [{"control": name} | control.row() for name, control in self.controls.items()]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        place = f"layer {self.layer}, " if self.layer is not None else ""
+        arousal = (
+            f", arousal PC{self.arousal.pc} r={self.arousal.r:.2f} (p={self.arousal.p:.3g})" if self.arousal else ""
+        )
+        return (
+            f"Alignment({place}{self.n_emotions} emotions, valence PC{self.valence.pc} r={self.valence.r:.2f} "
+            f"(p={self.valence.p:.3g}){arousal}, RSA rho={self.rsa.rho:.2f} (p={self.rsa.p:.3g}))"
+        )
+
+    def _repr_html_(self) -> str:
+        return _html(repr(self), self.to_frame())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerAlignments:
+    """The alignments of many layers and languages, with p-values corrected over the layers of one language and kind."""
+
+    alignments: tuple[Alignment, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per layer and language: PC scan, RSA, Procrustes, read-out, circumplex."""
+        import pandas as pd
+
+        return pd.DataFrame([alignment.row() for alignment in self.alignments])
+
+    def at(self, layer: int, language: str | None = None) -> Alignment:
+        """The alignment of one layer (and language, where there are several); `UnknownNameError` if there is none."""
+        for alignment in self.alignments:
+            if alignment.layer == layer and language in (None, alignment.language):
+                return alignment
+        places = [f"layer {a.layer} ({a.language})" for a in self.alignments]
+        raise UnknownNameError("alignment", f"layer {layer} ({language})", places)
+
+    def __len__(self) -> int:
+        return len(self.alignments)
+
+    def __repr__(self) -> str:
+        return f"LayerAlignments({len(self)} alignments)"
+
+    def _repr_html_(self) -> str:
+        return _html(repr(self), self.to_frame())
+
+
+def _html(title: str, frame: Any) -> str:
+    import html
+
+    return f"<p>{html.escape(title)}</p>{frame.to_html(index=False, float_format=lambda v: f'{v:.3f}')}"

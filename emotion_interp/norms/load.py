@@ -1,0 +1,188 @@
+"""Finding, downloading and loading norms."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.files import sha256_file
+from emotion_interp.norms.readers import READERS
+from emotion_interp.norms.registry import REGISTRY, NormsEntry, NormsFile
+from emotion_interp.norms.table import Norms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATA_VARIABLE = "EMOTION_INTERP_DATA"
+"""Environment variable that names a folder with `norms/` in it."""
+
+
+def cache_folder() -> Path:
+    """Where `fetch_norms` puts its downloads."""
+    import pooch
+
+    return Path(pooch.os_cache("emotion_interp")) / "norms"
+
+
+def _entry(name: str) -> NormsEntry:
+    if name not in REGISTRY:
+        raise UnknownNameError("norms", name, [*REGISTRY, "csv"])
+    return REGISTRY[name]
+
+
+def _folders(entry: NormsEntry) -> list[Path]:
+    if entry.name == "builtin":
+        return [Path(__file__).parent]
+    data = os.environ.get(DATA_VARIABLE)
+    return ([Path(data) / "norms"] if data else []) + [cache_folder()]
+
+
+def _find(entry: NormsEntry) -> list[Path] | None:
+    for folder in _folders(entry):
+        paths = [folder / file.name for file in entry.files]
+        if all(p.is_file() for p in paths):
+            return paths
+    return None
+
+
+def _given(entry: NormsEntry, path: str | Path) -> list[Path]:
+    path = Path(path)
+    names = [file.name for file in entry.files]
+    if path.is_dir():
+        paths = [path / name for name in names]
+    elif len(names) == 1:
+        paths = [path]
+    else:
+        paths = [path.parent / name for name in names]
+    missing = [str(p) for p in paths if not p.is_file()]
+    if missing:
+        raise FileFormatError(
+            f"norms {entry.name!r}: {', '.join(missing)} does not exist. Give the folder that holds {', '.join(names)}."
+        )
+    return paths
+
+
+def load_norms(
+    name: str = "builtin",
+    path: str | Path | None = None,
+    *,
+    language: str | None = None,
+    scale: tuple[float, float] | None = None,
+) -> Norms:
+    """Human ratings of words, by registered name or from a CSV of your own.
+
+    Args:
+        name: a name of `norms_table()`, or "csv" for the file at `path` (UTF-8; columns `word`, `valence`, and any of
+            `arousal`, `dominance`, `<dimension>_sd`, `<dimension>_n`, `n`, `form`).
+        path: the file, or the folder with the files. Default: `norms/` in the folder that EMOTION_INTERP_DATA names,
+            else the download cache (`fetch_norms`).
+        language: language code; default the registry's, "en" for "csv".
+        scale: ends of the rating scale; default the registry's, for "csv" the whole numbers around the ratings.
+
+    Raises:
+        UnknownNameError: no norms of that name.
+        FileFormatError: the files are missing, broken, or lack columns.
+        EmotionInterpError: ratings outside the scale.
+
+    Example:
+        >>> norms = load_norms("builtin")
+        >>> norms.lookup(["joy"])["valence"].item()
+        8.21
+    """
+    if name == "csv":
+        if path is None:
+            raise EmotionInterpError("load_norms('csv') needs path=, the CSV file to read.")
+        table = READERS["csv"]([Path(path)])
+        if scale is None:
+            columns = [c for c in ("valence", "arousal", "dominance") if c in table]
+            values = table[columns].to_numpy(float)
+            if not np.isfinite(values).any():
+                raise FileFormatError(f"{path} holds no rating.")
+            scale = (float(np.floor(np.nanmin(values))), float(np.ceil(np.nanmax(values))))
+            scale = scale if scale[0] < scale[1] else (scale[0], scale[0] + 1)
+        file = Path(path)
+        return Norms(file.stem, language or "en", table, scale, sources={file.name: sha256_file(file)})
+    entry = _entry(name)
+    paths = _find(entry) if path is None else _given(entry, path)
+    if paths is None:
+        raise FileFormatError(f"the norms {name!r} are not on this machine. {_by_hand(entry)}")
+    table = READERS[entry.reader](paths)
+    sources = {p.name: sha256_file(p) for p in paths}
+    return Norms(name, language or entry.language, table, scale or entry.scale, entry.citation, entry.licence, sources)
+
+
+def _by_hand(entry: NormsEntry) -> str:
+    files = "; ".join(f"{f.name} (from {f.urls[0] if f.urls else 'its authors'})" for f in entry.files)
+    return (
+        f"Either fetch_norms({entry.name!r}), or put {files} into {cache_folder()} or into the folder norms/ under the "
+        f"one that {DATA_VARIABLE} names, or give path=. Licence: {entry.licence}."
+    )
+
+
+def fetch_norms(name: str) -> list[Path]:
+    """Download registered norms into the cache, checking SHA-256; files that are already right are kept.
+
+    Returns the paths. The norms keep their own licence: see `norms_table()`.
+
+    Raises:
+        UnknownNameError: no norms of that name.
+        EmotionInterpError: a download failed or brought another file; the message says which file to put where.
+
+    Example:
+        >>> fetch_norms("warriner")  # doctest: +SKIP
+    """
+    entry = _entry(name)
+    if name == "builtin":
+        return _find(entry) or []
+    return [_fetch(entry, file, cache_folder()) for file in entry.files]
+
+
+def _fetch(entry: NormsEntry, file: NormsFile, folder: Path) -> Path:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    reasons = []
+    for url in file.urls:
+        try:
+            got = pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
+        except (OSError, ValueError) as error:
+            reasons.append(f"{url}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+        else:
+            return Path(got)
+    raise EmotionInterpError(
+        f"{file.name} of the norms {entry.name!r} could not be downloaded ({' | '.join(reasons)}). Put the file by hand "
+        f"at {folder / file.name}; its SHA-256 is {file.sha256}."
+    )
+
+
+def norms_table() -> pd.DataFrame:
+    """The registry as a frame: name, language, dimensions, n_words, licence, files, where they are, citation, sha256.
+
+    Example:
+        >>> norms_table()["name"].tolist()[:2]
+        ['builtin', 'warriner']
+    """
+    import pandas as pd
+
+    rows = []
+    for entry in REGISTRY.values():
+        found = _find(entry)
+        rows.append(
+            {
+                "name": entry.name,
+                "language": entry.language,
+                "dimensions": ", ".join(entry.dimensions),
+                "n_words": entry.n_words,
+                "licence": entry.licence,
+                "files": ", ".join(f.name for f in entry.files),
+                "found_in": str(found[0].parent) if found else "",
+                "citation": entry.citation,
+                "url": entry.files[0].urls[0] if entry.files[0].urls else "",
+                "sha256": ", ".join(f.sha256 for f in entry.files),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,194 @@
+"""One reader per published file layout: paths in, a frame with the house's column names out."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emotion_interp.core import FileFormatError
+from emotion_interp.norms.xlsx import read_xlsx
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABMT_RATERS = 50
+"""Every word of labMT was rated by 50 people (Dodds et al. 2011)."""
+
+HINOJOSA_RATERS = 30
+"""Nominal: the means of the file are multiples of 1/30 for four words in five, of 1/29 or 1/31 for the others."""
+
+STADTHAGEN_RATERS = 20
+"""Raters asked per word; the file's percentages say how many of them answered."""
+
+
+def read_csv(path: str | Path, *, comment: str | None = None) -> pd.DataFrame:
+    """A CSV file as text columns; words such as "null" and "NA" stay words."""
+    import pandas as pd
+
+    try:
+        return pd.read_csv(
+            path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig", comment=comment
+        )
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is not UTF-8 text ({error}). Save it again as UTF-8.") from error
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{path} is not a readable CSV file: {error}.") from error
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is not UTF-8 text ({error}).") from error
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _pick(frame: pd.DataFrame, columns: dict[str, str], path: Path) -> pd.DataFrame:
+    missing = [c for c in columns if c not in frame.columns]
+    if missing:
+        raise FileFormatError(
+            f"{path} lacks the column(s) {', '.join(map(repr, missing))}. It has: {', '.join(map(str, frame.columns))}."
+        )
+    picked = frame[list(columns)].rename(columns=columns)
+    picked["word"] = picked["word"].str.strip()
+    return picked
+
+
+def _numeric(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    for column in frame.columns.difference(["word", "form"]):
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        wrong = numbers.isna() & frame[column].notna()
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            raise FileFormatError(
+                f"{path}: {column} of {frame['word'].iloc[row]!r} is {frame[column].iloc[row]!r}; a number is needed."
+            )
+        frame[column] = numbers.astype("float64")
+    return frame
+
+
+def read_builtin(paths: Sequence[Path]) -> pd.DataFrame:
+    """The small table that ships with the package."""
+    return _numeric(read_csv(paths[0], comment="#"), paths[0])
+
+
+def read_warriner(paths: Sequence[Path]) -> pd.DataFrame:
+    """Ratings_Warriner_et_al.csv (XANEW)."""
+    columns = {"Word": "word"}
+    for letter, name in (("V", "valence"), ("A", "arousal"), ("D", "dominance")):
+        columns |= {f"{letter}.Mean.Sum": name, f"{letter}.SD.Sum": f"{name}_sd", f"{letter}.Rat.Sum": f"{name}_n"}
+    return _numeric(_pick(read_csv(paths[0]), columns, paths[0]), paths[0])
+
+
+def read_stadthagen(paths: Sequence[Path]) -> pd.DataFrame:
+    """13428_2017_962_MOESM1_ESM.UTF8.csv; n is the share of the twenty raters who answered."""
+    frame = read_csv(paths[0])
+    frame.columns = [str(c).strip() for c in frame.columns]
+    columns = {"Word": "word"}
+    for name in ("Valence", "Arousal"):
+        low = name.lower()
+        columns |= {f"{name}_Mean": low, f"{name}_SD": f"{low}_sd", f"{name}_%Raters": f"{low}_n"}
+    picked = _numeric(_pick(frame, columns, paths[0]), paths[0])
+    for column in ("valence_n", "arousal_n"):
+        picked[column] = (picked[column] * STADTHAGEN_RATERS / 100).round()
+    return picked
+
+
+def _workbook(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [row for sheet in read_xlsx(path).values() for row in sheet if set(columns) <= set(row)]
+    if not rows:
+        raise FileFormatError(f"{path} has no sheet with the columns {', '.join(columns)}.")
+    return _numeric(_pick(pd.DataFrame(rows), columns, path), path)
+
+
+def read_hinojosa(paths: Sequence[Path]) -> pd.DataFrame:
+    """Hinojosa2016.xlsx."""
+    columns = {"Word": "word", "Val_Mn": "valence", "Val_SD": "valence_sd", "Ar_Mn": "arousal", "Ar_SD": "arousal_sd"}
+    frame = _workbook(paths[0], columns)
+    frame["valence_n"] = frame["arousal_n"] = float(HINOJOSA_RATERS)
+    return frame
+
+
+def read_sev(paths: Sequence[Path]) -> pd.DataFrame:
+    """SEV_wordlist.xlsx: five sheets, one per social dimension; only valence is used here."""
+    columns = {"Word": "word", "Val_mean": "valence", "Val_sd": "valence_sd", "N_raters": "valence_n"}
+    return _workbook(paths[0], columns)
+
+
+def read_labmt(paths: Sequence[Path]) -> pd.DataFrame:
+    """labMT words, scores and scoresStd: three files, one entry per line, in the same order."""
+    import pandas as pd
+
+    words, scores, deviations = (_lines(Path(p)) for p in paths)
+    if not len(words) == len(scores) == len(deviations):
+        raise FileFormatError(
+            f"the three labMT files must have one line per word each; {paths[0]}, its scores and its deviations have "
+            f"{len(words)}, {len(scores)} and {len(deviations)}."
+        )
+    frame = pd.DataFrame({"word": words, "valence": scores, "valence_sd": deviations}).astype(object)
+    frame = _numeric(frame, Path(paths[0]))
+    frame["word"] = frame["word"].str.strip()
+    frame["valence_n"] = float(LABMT_RATERS)
+    return frame
+
+
+def read_vader(paths: Sequence[Path]) -> pd.DataFrame:
+    """vader_lexicon.txt. Words listed twice have twenty ratings: they are pooled.
+
+    The file's SD divides by n; here it divides by n - 1, so that SD^2/n estimates the error of the mean.
+    """
+    import numpy as np
+    import pandas as pd
+
+    ratings: dict[str, list[float]] = {}
+    for number, line in enumerate(_lines(Path(paths[0])), start=1):
+        cells = line.split("\t")
+        try:
+            ratings.setdefault(cells[0].strip(), []).extend(map(float, ast.literal_eval(cells[3])))
+        except (IndexError, ValueError, SyntaxError, TypeError):
+            raise FileFormatError(
+                f"{paths[0]}, line {number}: expected word, mean, SD and a list of ratings between tabs, got {line[:60]!r}."
+            ) from None
+    return pd.DataFrame(
+        {
+            "word": list(ratings),
+            "valence": [float(np.mean(r)) for r in ratings.values()],
+            "valence_sd": [float(np.std(r, ddof=1)) for r in ratings.values()],
+            "valence_n": [float(len(r)) for r in ratings.values()],
+        }
+    )
+
+
+def read_own_csv(paths: Sequence[Path]) -> pd.DataFrame:
+    """A user's CSV: `word`, `valence`, and any of arousal, dominance, `*_sd`, `*_n`, `n`, `form`."""
+    import re
+
+    frame = read_csv(paths[0])
+    frame.columns = [str(c).strip() for c in frame.columns]
+    lower = {c: c.lower() for c in frame.columns}
+    known = re.compile(r"^(word|form|n|(valence|arousal|dominance)(_sd|_n)?)$")
+    columns = {c: name for c, name in lower.items() if known.match(name)}
+    if "word" not in columns.values() or "valence" not in columns.values():
+        raise FileFormatError(
+            f"{paths[0]} needs the columns 'word' and 'valence'. It has: {', '.join(map(str, frame.columns))}."
+        )
+    return _numeric(_pick(frame, columns, Path(paths[0])), Path(paths[0]))
+
+
+READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {
+    "builtin": read_builtin,
+    "warriner": read_warriner,
+    "stadthagen": read_stadthagen,
+    "hinojosa": read_hinojosa,
+    "sev": read_sev,
+    "labmt": read_labmt,
+    "vader": read_vader,
+    "csv": read_own_csv,
+}

@@ -1,0 +1,7 @@
+"""Ratings: predicting human ratings of words, within and across languages, against controls."""
+
+from emotion_interp.ratings.matched import matched_outside
+from emotion_interp.ratings.predict import Ratings, WordActivations, predict_from_activations
+from emotion_interp.ratings.ridge import ALPHAS
+
+__all__ = ["ALPHAS", "Ratings", "WordActivations", "matched_outside", "predict_from_activations"]

@@ -1,0 +1,210 @@
+"""The answer in brief: sentences made from the numbers, the negative ones as plainly as the positive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.report.data import StudyData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LANGUAGES = {"en": "English", "zh": "Chinese", "es": "Spanish"}
+ALPHA = 0.05
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """A number for people: "0.71", "–" for missing, minus sign where negative."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def p_text(p: Any) -> str:
+    """ "p < .001" or "p = .012"; never "p = .000"."""
+    if p is None or not math.isfinite(p):
+        return "p not computed"
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def language_name(code: Any) -> str:
+    """English name of a language code, or the code."""
+    return LANGUAGES.get(str(code), str(code))
+
+
+def _interval(low: Any, high: Any) -> str:
+    return f" [{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
+
+
+def _known(p: Any) -> bool:
+    return p is not None and math.isfinite(p)
+
+
+def best_layers(frame: pd.DataFrame, score: str) -> dict[str, int]:
+    """Per language the layer where the mean of `score` is highest."""
+    means = frame.groupby(["language", "layer"], sort=False)[score].median().dropna()
+    return {str(lang): int(group.idxmax()[1]) for lang, group in means.groupby(level="language", sort=False)}
+
+
+def feature_sentences(study: StudyData) -> list[str]:
+    """Which features carry an emotion?"""
+    summary = study.frame("summary")
+    sentences = []
+    for language, layer in best_layers(summary, "auroc_heldout").items():
+        rows = summary[(summary["language"] == language) & (summary["layer"] == layer)]
+        scores = rows["auroc_heldout"].dropna()
+        low, high = scores.quantile(0.25), scores.quantile(0.75)
+        text = (
+            f"{language_name(language)}: on words it was not selected on, the top feature of the median emotion reaches an "
+            f"AUROC of {number(scores.median())} (middle half of the emotions {number(low)} to {number(high)}; layer "
+            f"{layer}, the best of {summary['layer'].nunique()} on these same words; chance is 0.50)."
+        )
+        if rows["confirmed"].notna().any():
+            confirmed = int(rows["confirmed"].fillna(False).astype(bool).sum())
+            text += (
+                f" {confirmed} of {len(rows)} emotions are confirmed."
+                if confirmed
+                else f" None of the {len(rows)} emotions is confirmed: there is no evidence that a single feature carries "
+                "any of them."
+            )
+        dense = rows["dense_auroc"].median()
+        if _known(dense):
+            verdict = "more than" if dense > scores.median() + 0.005 else "less than"
+            verdict = "about as much as" if abs(dense - scores.median()) <= 0.005 else verdict
+            text += f" The plain difference-of-means direction reaches {number(dense)}, {verdict} the SAE features."
+        sentences.append(text)
+    return sentences
+
+
+def _component(row: Any, name: str, layers: int) -> str:
+    r, p_layers, p = row[f"{name}_r"], row[f"{name}_p_layers"], row[f"{name}_p"]
+    if _known(p_layers):
+        p, corrected = p_layers, "corrected over layers and components"
+    elif _known(p):
+        p, corrected = min(1.0, p * layers), f"times {layers} for the layers searched"
+    else:
+        corrected = ""
+    pc = f"PC{int(row[f'{name}_pc'])}" if _known(row[f"{name}_pc"]) else "the best component"
+    start = f"{name}: {pc} at layer {int(row['layer'])} correlates with people's {name} at |r| = {number(abs(r))}"
+    low, high = row[f"{name}_lo"], row[f"{name}_hi"]
+    # the sign of a component is arbitrary: the interval turns with |r|
+    interval = _interval(-high, -low) if r < 0 else _interval(low, high)
+    known = f", {p_text(p)}{' ' + corrected if corrected else ''}"
+    if _known(p) and p >= ALPHA:
+        return f"{start}{interval}{known}: not distinguishable from chance."
+    return f"{start}{interval}{known}."
+
+
+def geometry_sentences(study: StudyData) -> list[str]:
+    """Is the model's emotion space shaped like people's?"""
+    alignment = study.frame("alignment")
+    sentences = []
+    for (language, kind), rows in alignment.groupby(["language", "kind"], sort=False):
+        layers = rows["layer"].nunique()
+        of = f"{language_name(language)}, {kind}"
+        for name in ("valence", "arousal"):
+            known = rows[rows[f"{name}_r"].notna()]
+            if len(known):
+                row = known.loc[known[f"{name}_r"].abs().idxmax()]
+                sentences.append(f"{of}, {_component(row, name, layers)}")
+        known = rows[rows["rsa_rho"].notna()]
+        if len(known):
+            row = known.loc[known["rsa_rho"].idxmax()]
+            p = min(1.0, row["rsa_p"] * layers) if _known(row["rsa_p"]) else math.nan
+            sentences.append(
+                f"{of}, distances between emotions: rank correlation with people's distances at layer "
+                f"{int(row['layer'])} is rho = {number(row['rsa_rho'])}{_interval(row['rsa_lo'], row['rsa_hi'])}, "
+                f"{p_text(p)}{f' (times {layers} for the layers searched)' if _known(p) and layers > 1 else ''}"
+                f"{': not distinguishable from chance' if _known(p) and p >= ALPHA else ''}."
+            )
+    return sentences
+
+
+def rating_sentences(study: StudyData) -> list[str]:
+    """Do the features predict people's word ratings?"""
+    ratings = study.frame("ratings")
+    sentences = []
+    for (train, test), rows in ratings.groupby(["train_language", "test_language"], sort=False):
+        across = (
+            f"{language_name(test)} words"
+            if train == test
+            else f"{language_name(test)} words, trained on {language_name(train)}"
+        )
+        for dimension, of in rows.groupby("dimension", sort=False):
+            best = of.loc[of.groupby("feature_set", sort=False)["r"].idxmax().dropna()]
+            if not len(best):
+                continue
+            best = best.sort_values("r", ascending=False)
+            top = best.iloc[0]
+            share = top["r_over_ceiling"]
+            text = (
+                f"{across}, {dimension}: best is the set “{top['feature_set']}” with r = {number(top['r'])} at layer "
+                f"{int(top['layer'])}"
+            )
+            text += f" ({number(100 * share, 0)}% of what the ratings' reliability allows)" if _known(share) else ""
+            others = [f"{row['feature_set']} {number(row['r'])}" for _, row in best.iloc[1:].iterrows()]
+            text += f"; other sets at their best layers: {', '.join(others)}." if others else "."
+            if top["r"] < 0.1:
+                text += " That is next to nothing: these features do not predict the ratings."
+            sentences.append(text)
+    return sentences
+
+
+def steering_sentences(study: StudyData) -> list[str]:
+    """Do the features cause anything?"""
+    steering = study.frame("steering")
+    sentences = []
+    for method, rows in steering.groupby("method", sort=False):
+        steered = rows[rows["dose"] != 0]
+        names = list(dict.fromkeys(steered["emotion"]))
+        ps = steered["p_holm"].where(steered["p_holm"].notna(), steered["p"])
+        if not names:
+            continue
+        if not ps.notna().any():
+            sentences.append(
+                f"Steering with {method}: {len(names)} emotions were steered, without a test against chance."
+            )
+            continue
+        raised = steered[(ps < ALPHA) & (steered["target"] > steered["target_unsteered"].fillna(-math.inf))]
+        intact = raised["perplexity_ratio"].between(0.5, 2) & ~(raised["distinct2_ratio"] < 0.8)
+        good = [name for name in names if name in set(raised[intact]["emotion"])]
+        broken = [name for name in names if name in set(raised["emotion"]) and name not in good]
+        if not len(raised):
+            sentences.append(
+                f"Steering with {method}: for none of the {len(names)} emotions does any dose raise the target emotion "
+                f"beyond random directions (smallest {p_text(float(ps.min()))} after Holm). No causal effect was shown."
+            )
+            continue
+        text = (
+            f"Steering with {method}: for {len(good)} of {len(names)} emotions some dose raises the target emotion beyond "
+            "random directions of the same size (Holm p < .05) while the text stays fluent"
+        )
+        text += f" ({', '.join(map(str, good))})." if good else "."
+        text += f" For {', '.join(map(str, broken))} it does so only where the text breaks down." if broken else ""
+        rest = len(names) - len(good) - len(broken)
+        text += f" For the other {rest} no effect was shown." if rest else ""
+        sentences.append(text)
+    return sentences
+
+
+QUESTIONS: tuple[tuple[str, str, str, Callable[[StudyData], list[str]]], ...] = (
+    ("summary", "Which features carry an emotion?", "features", feature_sentences),
+    ("alignment", "Is the model's emotion space shaped like people's?", "geometry", geometry_sentences),
+    ("ratings", "Do the features predict people's ratings of words?", "ratings", rating_sentences),
+    ("steering", "Do the features cause anything?", "steering", steering_sentences),
+)
+
+
+def in_brief(study: StudyData) -> list[dict[str, Any]]:
+    """The questions with their sentences; a part that was not run says so.
+
+    Returns:
+        One dict per question: `question`, `anchor` (section of the page), `sentences`.
+    """
+    answers = []
+    for name, question, anchor, sentences in QUESTIONS:
+        lines = sentences(study) if study.has(name) else []
+        answers.append({"question": question, "anchor": anchor, "sentences": lines or ["This part was not run."]})
+    return answers

@@ -1,0 +1,131 @@
+"""What a report is made from: plain frames, so that it can be rendered again without the subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.core import EmotionInterpError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.report.tokens import TokenView
+
+_TESTED = tuple(
+    f"{name}_{part}" for name in ("valence", "arousal") for part in ("pc", "r", "lo", "hi", "p", "p_layers")
+)
+
+COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "summary": (
+        ("layer", "language", "emotion", "feature", "auroc_heldout"),
+        ("lo", "hi", "confirmed", "dense_auroc", "specificity", "coverage", "n_words"),
+    ),
+    "selected": (("layer", "language", "emotion", "feature", "value"), ()),
+    "alignment": (
+        ("layer", "valence_r", "arousal_r"),
+        (
+            *("language", "kind"),
+            *(name for name in _TESTED if name not in ("valence_r", "arousal_r")),
+            *("rsa_rho", "rsa_lo", "rsa_hi", "rsa_p", "procrustes_disparity", "procrustes_p"),
+            *("readout_valence_r", "readout_valence_p", "readout_arousal_r", "readout_arousal_p"),
+            *("circumplex_r", "circumplex_p", "n_emotions"),
+        ),
+    ),
+    "circumplex_points": (
+        ("layer", "emotion", "human_valence", "human_arousal", "model_x", "model_y"),
+        ("language", "model_x_lo", "model_x_hi", "model_y_lo", "model_y_hi"),
+    ),
+    "pcs": (("layer", "pc", "r_valence", "r_arousal"), ("language",)),
+    "ratings": (
+        ("layer", "feature_set", "train_language", "test_language", "dimension", "r"),
+        ("rho", "r2", "mae", "r_over_ceiling", "n_words", "n_features"),
+    ),
+    "steering": (
+        ("emotion", "dose", "target"),
+        (
+            *("layer", "method", "lo", "hi", "target_unsteered", "p", "p_holm"),
+            *("random_lo", "random_hi", "perplexity_ratio", "distinct2_ratio"),
+        ),
+    ),
+    "steered_text": (("emotion", "prompt", "unsteered", "steered"), ("layer", "dose", "method")),
+}
+"""Per frame: the columns it must have, and those that are shown where present."""
+
+_TEXT_DEFAULTS = {"language": "all", "kind": "features", "method": "features"}
+
+
+@dataclass(frozen=True, eq=False)
+class StudyData:
+    """One study's results as plain frames; a frame that is None or empty means that this part was not run.
+
+    Optional columns that are missing are added as NaN ("language" as "all"); the frames given stay as they are.
+
+    Args:
+        title: heading of the report.
+        subject: facts about the subject, name -> value.
+        concepts: facts about the concept sets, name -> value.
+        summary: top feature per layer, language and emotion with its held-out AUROC.
+        selected: features by emotions, for the heat maps.
+        alignment: one row per layer, language and kind of space.
+        circumplex_points: where people and the model put each emotion.
+        pcs: correlation of each principal component with valence and arousal.
+        ratings: predicted word ratings, as `predict_ratings(...).to_frame()`.
+        steering: one row per emotion, layer, dose and method.
+        steered_text: examples, steered beside unsteered.
+        traces: token views.
+        manifest: seeds, versions, hashes; may be nested.
+        warnings: sentences that a reader must see.
+
+    Raises:
+        EmotionInterpError: a frame that lacks a column.
+
+    Example:
+        >>> StudyData(title="Empty").has("steering")
+        False
+    """
+
+    title: str
+    subject: dict[str, Any] = field(default_factory=dict)
+    concepts: dict[str, Any] = field(default_factory=dict)
+    summary: pd.DataFrame | None = None
+    selected: pd.DataFrame | None = None
+    alignment: pd.DataFrame | None = None
+    circumplex_points: pd.DataFrame | None = None
+    pcs: pd.DataFrame | None = None
+    ratings: pd.DataFrame | None = None
+    steering: pd.DataFrame | None = None
+    steered_text: pd.DataFrame | None = None
+    traces: list[TokenView] = field(default_factory=list)
+    manifest: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name, (required, optional) in COLUMNS.items():
+            frame = getattr(self, name)
+            if frame is None:
+                continue
+            if not len(frame):
+                object.__setattr__(self, name, None)
+                continue
+            missing = [column for column in required if column not in frame.columns]
+            if missing:
+                raise EmotionInterpError(
+                    f"the frame {name!r} of a report needs the columns {', '.join(required)}; "
+                    f"missing: {', '.join(missing)}; given: {', '.join(map(str, frame.columns))}."
+                )
+            new = {
+                column: _TEXT_DEFAULTS.get(column, float("nan")) for column in optional if column not in frame.columns
+            }
+            object.__setattr__(self, name, frame.assign(**new).reset_index(drop=True))
+
+    def has(self, name: str) -> bool:
+        """Whether this part was run."""
+        return getattr(self, name) is not None
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """The frame of a part that was run; `EmotionInterpError` if it was not."""
+        value = getattr(self, name)
+        if value is None:
+            raise EmotionInterpError(f"the part {name!r} of this study was not run.")
+        return value

@@ -1,0 +1,70 @@
+"""The HTML report: one self-contained file, no network."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emotion_interp.core.files import write_text
+from emotion_interp.report.assets import circuitsvis_bundle, plotly_bundle
+from emotion_interp.report.brief import in_brief
+from emotion_interp.report.data import StudyData
+from emotion_interp.report.sections import SECTIONS, flattened
+from emotion_interp.report.tokens import POLICY, RUNTIME, STYLE
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+@cache
+def _template() -> Template:
+    from importlib.resources import files
+
+    from jinja2 import Environment, StrictUndefined
+
+    # autoescape by hand: the default decides by the file's ending, and a template from a string has none
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(
+        files("emotion_interp.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
+    )
+
+
+def render_report(study: StudyData) -> str:
+    """The report of one study as one HTML page.
+
+    Everything is inside the page (Plotly and CircuitsVis once each), and its Content-Security-Policy forbids requests.
+    A part of the study that is None says in one line that it was not run.
+
+    Args:
+        study: the study's frames.
+
+    Example:
+        >>> "This part was not run." in render_report(StudyData(title="Empty"))
+        True
+    """
+    sections = []
+    for anchor, title, names, blocks, absent in SECTIONS:
+        made = blocks(study) if any(study.has(name) for name in names) else []
+        sections.append({"anchor": anchor, "title": title, "blocks": made, "absent": f"Not run: {absent}"})
+    return _template().render(
+        title=study.title,
+        subject=flattened(study.subject),
+        concepts=flattened(study.concepts),
+        brief=in_brief(study),
+        sections=sections,
+        traces=[view.html for view in study.traces],
+        manifest=flattened(study.manifest),
+        warnings=study.warnings,
+        policy=POLICY,
+        token_style=STYLE,
+        token_runtime=RUNTIME,
+        plotly=plotly_bundle() if any(section["blocks"] for section in sections) else "",
+        circuitsvis=circuitsvis_bundle() if study.traces else "",
+    )
+
+
+def write_report(study: StudyData, path: str | Path) -> Path:
+    """Write `render_report(study)` to a file; returns its path. `EmotionInterpError` if it cannot be written."""
+    write_text(path, render_report(study))
+    return Path(path)

@@ -1,0 +1,152 @@
+"""Every emotion's strength at every token of a text, at every layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.features import FeatureBank
+    from emotion_interp.report.tokens import TokenView
+    from emotion_interp.subjects import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class EmotionTrace:
+    """Strengths [layer, token, emotion]; a token is a display unit, so characters split over tokens stay whole.
+
+    1.0 means: as strong as on the emotion's own words in the bank (features), or a projection
+    of one site scale (dense).
+    """
+
+    text: str
+    tokens: tuple[str, ...]
+    emotions: tuple[str, ...]
+    layers: tuple[int, ...]
+    values: np.ndarray
+    kind: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """Long table: layer, position, token, emotion, value."""
+        import pandas as pd
+
+        n_layers, n_tokens, n_emotions = self.values.shape
+        layer, token, emotion = np.meshgrid(range(n_layers), range(n_tokens), range(n_emotions), indexing="ij")
+        return pd.DataFrame(
+            {
+                "layer": np.asarray(self.layers)[layer.ravel()],
+                "position": token.ravel(),
+                "token": np.asarray(self.tokens, dtype=object)[token.ravel()],
+                "emotion": np.asarray(self.emotions, dtype=object)[emotion.ravel()],
+                "value": self.values.ravel(),
+            }
+        )
+
+    def _layer(self, layer: int | None) -> int:
+        if layer is None:
+            return len(self.layers) // 2
+        if layer not in self.layers:
+            raise UnknownNameError("layer", layer, self.layers)
+        return self.layers.index(layer)
+
+    def view(self, layer: int | None = None) -> TokenView:
+        """Coloured tokens at one layer, the emotion selectable; works without a network."""
+        from emotion_interp.report.tokens import token_view
+
+        index = self._layer(layer)
+        return token_view(list(self.tokens), self.values[index], list(self.emotions), layer=self.layers[index])
+
+    def plot(self, layer: int | None = None) -> Any:
+        """Heat map of token x emotion at one layer."""
+        from emotion_interp.figures import trace_heatmap
+
+        frame = self.to_frame()
+        return trace_heatmap(frame[frame["layer"] == self.layers[self._layer(layer)]].drop(columns="layer"))
+
+    def save(self, path: str | Path, layer: int | None = None) -> Path:
+        """Write the token view as a page of its own."""
+        self.view(layer).save(path)
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        return self.view()._repr_html_()
+
+    def __repr__(self) -> str:
+        return f"EmotionTrace({self.text[:40]!r}, {len(self.tokens)} tokens, {len(self.emotions)} emotions, layers {list(self.layers)})"
+
+
+def emotion_trace(
+    subject: Subject,
+    text: str,
+    bank: FeatureBank,
+    *,
+    layers: list[int] | None = None,
+    language: str | None = None,
+    kind: Literal["features", "dense"] = "features",
+) -> EmotionTrace:
+    """Trace every emotion over the tokens of a text (generated text too: pass what `subject.generate` returned).
+
+    Args:
+        subject: the bank's subject.
+        text: any text of at least one token.
+        bank: found with `find_features`.
+        layers: default: all of the bank's.
+        language: whose features; default: the bank's first.
+        kind: "features" (mean over the emotion's selected features of activation / mean activation on its words) or
+            "dense" (projection on the difference-of-means direction, in units of the site's scale).
+
+    Raises:
+        EmotionInterpError: an empty text, or a bank of another subject.
+
+    Example:
+        >>> emotion_trace(subject, "She opened the letter and wept.", bank)  # doctest: +SKIP
+    """
+    from emotion_interp.activations import read_tokens
+    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.report.tokens import display_units
+
+    if not text or not text.strip():
+        raise EmotionInterpError("the text is empty; give at least one word.")
+    if kind not in ("features", "dense"):
+        raise UnknownNameError("trace kind", kind, ("features", "dense"))
+    require_same_subject(bank, subject.name, subject.sites)
+    language = language or bank.languages[0]
+    sites = [bank.site(layer) for layer in (bank.layers if layers is None else layers)]
+    readings = read_tokens(subject, text, sites)
+    units = display_units(text, list(readings.offsets))
+    values = np.zeros((len(sites), len(units), len(bank.emotions)))
+    for i, site in enumerate(sites):
+        if kind == "features":
+            strengths = _feature_strengths(bank, site.layer, language, readings.latents[site].numpy())
+        else:
+            strengths = _dense_strengths(bank, site, language, readings.dense[site].numpy())
+        for j, (_, _, members) in enumerate(units):
+            values[i, j] = strengths[members].max(0) if kind == "features" else strengths[members].mean(0)
+    tokens = tuple(text[start:end] for start, end, _ in units)
+    return EmotionTrace(text, tokens, tuple(bank.emotions), tuple(s.layer for s in sites), values, kind)
+
+
+def _feature_strengths(bank: FeatureBank, layer: int, language: str, latents: np.ndarray) -> np.ndarray:
+    """[token, emotion]; an emotion without a selected feature stays at zero."""
+    chosen = bank.table(layer=layer, language=language, selected=True)
+    result = np.zeros((len(latents), len(bank.emotions)))
+    for i, emotion in enumerate(bank.emotions):
+        rows = chosen[(chosen["emotion"] == emotion) & (chosen["mean_activation"] > 0)]
+        if len(rows):
+            ratio = latents[:, rows["feature"].to_numpy()] / rows["mean_activation"].to_numpy()[None, :]
+            result[:, i] = ratio.mean(1)
+    return result
+
+
+def _dense_strengths(bank: FeatureBank, site: Any, language: str, dense: np.ndarray) -> np.ndarray:
+    """Projection of each token's activation on the emotion's direction over the site's scale: [token, emotion]."""
+    vectors = bank.directions[f"{site.hook_name}|{language}|dense"].astype(np.float64)
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return (dense.astype(np.float64) @ units.T) / bank.scales[site]

@@ -1,0 +1,155 @@
+"""Layer and dose chosen on some prompts, reported on others: the honest steering test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.steering.coherence import is_coherent
+from emotion_interp.steering.dose_response import DoseResponse, dose_response, make_setting
+from emotion_interp.steering.grid import evaluate, holm, make_cells
+from emotion_interp.steering.judging import TextJudge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.subjects.subject import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class SteeringTest:
+    """A steering test.
+
+    Attributes:
+        table: one row per emotion and method, on the test prompts at the layer and dose fixed on the tuning prompts.
+        tuning: the whole grid on the tuning prompts.
+        confusion: what each direction does to every emotion on the test prompts.
+        texts: steered and unsteered continuations of the test prompts.
+    """
+
+    table: pd.DataFrame
+    tuning: pd.DataFrame
+    confusion: pd.DataFrame
+    texts: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table, a copy."""
+        return self.table.copy()
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()  # type: ignore[operator]
+
+
+def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
+    """For each emotion and method the layer and dose with the largest shift among those that keep the text intact.
+
+    Text is intact with a perplexity ratio in [0.5, 2] and distinct-2 at least .8 of the unsteered text. Where the grid
+    wrote no text, all cells count; where no cell is intact, the smallest dose is taken and `intact` says no.
+
+    Args:
+        tuning: a dose-response grid on prompts that are not reported on.
+
+    Returns:
+        columns emotion, method, layer, dose, tune_shift, intact; an emotion that could not be judged is left out.
+    """
+    import pandas as pd
+
+    frame = tuning.table if isinstance(tuning, DoseResponse) else tuning
+    chosen = []
+    for (emotion, method), cells in frame.groupby(["emotion", "method"], sort=False):
+        cells = cells[cells["shift"].notna()]
+        if cells.empty:
+            continue
+        wrote = cells["perplexity_ratio"].notna().any()
+        ratios = zip(cells["perplexity_ratio"], cells["distinct2_ratio"], strict=True)
+        intact = np.asarray([is_coherent(p, d) for p, d in ratios]) if wrote else np.ones(len(cells), dtype=bool)
+        pool = cells[intact] if intact.any() else cells[cells["dose"].abs() == cells["dose"].abs().min()]
+        best = pool.loc[pool["shift"].idxmax()]
+        chosen.append(
+            {
+                "emotion": emotion,
+                "method": method,
+                "layer": int(best["layer"]),
+                "dose": float(best["dose"]),
+                "tune_shift": float(best["shift"]),
+                "intact": bool(intact.any()) if wrote else None,
+            }
+        )
+    columns = ["emotion", "method", "layer", "dose", "tune_shift", "intact"]
+    return pd.DataFrame(chosen, columns=columns)
+
+
+def steering_test(
+    subject: Subject,
+    bank: Any,
+    emotions: Sequence[str],
+    tune_prompts: Sequence[str],
+    test_prompts: Sequence[str],
+    layers: Sequence[int] | None = None,
+    doses: Sequence[float] = (0.1, 0.2, 0.35, 0.5, 0.75),
+    methods: Sequence[str] = ("dense", "sae"),
+    n_random: int = 199,
+    seed: int = 0,
+    language: str = "en",
+    judge: TextJudge | None = None,
+    words: Mapping[str, Sequence[str]] | None = None,
+    max_new_tokens: int = 20,
+    **options: Any,
+) -> SteeringTest:
+    """Choose layer and dose of every emotion and method on `tune_prompts`; report on `test_prompts`.
+
+    Args:
+        subject, bank, emotions, language, judge, words, options: as in `dose_response`.
+        tune_prompts: prompts for choosing; none of them may be among the test prompts.
+        test_prompts: prompts for reporting.
+        layers, doses, methods: what is tried.
+        n_random: random directions at the chosen site and dose; the smallest p is 1 / (n_random + 1).
+        seed: of everything random.
+        max_new_tokens: length of the texts that decide whether a cell is intact; 0 for none.
+
+    Returns:
+        `.to_frame()`: one row per emotion and method with the columns of `dose_response`, tune_shift, intact (on the
+        tuning prompts) and p_holm over all emotions of one method.
+
+    Raises:
+        EmotionInterpError: prompts on both sides, or nothing that can be judged.
+
+    Example:
+        >>> steering_test(subject, bank, ["joy"], *NEUTRAL_PROMPTS["en"]).to_frame()  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    shared = sorted(set(tune_prompts) & set(test_prompts))
+    if shared:
+        raise EmotionInterpError(f"a prompt is both for choosing and for reporting: {shared[0]!r}; keep them apart.")
+    common: dict[str, Any] = {"words": words, "judge": judge, "max_new_tokens": max_new_tokens, "seed": seed, **options}
+    tuning = dose_response(
+        subject, bank, emotions, doses, tune_prompts, layers, list(methods), language, n_random=0, **common
+    )
+    choices = best_site(tuning)
+    if choices.empty:
+        raise EmotionInterpError(
+            "no emotion could be judged on the tuning prompts; see the words or classes of the judge."
+        )
+    positions = options.pop("positions", "from_last_prompt_token")
+    setting = make_setting(
+        subject, bank, emotions, test_prompts, language, judge, words, max_new_tokens, positions, seed, options
+    )
+    cells = []
+    for c in choices.to_dict("records"):
+        cells += make_cells(bank, [c["emotion"]], [c["layer"]], [c["method"]], [c["dose"]], language)
+    table, confusion, texts = evaluate(setting, cells, bank.scales, n_random)
+    table = table.merge(choices[["emotion", "method", "tune_shift", "intact"]], on=["emotion", "method"], how="left")
+    missing = tuning.table.drop_duplicates(["emotion", "method"])[["emotion", "method", "note"]]
+    missing = missing.merge(choices[["emotion", "method"]], how="left", indicator=True)
+    missing = missing[missing["_merge"] == "left_only"].drop(columns="_merge")
+    if len(missing):
+        table = pd.concat([table, missing.reindex(columns=table.columns)], ignore_index=True)
+    for method in table["method"].unique():
+        rows = (table["method"] == method).to_numpy()
+        table.loc[rows, "p_holm"] = holm(table.loc[rows, "p"].to_numpy(dtype=float))
+    return SteeringTest(table, tuning.to_frame(), confusion, texts)

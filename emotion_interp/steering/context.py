@@ -1,0 +1,339 @@
+"""Interventions on a running subject: context managers that add hooks and take away only their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
+from emotion_interp.core.types import Direction, Site
+from emotion_interp.steering.interventions import (
+    Positions,
+    RowInterventions,
+    check_positions,
+    row_interventions,
+    select,
+)
+from emotion_interp.subjects.plan import ForwardPlan, current_plan
+
+if TYPE_CHECKING:
+    import torch
+
+    from emotion_interp.subjects.subject import Subject
+
+Change = Callable[["torch.Tensor", np.ndarray, ForwardPlan], "torch.Tensor"]
+"""(activations [row, column, d], mask [row, column], plan) -> new activations."""
+
+_PAUSED: ContextVar[bool] = ContextVar("emotion_interp_steering_paused", default=False)
+
+
+@contextmanager
+def unsteered() -> Iterator[None]:
+    """Inside it every intervention of this package rests, so that the bare subject can be read."""
+    token = _PAUSED.set(True)
+    try:
+        yield
+    finally:
+        _PAUSED.reset(token)
+
+
+@contextmanager
+def steer(
+    subject: Subject,
+    direction: Direction | Sequence[Direction],
+    dose: float | Sequence[float] = 0.5,
+    positions: Positions = "generated",
+    scale: float | Mapping[Site, float] | None = None,
+) -> Iterator[None]:
+    """Add `dose * scale(site) * unit direction` at each direction's site while the context is open.
+
+    Args:
+        subject: the model.
+        direction: one direction, or several (also at different sites; they add up).
+        dose: strength in units of the site's scale; one for all, or one for each direction.
+        positions: "generated" (past the prompt), "from_last_prompt_token" (also the first new token is steered),
+            "prompt", "all", "all_with_bos", an index k (from k on), a list of indices, or a function: see `select`.
+        scale: a number or a mapping from `Site`; default: the subject's own scales.
+
+    In a call of the bare model everything counts as prompt, until it is called with a KV cache.
+
+    Raises:
+        EmotionInterpError: direction, dose, scale or positions do not fit, before any hook is added.
+
+    Source: activation addition (Turner et al. 2023, arXiv 2308.10248).
+
+    Example:
+        >>> with steer(subject, bank.direction("joy", layer=5), dose=0.5):  # doctest: +SKIP
+        ...     subject.generate("The letter said")
+    """
+    several = [direction] if isinstance(direction, Direction) or not isinstance(direction, (list, tuple)) else direction
+    amounts = [dose] * len(several) if np.ndim(dose) == 0 else list(dose)  # type: ignore[arg-type]
+    if not several:
+        raise EmotionInterpError("steer needs at least one direction, got an empty list.")
+    if len(amounts) != len(several):
+        raise EmotionInterpError(
+            f"{len(several)} directions need one dose or {len(several)} doses, got {len(amounts)}."
+        )
+    with unsteered():
+        each = [row_interventions(subject, [d], [a], scale) for d, a in zip(several, amounts, strict=True)]
+    vectors: dict[Site, np.ndarray] = {}
+    for one in each:
+        for site, vector in one.vectors.items():
+            vectors[site] = vectors[site] + vector if site in vectors else vector
+    with steer_rows(subject, RowInterventions(vectors, shared=True), positions):
+        yield
+
+
+@contextmanager
+def batch_steer(
+    subject: Subject,
+    directions: Sequence[Direction | Sequence[Direction] | None],
+    doses: float | Sequence[float] = 0.5,
+    positions: Positions = "generated",
+    scale: float | Mapping[Site, float] | None = None,
+) -> Iterator[None]:
+    """Steer every row of a batch its own way: a direction, several, or None for an unsteered row.
+
+    The rows are those of the list given to `generate` or `decode`, in that order.
+
+    Raises:
+        EmotionInterpError: rows and doses differ in number, something does not fit, or a batch has more rows.
+
+    Example:
+        >>> with batch_steer(subject, [joy, None, fear], [0.5, 0.0, 0.8]):  # doctest: +SKIP
+        ...     subject.generate(["The letter said"] * 3)
+    """
+    with unsteered():
+        rows = row_interventions(subject, directions, doses, scale)
+    with steer_rows(subject, rows, positions):
+        yield
+
+
+@contextmanager
+def steer_rows(subject: Subject, rows: RowInterventions, positions: Positions = "generated") -> Iterator[None]:
+    """Add prepared vectors, one for each row (or one shared by all), at their sites."""
+    check_positions(positions)
+    changes = {site: _addition(site, vectors, rows) for site, vectors in rows.vectors.items()}
+    with _hooked(subject, changes, positions):
+        yield
+
+
+@contextmanager
+def sae_operation(
+    subject: Subject,
+    site: Site | int,
+    features: int | Sequence[int],
+    op: str = "add",
+    value: float | Sequence[float] = 0.0,
+    positions: Positions = "generated",
+) -> Iterator[None]:
+    """Change SAE features by `delta_f * W_dec[f]`, so that the SAE's reconstruction error never enters.
+
+    Args:
+        subject: a subject with an SAE at `site`.
+        site: the site, or a layer (its SAE).
+        features: one feature index or several.
+        op: "add" (value is added), "clamp" (set to value), "clamp_active" (set to value where the feature fires),
+            "ablate" (set to 0).
+        value: in units of the feature's activation; one, or one for each feature. Not used by "ablate".
+        positions: as in `steer`.
+
+    Raises:
+        UnknownNameError: no SAE there, an unknown op, or a feature the SAE does not have.
+        UnsupportedError: an SAE that rescales its input per token, or reads where nothing can be written.
+
+    Example:
+        >>> with sae_operation(subject, 5, [17, 230], "ablate", positions="all"):  # doctest: +SKIP
+        ...     subject.generate("The letter said")
+    """
+    check_positions(positions)
+    ops = ("add", "clamp", "clamp_active", "ablate")
+    if op not in ops:
+        raise UnknownNameError("SAE operation", op, ops)
+    place = subject.site(site)
+    if place not in subject.readers:
+        raise UnknownNameError("site with an SAE", place, subject.readers)
+    reader = subject.readers[place]
+    if place.kind == "z" or (place.kind == "resid_mid" and subject.backend == "bridge"):
+        raise UnsupportedError(f"{place} can be read but not written here; use an SAE of another site.")
+    if str(reader.sae.cfg.normalize_activations) not in ("none", "None", "expected_average_only_in"):
+        raise UnsupportedError(
+            f"the SAE at {place} rescales every input ({reader.sae.cfg.normalize_activations}), so a feature has no "
+            "fixed size in the stream; only SAEs without such a rescaling can be steered."
+        )
+    index = np.atleast_1d(np.asarray(features))
+    if index.size == 0 or index.dtype.kind not in "iu":
+        raise EmotionInterpError(f"features are whole numbers, at least one, got {features!r}.")
+    wrong = index[(index < 0) | (index >= reader.d_sae)]
+    if wrong.size:
+        raise UnknownNameError(f"feature of the SAE at {place}", int(wrong[0]), range(reader.d_sae))
+    values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    if values.size not in (1, index.size) or not np.isfinite(values).all():
+        raise EmotionInterpError(
+            f"value is one finite number, or one for each of {index.size} features, got {value!r}."
+        )
+    amounts = np.broadcast_to(values, index.shape)
+    with _hooked(subject, {place: _feature_change(reader, index, op, amounts)}, positions):
+        yield
+
+
+def _feature_change(reader: Any, index: np.ndarray, op: str, amounts: np.ndarray) -> Change:
+    def change(activations: torch.Tensor, mask: np.ndarray, plan: ForwardPlan) -> torch.Tensor:
+        import torch
+
+        del plan
+        where = torch.from_numpy(mask).to(activations.device)
+        picked = activations[where]
+        rows = reader.decoder_rows(torch.from_numpy(index).to(reader.sae.device))
+        target = torch.from_numpy(amounts.copy()).to(rows)
+        if op == "add":
+            delta = target.expand(len(picked), -1)
+        else:
+            now = reader.encode(picked)[:, torch.from_numpy(index).to(rows.device)]
+            goal = torch.zeros_like(now) if op == "ablate" else target.expand_as(now)
+            delta = goal - now
+            if op == "clamp_active":
+                delta = delta * (now > 0)
+        changed = activations.clone()
+        changed[where] = picked + (delta @ rows).to(picked)
+        return changed
+
+    return change
+
+
+def _addition(site: Site, vectors: np.ndarray, rows: RowInterventions) -> Change:
+    index = np.arange(len(vectors)) if rows.index is None else rows.index
+    kept: dict[tuple[Any, Any], torch.Tensor] = {}
+
+    def change(activations: torch.Tensor, mask: np.ndarray, plan: ForwardPlan) -> torch.Tensor:
+        import torch
+
+        key = (activations.device, activations.dtype)
+        if key not in kept:
+            # in the activation's own type: a float32 vector on a bfloat16 stream would change the model's type
+            kept[key] = torch.from_numpy(np.ascontiguousarray(vectors)).to(*key)
+        if rows.shared:
+            vector = kept[key]
+            if mask.all():
+                return activations + vector
+            vector = vector[None]
+        else:
+            if plan.rows.max() >= len(index):
+                raise EmotionInterpError(
+                    f"the batch has a row {int(plan.rows.max())}, but interventions at {site} are given for {len(index)} rows."
+                )
+            vector = kept[key][torch.from_numpy(index[plan.rows]).to(activations.device)][:, None]
+            if mask.all():
+                return activations + vector
+        return activations + vector * torch.from_numpy(mask).to(activations.device)[..., None]
+
+    return change
+
+
+@contextmanager
+def _hooked(subject: Subject, changes: Mapping[Site, Change], positions: Positions) -> Iterator[None]:
+    check_positions(positions)
+    points = {site: _write_point(subject, site) for site in changes}
+    with ExitStack() as stack:
+        calls = _CallPlan(subject)
+        stack.callback(calls.close)
+        for site, change in changes.items():
+            stack.enter_context(_one_hook(points[site], _hook(subject, calls, change, positions)))
+        yield
+
+
+def _hook(subject: Subject, calls: _CallPlan, change: Change, positions: Positions) -> Callable[..., Any]:
+    def hook_fn(activations: torch.Tensor, hook: Any) -> torch.Tensor | None:
+        del hook
+        if _PAUSED.get():
+            return None
+        rows, columns = activations.shape[:2]
+        plan = current_plan() or calls.plan or ForwardPlan.of_columns(rows, columns, subject.prepends_bos)
+        mask = select(positions, plan)
+        return change(activations, mask, plan) if mask.any() else None
+
+    return hook_fn
+
+
+@contextmanager
+def _one_hook(point: Any, hook_fn: Callable[..., Any]) -> Iterator[None]:
+    # permanent, so that a reset_hooks() of somebody else's context leaves it; removed here by identity
+    point.add_hook(hook_fn, is_permanent=True)
+    handle = point.fwd_hooks[-1]
+    try:
+        yield
+    finally:
+        handle.hook.remove()
+        point.fwd_hooks = [h for h in point.fwd_hooks if h is not handle]
+
+
+def _write_point(subject: Subject, site: Site) -> Any:
+    """The hook point at which a site is written.
+
+    `resid_mid` is an addition at `attn_out`: on a bridge the hook of that name sits on a side branch, and adding there
+    moves the stream by almost nothing.
+    """
+    subject.site(site)
+    parallel = bool(getattr(subject.model.cfg, "parallel_attn_mlp", False))
+    if site.kind == "resid_mid" and (parallel or bool(getattr(subject.model.cfg, "attn_only", False))):
+        raise UnsupportedError(
+            f"{subject.name} has no stream between attention and MLP (its blocks run them side by side, or have no MLP); "
+            "steer resid_pre, resid_post, attn_out or mlp_out."
+        )
+    name = Site(site.layer, "attn_out").hook_name if site.kind == "resid_mid" else site.hook_name
+    points = subject.model.hook_dict
+    if name not in points:
+        raise UnknownNameError("hook", name, sorted(n for n in points if n.startswith(f"blocks.{site.layer}.")))
+    return points[name]
+
+
+class _CallPlan:
+    """The plan of a bare call of the model, worked out from its arguments: mask, cache, and the prompt before."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.plan: ForwardPlan | None = None
+        self.subject = subject
+        self.lengths: np.ndarray | None = None
+        model = subject.model.original_model if subject.backend == "bridge" else subject.model
+        self.handles = [
+            model.register_forward_pre_hook(self._before, with_kwargs=True),
+            model.register_forward_hook(self._after, always_call=True),
+        ]
+
+    def close(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def _after(self, *_: Any) -> None:
+        self.plan = None
+
+    def _before(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        del module
+        self.plan = None
+        if current_plan() is not None:
+            return
+        ids = args[0] if args else options.get("input_ids", options.get("input"))
+        if getattr(ids, "ndim", 0) != 2:
+            return
+        rows, columns = int(ids.shape[0]), int(ids.shape[1])
+        cache = options.get("past_key_values", options.get("past_kv_cache"))
+        past = 0
+        if cache is not None:
+            past = int(cache[0].past_keys.shape[1] if hasattr(cache, "entries") else cache.get_seq_length())
+        mask = options.get("attention_mask")
+        if mask is not None and hasattr(cache, "entries"):
+            import torch
+
+            mask = torch.cat([cache.previous_attention_mask.to(mask), mask], 1)
+        if mask is not None and mask.ndim == 2 and mask.shape[1] == past + columns:
+            real = mask.bool().cpu().numpy()
+            positions = np.where(real, real.cumsum(1) - 1, -1)
+        else:
+            positions = np.broadcast_to(np.arange(past + columns), (rows, past + columns))
+        if past == 0 or self.lengths is None or len(self.lengths) != rows:
+            self.lengths = positions.max(1) + 1 if past == 0 else np.full(rows, past)
+        self.plan = ForwardPlan(positions[:, -columns:], self.lengths, np.arange(rows), self.subject.prepends_bos)

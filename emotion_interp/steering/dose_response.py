@@ -1,0 +1,148 @@
+"""Does adding an emotion's direction make the text that emotion: emotions x layers x methods x doses, with controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.steering.grid import evaluate, make_cells
+from emotion_interp.steering.interventions import Positions, check_dose, check_positions
+from emotion_interp.steering.judging import Setting, TextJudge
+from emotion_interp.steering.next_word import NextWords, next_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.subjects.subject import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class DoseResponse:
+    """A dose-response grid.
+
+    Attributes:
+        table: one row per emotion x layer x method x dose; see `dose_response`.
+        confusion: emotion, layer, method, dose, judged, shift: what every emotion's direction does to every emotion.
+        texts: emotion, layer, method, dose, prompt, text (dose 0: unsteered); empty when nothing was generated.
+    """
+
+    table: pd.DataFrame
+    confusion: pd.DataFrame
+    texts: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table, a copy."""
+        return self.table.copy()
+
+    def plot(self, layer: int | None = None, method: str | None = None) -> Any:
+        """Dose curves of one layer and method (default: the first) as a plotly figure."""
+        from emotion_interp.figures.doses import dose_curves
+
+        frame = self.table
+        chosen_layer = frame["layer"].iloc[0] if layer is None else layer
+        chosen_method = frame["method"].iloc[0] if method is None else method
+        rows = frame[(frame["layer"] == chosen_layer) & (frame["method"] == chosen_method)].dropna(subset=["target"])
+        return dose_curves(rows, title=f"Steering by dose, layer {chosen_layer}, {chosen_method} directions")
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()  # type: ignore[operator]
+
+
+def dose_response(
+    subject: Subject,
+    bank: Any,
+    emotions: Sequence[str],
+    doses: Sequence[float],
+    prompts: Sequence[str],
+    layers: Sequence[int] | None = None,
+    method: str | Sequence[str] = "dense",
+    language: str = "en",
+    judge: TextJudge | None = None,
+    n_random: int = 199,
+    seed: int = 0,
+    words: Mapping[str, Sequence[str]] | None = None,
+    max_new_tokens: int = 0,
+    positions: Positions = "from_last_prompt_token",
+    **options: Any,
+) -> DoseResponse:
+    """Judged shift of every emotion over doses, against random directions of the same norm.
+
+    Args:
+        subject: the model.
+        bank: a `FeatureBank`, or anything with `direction(emotion, layer=, language=, method=)`, `scales` and
+            `held_out_words(emotion, language)`.
+        emotions: which directions; also the columns of the confusion matrix.
+        doses: in units of the site's scale.
+        prompts: neutral beginnings (`NEUTRAL_PROMPTS`).
+        layers: default: all of the bank.
+        method: "dense", "sae", or several.
+        language: of directions and words.
+        judge: a classifier with `emotions` and `predict_proba(texts)`; default: the next-word judge, which reads the
+            probability of the emotion's held-out words right after the prompt.
+        n_random: random directions; the smallest p is 1 / (n_random + 1), so Holm over k emotions at .05 needs at
+            least 20 k - 1 of them.
+        seed: of random directions, bootstrap and sampling.
+        words: emotion -> words for the next-word judge; default: the bank's held-out words.
+        max_new_tokens: above 0, texts are written and perplexity and distinct-2 filled in. A text judge needs it.
+        positions: where vectors are added.
+        **options: of `decode` (`do_sample`, `temperature`, ...).
+
+    Returns:
+        `.to_frame()` columns: emotion, layer, method, dose; target (mean judged probability), lo, hi (95% percentile
+        bootstrap over prompts), random_lo, random_hi (2.5 and 97.5% of the random directions); target_unsteered;
+        shift = target - target_unsteered, shift_lo, shift_hi; p = (1 + b) / (n_random + 1), b the random directions
+        that shift the target at least as far; p_holm (a family is all emotions of one layer, method and dose);
+        perplexity_ratio, distinct2, distinct2_ratio against unsteered text; n_prompts, n_words; note (why a row is
+        empty).
+
+    Raises:
+        EmotionInterpError: nothing to do, a bad dose, no direction at all, or a text judge without new tokens.
+
+    Example:
+        >>> dose_response(subject, bank, ["joy"], [0.25, 0.5], NEUTRAL_PROMPTS["en"].tune).plot()  # doctest: +SKIP
+    """
+    setting = make_setting(
+        subject, bank, emotions, prompts, language, judge, words, max_new_tokens, positions, seed, options
+    )
+    methods = [method] if isinstance(method, str) else list(method)
+    amounts = [check_dose(d) for d in doses]
+    places = list(bank.layers if layers is None else layers)
+    if not (amounts and places and methods):
+        raise EmotionInterpError("dose_response needs at least one dose, one layer and one method.")
+    cells = make_cells(bank, setting.emotions, places, methods, amounts, language)
+    return DoseResponse(*evaluate(setting, cells, bank.scales, n_random))
+
+
+def make_setting(
+    subject: Subject,
+    bank: Any,
+    emotions: Sequence[str],
+    prompts: Sequence[str],
+    language: str,
+    judge: TextJudge | None,
+    words: Mapping[str, Sequence[str]] | None,
+    max_new_tokens: int,
+    positions: Positions,
+    seed: int,
+    options: Mapping[str, Any],
+) -> Setting:
+    """Check what a grid is made of, and choose its judge."""
+    if isinstance(emotions, str) or isinstance(prompts, str) or not len(emotions) or not len(prompts):
+        raise EmotionInterpError("emotions and prompts are lists of at least one text each.")
+    check_positions(positions)
+    names = tuple(dict.fromkeys(emotions))
+    chosen: NextWords | TextJudge
+    if judge is None:
+        held = {e: (words or {}).get(e) or bank.held_out_words(e, language) for e in names}
+        chosen = next_words(subject, held, language)
+    else:
+        chosen = judge
+        if max_new_tokens < 1:
+            raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
+        if not set(names) & set(judge.emotions):
+            raise EmotionInterpError(
+                f"the judge knows none of the emotions {list(names)}, only {list(judge.emotions)}."
+            )
+    return Setting(subject, tuple(prompts), chosen, names, positions, max_new_tokens, seed, dict(options))

@@ -1,0 +1,217 @@
+"""The engine of dose-response: cells judged in batches, intervals over prompts, p against random directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Direction, Site
+from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, perplexity
+from emotion_interp.steering.interventions import row_interventions, scale_of
+from emotion_interp.steering.judging import Continuations, Setting, continue_all, judged, nothing, random_directions
+from emotion_interp.steering.next_word import NextWords
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESAMPLES = 2000
+"""Bootstrap resamples of prompts."""
+
+STATISTICS = (
+    "target",
+    "lo",
+    "hi",
+    "random_lo",
+    "random_hi",
+    "target_unsteered",
+    "shift",
+    "shift_lo",
+    "shift_hi",
+    "p",
+)
+COHERENCE = ("perplexity_ratio", "distinct2", "distinct2_ratio")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One direction at one dose; without a direction, the note says why."""
+
+    KEYS: ClassVar[tuple[str, ...]] = ("emotion", "layer", "method", "dose")
+
+    emotion: str
+    layer: int
+    method: str
+    dose: float
+    direction: Direction | None
+    note: str = ""
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What names the cell in every frame."""
+        return {name: getattr(self, name) for name in self.KEYS}
+
+
+def make_cells(
+    bank: Any,
+    emotions: Sequence[str],
+    layers: Sequence[int],
+    methods: Sequence[str],
+    doses: Sequence[float],
+    language: str,
+) -> list[Cell]:
+    """Every direction at every dose; a direction the bank does not have becomes an empty cell with the reason.
+
+    Raises:
+        EmotionInterpError: the bank has none of them.
+    """
+    cells: list[Cell] = []
+    failure: EmotionInterpError | None = None
+    for layer in layers:
+        for method in methods:
+            for emotion in emotions:
+                direction, note = None, ""
+                try:
+                    direction = bank.direction(emotion, layer=layer, language=language, method=method)
+                except EmotionInterpError as error:
+                    failure, note = error, str(error)
+                cells += [Cell(emotion, layer, method, dose, direction, note) for dose in doses]
+    if failure is not None and all(cell.direction is None for cell in cells):
+        raise failure
+    return cells
+
+
+def evaluate(
+    setting: Setting, cells: Sequence[Cell], scales: Mapping[Site, float] | None, n_random: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Judge the cells, one batched loop for each site, and compare each with random directions at its site and dose.
+
+    Returns:
+        table, confusion, texts, as `DoseResponse` has them.
+    """
+    import pandas as pd
+
+    subject, n = setting.subject, len(setting.prompts)
+    base_texts = continue_all(setting, nothing(subject)) if setting.max_new_tokens else None
+    base = judged(setting, nothing(subject), base_texts)[0]
+    by_site: dict[Site, list[int]] = {}
+    for i, cell in enumerate(cells):
+        if cell.direction is not None:
+            by_site.setdefault(cell.direction.site, []).append(i)
+    picks = generator(setting.seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
+    records: list[dict[str, Any]] = [{**c.key, "n_prompts": n, "note": c.note} for c in cells]
+    confusion, texts_of = [], {}
+    for site, places in by_site.items():
+        scale = (scales or {}).get(site) or scale_of(subject, site)
+        chosen = [cells[i] for i in places]
+        rows = row_interventions(subject, [c.direction for c in chosen], [c.dose for c in chosen], scale)
+        texts = continue_all(setting, rows) if setting.max_new_tokens else None
+        answers = judged(setting, rows, texts)
+        quality = _coherence(setting, base_texts, texts, len(places))
+        nulls = {d: _random_means(setting, scale, site, d, n_random) for d in dict.fromkeys(c.dose for c in chosen)}
+        for k, (i, cell) in enumerate(zip(places, chosen, strict=True)):
+            e = setting.emotions.index(cell.emotion)
+            words = setting.judge.words[cell.emotion] if isinstance(setting.judge, NextWords) else ()
+            records[i] |= _record(answers[k, :, e], base[:, e], nulls[cell.dose][:, e], picks)
+            records[i] |= {**quality[k], "n_words": len(words)}
+            if not np.isfinite(records[i]["target"]):
+                records[i]["note"] = "the judge has no usable words or class for this emotion"
+            shifts = (answers[k] - base).mean(0)
+            confusion += [{**cell.key, "judged": j, "shift": s} for j, s in zip(setting.emotions, shifts, strict=True)]
+            if texts is not None:
+                texts_of[i] = texts.texts[k]
+    columns = [*Cell.KEYS, *STATISTICS, "p_holm", *COHERENCE, "n_prompts", "n_words", "note"]
+    table = pd.DataFrame(records).reindex(columns=columns)
+    table["p_holm"] = _holm_by(table, ["layer", "method", "dose"])
+    return table, pd.DataFrame(confusion), _text_frame(setting, cells, base_texts, texts_of)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down adjusted p-values; NaN stays NaN and does not count: [test].
+
+    Example:
+        >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p, dtype=np.float64)
+    result = np.full(p.shape, np.nan)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    stepped = p[order] * np.arange(len(order), 0, -1)
+    result[order] = np.minimum(1.0, np.maximum.accumulate(stepped)) if len(order) else stepped
+    return result
+
+
+def _holm_by(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    result = np.full(len(table), np.nan)
+    for places in table.groupby(columns, sort=False).indices.values():
+        result[places] = holm(table["p"].to_numpy(dtype=float)[places])
+    return result
+
+
+def _random_means(setting: Setting, scale: float, site: Site, dose: float, count: int) -> np.ndarray:
+    """Mean over prompts of every emotion's judged probability under random directions: [direction, emotion]."""
+    if not count:
+        return np.zeros((0, len(setting.emotions)))
+    rows = random_directions(site, count, setting.subject.d_model, scale, dose, setting.seed)
+    return judged(setting, rows).mean(1)
+
+
+def _record(steered: np.ndarray, base: np.ndarray, null: np.ndarray, picks: np.ndarray) -> dict[str, float]:
+    """Mean, interval over prompts, and p of one cell; `null` are the random directions' means."""
+    target, start = float(steered.mean()), float(base.mean())
+    low, high = np.percentile(steered[picks].mean(1), [2.5, 97.5])
+    shift_low, shift_high = np.percentile((steered - base)[picks].mean(1), [2.5, 97.5])
+    random_low, random_high = np.percentile(null, [2.5, 97.5]) if null.size else (np.nan, np.nan)
+    tested = null.size > 0 and np.isfinite(target)
+    return {
+        "target": target,
+        "lo": float(low),
+        "hi": float(high),
+        "target_unsteered": start,
+        "shift": target - start,
+        "shift_lo": float(shift_low),
+        "shift_hi": float(shift_high),
+        "random_lo": float(random_low),
+        "random_hi": float(random_high),
+        # the unsteered part is the same on both sides, so comparing targets compares shifts
+        "p": float((1 + (null >= target).sum()) / (null.size + 1)) if tested else float("nan"),
+    }
+
+
+def _coherence(
+    setting: Setting, base: Continuations | None, texts: Continuations | None, count: int
+) -> list[dict[str, float]]:
+    if base is None or texts is None:
+        return [dict.fromkeys(COHERENCE, float("nan"))] * count
+    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.prompts)]
+    everything = [*base.tokens, *texts.tokens]
+    flat = [new for one in everything for new in one]
+    scores = continuation_log_probabilities(setting.subject, prompts * len(everything), flat)
+    n = len(prompts)
+    perplexities = [perplexity(scores[i * n : (i + 1) * n]) for i in range(len(everything))]
+    distinct = [distinct_2(one) for one in everything]
+    return [
+        {
+            "perplexity_ratio": perplexities[i] / perplexities[0],
+            "distinct2": distinct[i],
+            "distinct2_ratio": distinct[i] / distinct[0] if distinct[0] else float("nan"),
+        }
+        for i in range(1, len(everything))
+    ]
+
+
+def _text_frame(
+    setting: Setting, cells: Sequence[Cell], base: Continuations | None, texts_of: Mapping[int, list[str]]
+) -> pd.DataFrame:
+    import pandas as pd
+
+    unsteered_key = {"emotion": "unsteered", "layer": -1, "method": "none", "dose": 0.0}
+    pairs = [] if base is None else [(unsteered_key, base.texts[0])]
+    pairs += [(cells[i].key, texts) for i, texts in sorted(texts_of.items())]
+    records = [{**key, "prompt": p, "text": t} for key, one in pairs for p, t in zip(setting.prompts, one, strict=True)]
+    return pd.DataFrame(records, columns=[*Cell.KEYS, "prompt", "text"])

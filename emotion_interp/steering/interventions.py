@@ -1,0 +1,206 @@
+"""What is added to a subject, where, and at which token positions; nothing here touches a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
+from emotion_interp.core.types import WRITABLE_KINDS, Direction, Site
+from emotion_interp.subjects.plan import ForwardPlan
+
+if TYPE_CHECKING:
+    from emotion_interp.subjects.subject import Subject
+
+POSITIONS = ("all", "all_with_bos", "prompt", "generated", "from_last_prompt_token")
+"""Named selections of token positions. Only "all_with_bos" and explicit lists ever touch BOS."""
+
+Positions = str | int | Sequence[int] | np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class RowInterventions:
+    """One vector for every row of a batch at each site, at full length (dose and scale applied).
+
+    Attributes:
+        vectors: site -> [row, d_model] float32; a row of zeros is left alone.
+        shared: the single row holds for every row of a batch, however many.
+        index: [batch row], which vector each row of the batch takes; default: its own number.
+    """
+
+    vectors: Mapping[Site, np.ndarray]
+    shared: bool = False
+    index: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        counts = {len(v) for v in self.vectors.values()}
+        if len(counts) > 1 or (self.shared and counts - {1}):
+            raise EmotionInterpError(f"every site needs a vector for the same rows, got {sorted(counts)} rows.")
+        for site, vector in self.vectors.items():
+            if vector.ndim != 2:
+                raise EmotionInterpError(f"vectors at {site} are [row, d_model], got shape {vector.shape}.")
+            if not np.isfinite(vector).all():
+                raise NotFiniteError(f"the vectors at {site} have NaN or infinite entries.")
+
+    @property
+    def n_rows(self) -> int:
+        """How many vectors there are at each site."""
+        return max((len(v) for v in self.vectors.values()), default=0)
+
+
+def check_positions(positions: Any) -> None:
+    """Refuse anything that selects no positions.
+
+    Raises:
+        UnknownNameError: a name that is none of `POSITIONS`.
+        EmotionInterpError: a negative index, or another type.
+    """
+    if isinstance(positions, str):
+        if positions not in POSITIONS:
+            raise UnknownNameError("positions", positions, POSITIONS)
+    elif isinstance(positions, (bool, np.bool_)):
+        raise EmotionInterpError(f"positions is a name, an index, a list of indices or a function, got {positions!r}.")
+    elif isinstance(positions, (int, np.integer)):
+        if positions < 0:
+            raise EmotionInterpError(f"an index counts from the start of the text, from 0, got {positions!r}.")
+    elif not callable(positions):
+        try:
+            values = np.asarray(list(positions))
+        except TypeError:
+            raise EmotionInterpError(
+                f"positions is a name, an index, a list of indices or a function, got {positions!r}."
+            ) from None
+        if values.size == 0 or values.dtype.kind not in "iu" or values.min() < 0:
+            raise EmotionInterpError(f"a list of positions holds whole numbers from 0, got {positions!r}.")
+
+
+def select(positions: Positions, plan: ForwardPlan) -> np.ndarray:
+    """Which columns of a forward pass are acted on: [row, column].
+
+    Args:
+        positions: a name of `POSITIONS`; an index k (from k on, BOS counting as 0 but left out); a list of indices; or
+            a function of (positions [row, column] with -1 on padding, prompt lengths [row]).
+        plan: the pass.
+    """
+    at, length = plan.positions, plan.prompt_lengths[:, None]
+    real = at >= 0
+    content = real & (at >= int(plan.has_bos))
+    if isinstance(positions, str):
+        named = {
+            "all": content,
+            "all_with_bos": real,
+            "prompt": content & (at < length),
+            "generated": content & (at >= length),
+            "from_last_prompt_token": content & (at >= length - 1),
+        }
+        return named[positions]
+    if isinstance(positions, (int, np.integer)):
+        return content & (at >= int(positions))
+    if callable(positions):
+        mask = np.asarray(positions(at, plan.prompt_lengths))
+        if mask.shape != at.shape or mask.dtype != bool:
+            raise EmotionInterpError(
+                f"a positions function answers with booleans of shape {at.shape}, got {mask.dtype} {mask.shape}."
+            )
+        return mask & real
+    return real & np.isin(at, np.asarray(list(positions)))
+
+
+def scale_of(subject: Subject, site: Site, scale: float | Mapping[Site, float] | None = None) -> float:
+    """The scale of a site: given, or the subject's own, measured once where it is missing.
+
+    Raises:
+        EmotionInterpError: the scale is not a positive number, or a mapping lacks the site.
+    """
+    if scale is None:
+        known = getattr(subject, "scales", {})
+        if site in known:
+            value = known[site]
+        else:
+            from emotion_interp.activations import site_scale
+
+            value = site_scale(subject, site)
+    elif isinstance(scale, Mapping):
+        if site not in scale:
+            raise UnknownNameError("site of the scales", site, scale)
+        value = scale[site]
+    else:
+        value = scale
+    if isinstance(value, bool) or not math.isfinite(float(value)) or float(value) <= 0:
+        raise EmotionInterpError(f"the scale of {site} is a positive number, got {value!r}.")
+    return float(value)
+
+
+def check_dose(dose: Any) -> float:
+    """The dose as a float; `NotFiniteError` for NaN and infinity, `EmotionInterpError` for what is no number."""
+    try:
+        value = float(dose)
+    except (TypeError, ValueError):
+        raise EmotionInterpError(f"a dose is a number in units of the site's scale, got {dose!r}.") from None
+    if isinstance(dose, bool):
+        raise EmotionInterpError(f"a dose is a number in units of the site's scale, got {dose!r}.")
+    if not math.isfinite(value):
+        raise NotFiniteError(f"a dose is a finite number in units of the site's scale, got {dose!r}.")
+    return value
+
+
+def check_direction(subject: Subject, direction: Direction) -> None:
+    """Refuse a direction that does not fit the subject.
+
+    Raises:
+        UnsupportedError: its kind of site cannot be written.
+        UnknownNameError: the subject has no such layer.
+        EmotionInterpError: it is no `Direction`, or has another width.
+    """
+    if not isinstance(direction, Direction):
+        raise EmotionInterpError(
+            f"expected a Direction, got {type(direction).__name__}; wrap a vector as Direction(vector, layer=5)."
+        )
+    if direction.kind not in WRITABLE_KINDS:
+        raise UnsupportedError(
+            f"{direction.site} cannot be written; a direction is added at one of {', '.join(WRITABLE_KINDS)}."
+        )
+    subject.site(direction.site)
+    if direction.vector.size != subject.d_model:
+        raise EmotionInterpError(
+            f"the direction {direction.name!r} has {direction.vector.size} dimensions, but {subject.name} has "
+            f"{subject.d_model}. It belongs to another model."
+        )
+
+
+def row_interventions(
+    subject: Subject,
+    rows: Sequence[Direction | Sequence[Direction] | None],
+    doses: Sequence[float] | float,
+    scale: float | Mapping[Site, float] | None = None,
+    shared: bool = False,
+) -> RowInterventions:
+    """`dose * scale(site) * unit direction` for every row: a direction, several (added up), or None for none.
+
+    Raises:
+        EmotionInterpError: rows and doses differ in number, or a direction or dose does not fit.
+    """
+    amounts = [doses] * len(rows) if np.ndim(doses) == 0 else list(doses)  # type: ignore[arg-type]
+    if len(amounts) != len(rows):
+        raise EmotionInterpError(f"{len(rows)} rows need {len(rows)} doses, got {len(amounts)}.")
+    vectors: dict[Site, np.ndarray] = {}
+    scales: dict[Site, float] = {}
+    for i, (row, amount) in enumerate(zip(rows, amounts, strict=True)):
+        dose = check_dose(amount)
+        several = () if row is None else (row,) if isinstance(row, Direction) or not _is_list(row) else row
+        for direction in several:
+            check_direction(subject, direction)
+            site = direction.site
+            if site not in vectors:
+                vectors[site] = np.zeros((len(rows), subject.d_model), dtype=np.float32)
+                scales[site] = scale_of(subject, site, scale)
+            vectors[site][i] += dose * scales[site] * direction.unit
+    return RowInterventions(vectors, shared)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))

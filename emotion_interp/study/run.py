@@ -1,0 +1,163 @@
+"""One whole study: features, alignment, ratings, steering, report; interrupted and started again, it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.core.files import write_text
+from emotion_interp.study.settings import StudySettings, fingerprint
+from emotion_interp.study.stages import (
+    Counter,
+    Tick,
+    alignment_frames,
+    rating_frames,
+    steering_frames,
+    trace_views,
+)
+from emotion_interp.study.store import StudyFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.concepts import ConceptSet
+    from emotion_interp.features import FeatureBank
+    from emotion_interp.norms import Norms
+    from emotion_interp.subjects import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A finished study: its folder, bank and tables (None where a stage was not asked for)."""
+
+    path: Path
+    bank: FeatureBank
+    alignment: pd.DataFrame | None
+    ratings: pd.DataFrame | None
+    steering: pd.DataFrame | None
+    steered_text: pd.DataFrame | None
+    ran: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Per layer and language: confirmed emotions, held-out AUROC, alignment, ratings."""
+        from emotion_interp.study.summary import closing_table
+
+        return closing_table(self)
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.path)!r}, {self.bank!r})"
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(index=False, float_format=lambda v: f"{v:.2f}")
+
+
+def run_study(
+    subject: Subject,
+    concepts: ConceptSet,
+    out: str | Path,
+    settings: StudySettings = StudySettings(),
+    *,
+    norms: Norms | None = None,
+    progress: Tick | None = None,
+    **changes: Any,
+) -> Study:
+    """Run a whole study and write bank, tables, study.json and a self-contained report.html to `out`.
+
+    Every finished stage is kept under the hash of all that decides it; a second call repeats nothing that is done.
+
+    Args:
+        subject: model with SAEs.
+        concepts: concept sets.
+        out: folder.
+        settings: every choice; single ones can be given by name (`n_permutations=999`).
+        norms: human ratings; default: `load_norms(settings.norms)`.
+        progress: receives (stage, done, total).
+
+    Raises:
+        EmotionInterpError: the subject has no SAE, a corpus or norms file is missing, the folder cannot be written.
+
+    Example:
+        >>> import emotion_interp as ei
+        >>> ei.run_study(ei.load_subject(), ei.concept_set("en"), out="runs/bundled")  # doctest: +SKIP
+    """
+    from emotion_interp.core.files import sha256_of
+    from emotion_interp.features import FeatureBank, find_features
+    from emotion_interp.features.search import split_stimuli
+    from emotion_interp.norms import load_norms
+
+    settings = replace(settings, **changes) if changes else settings
+    norms = norms if norms is not None else load_norms(settings.norms)
+    folder = StudyFolder(out)
+    base = {
+        "subject": fingerprint(subject),
+        "concepts": concepts.sha256,
+        **settings.key("seed", "layers", "position", "selection"),
+    }
+    rated = sha256_of(norms.table.to_csv(index=False))
+    ran = []
+
+    def make_bank() -> list[str]:
+        total = len(split_stimuli(concepts, settings.seed)[1])
+        bank = find_features(
+            subject,
+            concepts,
+            layers=settings.layers,
+            position=settings.position,
+            selection=settings.selection,
+            seed=settings.seed,
+            progress=Counter(progress, "reading concept words", total),
+        )
+        bank.save(folder.path / "bank")
+        return [f"bank/{p.name}" for p in sorted((folder.path / "bank").iterdir())]
+
+    if folder.run("features", base, make_bank):
+        ran.append("features")
+    bank = FeatureBank.load(folder.path / "bank")
+    subject.scales.update(bank.scales)
+
+    stages: list[tuple[str, Any, Any]] = []
+    if "alignment" in settings.stages:
+        key = [base, rated, settings.key("stimuli", "corpus", "topics", "n_permutations")]
+        stages.append(("alignment", key, lambda: alignment_frames(subject, bank, norms, settings, progress)))
+    if "ratings" in settings.stages:
+        key = [base, rated, settings.key("max_rated_words")]
+        stages.append(("ratings", key, lambda: {"ratings": rating_frames(subject, bank, norms, settings, progress)}))
+    if "steering" in settings.stages:
+        key = [base, settings.key("steering_emotions", "doses", "methods", "n_random", "new_tokens")]
+        stages.append(("steering", key, lambda: steering_frames(subject, bank, settings, progress)))
+    for number, (name, key, make) in enumerate(stages, 1):
+
+        def write(make: Any = make) -> list[str]:
+            return [folder.write_frame(f"{k}.parquet", frame) for k, frame in make().items()]
+
+        if folder.run(name, key, write):
+            ran.append(name)
+        if progress is not None:
+            progress("stages", number, len(stages))
+    kept = {k: folder.read_frame(f"{k}.parquet") if s in settings.stages else None for k, s in _TABLES.items()}
+    study = Study(
+        folder.path, bank, kept["alignment"], kept["ratings"], kept["steering"], kept["steered_text"], tuple(ran)
+    )
+    if ran or not study.report.is_file():
+        from emotion_interp.report.page import render_report
+        from emotion_interp.study.summary import study_data
+
+        views = trace_views(subject, bank) if "traces" in settings.stages else []
+        data = study_data(study, subject, concepts, norms, settings, kept["points"], kept["pcs"], views)
+        write_text(study.report, render_report(data))
+    return study
+
+
+_TABLES = {
+    "alignment": "alignment",
+    "points": "alignment",
+    "pcs": "alignment",
+    "ratings": "ratings",
+    "steering": "steering",
+    "steered_text": "steering",
+}

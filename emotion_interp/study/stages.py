@@ -1,0 +1,220 @@
+"""The stages of a study: each takes what came before and returns plain frames."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.types import Site
+from emotion_interp.study.settings import SENTENCES, StudySettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.features import FeatureBank
+    from emotion_interp.norms import Norms
+    from emotion_interp.report.tokens import TokenView
+    from emotion_interp.subjects import Subject
+
+Tick = Callable[[str, int, int], None]
+
+
+class Counter:
+    """Turns "so many more texts" into (stage, done, total)."""
+
+    def __init__(self, tick: Tick | None, stage: str, total: int) -> None:
+        self.tick, self.stage, self.total, self.done = tick, stage, total, 0
+
+    def __call__(self, more: int) -> None:
+        self.done = min(self.total, self.done + more)
+        if self.tick is not None:
+            self.tick(self.stage, self.done, self.total)
+
+
+def read_stories(path: str | Path, topics: tuple[int, int] | None = None) -> tuple[list[str], list[str]]:
+    """Labelled texts from a .jsonl or .jsonl.gz file with `text` and `emotion` (and `topic_idx`, to choose topics).
+
+    Raises:
+        FileFormatError: the file is missing, or a line lacks text or emotion.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(
+            f"the corpus {path} does not exist; give a .jsonl or .jsonl.gz file with text and emotion."
+        )
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    texts, emotions = [], []
+    with opened as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                text, emotion = str(row["text"]), str(row["emotion"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise FileFormatError(
+                    f"{path}, line {number}: a JSON object with text and emotion is needed ({error})."
+                ) from None
+            if topics is None or "topic_idx" not in row or topics[0] <= row["topic_idx"] <= topics[1]:
+                texts.append(text)
+                emotions.append(emotion)
+    if not texts:
+        raise FileFormatError(f"{path} has no text in the topics {topics}.")
+    return texts, emotions
+
+
+def alignment_frames(
+    subject: Subject, bank: FeatureBank | None, norms: Norms, settings: StudySettings, tick: Tick | None = None
+) -> dict[str, pd.DataFrame]:
+    """alignment, points and pcs for every layer, language and kind of space."""
+    from emotion_interp.geometry import align_layers, emotion_space
+    from emotion_interp.geometry.from_bank import rated_only, text_spaces
+
+    spaces: dict[Any, Any] = {}
+    if settings.stimuli == "stories":
+        if settings.corpus is None:
+            raise EmotionInterpError("stimuli='stories' needs a corpus of labelled texts; pass --corpus FILE.jsonl.gz.")
+        texts, labels = read_stories(settings.corpus, settings.topics)
+        rated = norms.lookup(sorted(set(labels)))
+        known = set(rated.dropna(subset=["valence"])["word"])
+        kept = [i for i, e in enumerate(labels) if e in known]
+        if len({labels[i] for i in kept}) < 5:
+            raise EmotionInterpError(
+                f"fewer than 5 emotions of the corpus have a rating in {norms.name}; use larger norms."
+            )
+        sites = [Site(0, "resid_pre"), *[s for s in subject.sites if s != Site(0, "resid_pre")]]
+        if len(sites) == 1:
+            sites += [Site(layer) for layer in range(subject.n_layers)]
+        made = text_spaces(
+            subject,
+            [texts[i] for i in kept],
+            [labels[i] for i in kept],
+            sites=sites,
+            progress=Counter(tick, "reading stories", len(kept)),
+        )
+        spaces = rated_only(made, known)
+    elif bank is not None:
+        for layer in bank.layers:
+            for language in bank.languages:
+                for kind in ("features", "dense"):
+                    try:
+                        spaces[layer, language, kind] = emotion_space(bank, layer, kind, language)
+                    except EmotionInterpError:
+                        # nothing was selected here; the summary of the features says so
+                        continue
+    aligned = align_layers(list(spaces.values()), norms, n_permutations=settings.n_permutations, seed=settings.seed)
+    return _alignment_tables(list(spaces), list(spaces.values()), aligned)
+
+
+def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[str, pd.DataFrame]:
+    import pandas as pd
+
+    frame = aligned.to_frame()
+    # the embedding (what enters block 0) is shown as layer -1
+    layers = [
+        -1 if isinstance(k[0], Site) and k[0].kind == "resid_pre" and k[0].layer == 0 else s.layer
+        for k, s in zip(keys, spaces)
+    ]
+    frame["layer"] = layers
+    frame["language"] = [s.language or "en" for s in spaces]
+    points, components = [], []
+    for layer, space, alignment in zip(layers, spaces, aligned.alignments, strict=True):
+        tags = {"layer": layer, "language": space.language or "en", "kind": space.kind}
+        names = {"valence": "human_valence", "arousal": "human_arousal", "x": "model_x", "y": "model_y"}
+        if {"arousal", "x"} <= set(alignment.points.columns):
+            points.append(alignment.points.rename(columns=names).assign(**tags))
+        arousal = alignment.arousal.r_by_pc if alignment.arousal else [np.nan] * len(alignment.valence.r_by_pc)
+        for i, (valence_r, arousal_r) in enumerate(zip(alignment.valence.r_by_pc, arousal, strict=True), 1):
+            components.append({**tags, "pc": i, "r_valence": valence_r, "r_arousal": arousal_r})
+    return {
+        "alignment": frame.sort_values(["kind", "language", "layer"]).reset_index(drop=True),
+        "points": pd.concat(points, ignore_index=True) if points else pd.DataFrame(),
+        "pcs": pd.DataFrame(components),
+    }
+
+
+def rating_frames(
+    subject: Subject, bank: FeatureBank, norms: Norms, settings: StudySettings, tick: Tick | None = None
+) -> pd.DataFrame:
+    """Predicted word ratings per layer and feature set."""
+    from emotion_interp.ratings import predict_ratings
+
+    total = len(norms.table) if settings.max_rated_words is None else min(settings.max_rated_words, len(norms.table))
+    result = predict_ratings(
+        subject,
+        norms,
+        bank=bank,
+        max_words=settings.max_rated_words,
+        seed=settings.seed,
+        progress=Counter(tick, "reading rated words", total),
+    )
+    return result.to_frame()
+
+
+def steering_frames(
+    subject: Subject, bank: FeatureBank, settings: StudySettings, tick: Tick | None = None
+) -> dict[str, pd.DataFrame]:
+    """The steering test (layer and dose fixed on other prompts) and steered text beside unsteered text."""
+    import pandas as pd
+
+    from emotion_interp.steering import steer, steering_test
+    from emotion_interp.steering.prompts import NEUTRAL_PROMPTS
+
+    language = "en" if "en" in bank.languages else bank.languages[0]
+    if language not in NEUTRAL_PROMPTS:
+        raise EmotionInterpError(f"there are no neutral prompts in {language!r}; leave the steering stage out.")
+    prompts = NEUTRAL_PROMPTS[language]
+    emotions = [e for e in settings.steering_emotions if e in bank.emotions]
+    frame = steering_test(
+        subject,
+        bank,
+        emotions,
+        tune_prompts=prompts["tune"],
+        test_prompts=prompts["test"],
+        layers=bank.layers,
+        doses=settings.doses,
+        methods=settings.methods,
+        language=language,
+        n_random=settings.n_random,
+        seed=settings.seed,
+    ).to_frame()
+    rows = []
+    samples = prompts["test"][:2]
+    plain = subject.generate(samples, max_new_tokens=settings.new_tokens, seed=settings.seed)
+    best = frame.sort_values("shift", ascending=False).drop_duplicates("emotion")
+    for i, row in enumerate(best.sort_values("emotion").itertuples()):
+        if tick is not None:
+            tick("steered text", i + 1, len(best))
+        direction = bank.direction(row.emotion, layer=int(row.layer), language=language, method=row.method)
+        with steer(subject, direction, dose=float(row.dose), positions="from_last_prompt_token"):
+            texts = subject.generate(samples, max_new_tokens=settings.new_tokens, seed=settings.seed)
+        for prompt, before, after in zip(samples, plain, texts, strict=True):
+            rows.append(
+                {
+                    "emotion": row.emotion,
+                    "layer": int(row.layer),
+                    "dose": float(row.dose),
+                    "method": row.method,
+                    "prompt": prompt,
+                    "unsteered": before,
+                    "steered": after,
+                }
+            )
+    return {"steering": frame, "steered_text": pd.DataFrame(rows)}
+
+
+def trace_views(subject: Subject, bank: FeatureBank) -> list[TokenView]:
+    """Token views of a few sentences in the bank's languages, at the layer whose features were confirmed most often."""
+    from emotion_interp.report.trace import emotion_trace
+
+    confirmed = bank.summary.groupby("layer")["confirmed"].sum()
+    layer = int(confirmed.idxmax())
+    views = []
+    for language in bank.languages:
+        for sentence in SENTENCES.get(language, ()):
+            views.append(emotion_trace(subject, sentence, bank, layers=[layer], language=language).view(layer))
+    return views

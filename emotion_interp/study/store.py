@@ -1,0 +1,85 @@
+"""The study folder: finished stages are content-addressed, so that a killed run resumes and repeats nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.files import atomic_file, read_json, sha256_file, sha256_of, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class StudyFolder:
+    """Frames and stage records of one study in a folder.
+
+    Raises:
+        EmotionInterpError: the folder cannot be made or written.
+        FileFormatError: its study.json is of another kind.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise EmotionInterpError(f"{self.path} is a file; a study is written to a folder. Give another --out.")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EmotionInterpError(
+                f"cannot make the folder {self.path}: {error.strerror}. Give another --out."
+            ) from error
+        record = self.path / "study.json"
+        self.record: dict[str, Any] = (
+            read_json(record) if record.is_file() else {"format": "emotion_interp.study", "stages": {}}
+        )
+        if self.record.get("format") != "emotion_interp.study":
+            raise FileFormatError(f"{record} is not a study of this project; give another --out.")
+
+    def is_done(self, stage: str, key: Any) -> bool:
+        """Whether the stage was finished with the same key and its files are still what they were."""
+        entry = self.record["stages"].get(stage)
+        if not entry or entry["key"] != sha256_of(key):
+            return False
+        return all(
+            (self.path / name).is_file() and sha256_file(self.path / name) == digest
+            for name, digest in entry["files"].items()
+        )
+
+    def run(self, stage: str, key: Any, make: Callable[[], list[str]]) -> bool:
+        """Run a stage unless it is done; `make` writes files and returns their names. Returns whether it ran."""
+        if self.is_done(stage, key):
+            return False
+        began = time.monotonic()
+        files = make()
+        self.record["stages"][stage] = {
+            "key": sha256_of(key),
+            "seconds": round(time.monotonic() - began, 2),
+            "files": {name: sha256_file(self.path / name) for name in files},
+        }
+        self.save()
+        return True
+
+    def save(self) -> None:
+        write_json(self.path / "study.json", self.record)
+
+    def write_frame(self, name: str, frame: pd.DataFrame) -> str:
+        """Write a table atomically; returns its file name."""
+        with atomic_file(self.path / name) as temporary:
+            frame.to_parquet(temporary, index=False)
+        return name
+
+    def read_frame(self, name: str) -> pd.DataFrame | None:
+        """A table of the study, or None where its stage did not run."""
+        import pandas as pd
+
+        path = self.path / name
+        if not path.is_file():
+            return None
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise FileFormatError(f"{path} cannot be read: {error}. Delete it and run again.") from error

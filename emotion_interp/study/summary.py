@@ -1,0 +1,121 @@
+"""What a study says in one table, and what its report is made from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.concepts import ConceptSet
+    from emotion_interp.norms import Norms
+    from emotion_interp.report.data import StudyData
+    from emotion_interp.report.tokens import TokenView
+    from emotion_interp.study.run import Study
+    from emotion_interp.study.settings import StudySettings
+    from emotion_interp.subjects import Subject
+
+
+def closing_table(study: Study) -> pd.DataFrame:
+    """One row per layer and language: features, alignment, ratings."""
+    from emotion_interp.features.frames import summary_by_layer
+
+    frame = summary_by_layer(study.bank)
+    frame = frame[
+        [
+            "layer",
+            "language",
+            "emotions",
+            "selected",
+            "confirmed",
+            "median_auroc_heldout",
+            "lo",
+            "hi",
+            "median_dense_auroc",
+        ]
+    ]
+    if study.alignment is not None:
+        dense = study.alignment[study.alignment["kind"] == "dense"]
+        columns = ["layer", "language", "valence_r", "valence_p", "arousal_r", "arousal_p", "rsa_rho", "rsa_p"]
+        frame = frame.merge(dense[columns], on=["layer", "language"], how="left")
+    if study.ratings is not None:
+        chosen = study.ratings[study.ratings["feature_set"] == "all"]
+        for dimension in ("valence", "arousal"):
+            rows = chosen[chosen["dimension"] == dimension][["layer", "test_language", "r"]]
+            rows = rows.rename(columns={"test_language": "language", "r": f"rated_{dimension}_r"})
+            frame = frame.merge(rows, on=["layer", "language"], how="left")
+    return frame
+
+
+def study_data(
+    study: Study,
+    subject: Subject,
+    concepts: ConceptSet,
+    norms: Norms,
+    settings: StudySettings,
+    points: pd.DataFrame | None,
+    pcs: pd.DataFrame | None,
+    views: list[TokenView],
+) -> StudyData:
+    """Frames and facts of the report."""
+    import pandas as pd
+
+    from emotion_interp.features.frames import heatmap_frame
+    from emotion_interp.report.data import StudyData
+
+    bank = study.bank
+    selected = pd.concat([heatmap_frame(bank, layer, lang) for layer in bank.layers for lang in bank.languages])
+    kinds = None if study.alignment is None else study.alignment.copy()
+    # one circumplex per layer and language: the dense space, which exists at every layer
+    dense_points = None if points is None or points.empty else points[points["kind"] == "dense"].drop(columns="kind")
+    dense_pcs = None if pcs is None or pcs.empty else pcs[pcs["kind"] == "dense"].drop(columns="kind")
+    counts = {lang: sum(len(concepts.words(e, lang)) for e in concepts.emotions) for lang in concepts.languages}
+    neutral = {lang: len(concepts.neutral(lang)) for lang in concepts.languages}
+    return StudyData(
+        title=f"Emotion in {subject.name}",
+        subject={
+            "name": subject.name,
+            "layers": subject.n_layers,
+            "width": subject.d_model,
+            "SAEs": ", ".join(f"{s} ({subject.readers[s].d_sae} latents)" for s in subject.sites),
+            **{k: str(v) for k, v in subject.provenance.items()},
+        },
+        concepts={
+            "languages": ", ".join(concepts.languages),
+            "emotions": len(concepts.emotions),
+            **{f"emotion words ({lang})": n for lang, n in counts.items()},
+            **{f"neutral words ({lang})": n for lang, n in neutral.items()},
+            "norms": f"{norms.name}: {norms.citation}",
+        },
+        summary=bank.summary,
+        selected=selected,
+        alignment=kinds,
+        circumplex_points=dense_points,
+        pcs=dense_pcs,
+        ratings=study.ratings,
+        steering=study.steering,
+        steered_text=study.steered_text,
+        traces=views,
+        manifest={"emotion_interp": __version__, **_plain(bank.manifest), "n_permutations": settings.n_permutations},
+        warnings=_warnings(study, subject),
+    )
+
+
+def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
+    hidden = ("files", "labels", "saes", "d_sae", "n_alive", "format", "scales", "emotions", "provenance")
+    return {k: v for k, v in manifest.items() if k not in hidden}
+
+
+def _warnings(study: Study, subject: Subject) -> list[str]:
+    """What a reader must know before quoting a figure."""
+    found = []
+    if subject.name == "bundled" and "zh" in study.bank.languages:
+        found.append("The bundled model saw little modern Chinese: call its Chinese results exploratory.")
+    if study.alignment is not None and "zh" in set(study.alignment["language"]):
+        found.append("Chinese emotion spaces are compared with the English ratings of the emotions' names.")
+    weak = study.bank.summary.groupby(["layer", "language"])["confirmed"].sum()
+    for layer, language in weak[weak == 0].index:
+        found.append(f"At layer {layer} ({language}) no emotion has a confirmed feature.")
+    return found

@@ -1,0 +1,183 @@
+"""Find a subject by name: the bundled one, a local folder, or a hub model with a published SAE release."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.files import sha256_file
+from emotion_interp.core.types import Site
+from emotion_interp.subjects.sae_reader import SaeReader
+from emotion_interp.subjects.subject import Subject, wrap_transformers
+
+BUNDLED = "bundled"
+
+
+def bundled_folder() -> Path:
+    """Where the bundled subject lies in the installed package."""
+    return Path(__file__).parent / "bundled"
+
+
+def load_subject(
+    name_or_path: str | Path | None = None,
+    saes: str | Path | Sequence[Any] | None = None,
+    layers: Iterable[int] | None = None,
+    device: str = "auto",
+    dtype: Any = None,
+) -> Subject:
+    """Load a subject: no name for the bundled one, a folder, or a hub name (from the local cache when offline).
+
+    Args:
+        name_or_path: None or "bundled"; a Hugging Face folder; a hub name such as "gpt2".
+        saes: a SAELens release name, a folder of SAEs (each subfolder with cfg.json), or a list of SAELens SAEs.
+            None: no SAEs (the bundled subject brings its own).
+        layers: keep only the SAEs of these layers.
+        device: "auto" (a CUDA device if there is one), or a torch device.
+        dtype: torch dtype of the model; default float32 on CPU, the checkpoint's own on a GPU.
+
+    Raises:
+        EmotionInterpError: the model cannot be found or read; a layer has no SAE.
+        UnknownNameError: no such SAE release.
+
+    Example:
+        >>> load_subject()  # doctest: +SKIP
+        Subject('bundled', 4 layers x 256, 4 SAEs, backend='bridge')
+    """
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    bundled = name_or_path is None or str(name_or_path) == BUNDLED
+    source = bundled_folder() / "model" if bundled else name_or_path
+    model, tokenizer = _load_model(str(source), device, dtype)
+    if bundled and saes is None:
+        saes = bundled_folder() / "saes"
+    readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers)
+    provenance: dict[str, Any] = {
+        "source": BUNDLED if bundled else Path(str(source)).name,
+        "dtype": str(model.cfg.dtype),
+    }
+    weights = Path(str(source)) / "model.safetensors"
+    if weights.is_file():
+        provenance["sha256"] = sha256_file(weights)
+    else:
+        provenance["revision"] = getattr(getattr(model.original_model, "config", None), "_commit_hash", None)
+    if isinstance(saes, str) and not Path(saes).is_dir():
+        provenance["sae_release"] = saes
+    name = BUNDLED if bundled else Path(str(source)).name if Path(str(source)).is_dir() else str(source)
+    return Subject(model, readers, tokenizer, name=name, provenance=provenance)
+
+
+def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any]:
+    import torch
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    if Path(source).exists() and not (Path(source) / "config.json").is_file():
+        raise FileFormatError(f"{source} holds no config.json; a model folder in Hugging Face layout is needed.")
+    if dtype is None:
+        # bfloat16 on a CPU without the right instructions is a hundred times slower than float32
+        dtype = torch.float32 if device == "cpu" else "auto"
+    transformers_logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="eager")
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EmotionInterpError(
+            f"no model can be loaded from {source!r} ({first}). Give a folder in Hugging Face layout, a hub name that is "
+            "in the local cache or can be downloaded, or nothing for the bundled subject."
+        ) from error
+    model.eval().to(device)
+    return wrap_transformers(TransformerBridge, model, tokenizer), tokenizer
+
+
+def _load_saes(saes: Any, layers: list[int] | None, device: str, n_layers: int) -> list[SaeReader]:
+    if saes is None:
+        return []
+    for layer in layers or ():
+        if not 0 <= layer < n_layers:
+            raise UnknownNameError("layer", layer, range(n_layers))
+    if isinstance(saes, (str, Path)) and Path(saes).is_dir():
+        readers = [SaeReader(load_sae(folder, device)) for folder in sae_folders(saes)]
+    elif isinstance(saes, (str, Path)):
+        readers = _from_release(str(saes), layers, device)
+    else:
+        readers = [sae if isinstance(sae, SaeReader) else SaeReader(sae) for sae in saes]
+    if layers is not None:
+        missing = sorted(set(layers) - {r.site.layer for r in readers})
+        if missing:
+            raise UnknownNameError("SAE layer", missing[0], sorted({r.site.layer for r in readers}))
+        readers = [r for r in readers if r.site.layer in layers]
+    return readers
+
+
+def sae_folders(root: str | Path) -> list[Path]:
+    """Folders under `root` (or itself) that hold a SAELens SAE.
+
+    Raises:
+        FileFormatError: there is none.
+    """
+    root = Path(root)
+    folders = sorted(p.parent for p in root.rglob("cfg.json") if (p.parent / "sae_weights.safetensors").is_file())
+    if not folders:
+        raise FileFormatError(f"{root} holds no SAE: a folder with cfg.json and sae_weights.safetensors is needed.")
+    return folders
+
+
+def load_sae(folder: str | Path, device: str = "cpu") -> Any:
+    """One SAELens SAE from a folder, in float32.
+
+    Raises:
+        FileFormatError: the folder is no SAELens SAE, or its files are damaged.
+    """
+    from sae_lens import SAE
+    from safetensors import SafetensorError
+
+    try:
+        return SAE.load_from_disk(folder, device=device, dtype="float32")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise FileFormatError(
+            f"{folder} is no readable SAELens SAE ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
+            "It needs cfg.json and sae_weights.safetensors as SAE.save_model or save_inference_model write them."
+        ) from error
+
+
+def _from_release(release: str, layers: list[int] | None, device: str) -> list[SaeReader]:
+    """One SAE for each layer of a published release; where a layer has several, the first listed (the canonical one)."""
+    from sae_lens import SAE
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    directory = get_pretrained_saes_directory()
+    if release not in directory:
+        raise UnknownNameError("SAE release or folder", release, directory)
+    chosen: dict[int, str] = {}
+    for sae_id in directory[release].saes_map:
+        match = re.search(r"(?:blocks\.|layer_|layers\.|layer)(\d+)", sae_id)
+        if match and (layers is None or int(match[1]) in layers):
+            chosen.setdefault(int(match[1]), sae_id)
+    missing = sorted(set(layers or ()) - set(chosen))
+    if missing:
+        raise UnknownNameError(f"layer of the SAE release {release}", missing[0], sorted(chosen))
+    readers = []
+    for sae_id in chosen.values():
+        try:
+            sae = SAE.from_pretrained(release, sae_id, device=device)
+        except (OSError, ValueError) as error:
+            raise EmotionInterpError(
+                f"the SAE {sae_id!r} of release {release!r} can be neither downloaded nor found in the local cache: {error}"
+            ) from error
+        readers.append(SaeReader(sae, _site_of(sae, sae_id)))
+    return readers
+
+
+def _site_of(sae: Any, sae_id: str) -> Site | None:
+    """The site from the metadata; some releases name it only in the id."""
+    if "hook_name" in sae.cfg.metadata and sae.cfg.metadata.hook_name:
+        return None
+    match = re.match(r"blocks\.\d+\.(?:attn\.)?hook_\w+?(?=$|_\d)", sae_id)
+    return Site.parse(match[0]) if match else None

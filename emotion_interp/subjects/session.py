@@ -1,0 +1,119 @@
+"""One batch of rows run column by column through a subject, with or without a KV cache."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.subjects.plan import ForwardPlan, using_plan
+
+if TYPE_CHECKING:
+    import torch
+
+    from emotion_interp.subjects.subject import Subject
+
+
+class Session:
+    """Feeds columns of token ids to a subject; remembers what came before, in a KV cache or by running it again.
+
+    Masks come from the rows' lengths, never from ids: pad, bos and eos are often one id.
+
+    Args:
+        subject: the model.
+        prompt_lengths: [row], for the plan that hooks read.
+        rows: [row], each row's index in the caller's list.
+        has_bos: whether every row starts with BOS.
+        use_cache: keep keys and values between calls.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        prompt_lengths: np.ndarray,
+        rows: np.ndarray,
+        has_bos: bool,
+        use_cache: bool = True,
+    ) -> None:
+        self.subject, self.has_bos, self.use_cache = subject, has_bos, use_cache
+        self.prompt_lengths, self.rows = np.asarray(prompt_lengths), np.asarray(rows)
+        self.ids = np.zeros((len(self.rows), 0), dtype=np.int64)
+        self.real = np.zeros((len(self.rows), 0), dtype=bool)
+        self._cache: Any = None
+
+    def extend(self, ids: np.ndarray, real: np.ndarray | None = None, last_only: bool = True) -> torch.Tensor:
+        """Run more columns.
+
+        Args:
+            ids: [row, column].
+            real: [row, column], False on padding; default: all real.
+            last_only: logits of the last column only: [row, vocab]; else of all columns run: [row, column, vocab].
+        """
+        import torch
+
+        new = np.ones(ids.shape, dtype=bool) if real is None else real
+        self.ids, self.real = np.concatenate([self.ids, ids], 1), np.concatenate([self.real, new], 1)
+        width = ids.shape[1] if self.use_cache else self.ids.shape[1]
+        positions = np.where(self.real, self.real.cumsum(1) - 1, -1)[:, -width:]
+        plan = ForwardPlan(positions, self.prompt_lengths, self.rows, self.has_bos)
+        device = self.subject.device
+        columns = torch.from_numpy(np.ascontiguousarray(self.ids[:, -width:])).to(device)
+        run = self._hooked if self.subject.backend == "hooked" else self._bridge
+        with using_plan(plan):
+            logits = run(columns, positions, width, last_only)
+        return logits[:, -1] if last_only else logits
+
+    def repeat(self, prompt_lengths: np.ndarray, rows: np.ndarray) -> Session:
+        """A new session whose rows all continue this one's single row; this one stays as it is."""
+        other = Session(self.subject, prompt_lengths, rows, self.has_bos, self.use_cache)
+        other.ids, other.real = np.repeat(self.ids, len(rows), 0), np.repeat(self.real, len(rows), 0)
+        if self._cache is not None:
+            cache = copy.deepcopy(self._cache)
+            if self.subject.backend == "hooked":
+                for entry in cache.entries:
+                    entry.past_keys = entry.past_keys.repeat_interleave(len(rows), 0)
+                    entry.past_values = entry.past_values.repeat_interleave(len(rows), 0)
+                cache.previous_attention_mask = cache.previous_attention_mask.repeat_interleave(len(rows), 0)
+            else:
+                cache.batch_repeat_interleave(len(rows))
+            other._cache = cache
+        return other
+
+    def _mask(self, width: int | None = None) -> torch.Tensor:
+        import torch
+
+        real = self.real if width is None else self.real[:, -width:]
+        return torch.from_numpy(real.astype(np.int64)).to(self.subject.device)
+
+    def _hooked(self, columns: torch.Tensor, positions: np.ndarray, width: int, last_only: bool) -> torch.Tensor:
+        del positions, last_only  # HookedTransformer counts positions from the mask, and always unembeds every column
+        options: dict[str, Any] = {}
+        if self.use_cache:
+            if self._cache is None:
+                from transformer_lens import cache as caches
+
+                model = self.subject.model
+                self._cache = caches.key_value_cache.TransformerLensKeyValueCache.init_cache(
+                    model.cfg, columns.device, len(columns)
+                )
+            options["past_kv_cache"] = self._cache
+        return self.subject.model(columns, return_type="logits", attention_mask=self._mask(width), **options)
+
+    def _bridge(self, columns: torch.Tensor, positions: np.ndarray, width: int, last_only: bool) -> torch.Tensor:
+        import torch
+
+        model = self.subject.model
+        options: dict[str, Any] = {"attention_mask": self._mask(), "use_cache": self.use_cache}
+        accepts = getattr(model, "_accepts_derived_position_ids", None)
+        if accepts is None or accepts():
+            options["position_ids"] = torch.from_numpy(positions.clip(min=0)).to(columns.device)
+        if self._cache is not None:
+            options["past_key_values"] = self._cache
+        # the unembedding of a whole prompt costs more than a small model's blocks
+        if last_only and "logits_to_keep" in inspect.signature(model.original_model.forward).parameters:
+            options["logits_to_keep"] = 1
+        logits, cache = model(columns, return_type="logits_and_cache", **options)
+        self._cache = cache if self.use_cache else None
+        return logits

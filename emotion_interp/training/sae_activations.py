@@ -1,0 +1,175 @@
+"""Activations for training SAEs: one early-exit pass over windows of text, BOS and attention sinks left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.activations.forward import Batch, forward_pass
+from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
+from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Site
+from emotion_interp.subjects.subject import Subject, TokenizedText
+
+if TYPE_CHECKING:
+    import torch
+
+SINK_FACTOR = 8.0
+"""A token whose norm is this many times the site's median is an attention sink."""
+
+_BLOCK_BYTES = 192 << 20
+_BLOCK_TOKENS = 32_768
+
+
+def text_windows(
+    subject: Subject, texts: Iterable[str], context: int, tokens: int | None = None
+) -> list[TokenizedText]:
+    """Cut texts into windows of at most `context` tokens, BOS first where the subject wants one.
+
+    Unlike `Subject.tokenize` nothing behind the first window is lost. Stops once `tokens` readable tokens are there.
+    """
+    bos = (subject.tokenizer.bos_token_id,) if subject.prepends_bos else ()
+    room = context - len(bos)
+    windows: list[TokenizedText] = []
+    found = 0
+    texts = list(texts)
+    for first in range(0, len(texts), 512):
+        encoded = subject.tokenizer(texts[first : first + 512], add_special_tokens=False, verbose=False)["input_ids"]
+        for ids in encoded:
+            for start in range(0, len(ids), room):
+                window = (*bos, *ids[start : start + room])
+                # position 0 is never read, so a window needs a second token
+                if len(window) > 1:
+                    windows.append(TokenizedText(window, ((0, 0),) * len(window), bool(bos)))
+                    found += len(window) - 1
+            if tokens is not None and found >= tokens:
+                return windows
+    return windows
+
+
+def readable_tokens(windows: Sequence[TokenizedText]) -> int:
+    """Tokens that can be read: all but position 0 of each window."""
+    return sum(len(window) - 1 for window in windows)
+
+
+def read_windows(
+    subject: Subject,
+    windows: Sequence[TokenizedText],
+    sites: Sequence[Site],
+    limits: Mapping[Site, float] | None = None,
+) -> dict[Site, torch.Tensor]:
+    """Activations of every token but BOS and sinks, in one pass: site -> [token, d_model], float32, rows aligned over sites.
+
+    Args:
+        subject: the model.
+        windows: from `text_windows`.
+        sites: where to read.
+        limits: largest norm at each site; a token above it at any site is a sink and left out at all of them.
+
+    Position 0 is left out also where there is no BOS: it attends to nothing but itself.
+
+    Raises:
+        NotFiniteError: NaN or infinite activations.
+    """
+    import torch
+
+    parts: dict[Site, list[Any]] = {site: [] for site in sites}
+
+    def on_site(site: Site, activations: Any, batch: Batch) -> None:
+        # masks come from lengths: pad, bos and eos are often one id
+        position = torch.arange(activations.shape[1], device=activations.device)
+        lengths = torch.as_tensor(batch.lengths, device=activations.device)
+        mask = (position[None, :] >= 1) & (position[None, :] < lengths[:, None])
+        parts[site].append(activations[mask].float())
+
+    forward_pass(subject, windows, sites, on_site)
+    found = {site: torch.cat(parts.pop(site)) for site in sites}
+    keep = None
+    for site, activations in found.items():
+        norms = activations.norm(dim=1)
+        if not bool(norms.isfinite().all()):
+            raise NotFiniteError(
+                f"NaN or infinite activations at {site}. In half precision this is an overflow: load the model in float32."
+            )
+        if limits is not None:
+            small = norms <= limits[site]
+            keep = small if keep is None else keep & small
+    if keep is None or bool(keep.all()):
+        return found
+    return {site: activations[keep] for site, activations in found.items()}
+
+
+def sink_limits(activations: Mapping[Site, torch.Tensor]) -> dict[Site, float]:
+    """Largest norm of an ordinary token at each site: `SINK_FACTOR` times the median over real tokens."""
+    return {site: SINK_FACTOR * float(values.norm(dim=1).median()) for site, values in activations.items()}
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the next block of activations starts; with the seed it decides all that follows, so a run can go on from it."""
+
+    epoch: int = 0
+    window: int = 0
+    block: int = 0
+
+
+class ActivationBlocks:
+    """Shuffled training batches of all sites, made block by block from windows in a seeded order.
+
+    A block holds the tokens of many texts (bounded by memory) and is mixed within itself; no buffer outlives it. So the
+    state of the stream is its `Cursor`, and a resumed run sees the very batches that an uninterrupted one sees.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        windows: Sequence[TokenizedText],
+        sites: Sequence[Site],
+        limits: Mapping[Site, float],
+        batch: int,
+        seed: int,
+    ) -> None:
+        if not windows:
+            raise EmotionInterpError("there is no text to train SAEs on: the texts become no tokens.")
+        self.subject, self.windows, self.sites, self.limits = subject, windows, list(sites), limits
+        self.batch, self.seed = batch, seed
+        self.block_tokens = block_size(subject, len(self.sites), batch)
+
+    def block(self, cursor: Cursor) -> tuple[dict[Site, torch.Tensor], np.ndarray, Cursor]:
+        """One block: activations by site [token, d_model], row numbers of its batches [step, batch], and the next cursor."""
+        epoch, start, tokens = cursor.epoch, cursor.window, 0
+        chosen: list[TokenizedText] = []
+        order = self._order(epoch)
+        while tokens < self.block_tokens:
+            if start == len(order):
+                epoch, start = epoch + 1, 0
+                order = self._order(epoch)
+            window = self.windows[order[start]]
+            chosen.append(window)
+            tokens += len(window) - 1
+            start += 1
+        activations = read_windows(self.subject, chosen, self.sites, self.limits)
+        found = len(activations[self.sites[0]])
+        steps = found // self.batch
+        if steps == 0:
+            raise EmotionInterpError(
+                f"of {tokens} tokens only {found} are no attention sinks, fewer than a batch of {self.batch}; "
+                "this subject's activations are not what an SAE can be trained on."
+            )
+        mixed = generator(self.seed, "mix", cursor.block).permutation(found)
+        return (
+            activations,
+            mixed[: steps * self.batch].reshape(steps, self.batch),
+            Cursor(epoch, start, cursor.block + 1),
+        )
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return generator(self.seed, "epoch", epoch).permutation(len(self.windows))
+
+
+def block_size(subject: Subject, n_sites: int, batch: int) -> int:
+    """Tokens of one block: as many as mix well and fit in memory at all sites, at least two batches."""
+    return max(2 * batch, min(_BLOCK_TOKENS, _BLOCK_BYTES // (4 * subject.d_model * n_sites)))
