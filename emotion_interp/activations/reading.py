@@ -248,7 +248,8 @@ def site_scale(subject: Subject, site: Site) -> float:
         from emotion_interp.concepts import concept_set
 
         concepts = concept_set("en")
-        stimuli = [s for s in concepts.stimuli(templates=concepts.templates("en")[:1]) if s.emotion == "neutral"]
+        carrier = next(iter(concepts.templates("en")))
+        stimuli = [s for s in concepts.stimuli(templates=[carrier]) if s.emotion == "neutral"]
         readings = read_stimuli(subject, stimuli, np.zeros(len(stimuli), dtype=int), sites=[site])
         subject.scales[site] = readings[site].scale
     return subject.scales[site]

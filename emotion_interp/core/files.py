@@ -67,6 +67,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o777 & ~umask)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    # some writers make private files
+                    file.chmod(0o666 & ~umask)
             old = None
             if path.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))

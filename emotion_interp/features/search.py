@@ -112,7 +112,7 @@ def split_stimuli(concepts: ConceptSet, seed: int) -> tuple[pd.DataFrame, list[A
     halves: dict[tuple[str, str], str] = {}
     for language in concepts.languages:
         # discovery words meet the even carriers, confirmation words the odd ones; one carrier alone serves both
-        names = [t.name for t in concepts.templates(language)]
+        names = list(concepts.templates(language))
         for i, name in enumerate(names):
             halves[language, name] = "both" if len(names) == 1 else ("discovery", "confirmation")[i % 2]
     rows: dict[tuple[str, str, str], int] = {}
@@ -152,6 +152,12 @@ def bank_from_readings(
         assert reading.features is not None and reading.fired is not None
         for language in languages:
             blocks.append(_Block(site, language, reading, words, emotions))
+    for block in blocks:
+        if not block.alive.any():
+            raise EmotionInterpError(
+                f"no latent of the SAE at {block.site} fires on any concept word in {block.language!r}. "
+                "It is dead here, or it belongs to another model or site."
+            )
     # one family over everything that could have been found
     q = false_discovery_control(np.concatenate([b.p[:, b.alive].ravel() for b in blocks]), method="bh")
     start = 0
@@ -250,10 +256,14 @@ class _Block:
 
         frames = []
         for i, emotion in enumerate(self.emotions):
-            chosen = np.flatnonzero(self.alive & (self.p[i] <= 0.05))
             own = self.codes == i
-            if not own.any():
+            if not own.any() or not self.alive.any():
                 continue
+            chosen = np.flatnonzero(self.alive & (self.p[i] <= 0.05))
+            if not len(chosen):
+                # the least unlikely feature stands for the emotion, so that its failure shows in the summary
+                living = np.flatnonzero(self.alive)
+                chosen = living[[int(np.argmin(self.p[i, living]))]]
             values = self.values[:, chosen].toarray().astype(np.float64)
             pairwise = pairwise_auroc(values, self.codes, i, self.n_classes)
             frame = pd.DataFrame(

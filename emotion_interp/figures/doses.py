@@ -108,7 +108,7 @@ def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4
             col=col,
         )
         figure.update_xaxes(title="dose (site scales)", row=row + 1, col=col)
-        shared = figure.get_subplot(row, col)
+        shared: Any = figure.get_subplot(row, col)
         left, right = shared.xaxis.domain
         figure.add_annotation(
             text=f"<b>{plain(emotion)}</b>",
@@ -116,6 +116,7 @@ def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4
             y=top,
             xref="paper",
             yref="paper",
+            xanchor="center",
             yanchor="bottom",
             showarrow=False,
         )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from emotion_interp.core import EmotionInterpError, NotFiniteError
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
 # Okabe & Ito (2008) without yellow, which is too pale on white
@@ -28,7 +27,7 @@ CHARACTER_WIDTH = 0.58
 """Mean width of a Latin character in units of the font size."""
 
 
-def checked(frame: Any, picture: str, required: tuple[str, ...], numeric: tuple[str, ...] = ()) -> pd.DataFrame:
+def checked(frame: Any, picture: str, required: tuple[str, ...], numeric: tuple[str, ...] = ()) -> Any:
     """A copy of `frame` with its columns checked and the numeric ones (where present) as float64.
 
     Args:
@@ -64,7 +63,7 @@ def checked(frame: Any, picture: str, required: tuple[str, ...], numeric: tuple[
     return frame
 
 
-def only(frame: pd.DataFrame, column: str, chosen: object, picture: str) -> pd.DataFrame:
+def only(frame: Any, column: str, chosen: object, picture: str) -> Any:
     """The rows of one value of `column`; without a choice the frame must hold just one value."""
     from emotion_interp.core import UnknownNameError
 

@@ -2,6 +2,7 @@
 
 from emotion_interp.geometry.align import align, align_layers
 from emotion_interp.geometry.circumplex import CircumplexFit
+from emotion_interp.geometry.from_bank import control_spaces, emotion_space, text_spaces
 from emotion_interp.geometry.pc_scan import ComponentFit, Components, principal_components
 from emotion_interp.geometry.procrustes import ProcrustesFit
 from emotion_interp.geometry.readout import ReadoutFit
@@ -21,5 +22,8 @@ __all__ = [
     "ReadoutFit",
     "align",
     "align_layers",
+    "control_spaces",
+    "emotion_space",
     "principal_components",
+    "text_spaces",
 ]

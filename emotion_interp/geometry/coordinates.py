@@ -55,13 +55,16 @@ def as_norms(norms: Any, language: str | None = None) -> Norms:
         raise EmotionInterpError(
             f"norms are a Norms (load_norms) or a DataFrame with word, valence, arousal; got {type(norms).__name__}."
         )
-    table = norms
+    table: Any = norms
     if "word" not in table:
         table = table if "emotion" in table else table.rename_axis("emotion").reset_index()
         table = table.rename(columns={"emotion": "word"})
     columns = [c for c in ("valence", "arousal", "dominance") if c in table]
     if not {"word", "valence"} <= set(table):
         raise EmotionInterpError(f"the norms need the columns word (or emotion) and valence; they have {list(norms)}.")
+    table = table[table["valence"].notna()]
+    if not len(table):
+        raise EmotionInterpError("the norms hold no valence at all.")
     values = table[columns].to_numpy(float)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     return Norms("custom", language or "en", table, (low, high if high > low else low + 1))
@@ -90,14 +93,19 @@ def human_coordinates(
     asked = {e: list((words or {}).get(e, [])) if coordinates == "words" else [labels.get(e, e)] for e in emotions}
     with_arousal = "arousal" in norms.dimensions
     columns = ["valence", "arousal"] if with_arousal else ["valence"]
-    found, rows, shown = [], [], []
+    flat: Any = norms.lookup([word for its_words in asked.values() for word in its_words])
+    rated = flat[columns].notna().all(axis=1).to_numpy()
+    names = (flat["form"].fillna(flat["matched"]) if "form" in flat else flat["matched"]).to_numpy()
+    numbers = [(flat[c].to_numpy(float), _error_variance(flat, c)) for c in columns]
+    found, rows, shown, start = [], [], [], 0
     for emotion, its_words in asked.items():
-        frame = norms.lookup(its_words)
-        rated = frame[frame[columns].notna().all(axis=1)]
-        if len(rated):
+        keep = start + np.flatnonzero(rated[start : start + len(its_words)])
+        start += len(its_words)
+        if len(keep):
             found.append(emotion)
-            rows.append([v for c in columns for v in _mean_and_error(rated, c)])
-            shown.append(", ".join(rated["form"].fillna(rated["matched"]) if "form" in rated else rated["matched"]))
+            # the error of a mean of words: their error variances add up, over the square of their number
+            rows.append([v for m, var in numbers for v in (m[keep].mean(), np.sqrt(var[keep].sum()) / len(keep))])
+            shown.append(", ".join(map(str, names[keep])))
     unmatched = tuple(e for e in emotions if e not in set(found))
     if len(found) < MIN_EMOTIONS:
         raise EmotionInterpError(
@@ -120,10 +128,8 @@ def human_coordinates(
     )
 
 
-def _mean_and_error(rated: pd.DataFrame, column: str) -> tuple[float, float]:
-    """Mean rating over words, and its standard error from the raters' SD and n (NaN where unknown)."""
-    mean = float(rated[column].mean())
-    if f"{column}_sd" not in rated or f"{column}_n" not in rated:
-        return mean, float("nan")
-    variance = rated[f"{column}_sd"].to_numpy(float) ** 2 / rated[f"{column}_n"].to_numpy(float)
-    return mean, float(np.sqrt(variance.sum()) / len(rated))
+def _error_variance(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Squared standard error of each mean rating, SD^2 / n (NaN where unknown)."""
+    if f"{column}_sd" not in frame or f"{column}_n" not in frame:
+        return np.full(len(frame), np.nan)
+    return frame[f"{column}_sd"].to_numpy(float) ** 2 / frame[f"{column}_n"].to_numpy(float)

@@ -52,7 +52,7 @@ class EmotionSpace:
             raise EmotionInterpError(f"each emotion occurs once; given more than once: {', '.join(doubled)}.")
         if len(emotions) < 2:
             raise EmotionInterpError(f"an emotion space needs at least 2 emotions, got {len(emotions)}.")
-        finite = np.isfinite(vectors).all(axis=1)
+        finite: np.ndarray = np.all(np.isfinite(vectors), axis=1)
         if not finite.all():
             wrong = ", ".join(e for e, ok in zip(emotions, finite, strict=True) if not ok)
             raise NotFiniteError(f"the vectors of {wrong} have NaN or infinite entries.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import FileFormatError
 from emotion_interp.norms.xlsx import read_xlsx
@@ -52,16 +52,17 @@ def _pick(frame: pd.DataFrame, columns: dict[str, str], path: Path) -> pd.DataFr
         raise FileFormatError(
             f"{path} lacks the column(s) {', '.join(map(repr, missing))}. It has: {', '.join(map(str, frame.columns))}."
         )
-    picked = frame[list(columns)].rename(columns=columns)
+    picked: Any = frame[list(columns)].copy()
+    picked.columns = list(columns.values())
     picked["word"] = picked["word"].str.strip()
     return picked
 
 
-def _numeric(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _numeric(frame: Any, path: Path) -> pd.DataFrame:
     import pandas as pd
 
     for column in frame.columns.difference(["word", "form"]):
-        numbers = pd.to_numeric(frame[column], errors="coerce")
+        numbers: Any = pd.to_numeric(frame[column], errors="coerce")
         wrong = numbers.isna() & frame[column].notna()
         if wrong.any():
             row = int(wrong.to_numpy().argmax())

@@ -212,7 +212,7 @@ def _simplified(words: Iterable[str]) -> list[str]:
     return [zhconv.convert(_composed(w).casefold(), "zh-hans") for w in words]
 
 
-def _checked(table: pd.DataFrame, name: str, scale: tuple[float, float]) -> pd.DataFrame:
+def _checked(table: Any, name: str, scale: tuple[float, float]) -> pd.DataFrame:
     """A clean copy of the table, or the reason why it cannot be norms."""
     missing = [c for c in ("word", "valence") if c not in table]
     if missing:
@@ -229,7 +229,12 @@ def _checked(table: pd.DataFrame, name: str, scale: tuple[float, float]) -> pd.D
         raise FileFormatError(f"norms {name!r} list {int(doubled.sum())} word(s) twice ({shown}); each may occur once.")
     low, high = scale
     for dimension in (d for d in DIMENSIONS if d in table):
-        values = table[dimension].to_numpy(float)
+        try:
+            values = table[dimension].to_numpy(float)
+        except (ValueError, TypeError) as error:
+            raise FileFormatError(
+                f"norms {name!r}: the {dimension} column holds something that is no number: {error}."
+            ) from None
         if dimension == "valence" and not np.isfinite(values).all():
             word = table["word"][int(np.argmin(np.isfinite(values)))]
             raise NotFiniteError(f"norms {name!r}: the valence of {word!r} is missing or infinite.")

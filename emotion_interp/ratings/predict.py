@@ -193,8 +193,9 @@ class _Rated:
         dimensions = tuple(d for d in dimensions or DIMENSIONS if d in norms.dimensions)
         ratings = norms.lookup(source.words)[list(dimensions)].to_numpy(float)
         rows = np.flatnonzero(np.isfinite(ratings).all(axis=1))
-        words = [str(source.words[i]) for i in rows]
-        groups = [str(source.groups[i]) for i in rows] if source.groups is not None else [w.casefold() for w in words]
+        given, labels = list(source.words), None if source.groups is None else list(source.groups)
+        words = [str(given[int(i)]) for i in rows]
+        groups = [w.casefold() for w in words] if labels is None else [str(labels[int(i)]) for i in rows]
         return cls(source, rows, words, groups, ratings[rows], dimensions)
 
     def matrix(self, layer: int, name: str, columns: np.ndarray | None) -> Any:

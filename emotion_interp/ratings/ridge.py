@@ -92,16 +92,17 @@ def _coefficients(moments: _Moments, alphas: Sequence[float]) -> tuple[np.ndarra
 
 def _penalised(matrix: np.ndarray, target: np.ndarray, alphas: Sequence[float]) -> list[np.ndarray]:
     """Solutions of (matrix + alpha I) x = target for each alpha; the matrix is symmetric and not negative."""
-    from scipy.linalg.lapack import dposv
+    from scipy.linalg import get_lapack_funcs
 
     work = np.empty(matrix.shape, order="F")
     places = np.arange(len(matrix))
+    solve: Any = get_lapack_funcs("posv", (work,))
     found = []
     for alpha in alphas:
         # a symmetric matrix is its own transpose: written through it, the copy runs along memory
         work.T[...] = matrix
         work[places, places] += alpha
-        _, solution, failed = dposv(work, target, lower=1, overwrite_a=1)
+        _, solution, failed = solve(work, target, lower=1, overwrite_a=1)
         if failed:
             raise EmotionInterpError(f"the penalty {alpha:g} is too small for these features; give larger alphas.")
         found.append(solution)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from emotion_interp.report.data import StudyData
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LANGUAGES = {"en": "English", "zh": "Chinese", "es": "Spanish"}
 ALPHA = 0.05
@@ -42,7 +39,7 @@ def _known(p: Any) -> bool:
     return p is not None and math.isfinite(p)
 
 
-def best_layers(frame: pd.DataFrame, score: str) -> dict[str, int]:
+def best_layers(frame: Any, score: str) -> dict[str, int]:
     """Per language the layer where the mean of `score` is highest."""
     means = frame.groupby(["language", "layer"], sort=False)[score].median().dropna()
     return {str(lang): int(group.idxmax()[1]) for lang, group in means.groupby(level="language", sort=False)}

@@ -123,8 +123,8 @@ class StudyData:
         """Whether this part was run."""
         return getattr(self, name) is not None
 
-    def frame(self, name: str) -> pd.DataFrame:
-        """The frame of a part that was run; `EmotionInterpError` if it was not."""
+    def frame(self, name: str) -> Any:
+        """The DataFrame of a part that was run; `EmotionInterpError` if it was not."""
         value = getattr(self, name)
         if value is None:
             raise EmotionInterpError(f"the part {name!r} of this study was not run.")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from emotion_interp.core.files import write_text
 from emotion_interp.report.assets import circuitsvis_bundle, plotly_bundle
+from emotion_interp.report.blocks import flattened
 from emotion_interp.report.brief import in_brief
 from emotion_interp.report.data import StudyData
-from emotion_interp.report.sections import SECTIONS, flattened
+from emotion_interp.report.sections import SECTIONS
 from emotion_interp.report.tokens import POLICY, RUNTIME, STYLE
 
 if TYPE_CHECKING:

@@ -4,92 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from emotion_interp.report.assets import escape_script_json
+from emotion_interp.report.blocks import cell, choice_block, figure_block, table_block
 from emotion_interp.report.brief import best_layers, language_name, number
 from emotion_interp.report.data import StudyData
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
 
-
-def figure_block(figure: go.Figure) -> dict[str, Any]:
-    """A figure for the page: its JSON, its heading and line as text, so that they wrap on a narrow screen."""
-    import plotly.graph_objects as go
-
-    meta = figure.layout.meta
-    spare = meta["title_height"]
-    bare = go.Figure(figure)
-    bare.update_layout(title=None, height=figure.layout.height - spare, margin_t=figure.layout.margin.t - spare)
-    return {
-        "type": "figure",
-        "title": meta["title"],
-        "how_to_read": meta["how_to_read"],
-        "min_width": meta["min_width"],
-        "height": bare.layout.height,
-        "json": escape_script_json(str(bare.to_json())),
-    }
-
-
-def cell(value: Any, digits: int = 2) -> str:
-    """One value as text: "yes"/"no", integers without a point, "–" for missing."""
-    import numpy as np
-
-    if isinstance(value, (bool, np.bool_)):
-        return "yes" if value else "no"
-    if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):
-        return "–"
-    if isinstance(value, (int, np.integer)):
-        return str(value)
-    if isinstance(value, (float, np.floating)):
-        return number(float(value), digits)
-    return str(value)
-
-
-def table_block(
-    frame: pd.DataFrame, columns: dict[str, str], *, digits: dict[str, int] | None = None, caption: str = ""
-) -> dict[str, Any]:
-    """A table for the page.
-
-    Args:
-        frame: the rows.
-        columns: column -> heading, in order; columns that hold nothing at all are left out.
-        digits: decimals by column, 2 unless told; 0 for counts.
-        caption: what the table shows.
-    """
-    digits = digits or {}
-    kept = [c for c in columns if frame[c].notna().any()]
-    texts = {c: [cell(v, digits.get(c, 2)) for v in frame[c]] for c in kept}
-    numeric = [frame[c].dtype.kind in "fiu" for c in kept]
-    return {
-        "type": "table",
-        "caption": caption,
-        "headings": [columns[c] for c in kept],
-        "numeric": numeric,
-        "rows": list(zip(*(texts[c] for c in kept), strict=True)),
-    }
-
-
-def choice_block(label: str, panels: list[tuple[str, list[dict[str, Any]]]], chosen: int = 0) -> dict[str, Any]:
-    """Panels of which the reader sees one at a time."""
-    return {
-        "type": "choice",
-        "label": label,
-        "chosen": chosen,
-        "panels": [{"name": name, "blocks": blocks} for name, blocks in panels],
-    }
-
-
-def _joined(frame: pd.DataFrame, low: str, high: str) -> pd.Series:
+def _joined(frame: Any, low: str, high: str) -> Any:
     """Interval columns as one text column."""
     return frame.apply(
         lambda row: f"[{number(row[low])}, {number(row[high])}]" if math.isfinite(row[low]) else float("nan"), axis=1
     )
 
 
-def _with_intervals(frame: pd.DataFrame, pairs: dict[str, tuple[str, str]]) -> pd.DataFrame:
+def _with_intervals(frame: Any, pairs: dict[str, tuple[str, str]]) -> Any:
     return frame.assign(**{name: _joined(frame, low, high) for name, (low, high) in pairs.items()})
 
 
@@ -152,7 +81,7 @@ _COMPONENTS_LINE = (
 )
 
 
-def _alignment_curves(alignment: pd.DataFrame) -> list[dict[str, Any]]:
+def _alignment_curves(alignment: Any) -> list[dict[str, Any]]:
     import pandas as pd
 
     from emotion_interp.figures import layer_curves
@@ -222,7 +151,7 @@ def geometry_blocks(study: StudyData) -> list[dict[str, Any]]:
     return blocks
 
 
-def _alignment_table(alignment: pd.DataFrame) -> dict[str, Any]:
+def _alignment_table(alignment: Any) -> dict[str, Any]:
     rows = _with_intervals(
         alignment,
         {
@@ -320,20 +249,6 @@ def steering_blocks(study: StudyData) -> list[dict[str, Any]]:
         ]
         blocks.append({"type": "texts", "texts": shown})
     return blocks
-
-
-def flattened(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A nested dict as (name, value) rows."""
-    rows = []
-    for key, item in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(item, dict):
-            rows += flattened(item, f"{name} · ")
-        elif isinstance(item, (list, tuple)):
-            rows.append((name, ", ".join(map(str, item))))
-        else:
-            rows.append((name, cell(item, 4)))
-    return rows
 
 
 SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[StudyData], list[dict[str, Any]]], str], ...] = (

@@ -58,13 +58,10 @@ def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
     """
     import pandas as pd
 
-    frame = tuning.table if isinstance(tuning, DoseResponse) else tuning
+    frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
     chosen = []
-    for (emotion, method), cells in frame.groupby(["emotion", "method"], sort=False):
-        cells = cells[cells["shift"].notna()]
-        if cells.empty:
-            continue
-        wrote = cells["perplexity_ratio"].notna().any()
+    for (emotion, method), cells in frame[frame["shift"].notna()].groupby(["emotion", "method"], sort=False):
+        wrote = bool(cells["perplexity_ratio"].notna().any())
         ratios = zip(cells["perplexity_ratio"], cells["distinct2_ratio"], strict=True)
         intact = np.asarray([is_coherent(p, d) for p, d in ratios]) if wrote else np.ones(len(cells), dtype=bool)
         pool = cells[intact] if intact.any() else cells[cells["dose"].abs() == cells["dose"].abs().min()]
@@ -132,9 +129,7 @@ def steering_test(
     )
     choices = best_site(tuning)
     if choices.empty:
-        raise EmotionInterpError(
-            "no emotion could be judged on the tuning prompts; see the words or classes of the judge."
-        )
+        raise EmotionInterpError("no emotion could be judged on the tuning prompts; give other words or another judge.")
     positions = options.pop("positions", "from_last_prompt_token")
     setting = make_setting(
         subject, bank, emotions, test_prompts, language, judge, words, max_new_tokens, positions, seed, options
@@ -144,11 +139,12 @@ def steering_test(
         cells += make_cells(bank, [c["emotion"]], [c["layer"]], [c["method"]], [c["dose"]], language)
     table, confusion, texts = evaluate(setting, cells, bank.scales, n_random)
     table = table.merge(choices[["emotion", "method", "tune_shift", "intact"]], on=["emotion", "method"], how="left")
-    missing = tuning.table.drop_duplicates(["emotion", "method"])[["emotion", "method", "note"]]
+    missing: Any = tuning.table.drop_duplicates(["emotion", "method"])[["emotion", "method", "note"]]
     missing = missing.merge(choices[["emotion", "method"]], how="left", indicator=True)
     missing = missing[missing["_merge"] == "left_only"].drop(columns="_merge")
     if len(missing):
         table = pd.concat([table, missing.reindex(columns=table.columns)], ignore_index=True)
+    table["layer"] = table["layer"].astype("Int64")
     for method in table["method"].unique():
         rows = (table["method"] == method).to_numpy()
         table.loc[rows, "p_holm"] = holm(table.loc[rows, "p"].to_numpy(dtype=float))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +52,7 @@ def distinct_2(token_rows: Sequence[Sequence[int]]) -> float:
         >>> distinct_2([[1, 2, 1, 2]])
         0.6666666666666666
     """
-    pairs = [list(zip(row, row[1:], strict=False)) for row in token_rows]
+    pairs = [list(pairwise(row)) for row in token_rows]
     total = sum(map(len, pairs))
     return sum(len(set(p)) for p in pairs) / total if total else float("nan")
 

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
 from emotion_interp.core.types import Direction, Site
-from emotion_interp.steering.interventions import (
-    Positions,
-    RowInterventions,
-    check_positions,
-    row_interventions,
-    select,
-)
-from emotion_interp.subjects.plan import ForwardPlan, current_plan
+from emotion_interp.steering.hooks import Change, hooked, unsteered
+from emotion_interp.steering.interventions import Positions, RowInterventions, check_positions, row_interventions
+from emotion_interp.subjects.plan import ForwardPlan
 
 if TYPE_CHECKING:
     import torch
 
     from emotion_interp.subjects.subject import Subject
-
-Change = Callable[["torch.Tensor", np.ndarray, ForwardPlan], "torch.Tensor"]
-"""(activations [row, column, d], mask [row, column], plan) -> new activations."""
-
-_PAUSED: ContextVar[bool] = ContextVar("emotion_interp_steering_paused", default=False)
-
-
-@contextmanager
-def unsteered() -> Iterator[None]:
-    """Inside it every intervention of this package rests, so that the bare subject can be read."""
-    token = _PAUSED.set(True)
-    try:
-        yield
-    finally:
-        _PAUSED.reset(token)
 
 
 @contextmanager
@@ -70,14 +49,12 @@ def steer(
         >>> with steer(subject, bank.direction("joy", layer=5), dose=0.5):  # doctest: +SKIP
         ...     subject.generate("The letter said")
     """
-    several = [direction] if isinstance(direction, Direction) or not isinstance(direction, (list, tuple)) else direction
-    amounts = [dose] * len(several) if np.ndim(dose) == 0 else list(dose)  # type: ignore[arg-type]
+    several = list(direction) if isinstance(direction, (list, tuple)) else [cast("Direction", direction)]
+    amounts: list[Any] = [dose] * len(several) if np.ndim(dose) == 0 else list(dose)  # type: ignore[arg-type]
     if not several:
         raise EmotionInterpError("steer needs at least one direction, got an empty list.")
     if len(amounts) != len(several):
-        raise EmotionInterpError(
-            f"{len(several)} directions need one dose or {len(several)} doses, got {len(amounts)}."
-        )
+        raise EmotionInterpError(f"{len(several)} directions need one dose or as many doses, got {len(amounts)}.")
     with unsteered():
         each = [row_interventions(subject, [d], [a], scale) for d, a in zip(several, amounts, strict=True)]
     vectors: dict[Site, np.ndarray] = {}
@@ -118,7 +95,7 @@ def steer_rows(subject: Subject, rows: RowInterventions, positions: Positions = 
     """Add prepared vectors, one for each row (or one shared by all), at their sites."""
     check_positions(positions)
     changes = {site: _addition(site, vectors, rows) for site, vectors in rows.vectors.items()}
-    with _hooked(subject, changes, positions):
+    with hooked(subject, changes, positions):
         yield
 
 
@@ -173,11 +150,9 @@ def sae_operation(
         raise UnknownNameError(f"feature of the SAE at {place}", int(wrong[0]), range(reader.d_sae))
     values = np.atleast_1d(np.asarray(value, dtype=np.float64))
     if values.size not in (1, index.size) or not np.isfinite(values).all():
-        raise EmotionInterpError(
-            f"value is one finite number, or one for each of {index.size} features, got {value!r}."
-        )
+        raise EmotionInterpError(f"value is a finite number, or one for each of {index.size} features, got {value!r}.")
     amounts = np.broadcast_to(values, index.shape)
-    with _hooked(subject, {place: _feature_change(reader, index, op, amounts)}, positions):
+    with hooked(subject, {place: _feature_change(reader, index, op, amounts)}, positions):
         yield
 
 
@@ -224,7 +199,7 @@ def _addition(site: Site, vectors: np.ndarray, rows: RowInterventions) -> Change
         else:
             if plan.rows.max() >= len(index):
                 raise EmotionInterpError(
-                    f"the batch has a row {int(plan.rows.max())}, but interventions at {site} are given for {len(index)} rows."
+                    f"the batch has a row {int(plan.rows.max())}, but {site} has interventions for {len(index)} rows."
                 )
             vector = kept[key][torch.from_numpy(index[plan.rows]).to(activations.device)][:, None]
             if mask.all():
@@ -232,108 +207,3 @@ def _addition(site: Site, vectors: np.ndarray, rows: RowInterventions) -> Change
         return activations + vector * torch.from_numpy(mask).to(activations.device)[..., None]
 
     return change
-
-
-@contextmanager
-def _hooked(subject: Subject, changes: Mapping[Site, Change], positions: Positions) -> Iterator[None]:
-    check_positions(positions)
-    points = {site: _write_point(subject, site) for site in changes}
-    with ExitStack() as stack:
-        calls = _CallPlan(subject)
-        stack.callback(calls.close)
-        for site, change in changes.items():
-            stack.enter_context(_one_hook(points[site], _hook(subject, calls, change, positions)))
-        yield
-
-
-def _hook(subject: Subject, calls: _CallPlan, change: Change, positions: Positions) -> Callable[..., Any]:
-    def hook_fn(activations: torch.Tensor, hook: Any) -> torch.Tensor | None:
-        del hook
-        if _PAUSED.get():
-            return None
-        rows, columns = activations.shape[:2]
-        plan = current_plan() or calls.plan or ForwardPlan.of_columns(rows, columns, subject.prepends_bos)
-        mask = select(positions, plan)
-        return change(activations, mask, plan) if mask.any() else None
-
-    return hook_fn
-
-
-@contextmanager
-def _one_hook(point: Any, hook_fn: Callable[..., Any]) -> Iterator[None]:
-    # permanent, so that a reset_hooks() of somebody else's context leaves it; removed here by identity
-    point.add_hook(hook_fn, is_permanent=True)
-    handle = point.fwd_hooks[-1]
-    try:
-        yield
-    finally:
-        handle.hook.remove()
-        point.fwd_hooks = [h for h in point.fwd_hooks if h is not handle]
-
-
-def _write_point(subject: Subject, site: Site) -> Any:
-    """The hook point at which a site is written.
-
-    `resid_mid` is an addition at `attn_out`: on a bridge the hook of that name sits on a side branch, and adding there
-    moves the stream by almost nothing.
-    """
-    subject.site(site)
-    parallel = bool(getattr(subject.model.cfg, "parallel_attn_mlp", False))
-    if site.kind == "resid_mid" and (parallel or bool(getattr(subject.model.cfg, "attn_only", False))):
-        raise UnsupportedError(
-            f"{subject.name} has no stream between attention and MLP (its blocks run them side by side, or have no MLP); "
-            "steer resid_pre, resid_post, attn_out or mlp_out."
-        )
-    name = Site(site.layer, "attn_out").hook_name if site.kind == "resid_mid" else site.hook_name
-    points = subject.model.hook_dict
-    if name not in points:
-        raise UnknownNameError("hook", name, sorted(n for n in points if n.startswith(f"blocks.{site.layer}.")))
-    return points[name]
-
-
-class _CallPlan:
-    """The plan of a bare call of the model, worked out from its arguments: mask, cache, and the prompt before."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.plan: ForwardPlan | None = None
-        self.subject = subject
-        self.lengths: np.ndarray | None = None
-        model = subject.model.original_model if subject.backend == "bridge" else subject.model
-        self.handles = [
-            model.register_forward_pre_hook(self._before, with_kwargs=True),
-            model.register_forward_hook(self._after, always_call=True),
-        ]
-
-    def close(self) -> None:
-        for handle in self.handles:
-            handle.remove()
-
-    def _after(self, *_: Any) -> None:
-        self.plan = None
-
-    def _before(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-        del module
-        self.plan = None
-        if current_plan() is not None:
-            return
-        ids = args[0] if args else options.get("input_ids", options.get("input"))
-        if getattr(ids, "ndim", 0) != 2:
-            return
-        rows, columns = int(ids.shape[0]), int(ids.shape[1])
-        cache = options.get("past_key_values", options.get("past_kv_cache"))
-        past = 0
-        if cache is not None:
-            past = int(cache[0].past_keys.shape[1] if hasattr(cache, "entries") else cache.get_seq_length())
-        mask = options.get("attention_mask")
-        if mask is not None and hasattr(cache, "entries"):
-            import torch
-
-            mask = torch.cat([cache.previous_attention_mask.to(mask), mask], 1)
-        if mask is not None and mask.ndim == 2 and mask.shape[1] == past + columns:
-            real = mask.bool().cpu().numpy()
-            positions = np.where(real, real.cumsum(1) - 1, -1)
-        else:
-            positions = np.broadcast_to(np.arange(past + columns), (rows, past + columns))
-        if past == 0 or self.lengths is None or len(self.lengths) != rows:
-            self.lengths = positions.max(1) + 1 if past == 0 else np.full(rows, past)
-        self.plan = ForwardPlan(positions[:, -columns:], self.lengths, np.arange(rows), self.subject.prepends_bos)

@@ -40,7 +40,7 @@ class DoseResponse:
         """Dose curves of one layer and method (default: the first) as a plotly figure."""
         from emotion_interp.figures.doses import dose_curves
 
-        frame = self.table
+        frame: Any = self.table
         chosen_layer = frame["layer"].iloc[0] if layer is None else layer
         chosen_method = frame["method"].iloc[0] if method is None else method
         rows = frame[(frame["layer"] == chosen_layer) & (frame["method"] == chosen_method)].dropna(subset=["target"])
@@ -142,7 +142,5 @@ def make_setting(
         if max_new_tokens < 1:
             raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
         if not set(names) & set(judge.emotions):
-            raise EmotionInterpError(
-                f"the judge knows none of the emotions {list(names)}, only {list(judge.emotions)}."
-            )
+            raise EmotionInterpError(f"the judge knows none of {list(names)}, only {list(judge.emotions)}.")
     return Setting(subject, tuple(prompts), chosen, names, positions, max_new_tokens, seed, dict(options))

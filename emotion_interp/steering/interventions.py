@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -191,7 +191,7 @@ def row_interventions(
     scales: dict[Site, float] = {}
     for i, (row, amount) in enumerate(zip(rows, amounts, strict=True)):
         dose = check_dose(amount)
-        several = () if row is None else (row,) if isinstance(row, Direction) or not _is_list(row) else row
+        several = () if row is None else tuple(row) if isinstance(row, (list, tuple)) else (cast("Direction", row),)
         for direction in several:
             check_direction(subject, direction)
             site = direction.site
@@ -200,7 +200,3 @@ def row_interventions(
                 scales[site] = scale_of(subject, site, scale)
             vectors[site][i] += dose * scales[site] * direction.unit
     return RowInterventions(vectors, shared)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple))

@@ -63,8 +63,8 @@ def next_words(subject: Subject, words: Mapping[str, Sequence[str]], language: s
     if not any(ids.values()):
         some = [w for several in words.values() for w in several][:5]
         raise EmotionInterpError(
-            f"no word of any emotion is a single token of {subject.name} (for example {some}), so the next-word judge has "
-            "nothing to count; give other words, or a judge of texts."
+            f"no word of any emotion is a single token of {subject.name} (for example {some}), so the next-word judge "
+            "has nothing to count; give other words, or a judge of texts."
         )
     return NextWords(tuple(words), kept, ids, left)
 
@@ -122,9 +122,9 @@ def next_word_probability(
             for part, session in _sessions(subject, ids, head, count, token_budget):
                 tail = np.repeat(ids[None, head:], len(part), 0)
                 logits = session.extend(tail).float()
-                if not bool(logits.isfinite().all()):
-                    raise NotFiniteError("the model's logits have NaN or infinite values; a smaller dose may help.")
                 normal = logits.logsumexp(-1, keepdim=True)
+                if not bool(normal.isfinite().all()):
+                    raise NotFiniteError("the model's logits have NaN or infinite values; a smaller dose may help.")
                 for e, emotion in enumerate(judge.emotions):
                     if judge.token_ids[emotion]:
                         mass = (logits[:, list(judge.token_ids[emotion])] - normal).double().exp().sum(-1)

@@ -1,4 +1,4 @@
-"""Neutral beginnings: an emotion word may follow, none is there. Written for this project."""
+"""Neutral beginnings: an emotion word may follow, and no word of the concept sets is there. Written for this project."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class PromptSplit(NamedTuple):
 NEUTRAL_PROMPTS: dict[str, PromptSplit] = {
     "en": PromptSplit(
         tune=(
-            "The letter said that she felt",
+            "The note said that she felt",
             "When he opened the door he was",
             "The old man looked at the sea and was",
-            "After the meeting they were all",
+            "After the walk they were all",
             "She put down the phone and felt",
             "On the way home he thought about the",
             "The children came into the room and were",
             "He read the message again. It made him feel",
             "Everyone in the village talked about the",
-            "Looking at the photograph, she was full of",
+            "Looking at the wall, she was full of",
             "That evening my brother seemed",
             "She walked along the river, thinking of her",
         ),
@@ -36,28 +36,28 @@ NEUTRAL_PROMPTS: dict[str, PromptSplit] = {
             "I told my sister what had happened. She was",
             "The driver stopped the car and felt",
             "They waited for an hour, and then they were",
-            "He wrote in his diary that he was",
+            "He wrote to his cousin that he was",
             "The woman at the counter spoke with",
             "Hearing the news, the doctor was filled with",
             "All day long I have been feeling",
-            "The boy looked at his hands. In his heart there was",
+            "The boy looked at his hands. Inside him there was",
         ),
     ),
     "zh": PromptSplit(
         tune=(
-            "他打开门，心里感到",
+            "他打开门，感到",
             "看完这封信，她觉得很",
-            "老人望着大海，心中充满了",
-            "会议结束以后，大家都很",
+            "老人望着大海，充满了",
+            "吃完饭以后，大家都很",
             "她放下电话，感到非常",
-            "今天我的心情是",
+            "今天我觉得自己很",
         ),
         test=(
-            "老师合上书，心里觉得",
+            "老师合上书，觉得",
             "火车到站的时候，她感到很",
-            "他坐在窗边，心中满是",
+            "他坐在窗边，感到一阵",
             "听到这个消息，医生非常",
-            "他在日记里写道，自己很",
+            "他在信里写道，自己很",
             "这几天我一直觉得",
         ),
     ),

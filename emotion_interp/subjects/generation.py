@@ -274,14 +274,15 @@ def _eos_ids(subject: Subject) -> set[int]:
 
 
 def _check_finite(logits: torch.Tensor, alive: np.ndarray) -> None:
-    if not bool(logits.isfinite().all(-1).cpu().numpy()[alive].all()):
+    # the largest logit is NaN or infinite as soon as one of them is
+    if not bool(logits.amax(-1).isfinite().cpu().numpy()[alive].all()):
         raise NotFiniteError("the model's logits have NaN or infinite values; a smaller dose, or float32, may help.")
 
 
 def _check(
     subject: Subject,
     rows: list[list[int]],
-    names: list[object],
+    names: Sequence[object],
     new: int,
     temperature: float,
     top_k: int | None,

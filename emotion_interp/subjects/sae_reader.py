@@ -94,7 +94,9 @@ class SaeReader:
 
     def decoder_rows(self, features: Any) -> torch.Tensor:
         """Decoder rows of some latents, in residual-stream units: [feature, d_in]."""
-        return self.sae.W_dec.detach()[features]
+        import torch
+
+        return self.sae.W_dec.detach()[torch.as_tensor(list(features), dtype=torch.long)]
 
     def provenance(self) -> dict[str, Any]:
         """What decides the numbers: release, id, hook, architecture, transform."""

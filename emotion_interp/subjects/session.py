@@ -92,12 +92,10 @@ class Session:
         options: dict[str, Any] = {}
         if self.use_cache:
             if self._cache is None:
-                from transformer_lens import cache as caches
+                from transformer_lens.cache.key_value_cache import TransformerLensKeyValueCache
 
-                model = self.subject.model
-                self._cache = caches.key_value_cache.TransformerLensKeyValueCache.init_cache(
-                    model.cfg, columns.device, len(columns)
-                )
+                config = self.subject.model.cfg
+                self._cache = TransformerLensKeyValueCache.init_cache(config, columns.device, len(columns))
             options["past_kv_cache"] = self._cache
         return self.subject.model(columns, return_type="logits", attention_mask=self._mask(width), **options)
 

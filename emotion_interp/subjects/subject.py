@@ -62,7 +62,7 @@ class Subject:
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         self.backend, self.model = _hooked(model, tokenizer)
-        self.tokenizer = tokenizer if tokenizer is not None else getattr(self.model, "tokenizer", None)
+        self.tokenizer: Any = tokenizer if tokenizer is not None else getattr(self.model, "tokenizer", None)
         if self.tokenizer is None:
             raise EmotionInterpError("the model has no tokenizer; pass tokenizer=AutoTokenizer.from_pretrained(...).")
         if not getattr(self.tokenizer, "is_fast", False):

@@ -148,4 +148,6 @@ def save_sae(subject: Subject, site: Site, trainer: Any, calibration: torch.Tens
             save_file(halves, weights)
             record["metadata"]["threshold"] = "set on calibration texts"
             write_json(config, record)
+        # safetensors makes its files private
+        weights.chmod(config.stat().st_mode)
     return recalibrated

@@ -1,8 +1,10 @@
 """Train SAEs for any subject: one BatchTopK SAE for each layer on `hook_resid_post`, all from one forward pass.
 
 Method: BatchTopK (Bussmann, Leask & Nanda 2024) as SAELens trains it, saved as JumpReLU in half precision.
-Two choices decide whether a short run succeeds: latents count as dead after tens of steps, not SAELens' thousand (which is
-longer than the run, so that the auxiliary loss would never wake), and BOS and attention sinks never enter.
+What makes a short run succeed, on layer 5 of a TinyStories model after 240 steps (explained variance / silent latents):
+latents count as dead after 20 steps, not SAELens' thousand, which is longer than the run, so that the auxiliary loss would
+never wake (.79 / 7%; after 60 steps .79 / 18%); the decoder bias starts at the mean and the norm is measured around it
+(without: .76 / 49% after 60 steps); a rate of 4e-3 (.86 / 0.3%; 1e-3: .79 / 7%). BOS and attention sinks never enter.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from emotion_interp.training.sae_activations import (
     readable_tokens,
     sink_limits,
     text_windows,
+    without_sinks,
 )
 from emotion_interp.training.sae_files import (
     load_checkpoint,
@@ -61,9 +64,9 @@ class SaeRecipe:
     k: float = 24
     tokens: int = 1_000_000
     batch_tokens: int = 1024
-    lr: float = 1e-3
+    lr: float = 4e-3
     decay: float = 0.5
-    dead_feature_window: int = 60
+    dead_feature_window: int = 20
     context: int | None = None
     layers: tuple[int, ...] | None = None
     seed: int = 0
@@ -159,7 +162,7 @@ def train_saes(
         say(f"{readable_tokens(split.train):,} tokens of text: they are read {passes:.1f} times")
     calibration = read_windows(subject, split.calibration, sites)
     limits = sink_limits(calibration)
-    calibration = read_windows(subject, split.calibration, sites, limits)
+    calibration = without_sinks(calibration, limits)
     blocks = ActivationBlocks(subject, split.train, sites, limits, recipe.batch_tokens, recipe.seed)
     trainers = {site: _trainer(subject, site, calibration[site], recipe) for site in sites}
     cursor, seconds = Cursor(), 0.0

@@ -106,7 +106,7 @@ def test_a_short_toml_takes_plain_words_and_the_shipped_templates(tmp_path):
 def test_broken_toml_is_refused_naming_file_and_fault(tmp_path, text, message):
     path = tmp_path / "broken.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(FileFormatError, match="broken.toml") as caught:
+    with pytest.raises(FileFormatError, match=r"broken\.toml") as caught:
         ConceptSet.from_toml(path)
     assert message in str(caught.value)
 
@@ -116,9 +116,9 @@ def test_missing_and_undecodable_files_are_refused(tmp_path):
         with pytest.raises(FileFormatError, match="does not exist"):
             read(tmp_path / "none")
         (tmp_path / "latin").write_bytes(b"emotion,word,cue,R1,R2,R3\njoy,\xff\xfe,joy,\xff,a,b\n")
-        with pytest.raises(FileFormatError, match="not (a )?readable"):
+        with pytest.raises(FileFormatError, match=r"not (a )?readable"):
             read(tmp_path / "latin")
-        with pytest.raises(FileFormatError, match="not (a )?readable"):
+        with pytest.raises(FileFormatError, match=r"not (a )?readable"):
             read(tmp_path)
 
 
@@ -161,7 +161,7 @@ def test_csv_with_only_the_needed_columns(tmp_path, separator, encoding):
 )
 def test_broken_csv_is_refused_naming_file_and_fault(tmp_path, text, language, message):
     (tmp_path / "broken.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(FileFormatError, match="broken.csv") as caught:
+    with pytest.raises(FileFormatError, match=r"broken\.csv") as caught:
         ConceptSet.from_csv(tmp_path / "broken.csv", language=language)
     assert message in str(caught.value)
 

@@ -132,7 +132,7 @@ def test_every_shipped_stimulus_has_its_word_at_its_span_and_a_group():
 
 def test_derivations_of_one_english_lemma_share_a_group():
     concepts = concept_set("en")
-    group = {w: g for w, g in zip(concepts.to_frame()["word"], concepts.to_frame()["group"], strict=True)}
+    group = dict(zip(concepts.to_frame()["word"], concepts.to_frame()["group"], strict=True))
     assert group["angry"] == group["anger"]
     assert group["lonely"] == group["loneliness"]
     assert group["rage"] != group["anger"]

@@ -1,0 +1,93 @@
+"""The pieces a page is built from: figure, table, choice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.report.assets import escape_script_json
+from emotion_interp.report.brief import number
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def figure_block(figure: go.Figure) -> dict[str, Any]:
+    """A figure for the page: its JSON, its heading and line as text, so that they wrap on a narrow screen."""
+    import plotly.graph_objects as go
+
+    # typed Any: Plotly builds its attributes at run time
+    bare: Any = go.Figure(figure)
+    meta = bare.layout.meta
+    spare = meta["title_height"]
+    bare.update_layout(title=None, height=bare.layout.height - spare, margin_t=bare.layout.margin.t - spare)
+    return {
+        "type": "figure",
+        "title": meta["title"],
+        "how_to_read": meta["how_to_read"],
+        "min_width": meta["min_width"],
+        "height": bare.layout.height,
+        "json": escape_script_json(str(bare.to_json())),
+    }
+
+
+def cell(value: Any, digits: int = 2) -> str:
+    """One value as text: "yes"/"no", integers without a point, "–" for missing."""
+    import numpy as np
+
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):
+        return "–"
+    if isinstance(value, (int, np.integer)):
+        return str(value)
+    if isinstance(value, (float, np.floating)):
+        return number(float(value), digits)
+    return str(value)
+
+
+def table_block(
+    frame: Any, columns: dict[str, str], *, digits: dict[str, int] | None = None, caption: str = ""
+) -> dict[str, Any]:
+    """A table for the page.
+
+    Args:
+        frame: the rows.
+        columns: column -> heading, in order; columns that hold nothing at all are left out.
+        digits: decimals by column, 2 unless told; 0 for counts.
+        caption: what the table shows.
+    """
+    digits = digits or {}
+    kept = [c for c in columns if frame[c].notna().any()]
+    texts = {c: [cell(v, digits.get(c, 2)) for v in frame[c]] for c in kept}
+    numeric = [frame[c].dtype.kind in "fiu" for c in kept]
+    return {
+        "type": "table",
+        "caption": caption,
+        "headings": [columns[c] for c in kept],
+        "numeric": numeric,
+        "rows": list(zip(*(texts[c] for c in kept), strict=True)),
+    }
+
+
+def choice_block(label: str, panels: list[tuple[str, list[dict[str, Any]]]], chosen: int = 0) -> dict[str, Any]:
+    """Panels of which the reader sees one at a time."""
+    return {
+        "type": "choice",
+        "label": label,
+        "chosen": chosen,
+        "panels": [{"name": name, "blocks": blocks} for name, blocks in panels],
+    }
+
+
+def flattened(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested dict as (name, value) rows."""
+    rows = []
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, dict):
+            rows += flattened(item, f"{name} · ")
+        elif isinstance(item, (list, tuple)):
+            rows.append((name, ", ".join(map(str, item))))
+        else:
+            rows.append((name, cell(item, 4)))
+    return rows

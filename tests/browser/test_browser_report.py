@@ -1,0 +1,159 @@
+"""The report in a real browser, on a desk and on a phone."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emotion_interp.report import write_report
+
+WIDTHS = (1280, 390)
+
+
+def _synthetic() -> Any:
+    path = Path(__file__).parents[1] / "report" / "synthetic_study.py"
+    spec = importlib.util.spec_from_file_location("synthetic_study", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(_synthetic().build_study(), tmp_path_factory.mktemp("report") / "report.html")
+
+
+def _settle(page: Any) -> None:
+    """Wait until every visible figure is drawn."""
+    deadline = time.monotonic() + 60
+    waiting = (
+        "[...document.querySelectorAll('.figure')].filter(f => f.offsetParent && !f.querySelector('.main-svg')).length"
+    )
+    while page.evaluate(waiting):
+        assert time.monotonic() < deadline, "some figures were never drawn"
+        time.sleep(0.1)
+
+
+def _fits(page: Any) -> list[str]:
+    """Whatever sticks out of the page without a scrolling container of its own."""
+    return page.evaluate(
+        """[...document.querySelectorAll("body *")].filter(e => e.offsetParent && !e.closest(".scroll, nav")
+        && e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+        .map(e => e.tagName + "." + e.className)"""
+    )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_errors_no_requests_and_no_overflow(page: Any, report: Path, width: int) -> None:
+    page.open(report, width)
+    _settle(page)
+    assert page.problems == []
+    assert [url for url in page.requests if not url.startswith(("data:", "file:", "blob:"))] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert _fits(page) == []
+    assert page.evaluate("document.title") == "Emotion features of a synthetic subject"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_figure_is_drawn_at_its_full_width_once_its_panel_is_chosen(page: Any, report: Path, width: int) -> None:
+    page.open(report, width)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    panels = page.evaluate("Math.max(...[...document.querySelectorAll('.choice > label select')].map(s => s.length))")
+    assert panels == 8
+    narrow = []
+    for i in range(panels):
+        page.evaluate(
+            f"""document.querySelectorAll('.choice > label select').forEach(s => {{
+            s.selectedIndex = Math.min({i}, s.length - 1); s.dispatchEvent(new Event('change')); }})"""
+        )
+        _settle(page)
+        narrow += page.evaluate(
+            """[...document.querySelectorAll('.figure')].filter(f => f.offsetParent).filter(f => {
+            const own = f._fullLayout, wanted = f.layout.width || f.offsetWidth;
+            return Math.abs(f.querySelector('.main-svg').getBoundingClientRect().width - wanted) > 1
+                || Math.abs(own.height - f.offsetHeight) > 1; }).map(f => f.parentElement.getAttribute('aria-label'))"""
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert narrow == []
+    assert page.evaluate("document.querySelectorAll('.figure:not(.js-plotly-plot)').length") == 0
+    assert page.evaluate("document.querySelectorAll('.js-plotly-plot').length") == 29
+    assert page.problems == []
+
+
+def test_no_two_labels_of_a_picture_cover_each_other(page: Any, report: Path) -> None:
+    page.open(report, 1280)
+    _settle(page)
+    covered = page.evaluate(
+        """[...document.querySelectorAll('.figure')].filter(f => f.offsetParent).flatMap(f => {
+        // panels after the first have numbered classes: g-x5title, x5tick
+        const kinds = ['.annotation-text', '[class$="tick"] text', '[class^="g-"][class$="title"] text', '.legendtext'];
+        const boxes = kinds.flatMap(k => [...f.querySelectorAll(k)]).filter(t => t.textContent.trim())
+            .map(t => [t.textContent, t.getBoundingClientRect()]);
+        const found = [];
+        boxes.forEach(([a, p], i) => boxes.slice(0, i).forEach(([b, q]) => {
+            if (Math.min(p.right, q.right) - Math.max(p.left, q.left) > 1
+                && Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 3) found.push(a + ' / ' + b); }));
+        return found; })"""
+    )
+    assert covered == []
+
+
+def test_choosing_an_emotion_recolours_the_tokens(page: Any, report: Path) -> None:
+    page.open(report, 1280)
+    colours = "[...document.querySelectorAll('.ei-token-view')[0].querySelectorAll('.colored-tokens span span')]"
+    colours += ".map(s => getComputedStyle(s).backgroundColor).join()"
+    deadline = time.monotonic() + 20
+    while not (before := page.evaluate(colours)):
+        assert time.monotonic() < deadline, "CircuitsVis drew nothing"
+        time.sleep(0.1)
+    page.evaluate(
+        """(() => { const s = document.querySelector('.ei-token-view select'); s.selectedIndex = (s.selectedIndex + 3) % s.length;
+        s.dispatchEvent(new Event('change')); })()"""
+    )
+    while page.evaluate(colours) in ("", before):
+        assert time.monotonic() < deadline, "the colours did not change"
+        time.sleep(0.1)
+    assert page.problems == []
+
+
+def test_nasty_tokens_are_shown_as_they_are(page: Any, tmp_path: Path) -> None:
+    view = _synthetic().nasty_view()
+    page.open(view.save(tmp_path / "view.html"), 390)
+    shown = "[...document.querySelectorAll('.colored-tokens > span')].map(s => s.textContent)"
+    deadline = time.monotonic() + 20
+    while len(page.evaluate(shown)) != len(view.tokens):
+        assert time.monotonic() < deadline, page.evaluate(shown)
+        time.sleep(0.1)
+    plain = [text.replace("\u2060", "").replace("\xa0", " ").strip() for text in page.evaluate(shown)]
+    wanted = [token.replace("\n", "↵").replace("\u2028", " ").strip() for token in view.tokens]
+    assert plain == wanted
+    assert page.evaluate("document.querySelectorAll('.colored-tokens img, .colored-tokens b').length") == 0
+    assert page.evaluate("document.title") == "Nasty <text>"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.problems == []
+
+
+def test_without_the_bundle_the_text_is_still_coloured(page: Any, tmp_path: Path) -> None:
+    from emotion_interp.report.tokens import RUNTIME, STYLE
+
+    view = _synthetic().nasty_view()
+    path = tmp_path / "bare.html"
+    path.write_text(
+        f"<meta charset=utf-8><style>{STYLE}</style>{view.html}<script>{RUNTIME}</script>", encoding="utf-8"
+    )
+    page.open(path, 1280)
+    assert page.evaluate("document.querySelectorAll('.ei-tokens > span').length") == len(view.tokens)
+    assert page.evaluate("getComputedStyle(document.querySelector('.ei-choice')).display") == "none"
+    assert page.problems == []
+
+
+def test_the_policy_really_stops_a_request(page: Any, report: Path) -> None:
+    page.open(report, 1280)
+    assert page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'stopped')") == "stopped"
+    assert any("Content Security Policy" in problem for problem in page.problems)
+    page.problems.clear()

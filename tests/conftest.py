@@ -1,0 +1,181 @@
+"""Tiny random models through the real TransformerLens and SAELens code; nothing is mocked."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("WANDB_MODE", "disabled")
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+D_MODEL, N_LAYERS, CONTEXT, VOCAB, D_SAE = 32, 3, 64, 600, 128
+
+
+def make_tokenizer(context: int = CONTEXT, vocab: int = VOCAB):
+    """A byte-level BPE trained on the concept words, so that most of them are short."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    import emotion_interp as ei
+
+    texts = [s.text for s in ei.concept_set("en").stimuli(templates=["t0"])] * 2
+    texts += [s.text for s in ei.concept_set("zh").stimuli(templates=["t0"])]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    token = "<|endoftext|>"
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=token,
+        eos_token=token,
+        pad_token=token,
+        unk_token=token,
+        model_max_length=context,
+    )
+
+
+def make_gpt2(tokenizer, seed: int = 0, layers: int = N_LAYERS, d_model: int = D_MODEL):
+    """A random GPT-2 with weights large enough that its layers matter."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=CONTEXT,
+        n_embd=d_model,
+        n_layer=layers,
+        n_head=2,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = GPT2LMHeadModel(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(6.0)
+            elif name.endswith("bias"):
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def make_sae(layer: int, kind: str = "resid_post", d_in: int = D_MODEL, d_sae: int = D_SAE, seed: int = 0, threshold=0.35):
+    """A random JumpReLU SAE with unit decoder rows and sparse activity."""
+    import torch
+    from sae_lens import JumpReLUSAE, JumpReLUSAEConfig
+    from sae_lens.saes.sae import SAEMetadata
+
+    generator = torch.Generator().manual_seed(seed + layer)
+    config = JumpReLUSAEConfig(
+        d_in=d_in, d_sae=d_sae, metadata=SAEMetadata(hook_name=f"blocks.{layer}.hook_{kind}", model_name="tiny")
+    )
+    sae = JumpReLUSAE(config)
+    rows = torch.randn(d_sae, d_in, generator=generator)
+    rows = rows / rows.norm(dim=1, keepdim=True)
+    with torch.no_grad():
+        sae.W_dec.copy_(rows)
+        sae.W_enc.copy_(rows.T)
+        sae.threshold.fill_(threshold)
+    return sae
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    make_tokenizer().save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tokenizer_folder):
+    """Loaded from a folder: HookedTransformer loads a tokenizer anew from the place it came from."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast.from_pretrained(str(tokenizer_folder))
+
+
+@pytest.fixture(scope="session")
+def gpt2(tokenizer):
+    return make_gpt2(tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_subject(gpt2, tokenizer):
+    """Bridge backend, an SAE at layers 0 and 1."""
+    import emotion_interp as ei
+
+    return ei.Subject(gpt2, saes=[make_sae(0), make_sae(1)], tokenizer=tokenizer, name="tiny")
+
+
+@pytest.fixture(scope="session")
+def hooked_model(tokenizer):
+    """A HookedTransformer of the same shape, with raw random weights."""
+    import torch
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    torch.manual_seed(1)
+    config = HookedTransformerConfig(
+        n_layers=N_LAYERS,
+        d_model=D_MODEL,
+        n_ctx=CONTEXT,
+        d_head=16,
+        n_heads=2,
+        d_vocab=len(tokenizer),
+        act_fn="gelu_new",
+        init_weights=True,
+        seed=1,
+        device="cpu",
+    )
+    model = HookedTransformer(config, tokenizer=tokenizer)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim >= 2:
+                parameter.mul_(6.0)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def hooked_subject(hooked_model):
+    import emotion_interp as ei
+
+    return ei.Subject(hooked_model, saes=[make_sae(0), make_sae(1)], name="tiny-hooked")
+
+
+@pytest.fixture(scope="session")
+def small_concepts():
+    """Four emotions and the neutral words of two languages: enough for every statistic, quick to read."""
+    import emotion_interp as ei
+
+    both = ei.concept_set("en") | ei.concept_set("zh")
+    return both.subset(emotions=["anger", "fear", "joy", "sadness"])
+
+
+@pytest.fixture(scope="session")
+def tiny_bank(tiny_subject, small_concepts):
+    import emotion_interp as ei
+
+    return ei.find_features(tiny_subject, small_concepts)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder that EMOTION_INTERP_DATA names."""
+    folder = os.environ.get("EMOTION_INTERP_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("EMOTION_INTERP_DATA names no folder with norms/ and labelled/")
+    return Path(folder)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

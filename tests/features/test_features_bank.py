@@ -1,0 +1,224 @@
+"""Finding features end to end on planted truths, and the bank on disk."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_matrix
+
+import emotion_interp as ei
+from emotion_interp.activations.reading import SiteReadings
+from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, Site, UnknownNameError
+from emotion_interp.features.frames import heatmap_frame, summary_by_layer
+from emotion_interp.features.search import Selection, bank_from_readings, split_stimuli
+
+PLANTED = {"anger": 3, "fear": 7, "joy": 11, "sadness": 19}
+
+
+def synthetic(subject, concepts, seed, planted=True):
+    """Readings in which one latent carries each emotion, 40 are noise, and one is lexical (fires on a single word)."""
+    words, _, _ = split_stimuli(concepts, seed)
+    rng = np.random.default_rng(seed)
+    site = Site(0)
+    values = np.zeros((len(words), subject.readers[site].d_sae), dtype=np.float32)
+    values[:, 40:80] = np.where(rng.random((len(words), 40)) < 0.15, rng.random((len(words), 40)), 0)
+    if planted:
+        for emotion, latent in PLANTED.items():
+            own = (words["emotion"] == emotion).to_numpy()
+            values[own, latent] = np.where(rng.random(own.sum()) < 0.8, 1 + rng.random(own.sum()), 0)
+            values[~own, latent] = np.where(rng.random((~own).sum()) < 0.02, 0.5, 0)
+    values[0, 90] = 5.0
+    dense = rng.normal(size=(len(words), subject.d_model)).astype(np.float32)
+    features = csr_matrix(values)
+    fired = (features > 0).astype(np.float32)
+    return words, {site: SiteReadings(site, features, fired, dense, 1.0, np.ones(len(words)))}
+
+
+def find(subject, concepts, seed, planted=True):
+    words, readings = synthetic(subject, concepts, seed, planted)
+    return bank_from_readings(subject, concepts, words, readings, position="last", selection=Selection(), seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_planted_features_are_found_fixed_and_confirmed(tiny_subject, small_concepts, seed):
+    bank = find(tiny_subject, small_concepts, seed)
+    for emotion, latent in PLANTED.items():
+        rows = bank.summary[bank.summary["emotion"] == emotion]
+        assert (rows["feature"] == latent).all()
+        assert rows["confirmed"].all()
+        assert (rows["auroc_heldout"] > 0.7).all()
+    chosen = bank.features[bank.features["selected"]]
+    assert set(chosen["feature"]) <= set(PLANTED.values()) | set(range(40, 80))
+    assert 90 not in set(chosen["feature"]), "a detector of one word is no emotion feature"
+
+
+def test_noise_is_confirmed_in_at_most_a_few_runs(tiny_subject, small_concepts):
+    """8 emotions x languages, 20 seeds: under the null at most the family-wise rate may be confirmed."""
+    runs = [find(tiny_subject, small_concepts, seed, planted=False) for seed in range(20)]
+    assert sum(bool(bank.features["selected"].any()) for bank in runs) <= 4
+    assert sum(bool(bank.summary["confirmed"].any()) for bank in runs) <= 2
+
+
+def test_words_of_one_group_and_templates_never_stand_on_both_sides(small_concepts):
+    words, stimuli, units = split_stimuli(small_concepts, 0)
+    assert words.groupby("group")["side"].nunique().max() == 1
+    sides = words["side"].to_numpy()[units]
+    table = pd.DataFrame({"template": [s.template for s in stimuli], "language": [s.language for s in stimuli], "side": sides})
+    assert table.groupby(["language", "template"])["side"].nunique().max() == 1
+
+
+def test_the_whole_pass_gives_the_same_tables_for_the_same_seed(tiny_subject, small_concepts, tiny_bank):
+    again = ei.find_features(tiny_subject, small_concepts)
+    pd.testing.assert_frame_equal(again.features, tiny_bank.features)
+    pd.testing.assert_frame_equal(again.summary, tiny_bank.summary)
+
+
+def test_q_is_one_family_over_living_features_emotions_layers_languages(tiny_bank):
+    from scipy.stats import false_discovery_control
+
+    alive = sum(tiny_bank.manifest["n_alive"].values())
+    assert tiny_bank.manifest["n_tested"] == alive * len(tiny_bank.emotions)
+    # the smallest p of the family keeps its rank: q = min over larger ones of p * n / rank
+    table = tiny_bank.features.sort_values("p")
+    p = np.concatenate([table["p"].to_numpy(), np.ones(tiny_bank.manifest["n_tested"] - len(table))])
+    expected = false_discovery_control(p, method="bh")[: len(table)]
+    small = table["p"].to_numpy() < 0.01
+    assert np.allclose(table["q"].to_numpy()[small], expected[small], rtol=0.2)
+
+
+def test_the_bank_survives_its_folder(tiny_bank, tmp_path):
+    loaded = ei.FeatureBank.load(tiny_bank.save(tmp_path / "bank"))
+    pd.testing.assert_frame_equal(loaded.features, tiny_bank.features)
+    assert loaded.scales == tiny_bank.scales
+    for key, value in tiny_bank.directions.items():
+        assert np.allclose(loaded.directions[key], value, atol=1e-6)
+    again = loaded.save(tmp_path / "again")
+    names = ("features.parquet", "summary.parquet", "words.parquet", "activations.parquet", "directions.safetensors")
+    for name in names:
+        assert (again / name).read_bytes() == (tmp_path / "bank" / name).read_bytes(), name
+
+
+def test_asking_for_what_is_not_there_says_what_is(tiny_bank):
+    for call in (
+        lambda: tiny_bank.table("joi"),
+        lambda: tiny_bank.table(layer=9),
+        lambda: tiny_bank.table(language="fr"),
+        lambda: tiny_bank.direction("joy", layer=0, method="magic"),
+    ):
+        with pytest.raises(UnknownNameError, match="Available"):
+            call()
+
+
+def test_table_filters_and_ranks(tiny_bank):
+    frame = tiny_bank.table("joy", layer=1, language="en")
+    assert set(frame["emotion"]) == {"joy"} and set(frame["layer"]) == {1} and set(frame["language"]) == {"en"}
+    assert frame["auroc"].is_monotonic_decreasing
+
+
+def test_the_sae_direction_is_the_weighted_sum_of_decoder_rows(tiny_subject, small_concepts):
+    bank = find(tiny_subject, small_concepts, 0)
+    chosen = bank.table("joy", layer=0, language="en", selected=True)
+    direction = bank.direction("joy", layer=0, language="en", method="sae").vector.astype(np.float64)
+    rows = tiny_subject.readers[Site(0)].decoder_rows(chosen["feature"].to_numpy()).double().numpy()
+    weights, residual, *_ = np.linalg.lstsq(rows.T, direction, rcond=None)
+    assert np.allclose(rows.T @ weights, direction, atol=1e-5)
+    assert (weights >= -1e-6).all()
+    assert residual.sum() < 1e-8
+
+
+def test_directions_and_selection_never_see_the_confirmation_half(tiny_subject, small_concepts):
+    words, readings = synthetic(tiny_subject, small_concepts, 0)
+    args = {"position": "last", "selection": Selection(), "seed": 0}
+    before = bank_from_readings(tiny_subject, small_concepts, words, readings, **args)
+    site = Site(0)
+    held = (words["side"] == "confirmation").to_numpy()
+    changed = readings[site].features.tolil()
+    changed[np.flatnonzero(held)] = 3.0
+    dense = readings[site].dense.copy()
+    dense[held] += 5
+    features = csr_matrix(changed)
+    other = {site: SiteReadings(site, features, (features > 0).astype(np.float32), dense, 1.0, readings[site].n_stimuli)}
+    after = bank_from_readings(tiny_subject, small_concepts, words, other, **args)
+    pd.testing.assert_frame_equal(before.features, after.features)
+    for key in before.directions:
+        assert np.array_equal(before.directions[key], after.directions[key])
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "match"),
+    [
+        (lambda f: (f / "features.parquet").write_bytes(b"x"), FileFormatError, "changed after it was saved"),
+        (lambda f: (f / "words.parquet").unlink(), FileFormatError, "missing"),
+        (lambda f: (f / "manifest.json").write_text("{}"), FileFormatError, "no feature bank"),
+        (lambda f: (f / "manifest.json").write_text("{"), FileFormatError, "not readable JSON"),
+        (lambda f: _edit(f, format_version=99), FileFormatError, "bank format 99"),
+        (lambda f: shutil.rmtree(f), FileFormatError, "does not exist"),
+        (lambda f: _poison(f), NotFiniteError, "NaN"),
+    ],
+)
+def test_a_corrupt_or_foreign_bank_is_refused(tiny_bank, tmp_path, damage, error, match):
+    folder = tiny_bank.save(tmp_path / "bank")
+    damage(folder)
+    with pytest.raises(error, match=match):
+        ei.FeatureBank.load(folder)
+
+
+def _edit(folder, **changes):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def _poison(folder):
+    from safetensors.numpy import load_file, save_file
+
+    from emotion_interp.core.files import sha256_file
+
+    path = folder / "directions.safetensors"
+    arrays = load_file(str(path))
+    name = next(iter(arrays))
+    arrays[name] = arrays[name] * np.float32("nan")
+    save_file(arrays, str(path))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    _edit(folder, files=manifest["files"] | {"directions.safetensors": sha256_file(path)})
+
+
+def test_a_bank_of_another_subject_is_refused(tiny_bank, hooked_subject):
+    with pytest.raises(EmotionInterpError, match="belongs to the subject 'tiny'"):
+        ei.emotion_trace(hooked_subject, "She wept.", tiny_bank)
+
+
+def test_frames_for_pictures_have_their_columns(tiny_bank):
+    assert list(heatmap_frame(tiny_bank, 0, "en").columns) == ["layer", "language", "emotion", "feature", "value"]
+    assert len(summary_by_layer(tiny_bank)) == 4
+    assert "<table" in tiny_bank._repr_html_()
+
+
+def test_a_subject_without_saes_and_an_unread_layer_are_refused(tiny_subject, small_concepts):
+    bare = ei.Subject(tiny_subject.model, tokenizer=tiny_subject.tokenizer)
+    with pytest.raises(EmotionInterpError, match="has no SAE"):
+        ei.find_features(bare, small_concepts)
+    with pytest.raises(UnknownNameError, match="SAE layer"):
+        ei.find_features(tiny_subject, small_concepts, layers=[2])
+
+
+def test_emotion_space_kinds(tiny_subject, small_concepts):
+    bank = find(tiny_subject, small_concepts, 0)
+    space = ei.emotion_space(bank, 0, "features", "en")
+    words, matrix = bank.unit_activations(0, "en")
+    chosen = bank.selected_features(0, "en")
+    joy = matrix[np.flatnonzero(words["emotion"] == "joy")][:, chosen].toarray().mean(0)
+    assert np.allclose(space.vectors[space.emotions.index("joy")], joy)
+    assert np.allclose(ei.emotion_space(bank, 0, "dense").vectors, bank.directions["blocks.0.hook_resid_post|en|dense"])
+    with pytest.raises(UnknownNameError, match="space kind"):
+        ei.emotion_space(bank, 0, "magic")
+
+
+def test_controls_are_three_spaces_of_the_same_emotions(tiny_subject, small_concepts):
+    controls = ei.control_spaces(tiny_subject, small_concepts, layer=1)
+    assert set(controls) == {"static embedding", "random weights", "shuffled labels"}
+    assert {tuple(c.emotions) for c in controls.values()} == {("anger", "fear", "joy", "sadness")}
+    table = tiny_subject.model.W_E.detach().numpy()
+    rows = [table[tiny_subject.tokenizer(" " + w)["input_ids"]].mean(0) for w in small_concepts.words("joy", "en")]
+    assert np.allclose(controls["static embedding"].vectors[2], np.mean(rows, axis=0), atol=1e-6)
