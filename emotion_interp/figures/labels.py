@@ -106,6 +106,7 @@ def annotate(
             "arrowcolor": "#7b8794",
             "standoff": 4,
             "borderpad": 1,
+            "bgcolor": "rgba(255,255,255,0.75)",
             "font": {"size": font_size},
         }
         for name, (x, y), (px, py), (cx, cy) in zip(names, positions, anchors, centres, strict=True)

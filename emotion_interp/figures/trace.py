@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish, only, plain
+from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish, only, plain, text_width
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -64,7 +64,8 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
         figure,
         title,
         "Read from left to right like the text: a dark cell means that the emotion of its row is strong at that token.",
-        height=max(140, 20 * len(emotions) + 70),
+        # the names of the tokens stand upright below and take their room from the plot
+        height=round(max(130, 20 * len(emotions) + 30) + max(text_width(name, 11) for name in names)),
         min_width=max(360, 22 * len(positions) + 220),
     )
     ticks = list(range(len(positions)))

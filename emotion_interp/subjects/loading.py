@@ -52,7 +52,7 @@ def load_subject(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
     source = bundled_folder() / "model" if bundled else name_or_path
-    model, tokenizer = _load_model(str(source), device, dtype)
+    model, tokenizer, revision = _load_model(str(source), device, dtype)
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
     readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers)
@@ -64,14 +64,15 @@ def load_subject(
     if weights.is_file():
         provenance["sha256"] = sha256_file(weights)
     else:
-        provenance["revision"] = getattr(getattr(model.original_model, "config", None), "_commit_hash", None)
+        provenance["revision"] = revision
     if isinstance(saes, str) and not Path(saes).is_dir():
         provenance["sae_release"] = saes
     name = BUNDLED if bundled else Path(str(source)).name if Path(str(source)).is_dir() else str(source)
     return Subject(model, readers, tokenizer, name=name, provenance=provenance)
 
 
-def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any]:
+def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | None]:
+    """Bridge, tokenizer and the hub revision (None for a folder)."""
     import torch
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -93,7 +94,18 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any]:
             "in the local cache or can be downloaded, or nothing for the bundled subject."
         ) from error
     model.eval().to(device)
-    return wrap_transformers(TransformerBridge, model, tokenizer), tokenizer
+    revision = getattr(model.config, "_commit_hash", None) or _cached_revision(source)
+    return wrap_transformers(TransformerBridge, model, tokenizer), tokenizer, revision
+
+
+def _cached_revision(source: str) -> str | None:
+    """The commit of the snapshot in the local cache that a hub name was read from."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(source).exists():
+        return None
+    found = try_to_load_from_cache(source, "config.json")
+    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def _load_saes(saes: Any, layers: list[int] | None, device: str, n_layers: int) -> list[SaeReader]:

@@ -23,8 +23,10 @@ SINK_FACTOR = 8.0
 # batches that stay within the cache: with 4,096 tokens, half of a CPU's time goes into fresh pages for attention patterns
 _BATCH_TOKENS = {"cpu": 1024}
 _BATCH_TOKENS_ELSEWHERE = 16_384
+_HELD_OUT_TOKENS = 50_000
+_CALIBRATION_TOKENS = 16_384
 _BLOCK_BYTES = 192 << 20
-_BLOCK_TOKENS = 32_768
+_BLOCK_BATCHES = 32
 
 
 def text_windows(
@@ -56,6 +58,75 @@ def text_windows(
 def readable_tokens(windows: Sequence[TokenizedText]) -> int:
     """Tokens that can be read: all but position 0 of each window."""
     return sum(len(window) - 1 for window in windows)
+
+
+@dataclass(frozen=True)
+class TextSplit:
+    """Windows to train on, to set thresholds on, to measure on; apart by text."""
+
+    train: list[TokenizedText]
+    calibration: list[TokenizedText]
+    held_out: list[TokenizedText]
+
+
+def split_texts(
+    subject: Subject,
+    texts: Sequence[str],
+    held_out: Sequence[str] | None,
+    *,
+    context: int,
+    tokens: int,
+    room: int,
+    seed: int,
+) -> TextSplit:
+    """Set texts aside for calibration (at most a twentieth) and, without `held_out`, for measuring (at most a tenth).
+
+    Args:
+        subject: its tokenizer and context.
+        texts: different texts.
+        held_out: different texts to measure on, or None.
+        context: tokens per window.
+        tokens: how many are trained on; text far beyond that is not tokenised.
+        room: largest number of calibration tokens.
+        seed: which texts go where.
+
+    Raises:
+        EmotionInterpError: too little text.
+    """
+    if len(texts) < (2 if held_out else 3):
+        raise EmotionInterpError(
+            f"{len(texts)} different texts are too few to train, calibrate and measure apart; give more."
+        )
+    unseen = set(held_out or ())
+    order = generator(seed, "split").permutation(len(texts)).tolist()
+    shuffled: list[str] = [texts[i] for i in order if texts[i] not in unseen]
+    parts = []
+    wanted = [(min(_CALIBRATION_TOKENS, room), 20)] + ([] if held_out else [(_HELD_OUT_TOKENS, 10)])
+    for needed, share in wanted:
+        taken = _count_until(subject, shuffled, context, needed, max(1, len(texts) // share))
+        parts.append(text_windows(subject, shuffled[:taken], context, needed))
+        shuffled = shuffled[taken:]
+    if held_out:
+        order = generator(seed, "held out").permutation(len(held_out)).tolist()
+        parts.append(text_windows(subject, [held_out[i] for i in order], context, _HELD_OUT_TOKENS))
+    # a little more than needed, since sinks and the ends of blocks are lost
+    train = text_windows(subject, shuffled, context, round(1.05 * tokens))
+    for name, windows in (("train on", train), ("calibrate on", parts[0]), ("measure on", parts[1])):
+        if not windows:
+            raise EmotionInterpError(
+                f"no text is left to {name}: the texts become no tokens; give more or longer ones."
+            )
+    return TextSplit(train, parts[0], parts[1])
+
+
+def _count_until(subject: Subject, texts: list[str], context: int, tokens: int, most: int) -> int:
+    """How many of the first texts hold `tokens` tokens; at most `most`."""
+    found, taken = 0, 0
+    while taken < most and found < tokens:
+        some = texts[taken : min(most, taken + 64)]
+        found += readable_tokens(text_windows(subject, some, context))
+        taken += len(some)
+    return taken
 
 
 def read_windows(
@@ -183,5 +254,5 @@ class ActivationBlocks:
 
 
 def block_size(subject: Subject, n_sites: int, batch: int) -> int:
-    """Tokens of one block: as many as mix well and fit in memory at all sites, at least two batches."""
-    return max(2 * batch, min(_BLOCK_TOKENS, _BLOCK_BYTES // (4 * subject.d_model * n_sites)))
+    """Tokens of one block: 32 batches, fewer where their activations at all sites would fill the memory, at least two."""
+    return max(2 * batch, min(_BLOCK_BATCHES * batch, _BLOCK_BYTES // (4 * subject.d_model * n_sites)))

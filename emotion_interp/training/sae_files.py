@@ -14,7 +14,7 @@ from emotion_interp.core.files import atomic_folder, read_json, sha256_of, write
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.training.sae_activations import Cursor
-from emotion_interp.training.sae_report import mean_l0, threshold_for
+from emotion_interp.training.sae_report import load_quietly, mean_l0, threshold_for
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +117,6 @@ def save_sae(subject: Subject, site: Site, trainer: Any, calibration: torch.Tens
     import torch
     from safetensors.torch import load_file, save_file
 
-    from emotion_interp.subjects.loading import load_sae
     from emotion_interp.subjects.subject import _is_centred
 
     sae = copy.deepcopy(trainer.sae)
@@ -140,7 +139,7 @@ def save_sae(subject: Subject, site: Site, trainer: Any, calibration: torch.Tens
             record["metadata"]["weights_dtype"] = "float32"
             write_json(config, record)
         save_file(halves, weights)
-        inference = load_sae(temporary, str(subject.device))
+        inference = load_quietly(temporary, str(subject.device))
         recalibrated = abs(mean_l0(inference, calibration) - k) > L0_TOLERANCE * k
         if recalibrated:
             threshold = threshold_for(inference, calibration, k)

@@ -65,9 +65,7 @@ class SaeTrainingResult:
 
     def saes(self, device: str = "cpu") -> list[Any]:
         """The SAELens SAEs, in order of layer."""
-        from emotion_interp.subjects.loading import load_sae
-
-        return [load_sae(layer_folder(self.folder, row.layer), device) for row in self.figures]
+        return [load_quietly(layer_folder(self.folder, row.layer), device) for row in self.figures]
 
     def shortfalls(self) -> list[str]:
         """One line for each figure outside `TARGETS`; empty when every SAE is usable."""
@@ -104,6 +102,17 @@ class SaeTrainingResult:
 def layer_folder(out: Path, layer: int) -> Path:
     """Where the SAE of a layer lies."""
     return out / f"layer_{layer}"
+
+
+def load_quietly(folder: Path, device: str) -> Any:
+    """`load_sae` without SAELens' advice on how to load the model, which is here already."""
+    import warnings
+
+    from emotion_interp.subjects.loading import load_sae
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*model_from_pretrained_kwargs")
+        return load_sae(folder, device)
 
 
 class HeldOutSums:

@@ -23,11 +23,12 @@ from emotion_interp.subjects.subject import Subject, TokenizedText
 from emotion_interp.training.sae_activations import (
     ActivationBlocks,
     Cursor,
+    TextSplit,
     block_size,
     read_windows,
     readable_tokens,
     sink_limits,
-    text_windows,
+    split_texts,
     without_sinks,
 )
 from emotion_interp.training.sae_files import (
@@ -37,13 +38,18 @@ from emotion_interp.training.sae_files import (
     save_checkpoint,
     save_sae,
 )
-from emotion_interp.training.sae_report import TRAINING_FILE, HeldOutSums, SaeFigures, SaeTrainingResult, layer_folder
+from emotion_interp.training.sae_report import (
+    TRAINING_FILE,
+    HeldOutSums,
+    SaeFigures,
+    SaeTrainingResult,
+    layer_folder,
+    load_quietly,
+)
 
 if TYPE_CHECKING:
     import torch
 
-_HELD_OUT_TOKENS = 50_000
-_CALIBRATION_TOKENS = 16_384
 _LONGEST_CONTEXT = 512
 
 
@@ -156,7 +162,11 @@ def train_saes(
 
     sites = [Site(layer) for layer in layers]
     subject.check_sites(sites)
-    split = _split(subject, train_texts, test_texts, recipe)
+    context = min(recipe.context or _LONGEST_CONTEXT, subject.context)
+    room = block_size(subject, len(sites), recipe.batch_tokens)
+    split = split_texts(
+        subject, train_texts, test_texts, context=context, tokens=recipe.tokens, room=room, seed=recipe.seed
+    )
     if readable_tokens(split.train) < recipe.tokens:
         passes = recipe.tokens / max(1, readable_tokens(split.train))
         say(f"{readable_tokens(split.train):,} tokens of text: they are read {passes:.1f} times")
@@ -172,6 +182,7 @@ def train_saes(
     began = last_save = time.monotonic()
 
     while (step := _step(trainers)) < recipe.steps:
+        block_began = time.monotonic()
         activations, batches, following = blocks.block(cursor)
         for rows in batches[: recipe.steps - step]:
             for site, trainer in trainers.items():
@@ -182,67 +193,18 @@ def train_saes(
         loss = float(output.loss.detach())
         if not abs(loss) < float("inf"):
             raise EmotionInterpError(f"the loss is {loss} at step {_step(trainers)}; lower the learning rate.")
-        done, left = _step(trainers), recipe.steps - _step(trainers)
-        rate = (done - step) * recipe.batch_tokens
-        if now - last_save > checkpoint_minutes * 60 or (left == 0 and now - began > 60):
+        done = _step(trainers)
+        speed = (done - step) * recipe.batch_tokens / (now - block_began)
+        if now - last_save > checkpoint_minutes * 60 or (done == recipe.steps and now - began > 60):
             last_save = now
             save_checkpoint(out, identity, trainers, cursor, seconds + now - began)
         dead = sum(int(t.dead_neurons.sum()) for t in trainers.values()) / sum(
             t.sae.cfg.d_sae for t in trainers.values()
         )
-        say(f"step {done}/{recipe.steps} loss {loss:.3f} (last layer) dead {dead:.1%} ({rate:,} tokens in this block)")
+        say(f"step {done}/{recipe.steps} loss {loss:.3f} (last layer) dead {dead:.1%} {speed:,.0f} tokens/s")
     return _finish(
         subject, out, recipe, identity, run, trainers, calibration, limits, split, seconds + time.monotonic() - began
     )
-
-
-@dataclass(frozen=True)
-class _Split:
-    train: list[TokenizedText]
-    calibration: list[TokenizedText]
-    held_out: list[TokenizedText]
-
-
-def _split(subject: Subject, texts: list[str], held_out: list[str] | None, recipe: SaeRecipe) -> _Split:
-    """Windows to train on, to set thresholds on, to measure on; apart by text."""
-    context = min(recipe.context or _LONGEST_CONTEXT, subject.context)
-    if len(texts) < (2 if held_out else 3):
-        raise EmotionInterpError(
-            f"{len(texts)} different texts are too few to train, calibrate and measure apart; give more."
-        )
-    order = generator(recipe.seed, "split").permutation(len(texts))
-    shuffled = [texts[i] for i in order]
-    parts = []
-    n_sites = subject.n_layers if recipe.layers is None else len(recipe.layers)
-    capacity = min(_CALIBRATION_TOKENS, block_size(subject, n_sites, recipe.batch_tokens))
-    wanted = [(capacity, 20)] + ([] if held_out else [(_HELD_OUT_TOKENS, 10)])
-    for tokens, share in wanted:
-        taken = _take(subject, shuffled, context, tokens, max(1, len(texts) // share))
-        parts.append(text_windows(subject, shuffled[:taken], context, tokens))
-        shuffled = shuffled[taken:]
-    if held_out:
-        order = generator(recipe.seed, "held out").permutation(len(held_out))
-        parts.append(text_windows(subject, [held_out[i] for i in order], context, _HELD_OUT_TOKENS))
-        unseen = set(held_out)
-        shuffled = [text for text in shuffled if text not in unseen]
-    # one pass over more text than needed would only be tokenised in vain
-    train = text_windows(subject, shuffled, context, round(1.05 * recipe.tokens))
-    for name, windows in (("train on", train), ("calibrate on", parts[0]), ("measure on", parts[1])):
-        if not windows:
-            raise EmotionInterpError(
-                f"no text is left to {name}: the texts become no tokens; give more or longer ones."
-            )
-    return _Split(train, parts[0], parts[1])
-
-
-def _take(subject: Subject, texts: list[str], context: int, tokens: int, most: int) -> int:
-    """How many of the first texts hold `tokens` tokens; at most `most`."""
-    found, taken = 0, 0
-    while taken < most and found < tokens:
-        step = texts[taken : min(most, taken + 256)]
-        found += readable_tokens(text_windows(subject, step, context))
-        taken += len(step)
-    return taken
 
 
 def _trainer(subject: Subject, site: Site, sample: torch.Tensor, recipe: SaeRecipe) -> Any:
@@ -311,20 +273,18 @@ def _finish(
     trainers: dict[Site, Any],
     calibration: dict[Site, torch.Tensor],
     limits: dict[Site, float],
-    split: _Split,
+    split: TextSplit,
     seconds: float,
 ) -> SaeTrainingResult:
     """Fold, convert, save and measure every SAE; `training.json` comes last and marks the run as finished."""
     from importlib.metadata import version
-
-    from emotion_interp.subjects.loading import load_sae
 
     recalibrated = {}
     sums = {}
     for site, trainer in trainers.items():
         folder = layer_folder(out, site.layer)
         recalibrated[site] = save_sae(subject, site, trainer, calibration[site], recipe.k, folder)
-        sums[site] = HeldOutSums(load_sae(folder, str(subject.device)), calibration[site].mean(0))
+        sums[site] = HeldOutSums(load_quietly(folder, str(subject.device)), calibration[site].mean(0))
     # in parts: the held-out activations of all layers together may not fit in memory
     part: list[TokenizedText] = []
     room = block_size(subject, len(trainers), recipe.batch_tokens)

@@ -122,7 +122,7 @@ def test_trap_a_training_sae_is_refused(gpt2, tokenizer):
 def test_a_transcoder_is_refused(gpt2, tokenizer):
     from sae_lens import Transcoder, TranscoderConfig
 
-    coder = Transcoder(TranscoderConfig(d_in=D_MODEL, d_sae=64, d_out=D_MODEL))
+    coder = Transcoder(TranscoderConfig(d_in=D_MODEL, d_sae=64, d_out=D_MODEL, apply_b_dec_to_input=False))
     with pytest.raises(UnsupportedError, match="transcoder"):
         ei.Subject(gpt2, saes={Site(0): coder}, tokenizer=tokenizer)
 
