@@ -41,7 +41,37 @@ _HOMES = {
     "train_subject": "training",
 }
 
-__all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "__version__",
+    "Alignment",
+    "Concept",
+    "ConceptSet",
+    "Direction",
+    "EmotionInterpError",
+    "EmotionSpace",
+    "EmotionTrace",
+    "FeatureBank",
+    "Norms",
+    "Site",
+    "Stimulus",
+    "Subject",
+    "align",
+    "align_layers",
+    "concept_set",
+    "control_spaces",
+    "dose_response",
+    "emotion_space",
+    "emotion_trace",
+    "find_features",
+    "load_norms",
+    "load_subject",
+    "predict_ratings",
+    "run_study",
+    "steer",
+    "steering_test",
+    "train_saes",
+    "train_subject",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -69,7 +69,9 @@ def make_gpt2(tokenizer, seed: int = 0, layers: int = N_LAYERS, d_model: int = D
     return model
 
 
-def make_sae(layer: int, kind: str = "resid_post", d_in: int = D_MODEL, d_sae: int = D_SAE, seed: int = 0, threshold=0.35):
+def make_sae(
+    layer: int, kind: str = "resid_post", d_in: int = D_MODEL, d_sae: int = D_SAE, seed: int = 0, threshold=0.35
+):
     """A random JumpReLU SAE with unit decoder rows and sparse activity."""
     import torch
     from sae_lens import JumpReLUSAE, JumpReLUSAEConfig

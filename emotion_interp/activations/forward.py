@@ -7,7 +7,6 @@ never sees padding, so no mask is needed and none can be wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,14 @@ import numpy as np
 
 from emotion_interp.core.errors import NotFiniteError
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.subject import Subject, TokenizedText
 
 if TYPE_CHECKING:
     import torch
+
+BATCH_TOKENS = 2048
+"""Padded tokens of one forward pass; on CPUs larger batches lose more to page faults than they gain."""
 
 OnSite = Callable[[Site, "torch.Tensor", "Batch"], None]
 """Called with (site, activations [row, position, d], batch) inside the hook."""
@@ -43,29 +46,13 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
         start += rows
 
 
-@contextmanager
-def reading_mode(model: Any) -> Iterator[None]:
-    """Dropout off and no gradients while reading; every module's mode is put back afterwards."""
-    import torch
-
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 def forward_pass(
     subject: Subject,
     tokens: Sequence[TokenizedText],
     sites: Sequence[Site],
     on_site: OnSite,
     *,
-    batch_tokens: int = 4096,
+    batch_tokens: int = BATCH_TOKENS,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Run the subject once over all texts and hand each site's activations to `on_site`.
@@ -112,7 +99,9 @@ def forward_pass(
     options: dict[str, Any] = {"return_type": None}
     if subject.backend == "hooked":
         options["stop_at_layer"] = max(site.layer for site in sites) + 1
-    with reading_mode(subject.model), subject.model.hooks(fwd_hooks=hooks):
+        # under a left-padding tokenizer HookedTransformer guesses a mask from pad ids, and would hide a BOS that is pad
+        options["padding_side"] = "right"
+    with evaluation_mode(subject.model), subject.model.hooks(fwd_hooks=hooks):
         for rows in batches(lengths, batch_tokens):
             width = lengths[rows[0]]
             ids = np.zeros((len(rows), width), dtype=np.int64)

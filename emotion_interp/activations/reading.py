@@ -137,8 +137,9 @@ class _SiteSums:
         weights = 1.0 / np.maximum(n_stimuli, 1)
         features = fired = None
         if self.reader is not None:
-            features = (diags(weights) @ self.sum.merge()).tocsr().astype(np.float32)
-            fired = (diags(weights) @ self.count.merge()).tocsr().astype(np.float32)
+            scaling: Any = diags(weights)
+            features = (scaling @ self.sum.merge()).tocsr().astype(np.float32)
+            fired = (scaling @ self.count.merge()).tocsr().astype(np.float32)
         norms = np.concatenate(self.norms)
         norms = norms[norms <= SINK_FACTOR * np.median(norms)]
         dense = (self.dense * weights[:, None]).astype(np.float32)
@@ -175,13 +176,13 @@ def _pick(tokens: TokenizedText, span: tuple[int, int] | None, position: Positio
 def read_units(
     subject: Subject,
     texts: Sequence[str],
-    units: Sequence[int],
+    units: Sequence[int] | np.ndarray,
     *,
     spans: Sequence[tuple[int, int]] | None = None,
     sites: Sequence[Site] | None = None,
     position: Position = "last",
     skip: int = 0,
-    batch_tokens: int = 4096,
+    batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
 ) -> dict[Site, SiteReadings]:
     """Read texts in one pass at all sites and average them by unit; pooling comes after encoding.
@@ -228,12 +229,11 @@ def read_units(
 
     forward_pass(subject, tokens, sites, on_site, batch_tokens=batch_tokens, progress=progress)
     n_stimuli = np.bincount(unit_of, minlength=n_units)
-    results = {site: total.result(n_stimuli) for site, total in sums.items()}
-    return results
+    return {site: total.result(n_stimuli) for site, total in sums.items()}
 
 
 def read_stimuli(
-    subject: Subject, stimuli: Sequence[Stimulus], units: Sequence[int], **options: Any
+    subject: Subject, stimuli: Sequence[Stimulus], units: Sequence[int] | np.ndarray, **options: Any
 ) -> dict[Site, SiteReadings]:
     """`read_units` for stimuli, whose spans they carry."""
     return read_units(subject, [s.text for s in stimuli], units, spans=[s.span for s in stimuli], **options)

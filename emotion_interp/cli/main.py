@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-import sys
 from typing import Annotated
 
 import typer
@@ -47,15 +47,19 @@ def main() -> None:
         fail(f"no permission for {error.filename}; choose a place you may write to.")
     except OSError as error:
         fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
-    except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command again to go on.", err=True)
-        sys.exit(130)
+    except MemoryError:
+        fail("out of memory; give fewer layers (--layers) or fewer words.")
+    except SystemExit as leaving:
+        # typer turns Ctrl-C into this exit code and says nothing
+        if leaving.code == 130:
+            typer.echo("interrupted; run the same command again to go on.", err=True)
+        raise
 
 
 def _register() -> None:
-    from emotion_interp.cli import study_commands, tool_commands, training_commands
-
-    del study_commands, tool_commands, training_commands
+    # the order of the list in --help
+    for name in ("study_commands", "analysis_commands", "tool_commands", "training_commands"):
+        importlib.import_module(f"emotion_interp.cli.{name}")
 
 
 _register()

@@ -19,7 +19,7 @@ def console(quiet: bool = False) -> Console:
 
 
 class Bars:
-    """One bar per stage: `bars(stage, done, total)`."""
+    """One bar per stage: `bars(stage, done, total)`; nothing is drawn before the first call."""
 
     def __init__(self, progress: Any) -> None:
         self.progress = progress
@@ -27,6 +27,7 @@ class Bars:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage not in self.tasks:
+            self.progress.start()
             self.tasks[stage] = self.progress.add_task(stage, total=total)
         self.progress.update(self.tasks[stage], completed=done, total=total)
 
@@ -37,8 +38,12 @@ def progress_bars(quiet: bool = False) -> Iterator[Bars]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(quiet), disable=quiet) as progress:
-        yield Bars(progress)
+    bars = Bars(Progress(*columns, console=console(quiet), disable=quiet))
+    try:
+        yield bars
+    finally:
+        if bars.tasks:
+            bars.progress.stop()
 
 
 def show_frame(frame: pd.DataFrame, title: str, as_json: bool, digits: int = 3) -> None:
@@ -46,18 +51,44 @@ def show_frame(frame: pd.DataFrame, title: str, as_json: bool, digits: int = 3) 
     if as_json:
         import sys
 
-        sys.stdout.write(frame.to_json(orient="records", force_ascii=False, double_precision=10) + "\n")
+        records = frame.to_json(orient="records", force_ascii=False, double_precision=10)
+        sys.stdout.write(f"{records}\n")
         return
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for name in frame.columns:
-        numeric = frame[name].dtype.kind in "fiu"
-        table.add_column(str(name).replace("_", " "), justify="right" if numeric else "left")
-    for row in frame.itertuples(index=False):
-        table.add_row(*[_cell(value, digits) for value in row])
-    Console().print(table)
+    console = Console()
+    cells = {str(name): [_cell(value, digits) for value in frame[name].tolist()] for name in frame.columns}
+    right = {str(name) for name in frame.columns if frame[name].dtype.kind in "fiu"}
+    widths = {name: max(map(cell_len, (*name.split("_"), *values))) + 3 for name, values in cells.items()}
+    if not console.is_terminal:
+        # nobody knows how wide a file or a pipe is: cut nothing off
+        console.width = sum(widths.values()) + 1
+    console.print(Text(title, style="italic"), soft_wrap=True)
+    for part in _column_groups(list(cells), right, widths, console.width):
+        table = Table(header_style="bold")
+        for name in part:
+            table.add_column(Text(name.replace("_", "\n")), justify="right" if name in right else "left")
+        for row in zip(*(cells[name] for name in part), strict=True):
+            # as Text: a model's words in square brackets are no markup
+            table.add_row(*map(Text, row))
+        console.print(table)
+
+
+def _column_groups(names: list[str], numeric: set[str], widths: dict[str, int], width: int) -> list[list[str]]:
+    """Columns of each table: a frame wider than the terminal is shown in parts that repeat its leading columns."""
+    if sum(widths.values()) + 1 <= width or not numeric:
+        return [names]
+    last_text = max((i for i, name in enumerate(names) if name not in numeric), default=0)
+    leading, rest = names[: last_text + 1], names[last_text + 1 :]
+    groups: list[list[str]] = [[]]
+    for name in rest:
+        if groups[-1] and sum(widths[n] for n in (*leading, *groups[-1], name)) + 1 > width:
+            groups.append([])
+        groups[-1].append(name)
+    return [[*leading, *group] for group in groups]
 
 
 def _cell(value: Any, digits: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,7 +25,9 @@ def norms_list(as_json: Annotated[bool, typer.Option("--json", help="JSON record
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.norms import norms_table
 
-    show_frame(norms_table(), "Norms", as_json)
+    table: Any = norms_table()
+    columns = ["name", "language", "dimensions", "n_words", "licence", "found_in"]
+    show_frame(table if as_json else table[columns], "Norms", as_json)
 
 
 @norms_app.command("fetch")
@@ -50,8 +52,8 @@ def norms_show(
 
     Example: emotion-interp norms show builtin joy fear
     """
+    from emotion_interp.cli.options import norms_of
     from emotion_interp.cli.progress import show_frame
-    from emotion_interp.cli.study_commands import norms_of
 
     norms = norms_of(name)
     show_frame(norms.lookup(words) if words else norms.table.head(20), f"{norms.name}: {norms.citation}", as_json)

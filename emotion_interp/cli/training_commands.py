@@ -25,7 +25,7 @@ def train_subject(
     heads: Annotated[int, typer.Option(help="Attention heads.")] = 4,
     tokens: Annotated[int, typer.Option(help="Training tokens.")] = 13_000_000,
     vocab_size: Annotated[int, typer.Option(help="Size of the byte-level BPE vocabulary.")] = 12_000,
-    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and order.")] = 0,
     compile_model: Annotated[
         bool, typer.Option("--compile", help="torch.compile: faster where a C++ compiler is.")
     ] = False,
@@ -54,10 +54,10 @@ def train_saes(
     out: Annotated[Path, typer.Option(help="One folder per layer is written here.")] = Path("runs/saes"),
     text: Annotated[Path | None, typer.Option(help="Text (.txt, .jsonl, .csv); default: EMOTION_INTERP_DATA.")] = None,
     layers: Annotated[str | None, typer.Option(help="Layers, e.g. 0,2,3; default: all.")] = None,
-    tokens: Annotated[int, typer.Option(help="Token budget.")] = 1_000_000,
+    tokens: Annotated[int, typer.Option(min=1, help="Token budget.")] = 1_000_000,
     d_sae: Annotated[int, typer.Option(help="Latents; 0: four times the width, 1,024 at least.")] = 0,
     k: Annotated[int, typer.Option(help="Active latents per token.")] = 24,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")] = False,
 ) -> None:
     """Train one SAE per layer for any subject, all layers from one forward pass; run again to resume.
@@ -84,9 +84,9 @@ def train_saes_into(
     as_json: bool = False,
 ) -> None:
     """Train SAEs into a folder and show their figures."""
+    from emotion_interp.cli.options import numbers
     from emotion_interp.cli.progress import show_frame
-    from emotion_interp.cli.study_commands import numbers
-    from emotion_interp.training import SaeRecipe, load_texts, texts_for_subject
+    from emotion_interp.training import SaeRecipe, texts_for_subject
     from emotion_interp.training import train_saes as train
 
     chosen = numbers(layers, "--layers")
@@ -97,9 +97,16 @@ def train_saes_into(
         seed=seed,
         layers=None if chosen is None else tuple(chosen),
     )
-    texts = load_texts(text) if text is not None else texts_for_subject(subject)
+    texts = texts_for_subject(subject, text)
     result = train(
-        subject, texts, out, recipe, report=(lambda _: None) if quiet else (lambda line: typer.echo(line, err=True))
+        subject,
+        texts.train,
+        out,
+        recipe,
+        held_out=texts.held_out,
+        report=(lambda _: None) if quiet else (lambda line: typer.echo(line, err=True)),
     )
+    for line in result.shortfalls():
+        typer.echo(f"warning: {line}", err=True)
     if not quiet:
         show_frame(result.to_frame(), f"SAEs of {subject.name}", as_json)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 from emotion_interp.concepts.model import Concept, ConceptWord
+from emotion_interp.concepts.scenes import labelled_stimuli, scene_stimuli
 from emotion_interp.concepts.sets import ConceptSet
 from emotion_interp.core import UnknownNameError
 
-__all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set"]
+__all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set", "labelled_stimuli", "scene_stimuli"]
 
 
 @cache

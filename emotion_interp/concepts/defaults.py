@@ -14,7 +14,8 @@ from emotion_interp.concepts.model import SLOT, Concept, ConceptWord, LanguageCo
 def shipped_languages() -> tuple[str, ...]:
     """Languages with a shipped concept set, in alphabetical order."""
     folder = resources.files("emotion_interp.concepts")
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+    names = (f.name for f in folder.iterdir() if f.name.endswith(".toml") and f.name != "scenes.toml")
+    return tuple(sorted(name.removesuffix(".toml") for name in names))
 
 
 @cache

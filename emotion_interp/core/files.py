@@ -82,6 +82,24 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_place(path: str | Path, folder: bool = False) -> None:
+    """Refuse a place that cannot be written, before hours of work: creates nothing.
+
+    Raises:
+        EmotionInterpError: a file where a folder is wanted or the reverse, or a parent that is no writable folder.
+    """
+    path = Path(path)
+    if path.exists() and path.is_dir() != folder:
+        kinds = ("a file", "a folder") if folder else ("a folder", "a file")
+        raise EmotionInterpError(f"{path} is {kinds[0]}; {kinds[1]} is written here. Give another path.")
+    parent = path.parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        why = "you may not write there" if parent.is_dir() else "that is no folder"
+        raise EmotionInterpError(f"cannot write {path} below {parent}: {why}. Choose a folder that is writable.")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_file(path) as temporary:
@@ -109,7 +127,7 @@ def read_json(path: str | Path) -> Any:
 def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
-    with open(path, "rb") as handle:
+    with Path(path).open("rb") as handle:
         for block in iter(lambda: handle.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()

@@ -86,7 +86,7 @@ class FeatureBank:
             UnknownNameError: the bank has no such emotion, layer or language.
         """
         self._check(emotion, language)
-        frame = self.features
+        frame: Any = self.features
         if emotion is not None:
             frame = frame[frame["emotion"] == emotion]
         if layer is not None:
@@ -118,14 +118,14 @@ class FeatureBank:
         return Direction(vector, site.layer, site.kind, emotion, language, method, provenance)
 
     def held_out_words(self, emotion: str, language: str | None = None) -> list[str]:
-        """Words of the confirmation half: no direction and no selection ever saw them."""
+        """Concept words that no direction and no selection ever saw: the confirmation half, or all where texts were shown."""
         language = language or self.languages[0]
         self._check(emotion, language)
-        frame = self.words
-        chosen = frame[
-            (frame["emotion"] == emotion) & (frame["language"] == language) & (frame["side"] == "confirmation")
-        ]
-        return chosen["word"].tolist()
+        if self.manifest.get("stimuli", "words") != "words":
+            return list(self.manifest["concept_words"][language][emotion])
+        frame: Any = self.words
+        here = (frame["emotion"] == emotion) & (frame["language"] == language)
+        return frame[here & (frame["side"] == "confirmation")]["word"].tolist()
 
     def unit_activations(self, layer: int, language: str | None = None) -> tuple[pd.DataFrame, Any]:
         """Units and their sparse mean activations at a layer: (words frame, csr [unit, feature])."""
@@ -139,7 +139,8 @@ class FeatureBank:
             return self.words, matrix
         self._check(None, language)
         keep = (self.words["language"] == language).to_numpy()
-        return self.words[keep].reset_index(drop=True), matrix[np.flatnonzero(keep)]
+        kept: Any = self.words[keep]
+        return kept.reset_index(drop=True), matrix[np.flatnonzero(keep)]
 
     # -- showing ------------------------------------------------------------------------------------------------------
     def to_frame(self) -> pd.DataFrame:
@@ -155,11 +156,12 @@ class FeatureBank:
         return feature_heatmap(heatmap_frame(self, layer, language or self.languages[0]))
 
     def _repr_html_(self) -> str:
-        counts = self.summary.groupby(["layer", "language"])["confirmed"].sum().unstack()
+        confirmed: Any = self.summary.groupby(["layer", "language"])["confirmed"].sum()
+        counts = confirmed.unstack()
         return f"<p>{self!r}: emotions with a confirmed feature</p>{counts.to_html()}"
 
     def __repr__(self) -> str:
-        chosen = int(self.features["selected"].sum())
+        chosen = int(self.features["selected"].to_numpy().sum())
         return (
             f"FeatureBank({self.manifest.get('subject')!r}, {len(self.emotions)} emotions, layers {self.layers}, "
             f"languages {self.languages}, {chosen} selected features)"
@@ -172,6 +174,7 @@ class FeatureBank:
         Raises:
             EmotionInterpError: the folder cannot be written.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         path = Path(path)
@@ -181,9 +184,12 @@ class FeatureBank:
                 frame.to_parquet(folder / name, index=False)
             scales = {s.hook_name: v for s, v in self.scales.items()}
             arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in self.directions.items()}
-            save_file(
-                arrays, str(folder / "directions.safetensors"), metadata={"scales": json.dumps(scales, sort_keys=True)}
-            )
+            metadata = {"scales": json.dumps(scales, sort_keys=True)}
+            try:
+                save_file(arrays, str(folder / "directions.safetensors"), metadata=metadata)
+            except SafetensorError as error:
+                # a full disk reaches Python as this, not as OSError
+                raise EmotionInterpError(f"cannot write {path}: {error}. Choose a folder with space left.") from error
             manifest = {
                 **self.manifest,
                 "format": "emotion_interp.feature_bank",
@@ -233,7 +239,8 @@ class FeatureBank:
             if not np.isfinite(array).all():
                 raise NotFiniteError(f"{path}: {key} has NaN or infinite values.")
         scales = {Site.parse(k): float(v) for k, v in manifest["scales"].items()}
-        return cls(*frames, directions, scales, manifest)
+        features, summary, words, activations = frames
+        return cls(features, summary, words, activations, directions, scales, manifest)
 
 
 def _check_hashes(path: Path, hashes: dict[str, str]) -> None:
@@ -257,3 +264,16 @@ def require_same_subject(bank: FeatureBank, name: str, sites: Iterable[Site]) ->
         raise EmotionInterpError(
             f"the bank reads {missing[0]}, where this subject has no SAE; load the subject with that layer."
         )
+
+
+def shipped_bank(subject: Any) -> FeatureBank | None:
+    """The bank that the project ships for a subject in `saved_features/`, or None where it ships none."""
+    package = Path(__file__).parents[1]
+    for root in (package / "saved_features", package.parent / "saved_features"):
+        folder = root / subject.name
+        if (folder / "manifest.json").is_file():
+            bank = FeatureBank.load(folder)
+            # a user's folder of the same name is another subject
+            if bank.manifest.get("provenance") == subject.provenance:
+                return bank
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,21 +13,23 @@ if TYPE_CHECKING:
 
 
 def heatmap_frame(bank: FeatureBank, layer: int, language: str) -> pd.DataFrame:
-    """Mean activation of each emotion's top feature on the words of every emotion, scaled to the feature's maximum."""
+    """AUROC of each emotion's top feature for every emotion, each against all the others, on all stimuli."""
     import pandas as pd
+
+    from emotion_interp.features.scores import composite_auroc, pairwise_auroc
 
     words, matrix = bank.unit_activations(layer, language)
     site = bank.site(layer)
-    tops = bank.summary[(bank.summary["layer"] == site.layer) & (bank.summary["language"] == language)]
+    summary: Any = bank.summary
+    tops = summary[(summary["layer"] == site.layer) & (summary["language"] == language)]["feature"].unique()
+    names = [*bank.emotions, "neutral"]
+    codes = np.asarray([names.index(e) for e in words["emotion"]])
+    values = matrix[:, tops].toarray().astype(np.float64)
+    neutral = len(names) - 1 if (codes == len(names) - 1).any() else None
     rows = []
-    for _, top in tops.iterrows():
-        column = matrix[:, int(top["feature"])].toarray().ravel().astype(np.float64)
-        means = {
-            e: column[(words["emotion"] == e).to_numpy()].mean() for e in bank.emotions if (words["emotion"] == e).any()
-        }
-        peak = max(means.values()) or 1.0
-        for emotion, mean in means.items():
-            rows.append((site.layer, language, emotion, f"{top['emotion']} · {int(top['feature'])}", mean / peak))
+    for i, emotion in enumerate(bank.emotions):
+        scores = composite_auroc(pairwise_auroc(values, codes, i, len(names)), i, neutral)
+        rows += [(site.layer, language, emotion, int(f), s) for f, s in zip(tops, scores, strict=True)]
     return pd.DataFrame(rows, columns=["layer", "language", "emotion", "feature", "value"])
 
 
@@ -40,7 +42,8 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
 
     rng = np.random.default_rng(0)
     rows = []
-    for (layer, language), group in bank.summary.groupby(["layer", "language"], sort=True):
+    groups: Any = bank.summary.groupby(["layer", "language"], sort=True)
+    for (layer, language), group in groups:
         held = group["auroc_heldout"].to_numpy(dtype=np.float64)
         resampled = np.median(rng.choice(held, (2000, len(held))), axis=1)
         low, high = np.percentile(resampled, [2.5, 97.5])

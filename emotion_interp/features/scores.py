@@ -28,7 +28,8 @@ def fisher_enrichment(fired: Any, codes: np.ndarray, n_classes: int) -> np.ndarr
     matrix = csr_matrix(fired).astype(np.float64)
     codes = np.asarray(codes)
     onehot = csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
-    hits = np.asarray((onehot @ matrix).todense()).round().astype(np.int64)
+    counted: Any = onehot @ matrix
+    hits = counted.toarray().round().astype(np.int64)
     total = hits.sum(0)
     sizes = np.bincount(codes, minlength=n_classes)
     p = hypergeom.sf(hits - 1, len(codes), total[None, :], sizes[:, None])
@@ -70,8 +71,8 @@ def composite_auroc(pairwise: np.ndarray, target: int, neutral: int | None) -> n
     Without a neutral class the mean over the other emotions alone.
     """
     others = [c for c in range(len(pairwise)) if c not in (target, neutral)]
-    with np.errstate(invalid="ignore"):
-        mean = np.nanmean(pairwise[others], axis=0) if others else np.full(pairwise.shape[1], np.nan)
+    others = [c for c in others if np.isfinite(pairwise[c]).any()]
+    mean = np.nanmean(pairwise[others], axis=0) if others else np.full(pairwise.shape[1], np.nan)
     if neutral is None:
         return mean
     if not others:
@@ -82,6 +83,7 @@ def composite_auroc(pairwise: np.ndarray, target: int, neutral: int | None) -> n
 def specificity(pairwise: np.ndarray, target: int, siblings: set[int], neutral: int | None) -> np.ndarray:
     """Smallest pairwise AUROC over emotions that are no declared siblings: [feature]."""
     others = [c for c in range(len(pairwise)) if c not in (target, neutral) and c not in siblings]
+    others = [c for c in others if np.isfinite(pairwise[c]).any()]
     return np.nanmin(pairwise[others], axis=0) if others else np.full(pairwise.shape[1], np.nan)
 
 
@@ -141,7 +143,12 @@ def bootstrap_composite(
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm-adjusted p-values of one family; NaN entries stay NaN and do not count."""
+    """Holm's step-down adjusted p-values of one family; NaN entries stay NaN and do not count: [test].
+
+    Example:
+        >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
+        [0.03, 0.06, 0.06]
+    """
     p = np.asarray(p, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     index = np.flatnonzero(np.isfinite(p))

@@ -78,7 +78,7 @@ def feature_heatmap(
         height=max(180, 21 * len(rows) + 90),
         min_width=max(420, 21 * len(emotions) + 260),
     )
-    figure.update_xaxes(title="emotion of the words", type="category", tickangle=-90, showgrid=False, dtick=1)
+    figure.update_xaxes(title="emotion of the stimuli", type="category", tickangle=-90, showgrid=False, dtick=1)
     figure.update_yaxes(title="feature", type="category", autorange="reversed", showgrid=False, dtick=1)
     figure.update_xaxes(tickfont={"size": 11})
     figure.update_yaxes(tickfont={"size": 11})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,8 +13,6 @@ from emotion_interp.core.types import Site
 from emotion_interp.geometry.space import EmotionSpace
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import Subject
@@ -54,8 +52,9 @@ def emotion_space(
             )
         words, matrix = bank.unit_activations(layer, language)
         values = matrix[:, chosen].toarray().astype(np.float64)
-        emotions = [e for e in bank.emotions if (words["emotion"] == e).any()]
-        vectors = np.stack([values[(words["emotion"] == e).to_numpy()].mean(0) for e in emotions])
+        labels = words["emotion"].to_numpy()
+        emotions = [e for e in bank.emotions if (labels == e).any()]
+        vectors = np.stack([values[labels == e].mean(0) for e in emotions])
     elif kind in ("decoder", "dense"):
         method = "sae" if kind == "decoder" else "dense"
         vectors = bank.directions[f"{site.hook_name}|{language}|{method}"].astype(np.float64)
@@ -74,7 +73,7 @@ def text_spaces(
     *,
     sites: Sequence[Site] | None = None,
     skip: int = 20,
-    batch_tokens: int = 4096,
+    batch_tokens: int = 2048,
     progress: Any = None,
 ) -> dict[tuple[Site, str], EmotionSpace]:
     """Emotion spaces from labelled texts: mean over a text's tokens from the `skip`-th, then over an emotion's texts.
@@ -179,7 +178,7 @@ def _random_twin(subject: Subject, seed: int) -> Any:
         torch.random.set_rng_state(state)
 
 
-def rated_only(spaces: Mapping[Any, EmotionSpace], rated: pd.Index | Sequence[str]) -> dict[Any, EmotionSpace]:
+def rated_only(spaces: Mapping[Any, EmotionSpace], rated: Iterable[str]) -> dict[Any, EmotionSpace]:
     """The same spaces restricted to emotions that have a rating."""
     keep = set(rated)
     result = {}

@@ -33,7 +33,7 @@ def predict_ratings(
     max_words: int | None = None,
     folds: int = 10,
     seed: int = 0,
-    batch_tokens: int = 4096,
+    batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
 ) -> Ratings:
     """Predict valence and arousal of words by nested cross-validated ridge, per layer and feature set.
@@ -80,9 +80,10 @@ def predict_ratings(
         if reading.features is None:
             continue
         activations[site.layer] = reading.features
-        rates = np.asarray((reading.features != 0).mean(0)).ravel()
+        fires: Any = reading.features != 0
+        rates = np.asarray(fires.mean(0)).ravel()
         sets[site.layer] = {"all": np.flatnonzero(rates > 0)}
-        if bank is not None and norms.language in bank.languages:
+        if bank is not None and norms.language in bank.languages and site.layer in bank.layers:
             selected = bank.selected_features(site.layer, norms.language)
             selected = selected[rates[selected] > 0]
             if len(selected) >= MIN_FEATURES:
@@ -103,7 +104,7 @@ def read_words(
     language: str,
     sites: list[Site],
     carrier: str | None = None,
-    batch_tokens: int = 4096,
+    batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
 ) -> dict[Site, SiteReadings]:
     """Read words in one carrier, last token of each: one unit per word."""

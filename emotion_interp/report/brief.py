@@ -54,9 +54,9 @@ def feature_sentences(study: StudyData) -> list[str]:
         scores = rows["auroc_heldout"].dropna()
         low, high = scores.quantile(0.25), scores.quantile(0.75)
         text = (
-            f"{language_name(language)}: on words it was not selected on, the top feature of the median emotion reaches an "
+            f"{language_name(language)}: on stimuli it was not selected on, the top feature of the median emotion reaches an "
             f"AUROC of {number(scores.median())} (middle half of the emotions {number(low)} to {number(high)}; layer "
-            f"{layer}, the best of {summary['layer'].nunique()} on these same words; chance is 0.50)."
+            f"{layer}, the best of {summary['layer'].nunique()} on these same stimuli; chance is 0.50)."
         )
         if rows["confirmed"].notna().any():
             confirmed = int(rows["confirmed"].fillna(False).astype(bool).sum())

@@ -41,7 +41,7 @@ def features_blocks(study: StudyData) -> list[dict[str, Any]]:
     blocks = []
     if len(frame):
         how = (
-            "Each point: the median emotion's top feature on words it was not selected on; 0.5 is chance. Shaded: the "
+            "Each point: the median emotion's top feature on stimuli it was not selected on; 0.5 is chance. Shaded: the "
             "middle half of the emotions. Dense: the difference-of-means direction that an SAE has to beat."
         )
         drawn = layer_curves(frame, title="Held-out AUROC by layer", y_title="held-out AUROC", how_to_read=how)
@@ -81,6 +81,9 @@ _COMPONENTS_LINE = (
 )
 
 
+_MOST_BANDS = 4
+
+
 def _alignment_curves(alignment: Any) -> list[dict[str, Any]]:
     import pandas as pd
 
@@ -112,7 +115,13 @@ def _alignment_curves(alignment: Any) -> list[dict[str, Any]]:
             "Above zero: emotions that people find alike are alike in the model. Shaded: interval over emotions.",
         ),
     ):
-        frame = pd.DataFrame(curves[key], columns=["layer", "series", "value", "lo", "hi"]).dropna(subset=["value"])
+        frame: Any = pd.DataFrame(curves[key], columns=["layer", "series", "value", "lo", "hi"]).dropna(
+            subset=["value"]
+        )
+        if frame["series"].nunique() > _MOST_BANDS:
+            # more bands than this hide one another; the intervals stand in the table below
+            frame = frame.drop(columns=["lo", "hi"])
+            how = how.split(" Shaded:")[0] + how.partition(" Shaded: its interval.")[2]
         if len(frame):
             blocks.append(figure_block(layer_curves(frame, title=title, y_title=y_title, how_to_read=how)))
     return blocks
@@ -215,15 +224,48 @@ def ratings_blocks(study: StudyData) -> list[dict[str, Any]]:
     return [choice_block("Words", panels)] if len(panels) > 1 else panels[0][1]
 
 
+def _steering_test(frame: Any) -> list[dict[str, Any]]:
+    """One table per method: each emotion at the layer and dose that other prompts fixed."""
+    panels = []
+    for method, rows in frame.groupby("method", sort=False):
+        rows = _with_intervals(rows, {"random": ("random_lo", "random_hi")}).sort_values("p")
+        columns = {
+            "emotion": "emotion",
+            "layer": "layer",
+            "dose": "dose",
+            "target_unsteered": "unsteered",
+            "target": "steered",
+            "random": "random directions",
+            "p": "p",
+            "p_holm": "p (Holm)",
+            "perplexity_ratio": "perplexity ratio",
+            "distinct2_ratio": "distinct-2 ratio",
+        }
+        caption = (
+            f"Probability of the emotion's words after neutral prompts, steered with {method} directions; layer and dose "
+            "were fixed on other prompts"
+        )
+        digits = {"target": 4, "target_unsteered": 4, "p": 3, "p_holm": 3}
+        panels.append((str(method), [table_block(rows, columns, digits=digits, caption=caption)]))
+    return [choice_block("Directions", panels)] if len(panels) > 1 else panels[0][1]
+
+
 def steering_blocks(study: StudyData) -> list[dict[str, Any]]:
-    """Dose-response curves, the table and the texts."""
+    """The test or the dose-response curves, and the texts."""
     from emotion_interp.figures import dose_curves
 
     blocks: list[dict[str, Any]] = []
     if study.has("steering"):
         panels = []
-        for (method, layer), rows in study.frame("steering").groupby(["method", "layer"], sort=False, dropna=False):
-            name = str(method) + (f", layer {int(layer)}" if math.isfinite(layer) else "")
+        frame = study.frame("steering")
+        # an emotion without a usable direction or coherent dose has a row, but nothing to draw
+        frame = frame[frame["target"].notna()]
+        if frame.groupby(["emotion", "method"])["dose"].nunique().max() == 1:
+            # one cell for each emotion: there is no curve to draw
+            blocks += _steering_test(frame)
+            frame = frame[:0]
+        for (method, layer), rows in frame.groupby(["method", "layer"], sort=False, dropna=False):
+            name = str(method) + (f", layer {int(layer)}" if layer == layer else "")
             given = rows if rows["lo"].notna().any() else rows.drop(columns=["lo", "hi"])
             parts = [figure_block(dose_curves(given, title=f"Steering with {name}"))]
             columns = {
@@ -239,7 +281,7 @@ def steering_blocks(study: StudyData) -> list[dict[str, Any]]:
             }
             table = table_block(rows, columns, digits={"p": 3, "p_holm": 3}, caption=f"Steering with {name}")
             panels.append((name, [*parts, {"type": "details", "summary": "All numbers", "blocks": [table]}]))
-        blocks += [choice_block("Method", panels)] if len(panels) > 1 else panels[0][1]
+        blocks += [choice_block("Method", panels)] if len(panels) > 1 else [b for _, some in panels for b in some]
     if study.has("steered_text"):
         texts = study.frame("steered_text")
         shown = [

@@ -134,11 +134,13 @@ def emotion_trace(
 
 
 def _feature_strengths(bank: FeatureBank, layer: int, language: str, latents: np.ndarray) -> np.ndarray:
-    """[token, emotion]; an emotion without a selected feature stays at zero."""
-    chosen = bank.table(layer=layer, language=language, selected=True)
+    """[token, emotion]; where nothing was selected, the emotion's fixed top feature stands in."""
+    table: Any = bank.table(layer=layer, language=language)
+    table = table[table["mean_activation"] > 0]
     result = np.zeros((len(latents), len(bank.emotions)))
     for i, emotion in enumerate(bank.emotions):
-        rows = chosen[(chosen["emotion"] == emotion) & (chosen["mean_activation"] > 0)]
+        own = table[table["emotion"] == emotion]
+        rows = own[own["selected"]] if own["selected"].any() else own[own["top"]]
         if len(rows):
             ratio = latents[:, rows["feature"].to_numpy()] / rows["mean_activation"].to_numpy()[None, :]
             result[:, i] = ratio.mean(1)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.features.scores import holm
 from emotion_interp.steering.coherence import is_coherent
 from emotion_interp.steering.dose_response import DoseResponse, dose_response, make_setting
-from emotion_interp.steering.grid import evaluate, holm, make_cells
+from emotion_interp.steering.grid import evaluate, make_cells
 from emotion_interp.steering.judging import TextJudge
 
 if TYPE_CHECKING:

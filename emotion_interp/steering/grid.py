@@ -11,6 +11,7 @@ import numpy as np
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
+from emotion_interp.features.scores import holm
 from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, perplexity
 from emotion_interp.steering.interventions import row_interventions, scale_of
 from emotion_interp.steering.judging import Continuations, Setting, continue_all, judged, nothing, random_directions
@@ -128,22 +129,6 @@ def evaluate(
     table = pd.DataFrame(records).reindex(columns=columns)
     table["p_holm"] = _holm_by(table, ["layer", "method", "dose"])
     return table, pd.DataFrame(confusion), _text_frame(setting, cells, base_texts, texts_of)
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down adjusted p-values; NaN stays NaN and does not count: [test].
-
-    Example:
-        >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
-        [0.03, 0.06, 0.06]
-    """
-    p = np.asarray(p, dtype=np.float64)
-    result = np.full(p.shape, np.nan)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    stepped = p[order] * np.arange(len(order), 0, -1)
-    result[order] = np.minimum(1.0, np.maximum.accumulate(stepped)) if len(order) else stepped
-    return result
 
 
 def _holm_by(table: pd.DataFrame, columns: list[str]) -> np.ndarray:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emotion_interp import __version__
+from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
 from emotion_interp.study.settings import StudySettings, fingerprint
 from emotion_interp.study.stages import (
@@ -85,15 +87,16 @@ def run_study(
         >>> import emotion_interp as ei
         >>> ei.run_study(ei.load_subject(), ei.concept_set("en"), out="runs/bundled")  # doctest: +SKIP
     """
-    from emotion_interp.core.files import sha256_of
+    from emotion_interp.core.files import sha256_file, sha256_of
     from emotion_interp.features import FeatureBank, find_features
-    from emotion_interp.features.search import split_stimuli
+    from emotion_interp.features.design import design_stimuli
     from emotion_interp.norms import load_norms
 
     settings = replace(settings, **changes) if changes else settings
     norms = norms if norms is not None else load_norms(settings.norms)
     folder = StudyFolder(out)
     base = {
+        "stimuli": settings.bank_stimuli,
         "subject": fingerprint(subject),
         "concepts": concepts.sha256,
         **settings.key("seed", "layers", "position", "selection"),
@@ -102,15 +105,16 @@ def run_study(
     ran = []
 
     def make_bank() -> list[str]:
-        total = len(split_stimuli(concepts, settings.seed)[1])
+        total = len(design_stimuli(concepts, settings.bank_stimuli, settings.seed).stimuli)
         bank = find_features(
             subject,
             concepts,
             layers=settings.layers,
+            stimuli=settings.bank_stimuli,
             position=settings.position,
             selection=settings.selection,
             seed=settings.seed,
-            progress=Counter(progress, "reading concept words", total),
+            progress=Counter(progress, f"reading {settings.bank_stimuli}", total),
         )
         bank.save(folder.path / "bank")
         return [f"bank/{p.name}" for p in sorted((folder.path / "bank").iterdir())]
@@ -122,7 +126,9 @@ def run_study(
 
     stages: list[tuple[str, Any, Any]] = []
     if "alignment" in settings.stages:
-        key = [base, rated, settings.key("stimuli", "corpus", "topics", "n_permutations")]
+        corpus = settings.corpus
+        read = sha256_file(corpus) if corpus is not None and Path(corpus).is_file() else None
+        key = [base, rated, read, settings.key("stimuli", "corpus", "topics", "n_permutations")]
         stages.append(("alignment", key, lambda: alignment_frames(subject, bank, norms, settings, progress)))
     if "ratings" in settings.stages:
         key = [base, rated, settings.key("max_rated_words")]
@@ -135,21 +141,32 @@ def run_study(
         def write(make: Any = make) -> list[str]:
             return [folder.write_frame(f"{k}.parquet", frame) for k, frame in make().items()]
 
-        if folder.run(name, key, write):
-            ran.append(name)
+        try:
+            if folder.run(name, key, write):
+                ran.append(name)
+        except EmotionInterpError as error:
+            if type(error) is not EmotionInterpError:
+                raise
+            raise EmotionInterpError(f"stage {name}: {error} Or leave {name} out of the stages.") from error
         if progress is not None:
             progress("stages", number, len(stages))
     kept = {k: folder.read_frame(f"{k}.parquet") if s in settings.stages else None for k, s in _TABLES.items()}
     study = Study(
         folder.path, bank, kept["alignment"], kept["ratings"], kept["steering"], kept["steered_text"], tuple(ran)
     )
-    if ran or not study.report.is_file():
+
+    def write_report() -> list[str]:
         from emotion_interp.report.page import render_report
         from emotion_interp.study.summary import study_data
 
         views = trace_views(subject, bank) if "traces" in settings.stages else []
         data = study_data(study, subject, concepts, norms, settings, kept["points"], kept["pcs"], views)
         write_text(study.report, render_report(data))
+        return [study.report.name]
+
+    # a run killed between its last stage and the report must not leave the report of older settings in place
+    if folder.run("report", [__version__, settings.stages, base, *(key for _, key, _ in stages)], write_report):
+        study = replace(study, ran=(*ran, "report"))
     return study
 
 

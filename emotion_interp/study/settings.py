@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 BASIC_EIGHT = ("anger", "fear", "joy", "sadness", "calm", "love", "disgust", "pride")
+STIMULI = ("words", "scenes", "stories")
 STAGES = ("features", "alignment", "ratings", "steering", "traces")
 
 SENTENCES = {
@@ -31,7 +32,8 @@ SENTENCES = {
 class StudySettings:
     """Choices of one study; the defaults are those of `make demo`.
 
-    norms: name or path for `load_norms`; stimuli: "words" or "stories" (needs a corpus of labelled texts);
+    norms: name or path for `load_norms`; stimuli: "words" in carriers, "scenes" (shipped texts), or "stories" (words for the features, labelled texts of a
+    corpus for the alignment);
     topics: topics of the corpus that are read; n_permutations: of every permutation test; doses: in units of the site's
     scale; n_random: random directions of the same norm; stages: which parts run.
     """
@@ -42,7 +44,7 @@ class StudySettings:
     topics: tuple[int, int] = (72, 79)
     layers: tuple[int, ...] | None = None
     seed: int = 0
-    position: str = "last"
+    position: str | None = None
     selection: Selection = field(default_factory=Selection)
     n_permutations: int = 5000
     max_rated_words: int | None = 4000
@@ -54,11 +56,16 @@ class StudySettings:
     stages: tuple[str, ...] = STAGES
 
     def __post_init__(self) -> None:
-        if self.stimuli not in ("words", "stories"):
-            raise UnknownNameError("kind of stimuli", self.stimuli, ("words", "stories"))
+        if self.stimuli not in STIMULI:
+            raise UnknownNameError("kind of stimuli", self.stimuli, STIMULI)
         for stage in self.stages:
             if stage not in STAGES:
                 raise UnknownNameError("stage", stage, STAGES)
+
+    @property
+    def bank_stimuli(self) -> str:
+        """What the features are found with."""
+        return "scenes" if self.stimuli == "scenes" else "words"
 
     def key(self, *names: str) -> dict[str, Any]:
         """The named choices, as they enter a stage's hash."""

@@ -48,23 +48,33 @@ def read_stories(path: str | Path, topics: tuple[int, int] | None = None) -> tup
         raise FileFormatError(
             f"the corpus {path} does not exist; give a .jsonl or .jsonl.gz file with text and emotion."
         )
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
     texts, emotions = [], []
-    with opened as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                text, emotion = str(row["text"]), str(row["emotion"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise FileFormatError(
-                    f"{path}, line {number}: a JSON object with text and emotion is needed ({error})."
-                ) from None
-            if topics is None or "topic_idx" not in row or topics[0] <= row["topic_idx"] <= topics[1]:
-                texts.append(text)
-                emotions.append(emotion)
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                text, emotion, topic = _story(path, number, line)
+                if topics is None or topic is None or topics[0] <= topic <= topics[1]:
+                    texts.append(text)
+                    emotions.append(emotion)
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"{path} is not readable as UTF-8 text: {error}.") from error
     if not texts:
         raise FileFormatError(f"{path} has no text in the topics {topics}.")
     return texts, emotions
+
+
+def _story(path: Path, number: int, line: str) -> tuple[str, str, int | None]:
+    """Text, emotion and topic of one line."""
+    try:
+        row = json.loads(line)
+        topic = row.get("topic_idx")
+        return str(row["text"]), str(row["emotion"]), None if topic is None else int(topic)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FileFormatError(
+            f"{path}, line {number}: a JSON object with text and emotion is needed ({error})."
+        ) from None
 
 
 def alignment_frames(
@@ -80,15 +90,16 @@ def alignment_frames(
             raise EmotionInterpError("stimuli='stories' needs a corpus of labelled texts; pass --corpus FILE.jsonl.gz.")
         texts, labels = read_stories(settings.corpus, settings.topics)
         rated = norms.lookup(sorted(set(labels)))
-        known = set(rated.dropna(subset=["valence"])["word"])
+        known = set(rated.dropna(subset=["valence"])["word"].tolist())
         kept = [i for i, e in enumerate(labels) if e in known]
         if len({labels[i] for i in kept}) < 5:
             raise EmotionInterpError(
                 f"fewer than 5 emotions of the corpus have a rating in {norms.name}; use larger norms."
             )
-        sites = [Site(0, "resid_pre"), *[s for s in subject.sites if s != Site(0, "resid_pre")]]
-        if len(sites) == 1:
-            sites += [Site(layer) for layer in range(subject.n_layers)]
+        asked = range(subject.n_layers) if settings.layers is None else settings.layers
+        read = subject.sites or [Site(layer) for layer in range(subject.n_layers)]
+        embedding = Site(0, "resid_pre")
+        sites = [embedding, *[s for s in read if s.layer in asked and s != embedding]]
         made = text_spaces(
             subject,
             [texts[i] for i in kept],
@@ -96,7 +107,7 @@ def alignment_frames(
             sites=sites,
             progress=Counter(tick, "reading stories", len(kept)),
         )
-        spaces = rated_only(made, known)
+        spaces = rated_only(made, sorted(known))
     elif bank is not None:
         for layer in bank.layers:
             for language in bank.languages:
@@ -148,6 +159,7 @@ def rating_frames(
         subject,
         norms,
         bank=bank,
+        layers=bank.layers,
         max_words=settings.max_rated_words,
         seed=settings.seed,
         progress=Counter(tick, "reading rated words", total),
@@ -173,8 +185,8 @@ def steering_frames(
         subject,
         bank,
         emotions,
-        tune_prompts=prompts["tune"],
-        test_prompts=prompts["test"],
+        tune_prompts=prompts.tune,
+        test_prompts=prompts.test,
         layers=bank.layers,
         doses=settings.doses,
         methods=settings.methods,
@@ -183,10 +195,12 @@ def steering_frames(
         seed=settings.seed,
     ).to_frame()
     rows = []
-    samples = prompts["test"][:2]
+    samples = list(prompts.test[:2])
     plain = subject.generate(samples, max_new_tokens=settings.new_tokens, seed=settings.seed)
-    best = frame.sort_values("shift", ascending=False).drop_duplicates("emotion")
-    for i, row in enumerate(best.sort_values("emotion").itertuples()):
+    # an emotion whose every direction was refused (zero vector, no coherent dose) has no layer
+    usable: Any = frame.dropna(subset=["layer", "dose", "shift"]).sort_values("shift", ascending=False)
+    best = usable.drop_duplicates("emotion").sort_values("emotion")
+    for i, row in enumerate(best.itertuples()):
         if tick is not None:
             tick("steered text", i + 1, len(best))
         direction = bank.direction(row.emotion, layer=int(row.layer), language=language, method=row.method)
@@ -208,11 +222,11 @@ def steering_frames(
 
 
 def trace_views(subject: Subject, bank: FeatureBank) -> list[TokenView]:
-    """Token views of a few sentences in the bank's languages, at the layer whose features were confirmed most often."""
+    """Token views of a few sentences in the bank's languages, at the layer whose features hold best on held-out stimuli."""
     from emotion_interp.report.trace import emotion_trace
 
-    confirmed = bank.summary.groupby("layer")["confirmed"].sum()
-    layer = int(confirmed.idxmax())
+    summary: Any = bank.summary
+    layer = int(summary.groupby("layer")["auroc_heldout"].median().idxmax())
     views = []
     for language in bank.languages:
         for sentence in SENTENCES.get(language, ()):

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def is_study(record: Any) -> bool:
+    """Whether a JSON value is the record of a study."""
+    return (
+        isinstance(record, dict)
+        and record.get("format") == "emotion_interp.study"
+        and isinstance(record.get("stages"), dict)
+    )
+
+
 class StudyFolder:
     """Frames and stage records of one study in a folder.
 
@@ -36,7 +45,7 @@ class StudyFolder:
         self.record: dict[str, Any] = (
             read_json(record) if record.is_file() else {"format": "emotion_interp.study", "stages": {}}
         )
-        if self.record.get("format") != "emotion_interp.study":
+        if not is_study(self.record):
             raise FileFormatError(f"{record} is not a study of this project; give another --out.")
 
     def is_done(self, stage: str, key: Any) -> bool:

@@ -22,7 +22,7 @@ def closing_table(study: Study) -> pd.DataFrame:
     """One row per layer and language: features, alignment, ratings."""
     from emotion_interp.features.frames import summary_by_layer
 
-    frame = summary_by_layer(study.bank)
+    frame: Any = summary_by_layer(study.bank)
     frame = frame[
         [
             "layer",
@@ -43,7 +43,7 @@ def closing_table(study: Study) -> pd.DataFrame:
     if study.ratings is not None:
         chosen = study.ratings[study.ratings["feature_set"] == "all"]
         for dimension in ("valence", "arousal"):
-            rows = chosen[chosen["dimension"] == dimension][["layer", "test_language", "r"]]
+            rows: Any = chosen[chosen["dimension"] == dimension][["layer", "test_language", "r"]]
             rows = rows.rename(columns={"test_language": "language", "r": f"rated_{dimension}_r"})
             frame = frame.merge(rows, on=["layer", "language"], how="left")
     return frame
@@ -69,8 +69,10 @@ def study_data(
     selected = pd.concat([heatmap_frame(bank, layer, lang) for layer in bank.layers for lang in bank.languages])
     kinds = None if study.alignment is None else study.alignment.copy()
     # one circumplex per layer and language: the dense space, which exists at every layer
-    dense_points = None if points is None or points.empty else points[points["kind"] == "dense"].drop(columns="kind")
-    dense_pcs = None if pcs is None or pcs.empty else pcs[pcs["kind"] == "dense"].drop(columns="kind")
+    dense_points: Any = (
+        None if points is None or points.empty else points[points["kind"] == "dense"].drop(columns="kind")
+    )
+    dense_pcs: Any = None if pcs is None or pcs.empty else pcs[pcs["kind"] == "dense"].drop(columns="kind")
     counts = {lang: sum(len(concepts.words(e, lang)) for e in concepts.emotions) for lang in concepts.languages}
     neutral = {lang: len(concepts.neutral(lang)) for lang in concepts.languages}
     return StudyData(
@@ -104,7 +106,18 @@ def study_data(
 
 
 def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
-    hidden = ("files", "labels", "saes", "d_sae", "n_alive", "format", "scales", "emotions", "provenance")
+    hidden = (
+        "concept_words",
+        "files",
+        "labels",
+        "saes",
+        "d_sae",
+        "n_alive",
+        "format",
+        "scales",
+        "emotions",
+        "provenance",
+    )
     return {k: v for k, v in manifest.items() if k not in hidden}
 
 
@@ -115,7 +128,7 @@ def _warnings(study: Study, subject: Subject) -> list[str]:
         found.append("The bundled model saw little modern Chinese: call its Chinese results exploratory.")
     if study.alignment is not None and "zh" in set(study.alignment["language"]):
         found.append("Chinese emotion spaces are compared with the English ratings of the emotions' names.")
-    weak = study.bank.summary.groupby(["layer", "language"])["confirmed"].sum()
+    weak: Any = study.bank.summary.groupby(["layer", "language"])["confirmed"].sum()
     for layer, language in weak[weak == 0].index:
         found.append(f"At layer {layer} ({language}) no emotion has a confirmed feature.")
     return found

@@ -86,7 +86,7 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | N
     transformers_logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="eager")
+        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="eager")
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EmotionInterpError(

@@ -98,7 +98,7 @@ def split_texts(
             f"{len(texts)} different texts are too few to train, calibrate and measure apart; give more."
         )
     unseen = set(held_out or ())
-    order = generator(seed, "split").permutation(len(texts)).tolist()
+    order: list[int] = generator(seed, "split").permutation(len(texts)).tolist()
     shuffled: list[str] = [texts[i] for i in order if texts[i] not in unseen]
     parts = []
     wanted = [(min(_CALIBRATION_TOKENS, room), 20)] + ([] if held_out else [(_HELD_OUT_TOKENS, 10)])

@@ -111,7 +111,7 @@ def load_quietly(folder: Path, device: str) -> Any:
     from emotion_interp.subjects.loading import load_sae
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*model_from_pretrained_kwargs")
+        warnings.filterwarnings("ignore", message="(?s).*model_from_pretrained_kwargs")
         return load_sae(folder, device)
 
 

@@ -12,7 +12,13 @@ from emotion_interp.activations.reading import SINK_FACTOR
 from emotion_interp.core import EmotionInterpError, NotFiniteError, Site, UnknownNameError
 from emotion_interp.subjects import span_tokens
 
-TEXTS = ["The word was joy", "She wrote down sadness and more", "他很快乐", "x", "They spoke about the fear of a spider"]
+TEXTS = [
+    "The word was joy",
+    "She wrote down sadness and more",
+    "他很快乐",
+    "x",
+    "They spoke about the fear of a spider",
+]
 SPANS = [(13, 16), (15, 22), (2, 4), (0, 1), (21, 25)]
 
 
@@ -27,7 +33,9 @@ def hidden(gpt2, subject, text):
 @pytest.mark.parametrize("batch_tokens", [8, 4096])
 def test_every_position_equals_the_plain_model_text_by_text(tiny_subject, gpt2, position, batch_tokens):
     site = Site(1)
-    got = read_units(tiny_subject, TEXTS, range(5), spans=SPANS, sites=[site], position=position, batch_tokens=batch_tokens)
+    got = read_units(
+        tiny_subject, TEXTS, range(5), spans=SPANS, sites=[site], position=position, batch_tokens=batch_tokens
+    )
     for i, text in enumerate(TEXTS):
         states = hidden(gpt2, tiny_subject, text)[2]
         tokens = tiny_subject.tokenize([text])[0]
@@ -197,3 +205,18 @@ def test_the_scale_is_the_median_norm_over_real_tokens(tiny_subject):
     norms = np.concatenate([read_tokens(tiny_subject, t, [Site(1)]).dense[Site(1)].norm(dim=1).numpy() for t in texts])
     assert scale == pytest.approx(np.median(norms[norms <= SINK_FACTOR * np.median(norms)]), rel=1e-4)
     assert tiny_subject.scales[Site(1)] == scale
+
+
+def test_trap_a_left_padding_tokenizer_whose_pad_is_bos_hides_no_bos(hooked_subject):
+    """HookedTransformer guesses a mask from pad ids under such a tokenizer."""
+    site = Site(1)
+    expected = read_units(hooked_subject, TEXTS, range(5), spans=SPANS, sites=[site])[site].dense
+    tokenizer = hooked_subject.model.tokenizer
+    side = tokenizer.padding_side
+    tokenizer.padding_side = "left"
+    try:
+        got = read_units(hooked_subject, TEXTS, range(5), spans=SPANS, sites=[site])[site].dense
+        assert tokenizer.padding_side == "left"
+    finally:
+        tokenizer.padding_side = side
+    assert np.allclose(got, expected, atol=1e-5)

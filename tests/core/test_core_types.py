@@ -42,7 +42,12 @@ def test_a_direction_copies_and_freezes_its_vector():
 
 @pytest.mark.parametrize(
     ("vector", "error"),
-    [([np.nan, 1.0], NotFiniteError), ([0.0, 0.0], EmotionInterpError), ([[1.0]], EmotionInterpError), ([], EmotionInterpError)],
+    [
+        ([np.nan, 1.0], NotFiniteError),
+        ([0.0, 0.0], EmotionInterpError),
+        ([[1.0]], EmotionInterpError),
+        ([], EmotionInterpError),
+    ],
 )
 def test_a_direction_that_points_nowhere_is_refused(vector, error):
     with pytest.raises(error):

@@ -11,15 +11,16 @@ from scipy.sparse import csr_matrix
 import emotion_interp as ei
 from emotion_interp.activations.reading import SiteReadings
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, Site, UnknownNameError
+from emotion_interp.features.design import design_stimuli
 from emotion_interp.features.frames import heatmap_frame, summary_by_layer
-from emotion_interp.features.search import Selection, bank_from_readings, split_stimuli
+from emotion_interp.features.search import Selection, bank_from_readings
 
 PLANTED = {"anger": 3, "fear": 7, "joy": 11, "sadness": 19}
 
 
 def synthetic(subject, concepts, seed, planted=True):
     """Readings in which one latent carries each emotion, 40 are noise, and one is lexical (fires on a single word)."""
-    words, _, _ = split_stimuli(concepts, seed)
+    words = design_stimuli(concepts, "words", seed).words
     rng = np.random.default_rng(seed)
     site = Site(0)
     values = np.zeros((len(words), subject.readers[site].d_sae), dtype=np.float32)
@@ -62,10 +63,13 @@ def test_noise_is_confirmed_in_at_most_a_few_runs(tiny_subject, small_concepts):
 
 
 def test_words_of_one_group_and_templates_never_stand_on_both_sides(small_concepts):
-    words, stimuli, units = split_stimuli(small_concepts, 0)
+    design = design_stimuli(small_concepts, "words", 0)
+    words, stimuli, units = design.words, design.stimuli, design.units
     assert words.groupby("group")["side"].nunique().max() == 1
     sides = words["side"].to_numpy()[units]
-    table = pd.DataFrame({"template": [s.template for s in stimuli], "language": [s.language for s in stimuli], "side": sides})
+    table = pd.DataFrame(
+        {"template": [s.template for s in stimuli], "language": [s.language for s in stimuli], "side": sides}
+    )
     assert table.groupby(["language", "template"])["side"].nunique().max() == 1
 
 
@@ -139,7 +143,9 @@ def test_directions_and_selection_never_see_the_confirmation_half(tiny_subject, 
     dense = readings[site].dense.copy()
     dense[held] += 5
     features = csr_matrix(changed)
-    other = {site: SiteReadings(site, features, (features > 0).astype(np.float32), dense, 1.0, readings[site].n_stimuli)}
+    other = {
+        site: SiteReadings(site, features, (features > 0).astype(np.float32), dense, 1.0, readings[site].n_stimuli)
+    }
     after = bank_from_readings(tiny_subject, small_concepts, words, other, **args)
     pd.testing.assert_frame_equal(before.features, after.features)
     for key in before.directions:

@@ -1,0 +1,200 @@
+"""features, align, ratings, steer, trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from emotion_interp.cli.main import app
+from emotion_interp.cli.options import (
+    BankOption,
+    Json,
+    Languages,
+    Layers,
+    Model,
+    NormsOption,
+    Quiet,
+    Saes,
+    Seed,
+    StimuliOption,
+    bank_of,
+    norms_of,
+    subject_of,
+)
+
+
+@app.command()
+def features(
+    emotion: Annotated[str | None, typer.Argument(help="Show one emotion; default: the summary per layer.")] = None,
+    layer: Annotated[int | None, typer.Option(help="Show one layer.")] = None,
+    model: Model = None,
+    saes: Saes = None,
+    layers: Layers = None,
+    languages: Languages = "en,zh",
+    bank: BankOption = None,
+    stimuli: StimuliOption = None,
+    out: Annotated[Path | None, typer.Option(help="Save the bank to this folder.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find (or load) emotion features and show them.
+
+    Example: emotion-interp features joy --layer 3
+    """
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.core.files import require_place
+    from emotion_interp.features.frames import summary_by_layer
+
+    if out is not None:
+        require_place(out, folder=True)
+    subject = subject_of(model, saes, layers)
+    found = bank_of(bank, subject, languages, seed, quiet, stimuli)
+    if out is not None:
+        found.save(out)
+    if emotion is None and layer is None:
+        show_frame(summary_by_layer(found), repr(found), as_json)
+        return
+    columns = ["layer", "language", "emotion", "feature", "auroc", "specificity", "coverage", "q", "selected", "top"]
+    frame: Any = found.table(emotion=emotion, layer=layer)[columns]
+    show_frame(frame if as_json else frame.head(40), f"features of {emotion or 'all emotions'}", as_json)
+
+
+@app.command()
+def align(
+    model: Model = None,
+    saes: Saes = None,
+    layers: Layers = None,
+    languages: Languages = "en,zh",
+    bank: BankOption = None,
+    stimuli: StimuliOption = None,
+    norms: NormsOption = "builtin",
+    permutations: Annotated[int, typer.Option(min=1, help="Permutations of every test.")] = 10_000,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the emotion space with human valence and arousal, layer by layer.
+
+    Example: emotion-interp align --norms warriner --json
+    """
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.study.settings import StudySettings
+    from emotion_interp.study.stages import alignment_frames
+
+    table = norms_of(norms)  # first: a wrong name must not cost a search
+    subject = subject_of(model, saes, layers)
+    found = bank_of(bank, subject, languages, seed, quiet, stimuli)
+    settings = StudySettings(norms=norms, n_permutations=permutations, seed=seed)
+    frame: Any = alignment_frames(subject, found, table, settings)["alignment"]
+    columns = ["layer", "language", "kind", "valence_pc", "valence_r", "valence_lo", "valence_hi", "valence_p_layers"]
+    columns += ["arousal_pc", "arousal_r", "arousal_p_layers", "rsa_rho", "rsa_p", "procrustes_disparity", "n_emotions"]
+    show_frame(frame if as_json else frame[columns], "Emotion space against people", as_json)
+
+
+@app.command()
+def ratings(
+    model: Model = None,
+    saes: Saes = None,
+    layers: Layers = None,
+    languages: Languages = "en,zh",
+    bank: BankOption = None,
+    stimuli: StimuliOption = None,
+    norms: NormsOption = "builtin",
+    words: Annotated[int, typer.Option(min=0, help="Rated words at most (0: all).")] = 4000,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict human ratings of words from features, layer by layer.
+
+    Example: emotion-interp ratings --norms warriner --words 0
+    """
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.ratings import predict_ratings
+
+    table = norms_of(norms)
+    subject = subject_of(model, saes, layers)
+    found = bank_of(bank, subject, languages, seed, quiet, stimuli)
+    result = predict_ratings(subject, table, bank=found, max_words=words or None, seed=seed)
+    show_frame(result.to_frame(), "Predicted word ratings", as_json)
+
+
+@app.command()
+def steer(
+    prompts: Annotated[list[str], typer.Argument(help="Prompts to continue.")],
+    emotion: Annotated[str, typer.Option(help="Emotion whose direction is added.")] = "joy",
+    layer: Annotated[int | None, typer.Option(help="Layer; default: the middle one.")] = None,
+    dose: Annotated[float, typer.Option(help="Strength in units of the site's scale.")] = 0.5,
+    method: Annotated[str, typer.Option(help="sae, dense or dense_clean.")] = "sae",
+    language: Annotated[str, typer.Option(help="Language in which the direction was found.")] = "en",
+    model: Model = None,
+    saes: Saes = None,
+    bank: BankOption = None,
+    stimuli: StimuliOption = None,
+    tokens: Annotated[int, typer.Option(min=1, help="New tokens.")] = 40,
+    sample: Annotated[bool, typer.Option(help="Sample instead of taking the most probable token.")] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Continue prompts unsteered and steered, side by side.
+
+    Example: emotion-interp steer --emotion joy --layer 3 --dose 0.8 "The letter said"
+    """
+    import pandas as pd
+
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.steering import steer as steering
+
+    subject = subject_of(model, saes, None)
+    found = bank_of(bank, subject, language, seed, quiet, stimuli)
+    layer = found.layers[len(found.layers) // 2] if layer is None else layer
+    direction = found.direction(emotion, layer=layer, language=language, method=method)
+    options = {"max_new_tokens": tokens, "do_sample": sample, "seed": seed}
+    plain = subject.generate(prompts, **options)
+    with steering(subject, direction, dose=dose, positions="from_last_prompt_token"):
+        steered = subject.generate(prompts, **options)
+    frame = pd.DataFrame({"unsteered": plain, "steered": steered})
+    show_frame(frame, f"{emotion}, layer {layer}, dose {dose:g}, {method}", as_json)
+
+
+@app.command()
+def trace(
+    text: Annotated[str, typer.Argument(help="Text to trace.")],
+    model: Model = None,
+    saes: Saes = None,
+    bank: BankOption = None,
+    stimuli: StimuliOption = None,
+    layer: Annotated[int | None, typer.Option(help="Layer; default: the middle one.")] = None,
+    language: Annotated[str, typer.Option(help="Language whose features are used.")] = "en",
+    out: Annotated[Path | None, typer.Option(help="Write the token view to this HTML file.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Every emotion's strength at every token of a text.
+
+    Example: emotion-interp trace "She opened the letter and wept." --out trace.html
+    """
+    from emotion_interp.cli.progress import console, show_frame
+    from emotion_interp.core.files import require_place
+    from emotion_interp.report import emotion_trace
+
+    if out is not None:
+        require_place(out)
+    subject = subject_of(model, saes, None)
+    found = bank_of(bank, subject, language, seed, quiet, stimuli)
+    layer = found.layers[len(found.layers) // 2] if layer is None else layer
+    result = emotion_trace(subject, text, found, layers=[layer], language=language)
+    if out is not None:
+        result.save(out)
+        console(quiet).print(f"token view: {out}")
+    frame: Any = result.to_frame()
+    if not as_json:
+        wide = frame.pivot(index="position", columns="emotion", values="value")
+        strongest = wide.max().sort_values(ascending=False).index[:6]
+        frame = wide[strongest].assign(token=list(result.tokens)).reset_index()[["token", *strongest]]
+    show_frame(frame, f"layer {layer}", as_json, digits=2)

@@ -1,0 +1,104 @@
+"""Options that several commands share, and the objects they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from emotion_interp.concepts import ConceptSet
+    from emotion_interp.features import FeatureBank
+    from emotion_interp.subjects import Subject
+
+Model = Annotated[str | None, typer.Option("--model", help="Folder or hub name; default: the bundled subject.")]
+Saes = Annotated[str | None, typer.Option("--saes", help="SAELens release, folder of SAEs, or 'train' (for run).")]
+Layers = Annotated[str | None, typer.Option("--layers", help="Layers, e.g. 0,2,3; default: all with an SAE.")]
+Languages = Annotated[str, typer.Option("--languages", help="Languages of the concept sets, e.g. en,zh.")]
+NormsOption = Annotated[str, typer.Option("--norms", help="Name of norms (see `norms list`) or a CSV file.")]
+BankOption = Annotated[Path | None, typer.Option("--bank", help="Bank folder; default: found now (bundled: shipped).")]
+StimuliOption = Annotated[
+    str | None,
+    typer.Option("--stimuli", help="words (in carriers) or scenes (short texts); default: words; bundled: scenes."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of splits, permutations and samples.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+
+def numbers(text: str | None, what: str, count: int | None = None) -> list[int] | None:
+    """'0,2,3' -> [0, 2, 3]; at least one number, or exactly `count`."""
+    from emotion_interp.core.errors import EmotionInterpError
+
+    if text is None:
+        return None
+    try:
+        found = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        found = []
+    if not found or count not in (None, len(found)):
+        example = ",".join(map(str, (0, 2, 3, 5)[: count or 3]))
+        raise EmotionInterpError(f"{what} are whole numbers with commas, such as {example}; got {text!r}.")
+    return found
+
+
+def concepts_of(languages: str) -> ConceptSet:
+    """'en,zh' -> one concept set."""
+    from emotion_interp.concepts import concept_set
+
+    names = [name.strip() for name in languages.split(",") if name.strip()] or [""]
+    result = concept_set(names[0])
+    for name in names[1:]:
+        result = result | concept_set(name)
+    return result
+
+
+def norms_of(name: str) -> Any:
+    """Norms by name, or from a CSV path."""
+    from emotion_interp.norms import load_norms
+
+    return load_norms("csv", path=name) if Path(name).suffix == ".csv" else load_norms(name)
+
+
+def subject_of(model: str | None, saes: str | None, layers: str | None) -> Subject:
+    """Load what --model, --saes and --layers name."""
+    from emotion_interp.subjects import load_subject
+
+    return load_subject(model, saes=saes, layers=numbers(layers, "--layers"))
+
+
+def bank_of(
+    bank: Path | None, subject: Subject, languages: str, seed: int, quiet: bool, stimuli: str | None = None
+) -> FeatureBank:
+    """A saved bank; the shipped one of the bundled subject where nothing else is asked for; or one found now."""
+    from emotion_interp.cli.progress import progress_bars
+    from emotion_interp.features import FeatureBank, find_features, shipped_bank
+    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.features.design import design_stimuli
+
+    loaded = None
+    if bank is not None:
+        loaded = FeatureBank.load(bank)
+    elif stimuli is None and seed == 0:
+        loaded = shipped_bank(subject)
+    if loaded is not None:
+        require_same_subject(loaded, subject.name, subject.sites)
+        subject.scales.update(loaded.scales)
+        return loaded
+    kind = default_stimuli(stimuli, subject.name == "bundled")
+    concepts = concepts_of(languages)
+    total = len(design_stimuli(concepts, kind, seed).stimuli)
+    done = [0]
+    with progress_bars(quiet) as bars:
+
+        def tick(more: int) -> None:
+            done[0] += more
+            bars(f"reading {kind}", done[0], total)
+
+        return find_features(subject, concepts, stimuli=kind, seed=seed, progress=tick)
+
+
+def default_stimuli(stimuli: str | None, bundled: bool) -> str:
+    """Scenes for the bundled subject, which has read too little to know single words; words for every other."""
+    return stimuli or ("scenes" if bundled else "words")

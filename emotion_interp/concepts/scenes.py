@@ -1,0 +1,78 @@
+"""Scenes: short texts that show an emotion without naming it. The project wrote them; English and Chinese are aligned."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+
+from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
+
+SCENE_LANGUAGES = ("en", "zh")
+
+
+@cache
+def _table() -> dict[str, dict[str, list[str]]]:
+    from importlib.resources import files
+
+    return tomllib.loads(files("emotion_interp.concepts").joinpath("scenes.toml").read_text(encoding="utf-8"))
+
+
+def scene_stimuli(languages: Sequence[str] = SCENE_LANGUAGES, emotions: Sequence[str] | None = None) -> list[Stimulus]:
+    """The shipped scenes: 16 for each of 28 emotions and 60 neutral ones, in English and Chinese.
+
+    A scene and its translation share a group, so that they stay on one side of a split.
+
+    Args:
+        languages: "en", "zh" or both.
+        emotions: names to keep ("neutral" always stays); default all.
+
+    Raises:
+        UnknownNameError: a language without scenes, or an unknown emotion.
+
+    Example:
+        >>> len({s.emotion for s in scene_stimuli(["en"])})
+        29
+    """
+    table = _table()
+    for language in languages:
+        if language not in SCENE_LANGUAGES:
+            raise UnknownNameError("language of the scenes", language, SCENE_LANGUAGES)
+    for emotion in emotions or ():
+        if emotion not in table:
+            raise UnknownNameError("emotion", emotion, table)
+    result = []
+    for language in languages:
+        for emotion, texts in table.items():
+            if emotions is None or emotion in emotions or emotion == "neutral":
+                for number, text in enumerate(texts[language], 1):
+                    name = f"scene {emotion} {number:02d}"
+                    result.append(Stimulus(text, (0, len(text)), emotion, name, "scene", language, name))
+    return result
+
+
+def labelled_stimuli(
+    texts: Sequence[str], emotions: Sequence[str], language: str = "en", groups: Sequence[object] | None = None
+) -> list[Stimulus]:
+    """Stimuli from a user's labelled texts; the label "neutral" is the contrast class.
+
+    Args:
+        texts: one text per stimulus.
+        emotions: one label per text.
+        language: language of the texts.
+        groups: texts of one group (a topic, an author) stay on one side of a split; default: each text for itself.
+
+    Raises:
+        EmotionInterpError: numbers disagree, or a text is empty.
+    """
+    if not len(texts) == len(emotions) == len(texts if groups is None else groups):
+        raise EmotionInterpError(
+            f"one label (and group) for each text: {len(texts)} texts, {len(emotions)} labels given."
+        )
+    result = []
+    for number, (text, emotion) in enumerate(zip(texts, emotions, strict=True)):
+        if not text.strip():
+            raise EmotionInterpError(f"text {number} is empty; leave it out.")
+        group = f"text {number}" if groups is None else str(groups[number])
+        result.append(Stimulus(text, (0, len(text)), emotion, f"text {number:06d}", "text", language, group))
+    return result

@@ -1,0 +1,225 @@
+"""One site and language of a search: tests on the discovery half, directions, confirmation on the held-out half."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.types import Site
+from emotion_interp.features.dense import contrast_means, neutral_components, project_out
+from emotion_interp.features.scores import (
+    bootstrap_composite,
+    composite_auroc,
+    fisher_enrichment,
+    holm,
+    pairwise_auroc,
+    specificity,
+    standardised_mean_difference,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.activations import SiteReadings
+
+NEUTRAL = "neutral"
+LEVEL = 0.75
+"""A feature fires on a text when its pooled activation lies above this quantile of all texts, whatever their label."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Thresholds of the discovery half; ours, since the paper's are not public.
+
+    max_q: Benjamini-Hochberg level; min_coverage: share of the emotion's words a feature fires on;
+    min_specificity: smallest pairwise AUROC against an emotion that is no sibling; max_features: kept per emotion.
+    """
+
+    max_q: float = 0.05
+    min_coverage: float = 0.2
+    min_specificity: float = 0.5
+    max_features: int = 16
+
+
+class Block:
+    """One site and language: its words, tests and scores."""
+
+    def __init__(
+        self,
+        site: Site,
+        language: str,
+        reading: SiteReadings,
+        words: pd.DataFrame,
+        emotions: list[str],
+        by_level: bool = False,
+    ) -> None:
+        self.site, self.language, self.emotions = site, language, emotions
+        here: Any = words[words["language"] == language]
+        self.neutral = len(emotions) if (here["emotion"] == NEUTRAL).any() else None
+        self.n_classes = len(emotions) + (self.neutral is not None)
+        assert reading.features is not None and reading.fired is not None
+        index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
+        # a word fires if the feature is active in at least half of its carriers
+        fired: Any = _above_level(reading.features, here["unit"].to_numpy()) if by_level else reading.fired >= 0.5
+        halves = {}
+        for side in ("discovery", "confirmation"):
+            rows = here[here["side"] == side]
+            unit = rows["unit"].to_numpy()
+            codes = rows["emotion"].map(index).to_numpy()
+            halves[side] = (
+                codes,
+                reading.features[unit],
+                fired[unit],
+                reading.dense[unit].astype(np.float64),
+            )
+        self.codes, self.values, self.fired, self.dense = halves["discovery"]
+        self.codes2, self.values2, self.fired2, self.dense2 = halves["confirmation"]
+        self.alive = np.asarray(self.fired.sum(0)).ravel() > 0
+        self.p = fisher_enrichment(self.fired, self.codes, self.n_classes)[: len(emotions)]
+        self.q = np.ones_like(self.p)
+        self.rate = np.asarray(self.fired.mean(0)).ravel()
+
+    def score(self, selection: Selection, siblings: dict[str, set[int]]) -> pd.DataFrame:
+        """Effect sizes of every feature with p <= .05, the selected ones marked, the top one fixed."""
+        import pandas as pd
+
+        frames = []
+        for i, emotion in enumerate(self.emotions):
+            own = self.codes == i
+            if not own.any() or not self.alive.any():
+                continue
+            chosen = np.flatnonzero(self.alive & (self.p[i] <= 0.05))
+            if not len(chosen):
+                # the least unlikely feature stands for the emotion, so that its failure shows in the summary
+                living = np.flatnonzero(self.alive)
+                chosen = living[[int(np.argmin(self.p[i, living]))]]
+            values = self.values[:, chosen].toarray().astype(np.float64)
+            pairwise = pairwise_auroc(values, self.codes, i, self.n_classes)
+            frame = pd.DataFrame(
+                {
+                    "layer": self.site.layer,
+                    "site": self.site.hook_name,
+                    "language": self.language,
+                    "emotion": emotion,
+                    "feature": chosen,
+                    "p": self.p[i, chosen],
+                    "q": self.q[i, chosen],
+                    "auroc": composite_auroc(pairwise, i, self.neutral),
+                    "auroc_neutral": np.full(len(chosen), np.nan) if self.neutral is None else pairwise[self.neutral],
+                    "specificity": specificity(pairwise, i, siblings[emotion], self.neutral),
+                    "coverage": np.asarray(self.fired[own][:, chosen].mean(0)).ravel(),
+                    "smd": standardised_mean_difference(values, self.codes, i),
+                    "rate": self.rate[chosen],
+                    "mean_activation": values[own].mean(0),
+                    "n_words": int(own.sum()),
+                }
+            )
+            passed = (
+                (frame["q"] <= selection.max_q)
+                & (frame["coverage"] >= selection.min_coverage)
+                & (frame["specificity"] >= selection.min_specificity)
+            )
+            ranked: Any = frame.assign(passed=passed).sort_values(["auroc", "feature"], ascending=[False, True])
+            order = ranked.index[ranked["passed"]][: selection.max_features]
+            frame["selected"] = frame.index.isin(order)
+            best = order[:1] if len(order) else ranked.index[:1]
+            frame["top"] = frame.index.isin(best)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+    def directions(self, frame: pd.DataFrame, reader: Any) -> dict[str, np.ndarray]:
+        """Steering vectors from the discovery half: dense, dense without neutral components, and SAE decoder sums."""
+        dense = np.nan_to_num(
+            contrast_means(self.dense, self.codes, self.n_classes, self.neutral)[: len(self.emotions)]
+        )
+        clean = dense
+        if self.neutral is not None:
+            clean = project_out(dense, neutral_components(self.dense[self.codes == self.neutral]))
+        contrast: Any = contrast_means(self.values.toarray(), self.codes, self.n_classes, self.neutral)
+        sae = np.zeros((len(self.emotions), reader.d_in))
+        for i, emotion in enumerate(self.emotions):
+            rows: Any = frame[(frame["emotion"] == emotion) & frame["selected"]]
+            if rows.empty:
+                # nothing passed: the fixed top feature stands in, and the summary says that it was not selected
+                rows = frame[(frame["emotion"] == emotion) & frame["top"]]
+            if not rows.empty:
+                ids = rows["feature"].to_numpy()
+                weights = np.maximum(contrast[i, ids], 0.0)
+                sae[i] = weights @ reader.decoder_rows(ids).double().cpu().numpy()
+        return {"dense": dense, "dense_clean": clean, "sae": sae}
+
+    def confirm(self, frame: pd.DataFrame, vectors: dict[str, np.ndarray], rng: np.random.Generator) -> pd.DataFrame:
+        """Held-out figures of each emotion's fixed top feature, with the dense directions beside them."""
+        import pandas as pd
+
+        p2 = fisher_enrichment(self.fired2, self.codes2, self.n_classes)
+        rows = []
+        for i, emotion in enumerate(self.emotions):
+            top = frame[(frame["emotion"] == emotion) & frame["top"]]
+            own = int((self.codes2 == i).sum())
+            if top.empty or not own:
+                continue
+            row: Any = top.iloc[0]
+            feature = int(row["feature"])
+            values = self.values2[:, [feature]].toarray().astype(np.float64)
+            held = composite_auroc(pairwise_auroc(values, self.codes2, i, self.n_classes), i, self.neutral)[0]
+            low, high = bootstrap_composite(values[:, 0], self.codes2, i, self.neutral, self.n_classes, rng)
+            dense = {
+                f"{kind}_auroc": composite_auroc(
+                    pairwise_auroc((self.dense2 @ vectors[kind][i])[:, None], self.codes2, i, self.n_classes),
+                    i,
+                    self.neutral,
+                )[0]
+                for kind in ("dense", "dense_clean")
+            }
+            rows.append(
+                {
+                    "layer": self.site.layer,
+                    "site": self.site.hook_name,
+                    "language": self.language,
+                    "emotion": emotion,
+                    "feature": feature,
+                    "selected": bool(row["selected"]),
+                    "n_selected": int((frame["selected"] & (frame["emotion"] == emotion)).to_numpy().sum()),
+                    "q": row["q"],
+                    "auroc": row["auroc"],
+                    "coverage": row["coverage"],
+                    "specificity": row["specificity"],
+                    "auroc_heldout": held,
+                    "lo": low,
+                    "hi": high,
+                    "shrinkage": row["auroc"] - held,
+                    "p_heldout": p2[i, feature],
+                    "coverage_heldout": float(self.fired2[self.codes2 == i][:, [feature]].mean()),
+                    **dense,
+                    "n_words": own,
+                }
+            )
+        summary = pd.DataFrame(rows)
+        # only a feature that was selected can be confirmed; Holm runs over the emotions of this layer and language
+        tested = np.where(summary["selected"], summary["p_heldout"], np.nan)
+        summary["p_holm"] = holm(tested)
+        summary["confirmed"] = (summary["p_holm"] < 0.05).fillna(False)
+        return summary
+
+
+def _above_level(features: Any, units: np.ndarray) -> Any:
+    """Whether a text's pooled activation lies above the feature's upper quartile over all texts of the language.
+
+    Over a whole text most features are active somewhere; the level tells. The threshold knows no label, so the exact
+    test stays exact. Sparse boolean [unit, feature].
+    """
+    from scipy.sparse import csc_matrix, csr_matrix
+
+    columns: Any = csc_matrix(features[units])
+    level = np.zeros(columns.shape[1], dtype=np.float32)
+    for feature in np.flatnonzero(np.diff(columns.indptr)):
+        values = columns.data[columns.indptr[feature] : columns.indptr[feature + 1]]
+        full = np.zeros(len(units), dtype=np.float32)
+        full[: len(values)] = values
+        level[feature] = max(0.0, float(np.quantile(full, LEVEL)))
+    matrix = csr_matrix(features).tocoo()
+    kept = matrix.data > level[matrix.col]
+    return csr_matrix((np.ones(kept.sum(), dtype=bool), (matrix.row[kept], matrix.col[kept])), shape=matrix.shape)

@@ -1,0 +1,94 @@
+"""Which stimuli are read, which of them belong together, and on which side of the split they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Stimulus
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.concepts import ConceptSet
+
+KINDS = ("words", "scenes")
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Units (frame: unit, language, emotion, word, group, side), the stimuli that are read, and each stimulus' unit."""
+
+    kind: str
+    words: pd.DataFrame
+    stimuli: list[Stimulus]
+    units: np.ndarray
+
+
+def design_stimuli(concepts: ConceptSet, stimuli: str | Sequence[Stimulus], seed: int) -> Design:
+    """Concept words in carriers, the shipped scenes, or given texts, split in two halves that share no group.
+
+    Raises:
+        UnknownNameError: another kind of stimuli, or a language without scenes.
+        EmotionInterpError: an emotion with fewer than two groups of texts.
+    """
+    if isinstance(stimuli, str):
+        if stimuli == "words":
+            return _words(concepts, seed)
+        if stimuli != "scenes":
+            raise UnknownNameError("kind of stimuli", stimuli, KINDS)
+        from emotion_interp.concepts import scene_stimuli
+
+        return _texts("scenes", scene_stimuli(concepts.languages, concepts.emotions), seed)
+    known = {*concepts.emotions, "neutral"}
+    for stimulus in stimuli:
+        if stimulus.emotion not in known:
+            raise UnknownNameError("emotion of a text", stimulus.emotion, sorted(known))
+    return _texts("texts", list(stimuli), seed)
+
+
+def _words(concepts: ConceptSet, seed: int) -> Design:
+    sides = concepts.split(seed=seed)
+    halves: dict[tuple[str, str], str] = {}
+    for language in concepts.languages:
+        # discovery words meet the even carriers, confirmation words the odd ones; one carrier alone serves both
+        names = list(concepts.templates(language))
+        for i, name in enumerate(names):
+            halves[language, name] = "both" if len(names) == 1 else ("discovery", "confirmation")[i % 2]
+    kept = [s for s in concepts.stimuli() if halves[s.language, s.template] in (sides[s.group], "both")]
+    return _design("words", kept, sides)
+
+
+def _texts(kind: str, stimuli: list[Stimulus], seed: int) -> Design:
+    groups: dict[str, set[str]] = {}
+    for stimulus in stimuli:
+        groups.setdefault(stimulus.emotion, set()).add(stimulus.group)
+    sides: dict[str, str] = {}
+    for emotion in sorted(groups):
+        if len(groups[emotion]) < 2:
+            raise EmotionInterpError(f"{emotion!r} has one text (or group of texts); two halves need at least two.")
+        own = sorted(groups[emotion])
+        for place, index in enumerate(generator(seed, "text split", emotion).permutation(len(own))):
+            # a group that holds several emotions stays where its first one put it
+            sides.setdefault(own[index], ("discovery", "confirmation")[place % 2])
+    return _design(kind, stimuli, sides)
+
+
+def _design(kind: str, stimuli: list[Stimulus], sides: dict[str, str]) -> Design:
+    import pandas as pd
+
+    rows: dict[tuple[str, str, str], int] = {}
+    table, units = [], []
+    for stimulus in stimuli:
+        key = (stimulus.language, stimulus.emotion, stimulus.word)
+        if key not in rows:
+            rows[key] = len(table)
+            table.append((len(table), *key, stimulus.group, sides[stimulus.group]))
+        units.append(rows[key])
+    frame = pd.DataFrame(table, columns=["unit", "language", "emotion", "word", "group", "side"])
+    return Design(kind, frame, stimuli, np.asarray(units, dtype=np.int64))
