@@ -89,8 +89,10 @@ def run(
             "p_holm",
             "perplexity_ratio",
         ]
-        frame: Any = study.steering[[c for c in columns if c in study.steering.columns]]
-        show_frame(frame, "Steering: probability of held-out words against random directions", False)
+        frame: Any = study.steering[study.steering["chosen"]][[c for c in columns if c in study.steering.columns]]
+        show_frame(
+            frame, "Steering: probability of held-out words; method, layer and dose fixed on other prompts", False
+        )
     console(quiet).print(f"report: {study.report}")
 
 

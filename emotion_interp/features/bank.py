@@ -34,8 +34,8 @@ class FeatureBank:
 
     features: one row per feature x emotion x layer x language with p <= .05 (all were tested; `n_tested` in the manifest);
     summary: one row per emotion x layer x language: the top feature, fixed on the discovery half, and its held-out AUROC;
-    words: the units; activations: sparse mean activation per unit and feature (long);
-    directions: "hook|language|method" -> [emotion, d_model]; spaces: "hook|language|features" -> [emotion, feature];
+    words: the units; activations: mean activation per unit of the selected and top features (long);
+    directions: "hook|language|method" -> [emotion, d_model];
     scales: median norm per site.
     """
 

@@ -130,7 +130,10 @@ class Block:
         return pd.concat(frames, ignore_index=True)
 
     def directions(self, frame: pd.DataFrame, reader: Any) -> dict[str, np.ndarray]:
-        """Steering vectors from the discovery half: dense, dense without neutral components, and SAE decoder sums."""
+        """Steering vectors from the discovery half: dense, dense without neutral components, and SAE decoder sums.
+
+        "means" is the difference of means over both halves, for emotion spaces only.
+        """
         dense = np.nan_to_num(
             contrast_means(self.dense, self.codes, self.n_classes, self.neutral)[: len(self.emotions)]
         )
@@ -148,7 +151,11 @@ class Block:
                 ids = rows["feature"].to_numpy()
                 weights = np.maximum(contrast[i, ids], 0.0)
                 sae[i] = weights @ reader.decoder_rows(ids).double().cpu().numpy()
-        return {"dense": dense, "dense_clean": clean, "sae": sae}
+        # for geometry alone: both halves, since a shape is no claim about held-out stimuli
+        every = np.concatenate([self.dense, self.dense2])
+        codes = np.concatenate([self.codes, self.codes2])
+        means = np.nan_to_num(contrast_means(every, codes, self.n_classes, self.neutral)[: len(self.emotions)])
+        return {"dense": dense, "dense_clean": clean, "sae": sae, "means": means}
 
     def confirm(self, frame: pd.DataFrame, vectors: dict[str, np.ndarray], rng: np.random.Generator) -> pd.DataFrame:
         """Held-out figures of each emotion's fixed top feature, with the dense directions beside them."""

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -165,18 +165,30 @@ def bank_from_readings(
     scales = {site: reading.scale for site, reading in readings.items()}
     subject.scales.update(scales)
     return FeatureBank(
-        features, pd.concat(summaries, ignore_index=True), words, _long(readings, words), directions, scales, manifest
+        features,
+        pd.concat(summaries, ignore_index=True),
+        words,
+        _long(readings, features),
+        directions,
+        scales,
+        manifest,
     )
 
 
-def _long(readings: dict[Site, SiteReadings], words: pd.DataFrame) -> pd.DataFrame:
-    """Sparse per-word activations in long form."""
+def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
+    """Per-unit activations of the selected and top features of each layer, in long form."""
     import pandas as pd
+    from scipy.sparse import csr_matrix, diags
 
     parts = []
     for site, reading in readings.items():
-        assert reading.features is not None and reading.fired is not None
-        matrix = reading.features.tocoo()
+        assert reading.features is not None
+        own = features[(features["layer"] == site.layer) & (features["selected"] | features["top"])]
+        kept = np.zeros(reading.features.shape[1])
+        kept[own["feature"].to_numpy()] = 1.0
+        matrix = csr_matrix(reading.features @ diags(kept))
+        matrix.eliminate_zeros()
+        matrix = matrix.tocoo()
         parts.append(
             pd.DataFrame(
                 {

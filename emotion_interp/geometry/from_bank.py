@@ -29,7 +29,7 @@ def emotion_space(
         bank: found with `find_features`.
         layer: a layer of the bank.
         kind: "features": mean activation of each emotion's words on the union of the selected features;
-            "decoder": the SAE decoder directions; "dense": the difference-of-means directions.
+            "decoder": the SAE decoder directions; "dense": differences of means in the residual stream (both halves).
         language: default: the bank's first.
 
     Returns:
@@ -56,7 +56,7 @@ def emotion_space(
         emotions = [e for e in bank.emotions if (labels == e).any()]
         vectors = np.stack([values[labels == e].mean(0) for e in emotions])
     elif kind in ("decoder", "dense"):
-        method = "sae" if kind == "decoder" else "dense"
+        method = "sae" if kind == "decoder" else "means"
         vectors = bank.directions[f"{site.hook_name}|{language}|{method}"].astype(np.float64)
         present = np.linalg.norm(vectors, axis=1) > 0
         emotions = [e for e, there in zip(bank.emotions, present, strict=True) if there]

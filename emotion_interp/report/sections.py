@@ -227,10 +227,14 @@ def ratings_blocks(study: StudyData) -> list[dict[str, Any]]:
 def _steering_test(frame: Any) -> list[dict[str, Any]]:
     """One table per method: each emotion at the layer and dose that other prompts fixed."""
     panels = []
-    for method, rows in frame.groupby("method", sort=False):
+    groups = [(str(method), rows) for method, rows in frame.groupby("method", sort=False)]
+    if frame["chosen"].notna().any():
+        groups.insert(0, ("the emotion's best", frame[frame["chosen"].astype(bool)]))
+    for method, rows in groups:
         rows = _with_intervals(rows, {"random": ("random_lo", "random_hi")}).sort_values("p")
         columns = {
             "emotion": "emotion",
+            "method": "directions",
             "layer": "layer",
             "dose": "dose",
             "target_unsteered": "unsteered",
@@ -242,8 +246,8 @@ def _steering_test(frame: Any) -> list[dict[str, Any]]:
             "distinct2_ratio": "distinct-2 ratio",
         }
         caption = (
-            f"Probability of the emotion's words after neutral prompts, steered with {method} directions; layer and dose "
-            "were fixed on other prompts"
+            f"Probability of the emotion's words after neutral prompts, steered with {method} directions; layer, dose (and "
+            "the best kind of direction) were fixed on other prompts"
         )
         digits = {"target": 4, "target_unsteered": 4, "p": 3, "p_holm": 3}
         panels.append((str(method), [table_block(rows, columns, digits=digits, caption=caption)]))

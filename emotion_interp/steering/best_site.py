@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
 
+TUNE_RANDOM = 24
+"""Random directions for each site and dose while choosing: enough for a standard deviation."""
+
+
 @dataclass(frozen=True, eq=False)
 class SteeringTest:
     """A steering test.
@@ -46,7 +50,10 @@ class SteeringTest:
 
 
 def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
-    """For each emotion and method the layer and dose with the largest shift among those that keep the text intact.
+    """For each emotion and method the layer and dose furthest beyond random directions among those that keep the text intact.
+
+    Furthest is the largest z (standard deviations of random directions of the same norm), or the largest shift where
+    the grid has no random directions.
 
     Text is intact with a perplexity ratio in [0.5, 2] and distinct-2 at least .8 of the unsteered text. Where the grid
     wrote no text, all cells count; where no cell is intact, the smallest dose is taken and `intact` says no.
@@ -55,7 +62,7 @@ def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
         tuning: a dose-response grid on prompts that are not reported on.
 
     Returns:
-        columns emotion, method, layer, dose, tune_shift, intact; an emotion that could not be judged is left out.
+        columns emotion, method, layer, dose, tune_shift, tune_z, intact; an emotion that could not be judged is left out.
     """
     import pandas as pd
 
@@ -66,7 +73,7 @@ def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
         ratios = zip(cells["perplexity_ratio"], cells["distinct2_ratio"], strict=True)
         intact = np.asarray([is_coherent(p, d) for p, d in ratios]) if wrote else np.ones(len(cells), dtype=bool)
         pool = cells[intact] if intact.any() else cells[cells["dose"].abs() == cells["dose"].abs().min()]
-        best = pool.loc[pool["shift"].idxmax()]
+        best = pool.loc[pool["z" if pool["z"].notna().any() else "shift"].idxmax()]
         chosen.append(
             {
                 "emotion": emotion,
@@ -74,10 +81,11 @@ def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
                 "layer": int(best["layer"]),
                 "dose": float(best["dose"]),
                 "tune_shift": float(best["shift"]),
+                "tune_z": float(best["z"]),
                 "intact": bool(intact.any()) if wrote else None,
             }
         )
-    columns = ["emotion", "method", "layer", "dose", "tune_shift", "intact"]
+    columns = ["emotion", "method", "layer", "dose", "tune_shift", "tune_z", "intact"]
     return pd.DataFrame(chosen, columns=columns)
 
 
@@ -110,8 +118,8 @@ def steering_test(
         max_new_tokens: length of the texts that decide whether a cell is intact; 0 for none.
 
     Returns:
-        `.to_frame()`: one row per emotion and method with the columns of `dose_response`, tune_shift, intact (on the
-        tuning prompts) and p_holm over all emotions of one method.
+        `.to_frame()`: one row per emotion and method with the columns of `dose_response`, tune_shift, tune_z, intact (on the
+        tuning prompts), p_holm over all emotions of one method, and chosen: the emotion's method with the largest tune_z.
 
     Raises:
         EmotionInterpError: prompts on both sides, or nothing that can be judged.
@@ -126,7 +134,7 @@ def steering_test(
         raise EmotionInterpError(f"a prompt is both for choosing and for reporting: {shared[0]!r}; keep them apart.")
     common: dict[str, Any] = {"words": words, "judge": judge, "max_new_tokens": max_new_tokens, "seed": seed, **options}
     tuning = dose_response(
-        subject, bank, emotions, doses, tune_prompts, layers, list(methods), language, n_random=0, **common
+        subject, bank, emotions, doses, tune_prompts, layers, list(methods), language, n_random=TUNE_RANDOM, **common
     )
     choices = best_site(tuning)
     if choices.empty:
@@ -139,7 +147,9 @@ def steering_test(
     for c in choices.to_dict("records"):
         cells += make_cells(bank, [c["emotion"]], [c["layer"]], [c["method"]], [c["dose"]], language)
     table, confusion, texts = evaluate(setting, cells, bank.scales, n_random)
-    table = table.merge(choices[["emotion", "method", "tune_shift", "intact"]], on=["emotion", "method"], how="left")
+    table = table.merge(
+        choices[["emotion", "method", "tune_shift", "tune_z", "intact"]], on=["emotion", "method"], how="left"
+    )
     missing: Any = tuning.table.drop_duplicates(["emotion", "method"])[["emotion", "method", "note"]]
     missing = missing.merge(choices[["emotion", "method"]], how="left", indicator=True)
     missing = missing[missing["_merge"] == "left_only"].drop(columns="_merge")
@@ -149,4 +159,7 @@ def steering_test(
     for method in table["method"].unique():
         rows = (table["method"] == method).to_numpy()
         table.loc[rows, "p_holm"] = holm(table.loc[rows, "p"].to_numpy(dtype=float))
+    # one method for each emotion, fixed on the tuning prompts as well
+    rank = table["tune_z"].where(table["tune_z"].notna(), table["tune_shift"])
+    table["chosen"] = table.index.isin(rank.dropna().groupby(table["emotion"]).idxmax())
     return SteeringTest(table, tuning.to_frame(), confusion, texts)

@@ -29,6 +29,7 @@ STATISTICS = (
     "hi",
     "random_lo",
     "random_hi",
+    "z",
     "target_unsteered",
     "shift",
     "shift_lo",
@@ -164,6 +165,8 @@ def _record(steered: np.ndarray, base: np.ndarray, null: np.ndarray, picks: np.n
         "random_lo": float(random_low),
         "random_hi": float(random_high),
         # the unsteered part is the same on both sides, so comparing targets compares shifts
+        # how far beyond random pushes of the same size, in their standard deviations
+        "z": float((target - null.mean()) / null.std(ddof=1)) if null.size > 2 and null.std() > 0 else float("nan"),
         "p": float((1 + (null >= target).sum()) / (null.size + 1)) if tested else float("nan"),
     }
 

@@ -50,7 +50,7 @@ class StudySettings:
     max_rated_words: int | None = 4000
     steering_emotions: tuple[str, ...] = BASIC_EIGHT
     doses: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5)
-    methods: tuple[str, ...] = ("dense", "sae")
+    methods: tuple[str, ...] = ("dense", "dense_clean", "sae")
     n_random: int = 199
     new_tokens: int = 24
     stages: tuple[str, ...] = STAGES

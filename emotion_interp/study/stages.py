@@ -198,8 +198,8 @@ def steering_frames(
     samples = list(prompts.test[:2])
     plain = subject.generate(samples, max_new_tokens=settings.new_tokens, seed=settings.seed)
     # an emotion whose every direction was refused (zero vector, no coherent dose) has no layer
-    usable: Any = frame.dropna(subset=["layer", "dose", "shift"]).sort_values("shift", ascending=False)
-    best = usable.drop_duplicates("emotion").sort_values("emotion")
+    usable: Any = frame.dropna(subset=["layer", "dose", "shift"])
+    best = usable[usable["chosen"]].sort_values("emotion")
     for i, row in enumerate(best.itertuples()):
         if tick is not None:
             tick("steered text", i + 1, len(best))

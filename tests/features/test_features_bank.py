@@ -149,6 +149,9 @@ def test_directions_and_selection_never_see_the_confirmation_half(tiny_subject, 
     after = bank_from_readings(tiny_subject, small_concepts, words, other, **args)
     pd.testing.assert_frame_equal(before.features, after.features)
     for key in before.directions:
+        if key.endswith("|means"):
+            # for geometry only, over both halves
+            continue
         assert np.array_equal(before.directions[key], after.directions[key])
 
 
@@ -216,7 +219,7 @@ def test_emotion_space_kinds(tiny_subject, small_concepts):
     chosen = bank.selected_features(0, "en")
     joy = matrix[np.flatnonzero(words["emotion"] == "joy")][:, chosen].toarray().mean(0)
     assert np.allclose(space.vectors[space.emotions.index("joy")], joy)
-    assert np.allclose(ei.emotion_space(bank, 0, "dense").vectors, bank.directions["blocks.0.hook_resid_post|en|dense"])
+    assert np.allclose(ei.emotion_space(bank, 0, "dense").vectors, bank.directions["blocks.0.hook_resid_post|en|means"])
     with pytest.raises(UnknownNameError, match="space kind"):
         ei.emotion_space(bank, 0, "magic")
 
@@ -228,3 +231,35 @@ def test_controls_are_three_spaces_of_the_same_emotions(tiny_subject, small_conc
     table = tiny_subject.model.W_E.detach().numpy()
     rows = [table[tiny_subject.tokenizer(" " + w)["input_ids"]].mean(0) for w in small_concepts.words("joy", "en")]
     assert np.allclose(controls["static embedding"].vectors[2], np.mean(rows, axis=0), atol=1e-6)
+
+
+def test_scenes_and_own_texts_are_split_by_group_and_read_whole(tiny_subject, small_concepts):
+    from emotion_interp.concepts import labelled_stimuli, scene_stimuli
+
+    bank = ei.find_features(tiny_subject, small_concepts, stimuli="scenes")
+    assert bank.manifest["stimuli"] == "scenes"
+    assert bank.words.groupby("group")["side"].nunique().max() == 1
+    counts = bank.words[bank.words["language"] == "en"].groupby(["emotion", "side"]).size()
+    assert (counts.drop("neutral") == 8).all()
+    # every concept word is held out: the bank saw none
+    assert bank.held_out_words("joy", "en") == list(small_concepts.words("joy", "en"))
+    texts = [s.text for s in scene_stimuli(["en"], small_concepts.emotions)]
+    labels = [s.emotion for s in scene_stimuli(["en"], small_concepts.emotions)]
+    own = ei.find_features(
+        tiny_subject, small_concepts, stimuli=labelled_stimuli(texts, labels, groups=range(len(texts)))
+    )
+    assert own.languages == ["en"]
+    with pytest.raises(UnknownNameError, match="emotion of a text"):
+        ei.find_features(tiny_subject, small_concepts, stimuli=labelled_stimuli(["a b", "c d"], ["joi", "joy"]))
+    with pytest.raises(UnknownNameError, match="kind of stimuli"):
+        ei.find_features(tiny_subject, small_concepts, stimuli="poems")
+
+
+def test_a_feature_fires_on_a_text_above_its_own_upper_quartile_whatever_the_labels(rng):
+    from emotion_interp.features.block import _above_level
+
+    values = np.where(rng.random((40, 5)) < 0.6, rng.random((40, 5)), 0).astype(np.float32)
+    units = np.arange(4, 40)
+    got = _above_level(csr_matrix(values), units).toarray()
+    level = np.maximum(np.quantile(values[units], 0.75, axis=0), 0)
+    assert np.array_equal(got, values > level)
