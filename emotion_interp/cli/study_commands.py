@@ -86,7 +86,7 @@ def run(
             "target_unsteered",
             "target",
             "p",
-            "p_holm",
+            "p_holm_chosen",
             "perplexity_ratio",
         ]
         frame: Any = study.steering[study.steering["chosen"]][[c for c in columns if c in study.steering.columns]]

@@ -153,16 +153,24 @@ def steering_sentences(study: StudyData) -> list[str]:
     """Do the features cause anything?"""
     steering = study.frame("steering")
     sentences = []
-    for method, rows in steering.groupby("method", sort=False):
+    groups = [(f"Steering with {method}", rows) for method, rows in steering.groupby("method", sort=False)]
+    if steering["chosen"].notna().any():
+        best = steering[steering["chosen"].astype("boolean").fillna(False).to_numpy(dtype=bool)]
+        groups.insert(
+            0,
+            (
+                "Steering with each emotion's best kind of direction, layer and dose, fixed on other prompts",
+                best.assign(p_holm=best["p_holm_chosen"]),
+            ),
+        )
+    for method, rows in groups:
         steered = rows[rows["dose"] != 0]
         names = list(dict.fromkeys(steered["emotion"]))
         ps = steered["p_holm"].where(steered["p_holm"].notna(), steered["p"])
         if not names:
             continue
         if not ps.notna().any():
-            sentences.append(
-                f"Steering with {method}: {len(names)} emotions were steered, without a test against chance."
-            )
+            sentences.append(f"{method}: {len(names)} emotions were steered, without a test against chance.")
             continue
         raised = steered[(ps < ALPHA) & (steered["target"] > steered["target_unsteered"].fillna(-math.inf))]
         intact = raised["perplexity_ratio"].between(0.5, 2) & ~(raised["distinct2_ratio"] < 0.8)
@@ -170,12 +178,12 @@ def steering_sentences(study: StudyData) -> list[str]:
         broken = [name for name in names if name in set(raised["emotion"]) and name not in good]
         if not len(raised):
             sentences.append(
-                f"Steering with {method}: for none of the {len(names)} emotions does any dose raise the target emotion "
+                f"{method}: for none of the {len(names)} emotions does any dose raise the target emotion "
                 f"beyond random directions (smallest {p_text(float(ps.min()))} after Holm). No causal effect was shown."
             )
             continue
         text = (
-            f"Steering with {method}: for {len(good)} of {len(names)} emotions some dose raises the target emotion beyond "
+            f"{method}: for {len(good)} of {len(names)} emotions some dose raises the target emotion beyond "
             "random directions of the same size (Holm p < .05) while the text stays fluent"
         )
         text += f" ({', '.join(map(str, good))})." if good else "."

@@ -45,7 +45,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("emotion", "dose", "target"),
         (
             *("layer", "method", "lo", "hi", "target_unsteered", "p", "p_holm"),
-            *("random_lo", "random_hi", "perplexity_ratio", "distinct2_ratio", "chosen"),
+            *("random_lo", "random_hi", "perplexity_ratio", "distinct2_ratio", "chosen", "p_holm_chosen"),
         ),
     ),
     "steered_text": (("emotion", "prompt", "unsteered", "steered"), ("layer", "dose", "method")),

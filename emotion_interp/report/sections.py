@@ -11,10 +11,13 @@ from emotion_interp.report.brief import best_layers, language_name, number
 from emotion_interp.report.data import StudyData
 
 
-def _joined(frame: Any, low: str, high: str) -> Any:
+def _joined(frame: Any, low: str, high: str, digits: int = 2) -> Any:
     """Interval columns as one text column."""
     return frame.apply(
-        lambda row: f"[{number(row[low])}, {number(row[high])}]" if math.isfinite(row[low]) else float("nan"), axis=1
+        lambda row: (
+            f"[{number(row[low], digits)}, {number(row[high], digits)}]" if math.isfinite(row[low]) else float("nan")
+        ),
+        axis=1,
     )
 
 
@@ -59,7 +62,7 @@ def features_blocks(study: StudyData) -> list[dict[str, Any]]:
             "dense_auroc": "dense direction",
             "specificity": "specificity",
             "coverage": "coverage",
-            "n_words": "words",
+            "n_words": "held out",
         }
         name = f"layer {layer}, {language_name(language)}"
         parts = [table_block(rows, columns, digits={"n_words": 0}, caption=f"Top feature of every emotion, {name}")]
@@ -229,9 +232,10 @@ def _steering_test(frame: Any) -> list[dict[str, Any]]:
     panels = []
     groups = [(str(method), rows) for method, rows in frame.groupby("method", sort=False)]
     if frame["chosen"].notna().any():
-        groups.insert(0, ("the emotion's best", frame[frame["chosen"].astype(bool)]))
+        best = frame[frame["chosen"].astype("boolean").fillna(False).to_numpy(dtype=bool)]
+        groups.insert(0, ("the emotion's best", best.assign(p_holm=best["p_holm_chosen"])))
     for method, rows in groups:
-        rows = _with_intervals(rows, {"random": ("random_lo", "random_hi")}).sort_values("p")
+        rows = rows.assign(random=_joined(rows, "random_lo", "random_hi", digits=4)).sort_values(["p", "emotion"])
         columns = {
             "emotion": "emotion",
             "method": "directions",

@@ -67,6 +67,8 @@ def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
     import pandas as pd
 
     frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
+    if "z" not in frame:
+        frame = frame.assign(z=np.nan)
     chosen = []
     for (emotion, method), cells in frame[frame["shift"].notna()].groupby(["emotion", "method"], sort=False):
         wrote = bool(cells["perplexity_ratio"].notna().any())
@@ -119,7 +121,8 @@ def steering_test(
 
     Returns:
         `.to_frame()`: one row per emotion and method with the columns of `dose_response`, tune_shift, tune_z, intact (on the
-        tuning prompts), p_holm over all emotions of one method, and chosen: the emotion's method with the largest tune_z.
+        tuning prompts), p_holm over all emotions of one method, chosen: the emotion's method with the largest
+        tune_z, and p_holm_chosen over the emotions' chosen rows.
 
     Raises:
         EmotionInterpError: prompts on both sides, or nothing that can be judged.
@@ -162,4 +165,5 @@ def steering_test(
     # one method for each emotion, fixed on the tuning prompts as well
     rank = table["tune_z"].where(table["tune_z"].notna(), table["tune_shift"])
     table["chosen"] = table.index.isin(rank.dropna().groupby(table["emotion"]).idxmax())
+    table["p_holm_chosen"] = holm(table["p"].where(table["chosen"]).to_numpy(dtype=float))
     return SteeringTest(table, tuning.to_frame(), confusion, texts)

@@ -275,6 +275,9 @@ def test_the_best_site_is_the_largest_shift_among_intact_texts():
     assert tuple(best.loc["joy", ["layer", "dose", "intact"]]) == (2, 0.5, True)
     assert tuple(best.loc["fear", ["layer", "dose", "intact"]]) == (1, 0.5, False)
     assert "awe" not in best.index
+    # with random directions the site furthest beyond them wins, not the largest shift
+    best = best_site(frame.assign(z=[3.0, 9.0, 2.0, 1.0, 1.0, 5.0, np.nan])).set_index("emotion")
+    assert tuple(best.loc["joy", ["layer", "dose", "intact"]]) == (1, 0.5, True)
 
 
 @settings(max_examples=25, deadline=None)
