@@ -76,14 +76,18 @@ class _Moments:
         return _Moments(self.n - other.n, self.x - other.x, self.xx - other.xx, self.y - other.y, self.xy - other.xy)
 
 
-def _coefficients(moments: _Moments, alphas: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _coefficients(
+    moments: _Moments, alphas: Sequence[float], floor: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ridge coefficients on the raw features, [alpha, feature, target], and the means of x and y.
 
-    Fitted on standardised features with an unpenalised intercept; features that are constant here get 0.
+    Fitted on standardised features with an unpenalised intercept; features that are constant here get 0. Sums of a
+    training set come by subtraction, so a feature that fires in the left-out rows alone leaves a rounding residue:
+    `floor` [feature] is the variance below which a feature counts as constant.
     """
     mean_x, mean_y = moments.x / moments.n, moments.y / moments.n
     variance = np.diag(moments.xx) / moments.n - mean_x**2
-    varies = variance > 1e-12 * np.maximum(np.diag(moments.xx) / moments.n, 1e-300)
+    varies = variance > floor
     scale = np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1.0)), 0.0)
     gram = (moments.xx - moments.n * np.outer(mean_x, mean_x)) * scale * scale[:, None]
     target = (moments.xy - moments.n * np.outer(mean_x, mean_y)) * scale[:, None]
@@ -177,6 +181,7 @@ def _primal(
     everything = moments[numbers[0]]
     for k in numbers[1:]:
         everything = everything + moments[k]
+    floor = np.maximum(1e-9 * np.diag(everything.xx) / everything.n, 1e-300)
     for place, k in enumerate(numbers):
         training = everything - moments[k]
         errors = []
@@ -184,14 +189,14 @@ def _primal(
             held = training
             for j in group:
                 held = held - moments[j]
-            coefficients, mean_x, mean_y = _coefficients(held, alphas)
+            coefficients, mean_x, mean_y = _coefficients(held, alphas, floor)
             x = np.concatenate([block[j] for j in group]) - mean_x
             y = np.concatenate([targets[rows[j]] for j in group]) - level - mean_y
             fitted = np.einsum("nf,aft->ant", x, coefficients, optimize=True)
             errors.append(((y - fitted) ** 2).mean(axis=1))
         chosen = _choose(np.stack(errors), alphas)
         tried = sorted(set(chosen.tolist()))
-        coefficients, mean_x, mean_y = _coefficients(training, [alphas[a] for a in tried])
+        coefficients, mean_x, mean_y = _coefficients(training, [alphas[a] for a in tried], floor)
         use = [tried.index(a) for a in chosen]
         beta = np.stack([coefficients[a, :, t] for t, a in enumerate(use)], axis=1)
         out = np.flatnonzero(test_fold == k)

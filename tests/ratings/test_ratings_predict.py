@@ -296,3 +296,23 @@ def test_too_few_features_outside_are_all_taken_with_a_warning() -> None:
         matched_outside([0.5, 0.2], [2])
     with pytest.raises(EmotionInterpError, match="finite"):
         matched_outside([0.5, np.nan], [0])
+
+
+def test_features_that_fire_in_the_left_out_rows_alone_count_as_constant():
+    """Their training sums come by subtraction; the rounding residue must not be blown up to unit variance."""
+    from scipy.sparse import csr_matrix
+
+    from emotion_interp.ratings.ridge import nested_ridge
+
+    rng = np.random.default_rng(3)
+    n = 30_000
+    features = np.where(rng.random((n, 50)) < 0.05, rng.random((n, 50)), 0)
+    features[:, 10:] = 0.0
+    for column in range(10, 50):
+        features[column, column] = rng.random() * 5
+    targets = features[:, :2] @ rng.normal(size=(2, 2)) + 0.1 * rng.normal(size=(n, 2))
+    fold = np.arange(n) % 10
+    whole = nested_ridge(csr_matrix(features), targets, fold)
+    without = nested_ridge(csr_matrix(features[:, :10]), targets, fold)
+    others = np.setdiff1d(np.arange(n), np.arange(10, 50))
+    assert np.allclose(whole.predicted[others], without.predicted[others], atol=0.05)
