@@ -184,9 +184,10 @@ def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
     for site, reading in readings.items():
         assert reading.features is not None
         own = features[(features["layer"] == site.layer) & (features["selected"] | features["top"])]
-        kept = np.zeros(reading.features.shape[1])
+        values: Any = reading.features
+        kept = np.zeros(values.shape[1])
         kept[own["feature"].to_numpy()] = 1.0
-        matrix = csr_matrix(reading.features @ diags(kept))
+        matrix = csr_matrix(values @ diags(kept))
         matrix.eliminate_zeros()
         matrix = matrix.tocoo()
         parts.append(

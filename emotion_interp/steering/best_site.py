@@ -164,6 +164,7 @@ def steering_test(
         table.loc[rows, "p_holm"] = holm(table.loc[rows, "p"].to_numpy(dtype=float))
     # one method for each emotion, fixed on the tuning prompts as well
     rank = table["tune_z"].where(table["tune_z"].notna(), table["tune_shift"])
-    table["chosen"] = table.index.isin(rank.dropna().groupby(table["emotion"]).idxmax())
+    best: Any = rank.dropna().groupby(table["emotion"]).idxmax()
+    table["chosen"] = table.index.isin(list(best))
     table["p_holm_chosen"] = holm(table["p"].where(table["chosen"]).to_numpy(dtype=float))
     return SteeringTest(table, tuning.to_frame(), confusion, texts)
