@@ -62,11 +62,13 @@ def pack(token_lists: list[list[int]], context: int, bos: int) -> np.ndarray:
                 if len(row) == context:
                     rows.append(row)
                     row = [bos]
-    return np.asarray(rows, dtype=np.uint16 if bos < 65_536 else np.int64)
+    return np.asarray(rows, dtype=np.int32).reshape(-1, context)
 
 
 def _rows(documents: list[Document], tokenizer: Any, context: int) -> np.ndarray:
-    encoded = tokenizer([d.text for d in documents], add_special_tokens=False)["input_ids"]
+    if not documents:
+        return np.zeros((0, context), dtype=np.int32)
+    encoded = tokenizer([d.text for d in documents], add_special_tokens=False, verbose=False)["input_ids"]
     return pack(encoded, context, tokenizer.bos_token_id)
 
 
@@ -90,7 +92,8 @@ def _prepare(
     held = {}
     for source in sorted({d.source for d in documents}):
         rows = _rows([d for d in documents if d.source == source and is_held_out(d)], tokenizer, recipe.context)
-        held[source] = rows[:48]
+        if len(rows):
+            held[source] = rows[:48]
     with atomic_file(cache) as temporary, temporary.open("wb") as handle:
         np.savez(handle, train=train, **{f"held_{k}": v for k, v in held.items()})
     report(f"{train.size:,} training tokens packed")
