@@ -2,8 +2,8 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do if command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then echo $$p; break; fi; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
-# one thread per core that is there; more only fight
-export OMP_NUM_THREADS ?= 2
+# models this small gain nothing from a second thread, and lose much when the cores are shared
+export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
 export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1

@@ -25,20 +25,28 @@ _HOMES = {
     "Subject": "subjects",
     "align": "geometry",
     "align_layers": "geometry",
+    "compare_spaces": "geometry",
     "concept_set": "concepts",
     "control_spaces": "geometry",
+    "dial": "steering",
     "dose_response": "steering",
     "emotion_space": "geometry",
     "emotion_trace": "report",
     "find_features": "features",
+    "load_judge": "steering",
     "load_norms": "norms",
+    "load_space": "geometry",
     "load_subject": "subjects",
+    "necessity": "steering",
+    "paper_pattern": "ratings",
     "predict_ratings": "ratings",
     "run_study": "study",
+    "sparse_probes": "features",
     "steer": "steering",
     "steering_test": "steering",
     "train_saes": "training",
     "train_subject": "training",
+    "universality": "features",
 }
 
 __all__ = [
@@ -57,20 +65,28 @@ __all__ = [
     "Subject",
     "align",
     "align_layers",
+    "compare_spaces",
     "concept_set",
     "control_spaces",
+    "dial",
     "dose_response",
     "emotion_space",
     "emotion_trace",
     "find_features",
+    "load_judge",
     "load_norms",
+    "load_space",
     "load_subject",
+    "necessity",
+    "paper_pattern",
     "predict_ratings",
     "run_study",
+    "sparse_probes",
     "steer",
     "steering_test",
     "train_saes",
     "train_subject",
+    "universality",
 ]
 
 
@@ -89,12 +105,21 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from emotion_interp.concepts import Concept, ConceptSet, concept_set
     from emotion_interp.core import Direction, EmotionInterpError, Site, Stimulus
-    from emotion_interp.features import FeatureBank, find_features
-    from emotion_interp.geometry import Alignment, EmotionSpace, align, align_layers, control_spaces, emotion_space
+    from emotion_interp.features import FeatureBank, find_features, sparse_probes, universality
+    from emotion_interp.geometry import (
+        Alignment,
+        EmotionSpace,
+        align,
+        align_layers,
+        compare_spaces,
+        control_spaces,
+        emotion_space,
+        load_space,
+    )
     from emotion_interp.norms import Norms, load_norms
-    from emotion_interp.ratings import predict_ratings
+    from emotion_interp.ratings import paper_pattern, predict_ratings
     from emotion_interp.report import EmotionTrace, emotion_trace
-    from emotion_interp.steering import dose_response, steer, steering_test
+    from emotion_interp.steering import dial, dose_response, load_judge, necessity, steer, steering_test
     from emotion_interp.study import run_study
     from emotion_interp.subjects import Subject, load_subject
     from emotion_interp.training import train_saes, train_subject

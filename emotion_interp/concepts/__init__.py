@@ -14,7 +14,7 @@ __all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set", "labelled_stim
 
 @cache
 def concept_set(language: str) -> ConceptSet:
-    """The shipped concept set of one language ("en", "zh"): 28 emotions and a neutral contrast class.
+    """The shipped concept set of one language ("en", "es", "zh"): 28 emotions and a neutral contrast class.
 
     Join languages with `|`. The words were chosen for this project; the lists of the paper are not public.
 

@@ -19,12 +19,21 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 METHODS = ("dense", "dense_clean", "sae")
-_FILES = ("features.parquet", "summary.parquet", "words.parquet", "activations.parquet", "directions.safetensors")
+_FILES: tuple[str, ...] = (
+    "features.parquet",
+    "summary.parquet",
+    "words.parquet",
+    "activations.parquet",
+    "directions.safetensors",
+)
+_RATES = "rates.parquet"
+"""Optional: banks found before it was added lack it and still load."""
 _COLUMNS = {
     "features.parquet": ("layer", "site", "language", "emotion", "feature", "p", "q", "auroc", "selected", "top"),
     "summary.parquet": ("layer", "language", "emotion", "feature", "auroc_heldout", "confirmed", "dense_auroc"),
     "words.parquet": ("unit", "language", "emotion", "word", "group", "side"),
     "activations.parquet": ("layer", "unit", "feature", "activation"),
+    _RATES: ("layer", "language", "feature", "rate"),
 }
 
 
@@ -36,7 +45,9 @@ class FeatureBank:
     summary: one row per emotion x layer x language: the top feature, fixed on the discovery half, and its held-out AUROC;
     words: the units; activations: mean activation per unit of the selected and top features (long);
     directions: "hook|language|method" -> [emotion, d_model];
-    scales: median norm per site.
+    scales: median norm per site;
+    rates: the living features of each layer and language and the share of discovery words they fire on; None in banks
+    of earlier versions.
     """
 
     features: pd.DataFrame
@@ -46,6 +57,7 @@ class FeatureBank:
     directions: dict[str, np.ndarray]
     scales: dict[Site, float]
     manifest: dict[str, Any] = field(default_factory=dict)
+    rates: pd.DataFrame | None = None
 
     # -- asking -------------------------------------------------------------------------------------------------------
     @property
@@ -182,6 +194,10 @@ class FeatureBank:
             frames = (self.features, self.summary, self.words, self.activations)
             for name, frame in zip(_FILES[:4], frames, strict=True):
                 frame.to_parquet(folder / name, index=False)
+            names = list(_FILES)
+            if self.rates is not None:
+                self.rates.to_parquet(folder / _RATES, index=False)
+                names.append(_RATES)
             scales = {s.hook_name: v for s, v in self.scales.items()}
             arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in self.directions.items()}
             metadata = {"scales": json.dumps(scales, sort_keys=True)}
@@ -195,7 +211,7 @@ class FeatureBank:
                 "format": "emotion_interp.feature_bank",
                 "format_version": FORMAT_VERSION,
                 "scales": scales,
-                "files": {name: sha256_file(folder / name) for name in _FILES},
+                "files": {name: sha256_file(folder / name) for name in names},
             }
             write_json(folder / "manifest.json", manifest)
         return path
@@ -223,10 +239,14 @@ class FeatureBank:
         _check_hashes(path, manifest.get("files", {}))
         try:
             frames = [pd.read_parquet(path / name) for name in _FILES[:4]]
+            rates = pd.read_parquet(path / _RATES) if _RATES in manifest["files"] else None
             directions = load_file(str(path / "directions.safetensors"))
         except (OSError, ValueError, SafetensorError) as error:
             raise FileFormatError(f"{path} cannot be read: {error}") from error
-        for name, frame in zip(_FILES[:4], frames, strict=True):
+        named: dict[str, Any] = dict(zip(_FILES[:4], frames, strict=True))
+        if rates is not None:
+            named[_RATES] = rates
+        for name, frame in named.items():
             missing = [c for c in _COLUMNS[name] if c not in frame.columns]
             if missing:
                 raise FileFormatError(f"{path / name} lacks the columns {missing}.")
@@ -240,11 +260,11 @@ class FeatureBank:
                 raise NotFiniteError(f"{path}: {key} has NaN or infinite values.")
         scales = {Site.parse(k): float(v) for k, v in manifest["scales"].items()}
         features, summary, words, activations = frames
-        return cls(features, summary, words, activations, directions, scales, manifest)
+        return cls(features, summary, words, activations, directions, scales, manifest, rates)
 
 
 def _check_hashes(path: Path, hashes: dict[str, str]) -> None:
-    if set(hashes) != set(_FILES):
+    if set(hashes) - {_RATES} != set(_FILES):
         raise FileFormatError(f"{path}: the manifest names the files {sorted(hashes)}, expected {sorted(_FILES)}.")
     for name, expected in hashes.items():
         if not (path / name).is_file():

@@ -172,7 +172,28 @@ def bank_from_readings(
         directions,
         scales,
         manifest,
+        _rates(blocks),
     )
+
+
+def _rates(blocks: list[Block]) -> pd.DataFrame:
+    """Every living feature of each layer and language with its firing rate over discovery words."""
+    import pandas as pd
+
+    parts = []
+    for block in blocks:
+        living = np.flatnonzero(block.alive)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "layer": np.full(len(living), block.site.layer, dtype=np.int16),
+                    "language": block.language,
+                    "feature": living.astype(np.int32),
+                    "rate": block.rate[living].astype(np.float32),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
 def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:

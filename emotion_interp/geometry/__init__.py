@@ -2,6 +2,8 @@
 
 from emotion_interp.geometry.align import align, align_layers
 from emotion_interp.geometry.circumplex import CircumplexFit
+from emotion_interp.geometry.compare import PairComparison, SpaceComparison, compare_spaces
+from emotion_interp.geometry.files import load_space
 from emotion_interp.geometry.from_bank import control_spaces, emotion_space, text_spaces
 from emotion_interp.geometry.pc_scan import ComponentFit, Components, principal_components
 from emotion_interp.geometry.procrustes import ProcrustesFit
@@ -17,13 +19,17 @@ __all__ = [
     "Components",
     "EmotionSpace",
     "LayerAlignments",
+    "PairComparison",
     "ProcrustesFit",
     "RSAFit",
     "ReadoutFit",
+    "SpaceComparison",
     "align",
     "align_layers",
+    "compare_spaces",
     "control_spaces",
     "emotion_space",
+    "load_space",
     "principal_components",
     "text_spaces",
 ]

@@ -145,13 +145,15 @@ def control_spaces(
     random = read_stimuli(other, stimuli, units, sites=[site])[site].dense
     shuffled = generator(seed, "shuffled labels").permutation(labels)
     return {
-        "static embedding": space(_static(subject, [w for _, w in keys], language), labels, "static embedding"),
+        "static embedding": space(
+            static_embeddings(subject, [w for _, w in keys], language), labels, "static embedding"
+        ),
         "random weights": space(random, labels, "random weights"),
         "shuffled labels": space(own, shuffled, "shuffled labels"),
     }
 
 
-def _static(subject: Subject, words: Sequence[str], language: str) -> np.ndarray:
+def static_embeddings(subject: Subject, words: Sequence[str], language: str) -> np.ndarray:
     """Mean input embedding of each word's tokens: [word, d_model]."""
     table = subject.model.W_E.detach().float().cpu().numpy()
     gap = "" if language in ("zh", "ja", "th") else " "

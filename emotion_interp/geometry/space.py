@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,13 @@ class EmotionSpace:
         vectors.setflags(write=False)
         object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "emotions", emotions)
+
+    @classmethod
+    def from_file(cls, path: str | Path, emotions: Iterable[str] | None = None, **options: Any) -> EmotionSpace:
+        """A space from a .npz, .safetensors, .npy or .csv file; layouts, options and errors as `load_space`."""
+        from emotion_interp.geometry.files import load_space
+
+        return load_space(path, emotions, **options)
 
     @property
     def centred(self) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import sha256_file
+from emotion_interp.norms.entry import NormsEntry, NormsFile
 from emotion_interp.norms.readers import READERS
-from emotion_interp.norms.registry import REGISTRY, NormsEntry, NormsFile
+from emotion_interp.norms.registry import REGISTRY
 from emotion_interp.norms.table import Norms
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def _folders(entry: NormsEntry) -> list[Path]:
     if entry.name == "builtin":
         return [Path(__file__).parent]
     data = os.environ.get(DATA_VARIABLE)
-    return ([Path(data) / "norms"] if data else []) + [cache_folder()]
+    given = [Path(data) / "norms", Path(data) / "labelled" / entry.name] if data else []
+    return [*given, cache_folder()]
 
 
 def _find(entry: NormsEntry) -> list[Path] | None:
@@ -116,9 +118,11 @@ def load_norms(
 
 
 def _by_hand(entry: NormsEntry) -> str:
-    files = "; ".join(f"{f.name} (from {f.urls[0] if f.urls else 'its authors'})" for f in entry.files)
+    source = entry.homepage or "its authors"
+    files = "; ".join(f"{f.name} (from {f.urls[0] if f.urls else source})" for f in entry.files)
+    either = f"Either fetch_norms({entry.name!r}), or put" if all(f.urls for f in entry.files) else "Put"
     return (
-        f"Either fetch_norms({entry.name!r}), or put {files} into {cache_folder()} or into the folder norms/ under the "
+        f"{either} {files} into {cache_folder()} or into the folder norms/ under the "
         f"one that {DATA_VARIABLE} names, or give path=. Licence: {entry.licence}."
     )
 
@@ -142,6 +146,8 @@ def fetch_norms(name: str) -> list[Path]:
 
 
 def _fetch(entry: NormsEntry, file: NormsFile, folder: Path) -> Path:
+    if not file.urls:
+        raise EmotionInterpError(f"the norms {entry.name!r} have no public address to download from. {_by_hand(entry)}")
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
@@ -160,7 +166,8 @@ def _fetch(entry: NormsEntry, file: NormsFile, folder: Path) -> Path:
 
 
 def norms_table() -> pd.DataFrame:
-    """The registry as a frame: name, language, dimensions, n_words, licence, files, where they are, citation, sha256.
+    """The registry as a frame: name, language, dimensions, n_words, licence, files, where they are, citation, url (empty
+    where there is no public file: then see `homepage`), sha256.
 
     Example:
         >>> norms_table()["name"].tolist()[:2]
@@ -182,6 +189,7 @@ def norms_table() -> pd.DataFrame:
                 "found_in": str(found[0].parent) if found else "",
                 "citation": entry.citation,
                 "url": entry.files[0].urls[0] if entry.files[0].urls else "",
+                "homepage": entry.homepage,
                 "sha256": ", ".join(f.sha256 for f in entry.files),
             }
         )

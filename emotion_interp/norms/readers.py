@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emotion_interp.core import FileFormatError
+from emotion_interp.norms.by_hand_readers import BY_HAND_READERS
+from emotion_interp.norms.cells import lines, numeric, pick, read_csv
 from emotion_interp.norms.xlsx import read_xlsx
 
 if TYPE_CHECKING:
@@ -23,59 +25,9 @@ STADTHAGEN_RATERS = 20
 """Raters asked per word; the file's percentages say how many of them answered."""
 
 
-def read_csv(path: str | Path, *, comment: str | None = None) -> pd.DataFrame:
-    """A CSV file as text columns; words such as "null" and "NA" stay words."""
-    import pandas as pd
-
-    try:
-        return pd.read_csv(
-            path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig", comment=comment
-        )
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path} is not UTF-8 text ({error}). Save it again as UTF-8.") from error
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{path} is not a readable CSV file: {error}.") from error
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path} is not UTF-8 text ({error}).") from error
-    except OSError as error:
-        raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _pick(frame: pd.DataFrame, columns: dict[str, str], path: Path) -> pd.DataFrame:
-    missing = [c for c in columns if c not in frame.columns]
-    if missing:
-        raise FileFormatError(
-            f"{path} lacks the column(s) {', '.join(map(repr, missing))}. It has: {', '.join(map(str, frame.columns))}."
-        )
-    picked: Any = frame[list(columns)].copy()
-    picked.columns = list(columns.values())
-    picked["word"] = picked["word"].str.strip()
-    return picked
-
-
-def _numeric(frame: Any, path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    for column in frame.columns.difference(["word", "form"]):
-        numbers: Any = pd.to_numeric(frame[column], errors="coerce")
-        wrong = numbers.isna() & frame[column].notna()
-        if wrong.any():
-            row = int(wrong.to_numpy().argmax())
-            raise FileFormatError(
-                f"{path}: {column} of {frame['word'].iloc[row]!r} is {frame[column].iloc[row]!r}; a number is needed."
-            )
-        frame[column] = numbers.astype("float64")
-    return frame
-
-
 def read_builtin(paths: Sequence[Path]) -> pd.DataFrame:
     """The small table that ships with the package."""
-    return _numeric(read_csv(paths[0], comment="#"), paths[0])
+    return numeric(read_csv(paths[0], comment="#"), paths[0])
 
 
 def read_warriner(paths: Sequence[Path]) -> pd.DataFrame:
@@ -83,7 +35,7 @@ def read_warriner(paths: Sequence[Path]) -> pd.DataFrame:
     columns = {"Word": "word"}
     for letter, name in (("V", "valence"), ("A", "arousal"), ("D", "dominance")):
         columns |= {f"{letter}.Mean.Sum": name, f"{letter}.SD.Sum": f"{name}_sd", f"{letter}.Rat.Sum": f"{name}_n"}
-    return _numeric(_pick(read_csv(paths[0]), columns, paths[0]), paths[0])
+    return numeric(pick(read_csv(paths[0]), columns, paths[0]), paths[0])
 
 
 def read_stadthagen(paths: Sequence[Path]) -> pd.DataFrame:
@@ -94,7 +46,7 @@ def read_stadthagen(paths: Sequence[Path]) -> pd.DataFrame:
     for name in ("Valence", "Arousal"):
         low = name.lower()
         columns |= {f"{name}_Mean": low, f"{name}_SD": f"{low}_sd", f"{name}_%Raters": f"{low}_n"}
-    picked = _numeric(_pick(frame, columns, paths[0]), paths[0])
+    picked = numeric(pick(frame, columns, paths[0]), paths[0])
     for column in ("valence_n", "arousal_n"):
         picked[column] = (picked[column] * STADTHAGEN_RATERS / 100).round()
     return picked
@@ -106,7 +58,7 @@ def _workbook(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     rows = [row for sheet in read_xlsx(path).values() for row in sheet if set(columns) <= set(row)]
     if not rows:
         raise FileFormatError(f"{path} has no sheet with the columns {', '.join(columns)}.")
-    return _numeric(_pick(pd.DataFrame(rows), columns, path), path)
+    return numeric(pick(pd.DataFrame(rows), columns, path), path)
 
 
 def read_hinojosa(paths: Sequence[Path]) -> pd.DataFrame:
@@ -127,14 +79,14 @@ def read_labmt(paths: Sequence[Path]) -> pd.DataFrame:
     """labMT words, scores and scoresStd: three files, one entry per line, in the same order."""
     import pandas as pd
 
-    words, scores, deviations = (_lines(Path(p)) for p in paths)
+    words, scores, deviations = (lines(Path(p)) for p in paths)
     if not len(words) == len(scores) == len(deviations):
         raise FileFormatError(
             f"the three labMT files must have one line per word each; {paths[0]}, its scores and its deviations have "
             f"{len(words)}, {len(scores)} and {len(deviations)}."
         )
     frame = pd.DataFrame({"word": words, "valence": scores, "valence_sd": deviations}).astype(object)
-    frame = _numeric(frame, Path(paths[0]))
+    frame = numeric(frame, Path(paths[0]))
     frame["word"] = frame["word"].str.strip()
     frame["valence_n"] = float(LABMT_RATERS)
     return frame
@@ -149,7 +101,7 @@ def read_vader(paths: Sequence[Path]) -> pd.DataFrame:
     import pandas as pd
 
     ratings: dict[str, list[float]] = {}
-    for number, line in enumerate(_lines(Path(paths[0])), start=1):
+    for number, line in enumerate(lines(Path(paths[0])), start=1):
         cells = line.split("\t")
         try:
             ratings.setdefault(cells[0].strip(), []).extend(map(float, ast.literal_eval(cells[3])))
@@ -180,7 +132,7 @@ def read_own_csv(paths: Sequence[Path]) -> pd.DataFrame:
         raise FileFormatError(
             f"{paths[0]} needs the columns 'word' and 'valence'. It has: {', '.join(map(str, frame.columns))}."
         )
-    return _numeric(_pick(frame, columns, Path(paths[0])), Path(paths[0]))
+    return numeric(pick(frame, columns, Path(paths[0])), Path(paths[0]))
 
 
 READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {
@@ -192,4 +144,5 @@ READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {
     "labmt": read_labmt,
     "vader": read_vader,
     "csv": read_own_csv,
+    **BY_HAND_READERS,
 }

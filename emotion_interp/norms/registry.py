@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from emotion_interp.norms.by_hand import BY_HAND
+from emotion_interp.norms.entry import NormsEntry, NormsFile
 
 _RAW = "https://raw.githubusercontent.com"
 _XANEW = f"{_RAW}/JULIELab/XANEW"
@@ -10,30 +11,6 @@ _QUANTEDA = f"{_RAW}/MarianoRico/quanteda.sentiment"
 _SEV = f"{_RAW}/Chuan-Peng-Lab/SEVproject"
 _LABMT = f"{_RAW}/andyreagan/labMT-simple"
 _VADER = f"{_RAW}/cjhutto/vaderSentiment"
-
-
-@dataclass(frozen=True)
-class NormsFile:
-    """One published file: its name, its SHA-256, and the addresses to try in turn."""
-
-    name: str
-    sha256: str
-    urls: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class NormsEntry:
-    """One registered set of norms."""
-
-    name: str
-    language: str
-    dimensions: tuple[str, ...]
-    n_words: int
-    scale: tuple[float, float]
-    reader: str
-    files: tuple[NormsFile, ...]
-    licence: str
-    citation: str
 
 
 _WARRINER_CITATION = (
@@ -206,6 +183,7 @@ _ENTRIES = (
         "Hutto, C. J., & Gilbert, E. (2014). VADER: a parsimonious rule-based model for sentiment analysis of social "
         "media text. ICWSM-14.",
     ),
+    *BY_HAND,
 )
 
 REGISTRY: dict[str, NormsEntry] = {entry.name: entry for entry in _ENTRIES}

@@ -73,6 +73,17 @@ class Ratings:
         return table.to_html(index=False, float_format=lambda v: f"{v:.3f}")
 
 
+def joined(parts: Sequence[Ratings]) -> Ratings:
+    """Several ratings as one, in order."""
+    import pandas as pd
+
+    filled = [part.predictions for part in parts if len(part.predictions)]
+    return Ratings(
+        pd.concat([part.table for part in parts], ignore_index=True),
+        pd.concat(filled, ignore_index=True) if filled else parts[0].predictions,
+    )
+
+
 def predict_from_activations(
     activations: Mapping[int, Any],
     words: Sequence[str],
@@ -138,11 +149,16 @@ def predict_from_activations(
     if len(np.unique(part_folds[0])) < folds:
         raise EmotionInterpError(f"the words of {language} fill fewer than {folds} folds; take fewer folds.")
     table, predictions = [], []
+    fitted: dict[tuple[int, bytes | None, int], tuple[list[dict[str, Any]], pd.DataFrame]] = {}
     for layer, name, columns in sets:
-        for part, part_fold in zip(data, part_folds, strict=True):
-            rows, frame = _fit(layer, name, columns, data[0], part, part_folds[0], part_fold, inner_folds, alphas)
-            table += rows
-            predictions.append(frame)
+        for number, (part, part_fold) in enumerate(zip(data, part_folds, strict=True)):
+            key = (layer, None if columns is None else columns.tobytes(), number)
+            if key not in fitted:
+                fitted[key] = _fit(layer, name, columns, data[0], part, part_folds[0], part_fold, inner_folds, alphas)
+            # two sets of the same features are one fit under two names
+            rows, frame = fitted[key]
+            table += [row | {"feature_set": name} for row in rows]
+            predictions.append(frame.assign(feature_set=name))
     filled = [frame for frame in predictions if len(frame)]
     return Ratings(pd.DataFrame(table), pd.concat(filled, ignore_index=True) if filled else predictions[0])
 

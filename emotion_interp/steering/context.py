@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.steering.hooks import Change, hooked, unsteered
 from emotion_interp.steering.interventions import Positions, RowInterventions, check_positions, row_interventions
+from emotion_interp.steering.operations import writable_reader
 from emotion_interp.subjects.plan import ForwardPlan
 
 if TYPE_CHECKING:
@@ -131,17 +132,8 @@ def sae_operation(
     ops = ("add", "clamp", "clamp_active", "ablate")
     if op not in ops:
         raise UnknownNameError("SAE operation", op, ops)
-    place = subject.site(site)
-    if place not in subject.readers:
-        raise UnknownNameError("site with an SAE", place, subject.readers)
-    reader = subject.readers[place]
-    if place.kind == "z" or (place.kind == "resid_mid" and subject.backend == "bridge"):
-        raise UnsupportedError(f"{place} can be read but not written here; use an SAE of another site.")
-    if str(reader.sae.cfg.normalize_activations) not in ("none", "None", "expected_average_only_in"):
-        raise UnsupportedError(
-            f"the SAE at {place} rescales every input ({reader.sae.cfg.normalize_activations}), so a feature has no "
-            "fixed size in the stream; only SAEs without such a rescaling can be steered."
-        )
+    reader = writable_reader(subject, site)
+    place = reader.site
     index = np.atleast_1d(np.asarray(features))
     if index.size == 0 or index.dtype.kind not in "iu":
         raise EmotionInterpError(f"features are whole numbers, at least one, got {features!r}.")

@@ -42,7 +42,7 @@ EMOTIONS = [
     "shame",
     "surprise",
 ]
-LANGUAGES = ("en", "zh")
+LANGUAGES = ("en", "es", "zh")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -80,6 +80,32 @@ def test_chinese_words_are_simplified_and_one_to_four_characters():
     assert [w for w in words if zhconv.convert(w, "zh-cn") != w] == []
 
 
+def test_spanish_words_are_lower_case_single_words_in_composed_letters():
+    concepts = concept_set("es")
+    words = [w for e in (*concepts.emotions, "neutral") for w in concepts.words(e)]
+    letters = set("abcdefghijklmnopqrstuvwxyzáéíóúüñ")
+    assert [w for w in words if not set(w) <= letters] == []
+
+
+def test_derivations_of_one_spanish_lemma_share_a_group():
+    frame = concept_set("es").to_frame()
+    group = dict(zip(frame["word"], frame["group"], strict=True))
+    assert group["orgulloso"] == group["orgullo"]
+    assert group["agradecer"] == group["gratitud"]
+    assert group["rabia"] != group["ira"]
+
+
+def test_three_languages_split_into_halves_that_share_no_group():
+    concepts = concept_set("en") | concept_set("es") | concept_set("zh")
+    frame = concepts.to_frame()
+    sides = concepts.split(seed=0)
+    shares = frame.assign(found=[sides[g] == "discovery" for g in frame["group"]])
+    shares = shares.groupby(["language", "emotion"])["found"].mean()
+    assert shares.between(0.35, 0.65).all()
+    by_id = frame.groupby("id")["group"].nunique()
+    assert (by_id == 1).all()
+
+
 def test_at_least_60_percent_of_each_concept_is_aligned_across_languages():
     for emotion in (*EMOTIONS, "neutral"):
         ids = {}
@@ -87,11 +113,12 @@ def test_at_least_60_percent_of_each_concept_is_aligned_across_languages():
             part = next(iter(concept_set(language).parts))
             ids[language] = {w.id for e, w in part.words_by_emotion() if e == emotion}
         for language in LANGUAGES:
-            assert len(ids["en"] & ids["zh"]) >= 0.6 * len(ids[language]), emotion
+            assert len(ids["en"] & ids[language]) >= 0.6 * len(ids[language]), (emotion, language)
+            assert len(ids["en"] & ids[language]) >= 0.6 * len(ids["en"]), (emotion, language)
 
 
 def test_ids_begin_with_their_emotion():
-    frame = (concept_set("en") | concept_set("zh")).to_frame()
+    frame = (concept_set("en") | concept_set("es") | concept_set("zh")).to_frame()
     assert all(i.startswith(f"{e}.") for i, e in zip(frame["id"], frame["emotion"], strict=True))
 
 
@@ -116,13 +143,14 @@ def test_six_templates_end_with_the_target(language):
 def test_labels_are_words_of_the_language_and_of_the_concept():
     assert concept_set("en").label("anger") == "anger"
     assert concept_set("zh").label("anger") == "愤怒"
+    assert concept_set("es").label("anger") == "ira"
     for language in LANGUAGES:
         concepts = concept_set(language)
         assert [e for e in EMOTIONS if concepts.label(e) not in concepts.words(e)] == []
 
 
 def test_every_shipped_stimulus_has_its_word_at_its_span_and_a_group():
-    concepts = concept_set("en") | concept_set("zh")
+    concepts = concept_set("en") | concept_set("es") | concept_set("zh")
     stimuli = concepts.stimuli()
     n_words = len(concepts.to_frame())
     assert len(stimuli) == n_words * 6
@@ -139,7 +167,7 @@ def test_derivations_of_one_english_lemma_share_a_group():
 
 
 def test_unknown_language_is_refused_with_what_is_there():
-    with pytest.raises(UnknownNameError, match=r"'xx'.*en, zh"):
+    with pytest.raises(UnknownNameError, match=r"'xx'.*en, es, zh"):
         concept_set("xx")
 
 

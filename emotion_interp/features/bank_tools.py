@@ -1,0 +1,182 @@
+"""Banks beside each other: what changed between two, two parts made one, and tables for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.files import atomic_file
+from emotion_interp.features.bank import FeatureBank
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = ("features", "selected", "summary", "words")
+_SAME = ("stimuli", "position", "seed", "selection", "emotions")
+
+
+def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
+    """What differs between two banks of one subject, for every layer, language and emotion that both have.
+
+    Columns: layer, language, emotion; n_both, n_first_only, n_second_only (selected features); top_first, top_second,
+    same_top; auroc_heldout_first, auroc_heldout_second; confirmed_first, confirmed_second; cosine of the two dense
+    directions.
+
+    Raises:
+        EmotionInterpError: banks of two subjects, whose feature numbers mean different things, or nothing in common.
+
+    Example:
+        >>> diff_banks(ei.FeatureBank.load("a"), ei.FeatureBank.load("b"))  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    _require_one_subject(first, second)
+    keys = ["layer", "language", "emotion"]
+    columns = ["feature", "auroc_heldout", "confirmed"]
+    one, two = (b.summary[[*keys, *columns]] for b in (first, second))
+    both: Any = one.merge(two, on=keys, suffixes=("_first", "_second"))
+    if both.empty:
+        raise EmotionInterpError(
+            f"the two banks share no layer, language and emotion: {_cells(first)} against {_cells(second)}."
+        )
+    rows = []
+    for row in both.itertuples(index=False):
+        sets = [set(b.selected_features(row.layer, row.language, row.emotion).tolist()) for b in (first, second)]
+        vectors = [b.direction(row.emotion, row.layer, row.language, "dense").unit for b in (first, second)]
+        rows.append(
+            {
+                "layer": row.layer,
+                "language": row.language,
+                "emotion": row.emotion,
+                "n_both": len(sets[0] & sets[1]),
+                "n_first_only": len(sets[0] - sets[1]),
+                "n_second_only": len(sets[1] - sets[0]),
+                "top_first": row.feature_first,
+                "top_second": row.feature_second,
+                "same_top": row.feature_first == row.feature_second,
+                "auroc_heldout_first": row.auroc_heldout_first,
+                "auroc_heldout_second": row.auroc_heldout_second,
+                "confirmed_first": bool(row.confirmed_first),
+                "confirmed_second": bool(row.confirmed_second),
+                "dense_cosine": float(vectors[0].astype(np.float64) @ vectors[1].astype(np.float64)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
+    """One bank of two that read the same subject in the same way, at other layers or in other languages.
+
+    q, selection and confirmation stay those of each part's own family of tests; the manifest's "merged" says which parts
+    there were. To test all in one family, find the features in one call.
+
+    Raises:
+        EmotionInterpError: other subjects, other stimuli or settings, parts that overlap, or a split that puts one group
+            of words on different sides.
+    """
+    import pandas as pd
+
+    _require_one_subject(first, second)
+    for key in _SAME:
+        if first.manifest.get(key) != second.manifest.get(key):
+            raise EmotionInterpError(
+                f"the banks were found with different {key}: {first.manifest.get(key)!r} and {second.manifest.get(key)!r}. "
+                "Find the features again with one setting."
+            )
+    by_layer = first.words.equals(second.words) and first.languages == second.languages
+    if by_layer and not set(first.sites) & set(second.sites):
+        words, offset, scales = first.words, 0, {**first.scales, **second.scales}
+        if {s.layer for s in first.sites} & {s.layer for s in second.sites}:
+            raise EmotionInterpError("the banks have two sites of one layer; a bank holds one site per layer.")
+    elif first.sites == second.sites and not set(first.languages) & set(second.languages):
+        words, offset = _joined_words(first, second), len(first.words)
+        share = len(first.words) / len(words)
+        scales = {s: share * v + (1 - share) * second.scales[s] for s, v in first.scales.items()}
+    else:
+        raise EmotionInterpError(
+            "banks are merged over other layers with the same words, or over other languages at the same layers; "
+            f"these hold {_cells(first)} and {_cells(second)}."
+        )
+    moved = second.activations.assign(unit=(second.activations["unit"] + offset).astype(np.int32))
+    rates = None
+    if first.rates is not None and second.rates is not None:
+        rates = pd.concat([first.rates, second.rates], ignore_index=True)
+    return FeatureBank(
+        pd.concat([first.features, second.features], ignore_index=True),
+        pd.concat([first.summary, second.summary], ignore_index=True),
+        words.copy(),
+        pd.concat([first.activations, moved], ignore_index=True),
+        {**first.directions, **second.directions},
+        scales,
+        _joined_manifest(first, second),
+        rates,
+    )
+
+
+def bank_to_csv(bank: FeatureBank, path: str | Path, table: str = "features") -> Path:
+    """Write one of the bank's tables as CSV (UTF-8): "features", "selected" (features that were chosen), "summary", "words".
+
+    Raises:
+        UnknownNameError: another table.
+        EmotionInterpError: the file cannot be written.
+    """
+    if table not in TABLES:
+        raise UnknownNameError("table of a bank", table, TABLES)
+    frame = bank.table(selected=True) if table == "selected" else getattr(bank, table)
+    path = Path(path)
+    with atomic_file(path) as temporary:
+        frame.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
+    return path
+
+
+def _require_one_subject(first: FeatureBank, second: FeatureBank) -> None:
+    for key in ("subject", "provenance"):
+        if first.manifest.get(key) != second.manifest.get(key):
+            raise EmotionInterpError(
+                f"the banks belong to two subjects ({key}: {first.manifest.get(key)!r} and {second.manifest.get(key)!r}); "
+                "their feature numbers mean different things."
+            )
+    saes = [{s["site"]: s for s in bank.manifest.get("saes", ())} for bank in (first, second)]
+    for site in sorted(set(saes[0]) & set(saes[1])):
+        if saes[0][site] != saes[1][site]:
+            raise EmotionInterpError(f"the banks read two different SAEs at {site}; their feature numbers differ.")
+
+
+def _cells(bank: FeatureBank) -> str:
+    return f"layers {bank.layers} in {', '.join(bank.languages)}"
+
+
+def _joined_words(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
+    import pandas as pd
+
+    words = pd.concat([first.words, second.words], ignore_index=True)
+    words["unit"] = np.arange(len(words))
+    sides: Any = words.groupby("group")["side"].nunique()
+    torn = sides[sides > 1].index.tolist()
+    if torn:
+        raise EmotionInterpError(
+            f"merging would put translations of one word on both sides of the split ({torn[0]!r} and {len(torn) - 1} more). "
+            "Find the features of both languages in one call: concept_set('en') | concept_set('zh')."
+        )
+    return words
+
+
+def _joined_manifest(first: FeatureBank, second: FeatureBank) -> dict[str, Any]:
+    one, two = first.manifest, second.manifest
+    part = ("languages", "n_tested", "concepts_sha256", "versions")
+    parts = [
+        b.manifest.get("merged") or [{k: b.manifest.get(k) for k in part} | {"layers": b.layers}]
+        for b in (first, second)
+    ]
+    known = {s["site"] for s in one.get("saes", ())}
+    return {
+        **one,
+        "languages": list(dict.fromkeys([*one["languages"], *two["languages"]])),
+        "saes": [*one.get("saes", ()), *(s for s in two.get("saes", ()) if s["site"] not in known)],
+        "n_tested": one["n_tested"] + two["n_tested"],
+        **{k: {**one[k], **two[k]} for k in ("d_sae", "labels", "concept_words", "n_alive")},
+        "merged": [*parts[0], *parts[1]],
+    }

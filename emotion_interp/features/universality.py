@@ -1,0 +1,305 @@
+"""Do two languages use the same features? Overlap of their emotion features against chance at equal firing rates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.seeds import generator
+from emotion_interp.features.scores import holm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.features.bank import FeatureBank
+
+KINDS = ("selected", "nominal")
+
+
+@dataclass(frozen=True, eq=False)
+class Universality:
+    """Overlap of two languages' emotion features, per emotion and layer.
+
+    frame: one row per layer and emotion; layers_frame: one row per layer, all emotions together;
+    shared: (layer, emotion) -> ids of the features chosen in both.
+    """
+
+    first: str
+    second: str
+    frame: pd.DataFrame
+    layers_frame: pd.DataFrame
+    shared: dict[tuple[int, str], np.ndarray]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per layer and emotion.
+
+        Counts, `expected` and `jaccard` are over the features alive in both languages (`n_alive_both`);
+        `n_first_silent`: chosen in the first language and never firing in the second (`n_second_silent` likewise);
+        `p_holm` runs over the emotions of a layer. p is NaN where a language has no chosen feature to compare.
+        """
+        return self.frame.copy()
+
+    def by_layer(self) -> pd.DataFrame:
+        """One row per layer: how many (feature, emotion) pairs the languages share, all emotions in one test.
+
+        The null moves a feature's emotions together, since a feature may be chosen for several.
+        """
+        return self.layers_frame.copy()
+
+    def shared_features(self, emotion: str, layer: int) -> np.ndarray:
+        """Ids of the features chosen for an emotion in both languages, sorted.
+
+        Raises:
+            UnknownNameError: no such emotion or layer.
+        """
+        layers, emotions = sorted({k[0] for k in self.shared}), sorted({k[1] for k in self.shared})
+        if layer not in layers:
+            raise UnknownNameError("layer", layer, layers)
+        if emotion not in emotions:
+            raise UnknownNameError("emotion", emotion, emotions)
+        return self.shared[layer, emotion].copy()
+
+    def __repr__(self) -> str:
+        both = int(self.frame["n_both"].to_numpy().sum())
+        return f"Universality({self.first!r}, {self.second!r}, {both} features shared over emotions and layers)"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.layers_frame.to_html(index=False)}"
+
+
+def universality(
+    bank: FeatureBank,
+    first: str,
+    second: str,
+    n_permutations: int = 5000,
+    seed: int = 0,
+    bins: int = 10,
+    features: str = "selected",
+) -> Universality:
+    """Are an emotion's features in one language those of the other, more often than firing rates alone explain?
+
+    The population are the features alive in both languages: one that never fires could not have been selected. Null:
+    the selection of each language is permuted among the features of the same firing-rate bin of that language (a
+    frequent feature is selected more easily, in both languages); p = (b + 1) / (m + 1), one-sided. The hypergeometric
+    p, which ignores rates, stands beside it.
+
+    Args:
+        bank: from `find_features` over both languages.
+        first, second: languages.
+        n_permutations: size of the null sample.
+        seed: of the permutations.
+        bins: number of quantile bins of the firing rate; 1 gives the hypergeometric null.
+        features: "selected", or "nominal": all with p <= .05 before correction. Many of those are chance, but chance
+            does not repeat itself in the other language; where little is selected this has the power.
+
+    Raises:
+        UnknownNameError: a language that the bank lacks, or another kind of features.
+        EmotionInterpError: the same language twice, fewer than one bin or permutation, several sites of one layer, or
+            a bank of an earlier version that kept no firing rates.
+
+    Example:
+        >>> import emotion_interp as ei
+        >>> ei.universality(bank, "en", "zh").by_layer()  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    for language in (first, second):
+        if language not in bank.languages:
+            raise UnknownNameError("language", language, bank.languages)
+    if first == second:
+        raise EmotionInterpError(f"universality compares two languages; {first!r} was given twice.")
+    if features not in KINDS:
+        raise UnknownNameError("kind of features", features, KINDS)
+    if bins < 1 or n_permutations < 1:
+        raise EmotionInterpError(
+            f"bins and n_permutations are whole numbers from 1; got {bins!r} and {n_permutations!r}."
+        )
+    if bank.rates is None:
+        raise EmotionInterpError(
+            "this bank was found by an earlier version that kept no firing rates, which the null needs. "
+            "Find the features again with find_features."
+        )
+    if len(bank.layers) < len(bank.sites):
+        raise EmotionInterpError(
+            f"the bank holds several sites of one layer, of which one can be compared: {bank.sites}."
+        )
+    rows, layer_rows, shared = [], [], {}
+    for layer in bank.layers:
+        rates = {lang: _rates(bank, layer, lang) for lang in (first, second)}
+        alive = np.intersect1d(rates[first].index, rates[second].index)
+        one, two = (rate_bins(rates[lang].loc[alive].to_numpy(dtype=np.float64), bins) for lang in (first, second))
+        head: dict[str, Any] = {"first": first, "second": second, "layer": layer}
+        names = (*sorted((first, second)), layer)
+        profiles = [np.zeros((len(alive), len(bank.emotions)), dtype=bool) for _ in range(2)]
+        for i, emotion in enumerate(bank.emotions):
+            chosen = [_chosen(bank, layer, lang, emotion, features) for lang in (first, second)]
+            for profile, ids in zip(profiles, chosen, strict=True):
+                profile[:, i] = np.isin(alive, ids)
+            a, b = profiles[0][:, i], profiles[1][:, i]
+            row = overlap(a, b, one, two, n_permutations, generator(seed, "universality", *names, emotion))
+            silent = {
+                "n_first_silent": len(chosen[0]) - int(a.sum()),
+                "n_second_silent": len(chosen[1]) - int(b.sum()),
+            }
+            rows.append(head | {"emotion": emotion} | row | silent)
+            shared[layer, emotion] = alive[a & b]
+        rng = generator(seed, "universality of a layer", *names)
+        layer_rows.append(head | overlap_of_profiles(profiles[0], profiles[1], one, two, n_permutations, rng))
+    frame = pd.DataFrame(rows)
+    frame["p_holm"] = frame.groupby("layer")["p_permutation"].transform(lambda p: holm(p.to_numpy()))
+    return Universality(first, second, frame, pd.DataFrame(layer_rows), shared)
+
+
+def universality_all(
+    bank: FeatureBank, n_permutations: int = 5000, seed: int = 0, bins: int = 10, features: str = "selected"
+) -> dict[tuple[str, str], Universality]:
+    """`universality` of every pair of the bank's languages.
+
+    Raises:
+        EmotionInterpError: the bank has one language only, or kept no firing rates.
+    """
+    if len(bank.languages) < 2:
+        raise EmotionInterpError(
+            f"universality compares languages; the bank has only {bank.languages[0]!r}. "
+            "Find features over several: concept_set('en') | concept_set('zh')."
+        )
+    pairs = combinations(bank.languages, 2)
+    return {pair: universality(bank, *pair, n_permutations, seed, bins, features) for pair in pairs}
+
+
+def rate_bins(rates: np.ndarray, bins: int) -> np.ndarray:
+    """Quantile bin of each firing rate, equal rates together: [feature], counted from 0 without gaps."""
+    if not len(rates):
+        return np.zeros(0, dtype=np.int64)
+    inner = np.quantile(rates, np.arange(1, bins) / bins)
+    return np.unique(np.searchsorted(np.unique(inner), rates, side="left"), return_inverse=True)[1]
+
+
+def overlap(
+    first: np.ndarray,
+    second: np.ndarray,
+    first_bins: np.ndarray,
+    second_bins: np.ndarray,
+    n_permutations: int,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Overlap of two selections and its p under permutation of each within its own bins.
+
+    Args:
+        first, second: whether a feature is selected [feature], boolean.
+        first_bins, second_bins: the firing-rate bin of each feature in each language [feature], from 0.
+        n_permutations: size of the null sample.
+        rng: generator.
+    """
+    from scipy.stats import hypergeom
+
+    n, both = len(first), int((first & second).sum())
+    n_first, n_second = int(first.sum()), int(second.sum())
+    union = n_first + n_second - both
+    result = {
+        "n_both": both,
+        "n_first_only": n_first - both,
+        "n_second_only": n_second - both,
+        "n_alive_both": n,
+        "expected": 0.0,
+        "p_permutation": float("nan"),
+        "p_hypergeometric": float("nan"),
+        "jaccard": both / union if union else float("nan"),
+    }
+    if not n_first or not n_second:
+        return result
+    result["expected"] = _expected(first[:, None], second[:, None], first_bins, second_bins)
+    cells = np.zeros((second_bins.max() + 1, first_bins.max() + 1), dtype=np.int64)
+    np.add.at(cells, (second_bins, first_bins), 1)
+    of_first, of_second = np.bincount(first_bins[first], minlength=cells.shape[1]), np.bincount(second_bins[second])
+    # A permutation within bins matters only through how many of the second language's features land in each of the
+    # first's bins (multivariate hypergeometric), and how many of these the first hits (hypergeometric): the same
+    # distribution as shuffling the labels, without shuffling them.
+    landed = np.zeros((n_permutations, cells.shape[1]), dtype=np.int64)
+    for row, count in zip(cells, of_second, strict=False):
+        if count:
+            landed += rng.multivariate_hypergeometric(row, count, size=n_permutations)
+    null = np.zeros(n_permutations, dtype=np.int64)
+    for column in np.flatnonzero(of_first):
+        here = landed[:, column]
+        null += rng.hypergeometric(here, cells[:, column].sum() - here, of_first[column])
+    result["p_permutation"] = (int((null >= both).sum()) + 1) / (n_permutations + 1)
+    result["p_hypergeometric"] = float(min(1.0, hypergeom.sf(both - 1, n, n_first, n_second)))
+    return result
+
+
+def overlap_of_profiles(
+    first: np.ndarray,
+    second: np.ndarray,
+    first_bins: np.ndarray,
+    second_bins: np.ndarray,
+    n_permutations: int,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Shared (feature, emotion) pairs, and p when whole features change places within their bins.
+
+    Args:
+        first, second: whether a feature is selected for an emotion [feature, emotion], boolean.
+        first_bins, second_bins, n_permutations, rng: as in `overlap`.
+    """
+    both, n_first, n_second = int((first & second).sum()), int(first.sum()), int(second.sum())
+    union = n_first + n_second - both
+    result = {
+        "n_both": both,
+        "n_first_only": n_first - both,
+        "n_second_only": n_second - both,
+        "n_alive_both": len(first),
+        "expected": _expected(first, second, first_bins, second_bins),
+        "p_permutation": float("nan"),
+        "jaccard": both / union if union else float("nan"),
+    }
+    if not n_first or not n_second:
+        return result
+    # emotions that two features have in common, which is all that a change of places can alter
+    common = first.astype(np.float32) @ second.astype(np.float32).T
+    at_least = 0
+    for start in range(0, n_permutations, 250):
+        size = min(250, n_permutations - start)
+        places = [_shuffled(bins, size, rng) for bins in (first_bins, second_bins)]
+        at_least += int((common[places[0], places[1]].sum(1) >= both).sum())
+    result["p_permutation"] = (at_least + 1) / (n_permutations + 1)
+    return result
+
+
+def _shuffled(bins: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Permutations of the features that keep every one in its bin: [permutation, feature]."""
+    places = np.tile(np.arange(len(bins)), (size, 1))
+    for b in np.unique(bins):
+        members = np.flatnonzero(bins == b)
+        places[:, members] = rng.permuted(places[:, members], axis=1)
+    return places
+
+
+def _expected(first: np.ndarray, second: np.ndarray, first_bins: np.ndarray, second_bins: np.ndarray) -> float:
+    """Mean of the null: each feature is drawn at its bin's share, independently in the two languages."""
+    shares = []
+    for chosen, bins in ((first, first_bins), (second, second_bins)):
+        if not len(bins):
+            return 0.0
+        totals = np.zeros((bins.max() + 1, chosen.shape[1]))
+        np.add.at(totals, bins, chosen.astype(np.float64))
+        shares.append((totals / np.bincount(bins)[:, None])[bins])
+    return float((shares[0] * shares[1]).sum())
+
+
+def _chosen(bank: FeatureBank, layer: int, language: str, emotion: str, features: str) -> np.ndarray:
+    if features == "selected":
+        return bank.selected_features(layer, language, emotion)
+    frame: Any = bank.table(emotion, layer, language)
+    return np.unique(frame[frame["p"] <= 0.05]["feature"].to_numpy(dtype=np.int64))
+
+
+def _rates(bank: FeatureBank, layer: int, language: str) -> pd.Series:
+    """Firing rate by feature id of the living features."""
+    rates: Any = bank.rates
+    here = rates[(rates["layer"] == layer) & (rates["language"] == language)]
+    return here.set_index("feature")["rate"]

@@ -1,0 +1,125 @@
+"""Predicted ratings as series over words, and the bootstrap of their correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core import EmotionInterpError
+from emotion_interp.ratings.predict import Ratings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KEYS = ("layer", "feature_set", "train_language", "test_language", "dimension")
+_COLUMNS = ("word", *_KEYS, "human", "predicted")
+_CHUNK = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Human and predicted ratings of the same words, from one layer, feature set, pair of languages and dimension."""
+
+    layer: int
+    feature_set: str
+    train: str
+    test: str
+    dimension: str
+    words: tuple[str, ...]
+    human: np.ndarray
+    predicted: np.ndarray
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Word -> its place."""
+        return {word: place for place, word in enumerate(self.words)}
+
+    def on(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Human and predicted ratings of these words, in this order."""
+        places = np.array([self.index[word] for word in words])
+        return self.human[places], self.predicted[places]
+
+
+def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Series]:
+    """The series of one or several ratings, or of their `predictions` frame.
+
+    Raises:
+        EmotionInterpError: columns are missing, there are no predictions, or one word is predicted twice in a series.
+    """
+    import pandas as pd
+
+    if isinstance(ratings, Ratings):
+        frames: list[Any] = [ratings.predictions]
+    elif isinstance(ratings, pd.DataFrame):
+        frames = [ratings]
+    else:
+        wrong = [type(r).__name__ for r in ratings if not isinstance(r, Ratings)]
+        if wrong:
+            raise EmotionInterpError(f"ratings come from predict_ratings, got a list with {', '.join(wrong)}.")
+        frames = [r.predictions for r in ratings]
+    for frame in frames:
+        missing = [c for c in _COLUMNS if c not in frame]
+        if missing:
+            raise EmotionInterpError(
+                f"the pattern is tested on predictions word by word, but the frame lacks {', '.join(missing)}. Give the "
+                "Ratings themselves, or their .predictions."
+            )
+    found = []
+    for frame in frames:
+        usable = frame[np.isfinite(frame[["human", "predicted"]].to_numpy(float)).all(axis=1)]
+        for key, rows in usable.groupby(list(_KEYS), sort=True):
+            words = tuple(rows["word"].astype(str))
+            if len(set(words)) < len(words):
+                raise EmotionInterpError(f"the predictions of {key} hold a word twice; each may occur once.")
+            layer, name, train, test, dimension = key
+            human, predicted = rows["human"].to_numpy(float), rows["predicted"].to_numpy(float)
+            found.append(Series(int(layer), name, train, test, dimension, words, human, predicted))
+    keys = [(s.layer, s.feature_set, s.train, s.test, s.dimension) for s in found]
+    if len(set(keys)) < len(keys):
+        raise EmotionInterpError("two of the ratings hold the same layer, feature set and languages; give each once.")
+    if not found:
+        raise EmotionInterpError("there are no predictions in these ratings; nothing can be tested.")
+    return found
+
+
+def bootstrap_means(
+    groups: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], n_bootstrap: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean Pearson r of each group of series, observed [group] and under bootstrap of the words [sample, group].
+
+    All series hold the same words in the same order, and every sample draws the same words for all of them.
+    A series that is constant has r = 0.
+    """
+    series = [pair for group in groups for pair in group]
+    n = len(series[0][0])
+    moments = []
+    for pair in series:
+        x, y = (_standardised(v) for v in pair)
+        moments += [x, y, x * x, y * y, x * y]
+    columns = np.column_stack(moments)
+    stops = np.cumsum([len(group) for group in groups])[:-1]
+
+    def means(counts: np.ndarray) -> np.ndarray:
+        sums = (counts @ columns / n).reshape(len(counts), len(series), 5)
+        sx, sy, sxx, syy, sxy = (sums[:, :, i] for i in range(5))
+        varies = (sxx - sx**2) * (syy - sy**2)
+        r = np.where(varies > 1e-14, (sxy - sx * sy) / np.sqrt(np.maximum(varies, 1e-14)), 0.0)
+        return np.column_stack([part.mean(axis=1) for part in np.split(r, stops, axis=1)])
+
+    step = max(1, _CHUNK // n)
+    boot = []
+    for start in range(0, n_bootstrap, step):
+        drawn = rng.integers(n, size=(min(step, n_bootstrap - start), n))
+        counts = np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
+        boot.append(means(counts))
+    return means(np.ones((1, n)))[0], np.concatenate(boot)
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    centred = values - values.mean()
+    spread = centred.std()
+    return centred / spread if spread > 0 else centred

@@ -1,0 +1,55 @@
+"""Which features predict: selected in one language, in all, in any, and as many matched ones outside."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.ratings.matched import matched_outside
+
+if TYPE_CHECKING:
+    from emotion_interp.features import FeatureBank
+
+MIN_FEATURES = 2
+"""A smaller set is left out: one feature is no space."""
+
+
+def bank_sets(bank: FeatureBank, layer: int, language: str, rates: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+    """Feature sets of a bank at one layer, of features that fire on the words at hand: name -> sorted feature indices.
+
+    "selected": the bank's features of `language`; "outside": as many outside the selection of every language, matched
+    for firing rate. With several languages in the bank also "selected_<language>" for each, "intersection", "union",
+    and "outside_intersection", matched to the intersection. Sets of fewer than two features are left out.
+
+    Args:
+        rates: [feature], the share of words on which each feature fires.
+        seed: of the matching.
+    """
+    if layer not in bank.layers:
+        return {}
+    by_language = {}
+    for code in bank.languages:
+        chosen = bank.selected_features(layer, code)
+        by_language[code] = chosen[rates[chosen] > 0]
+    union = reduce(np.union1d, by_language.values())
+    sets: dict[str, np.ndarray] = {}
+    if language in by_language:
+        sets["selected"] = by_language[language]
+    if len(by_language) > 1:
+        sets |= {f"selected_{code}": chosen for code, chosen in by_language.items()}
+        sets["intersection"] = reduce(np.intersect1d, by_language.values())
+        sets["union"] = union
+    sets = {name: chosen for name, chosen in sets.items() if len(chosen) >= MIN_FEATURES}
+    for name, control in (("selected", "outside"), ("intersection", "outside_intersection")):
+        if name in sets:
+            sets[control] = _outside(rates, sets[name], union, seed)
+    return sets
+
+
+def _outside(rates: np.ndarray, chosen: np.ndarray, union: np.ndarray, seed: int) -> np.ndarray:
+    # a feature that was selected in another language only is no control: it counts as silent
+    free: Any = np.array(rates, dtype=np.float64)
+    free[np.setdiff1d(union, chosen)] = 0.0
+    return matched_outside(free, chosen, seed)

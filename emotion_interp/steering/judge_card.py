@@ -1,0 +1,58 @@
+"""The card of the bundled judges: where they come from and what they can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from emotion_interp.core.files import atomic_file
+from emotion_interp.steering.judge_data import STORY_NAMES
+from emotion_interp.steering.judges import BundledJudge, load_judge
+
+EMOTIONS = (*STORY_NAMES, "admiration", "desire", "disappointment")
+"""The 28 emotions of the shipped concept sets."""
+
+_HEAD = """# Bundled judges of steered text
+
+Made by `emotion_interp.steering.train_judges.train_judge`: TF-IDF of n-grams (English: words, 1-2; Chinese: characters,
+1-3) and multinomial logistic regression over the emotions and "neutral", stored with skops. They never saw a subject's
+text. The files hold n-grams and weights, none of the training texts.
+
+Trained on. English: emotion stories, topics 64-71 (25 of the 28 emotions; the subject trains on topics 0-63), GoEmotions
+train, BRIGHTER eng train, ISEAR (four persons of five). Chinese: SMP2020-EWECT virus train, BRIGHTER chn train.
+Held out. English: stories, topics 72-79, GoEmotions test, BRIGHTER eng dev (its test labels were not available), ISEAR
+(every fifth person). Chinese: BRIGHTER chn test, SMP2020-EWECT usual test.
+Labels were mapped by `STORY_NAMES` and `LABEL_NAMES` in `judge_data.py`.
+
+AUROC: the emotion against all other held-out texts of the same data set. F1: of the likeliest class. An emotion is judged
+if the mean AUROC over data sets is at least .7. Figures need at least ten held-out texts.
+
+What to keep in mind. Probabilities are comparable between texts of one kind, not calibrated on text of a language model.
+An emotion known from stories alone (awe, boredom, calm, contempt, envy, loneliness, nostalgia) may also be read off a story's
+manner: compare with unsteered text and random directions, never with zero. The Chinese judge knows six emotions.
+"""
+
+
+def card_text(judges: Sequence[BundledJudge]) -> str:
+    """Markdown: origin, and for each judge a table of held-out figures and the emotions it cannot judge."""
+    parts = [_HEAD]
+    for judge in judges:
+        lines = ["| emotion | held-out set | texts | AUROC | F1 |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {r['emotion']} | {r['source']} | {r['n']} | {r['auroc']:.3f} | {r['f1']:.3f} |"
+            for r in judge.to_frame().to_dict("records")
+        ]
+        missing = [e for e in EMOTIONS if e not in judge.emotions]
+        without = ", ".join(sorted(missing)) if missing else "none"
+        parts.append(
+            f"## {judge.language}: {len(judge.emotions)} emotions\n\nNo usable judge: {without}.\n\n" + "\n".join(lines)
+        )
+    return "\n\n".join(p.strip() for p in parts) + "\n"
+
+
+def write_card(folder: str | Path) -> None:
+    """Write `CARD.md` for all judges of a folder."""
+    judges = [load_judge(path) for path in sorted(Path(folder).glob("*.skops"))]
+    text = card_text([j for j in judges if isinstance(j, BundledJudge)])
+    with atomic_file(Path(folder) / "CARD.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")

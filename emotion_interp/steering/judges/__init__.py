@@ -1,0 +1,208 @@
+"""Judges of steered text: the bundled ones, and text classifiers of Hugging Face."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
+from emotion_interp.steering.judge_data import LABEL_NAMES, NEUTRAL
+from emotion_interp.steering.train_judges import FORMAT, USABLE_AUROC
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRUSTED_TYPES: tuple[str, ...] = ()
+"""Types beyond skops' own list of scikit-learn, numpy and plain Python that a judge may contain: none."""
+
+_SHIPPED = Path(__file__).parent
+
+
+@dataclass(frozen=True, eq=False)
+class BundledJudge:
+    """N-grams and multinomial logistic regression; made by `train_judge`.
+
+    Attributes:
+        emotions: those with a usable judge: mean held-out AUROC at least .7.
+        unusable: emotion -> that AUROC, NaN where no held-out text has the emotion.
+        language: of the texts.
+    """
+
+    emotions: tuple[str, ...]
+    unusable: Mapping[str, float]
+    language: str
+    pipeline: Any
+    scores: pd.DataFrame
+
+    def predict_proba(self, texts: Sequence[str], /) -> np.ndarray:
+        """Probability of each emotion among all classes of the judge, "neutral" one of them: [text, emotion], float64."""
+        texts = _checked_texts(texts)
+        classes = [str(c) for c in self.pipeline.classes_]
+        columns = [classes.index(e) for e in self.emotions]
+        if not texts:
+            return np.zeros((0, len(columns)))
+        return np.asarray(self.pipeline.predict_proba(texts), dtype=np.float64)[:, columns]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Held-out figures: emotion, source, n, auroc, f1; the emotions of `unusable` are among them."""
+        return self.scores.copy()
+
+    def __repr__(self) -> str:
+        return f"BundledJudge({self.language!r}, {len(self.emotions)} emotions)"
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierJudge:
+    """A Hugging Face text classifier.
+
+    Attributes:
+        emotions: its labels under the project's names, without "neutral".
+        columns: emotion -> the classifier's outputs that count for it.
+        several: whether a text can have several labels (sigmoid; else softmax).
+    """
+
+    emotions: tuple[str, ...]
+    columns: Mapping[str, tuple[int, ...]]
+    several: bool
+    model: Any
+    tokenizer: Any
+    batch_size: int = 32
+
+    def predict_proba(self, texts: Sequence[str], /) -> np.ndarray:
+        """[text, emotion], float64; several outputs of one emotion add up (softmax), or the largest counts (sigmoid)."""
+        import torch
+
+        texts = _checked_texts(texts)
+        result = np.zeros((len(texts), len(self.emotions)))
+        limit = min(512, int(getattr(self.model.config, "max_position_embeddings", 512)))
+        for start in range(0, len(texts), self.batch_size):
+            part = texts[start : start + self.batch_size]
+            # RoBERTa counts positions from 2
+            inputs = self.tokenizer(part, padding=True, truncation=True, max_length=limit - 2, return_tensors="pt")
+            with torch.no_grad():
+                logits = self.model(**inputs.to(self.model.device)).logits.double()
+            values = (logits.sigmoid() if self.several else logits.softmax(-1)).cpu().numpy()
+            if not np.isfinite(values).all():
+                raise NotFiniteError("the classifier answers with NaN or infinite values.")
+            for e, emotion in enumerate(self.emotions):
+                outputs = values[:, list(self.columns[emotion])]
+                result[start : start + len(part), e] = outputs.max(1) if self.several else outputs.sum(1)
+        return result
+
+    def __repr__(self) -> str:
+        return f"ClassifierJudge({self.model.config.name_or_path!r}, {len(self.emotions)} emotions)"
+
+
+def load_judge(
+    name_or_path: str | Path | None = None, language: str = "en", labels: Mapping[str, str] | None = None
+) -> BundledJudge | ClassifierJudge:
+    """A classifier of texts: the bundled one of a language, a `.skops` file, or a Hugging Face text classifier.
+
+    Args:
+        name_or_path: None for the bundled judge; a file made by `train_judge`; or name or folder of a
+            sequence-classification model, for example "SamLowe/roberta-base-go_emotions" (English) or
+            "Johnson8187/Chinese-Emotion" (Chinese).
+        language: of the bundled judge, "en" or "zh".
+        labels: the model's label -> emotion, for models that name theirs otherwise ("LABEL_0"); others are left out.
+
+    Returns:
+        a judge with `emotions` and `predict_proba(texts)` -> [text, emotion].
+
+    Raises:
+        UnknownNameError: no bundled judge of this language.
+        FileFormatError: no such model; a file that is no judge, or holds types that are not trusted.
+        EmotionInterpError: none of the model's labels is an emotion.
+
+    Example:
+        >>> load_judge().predict_proba(["I am so afraid of the dark."]).argmax() == load_judge().emotions.index("fear")
+        np.True_
+    """
+    if name_or_path is None:
+        path = _SHIPPED / f"{language}.skops"
+        if not path.is_file():
+            shipped = sorted(p.stem for p in _SHIPPED.glob("*.skops"))
+            raise UnknownNameError("language of a bundled judge", language, shipped)
+        return _load_file(path)
+    if str(name_or_path).endswith(".skops"):
+        return _load_file(Path(name_or_path))
+    return _load_classifier(str(name_or_path), labels)
+
+
+def _load_file(path: Path) -> BundledJudge:
+    import pandas as pd
+    from skops.io import load
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    if not path.is_file():
+        raise FileFormatError(f"{path} does not exist; give a file that train_judge wrote.")
+    try:
+        content: Any = load(path, trusted=list(TRUSTED_TYPES))
+    except UntrustedTypesFoundException as error:
+        raise FileFormatError(f"{path} holds types that a judge does not need, so it is not loaded: {error}") from None
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
+        raise FileFormatError(f"{path} is no skops file of a judge: {error!r}.") from None
+    needed = {"format", "language", "pipeline", "terms", "scores"}
+    if not isinstance(content, dict) or not needed <= set(content) or content["format"] != FORMAT:
+        raise FileFormatError(f"{path} is no judge of format {FORMAT}; make it with train_judge.")
+    pipeline = _checked_pipeline(path, content["pipeline"], content["terms"])
+    scores: Any = pd.DataFrame(content["scores"], columns=["emotion", "source", "n", "auroc", "f1"])
+    means: dict[str, float] = scores.groupby("emotion")["auroc"].mean().to_dict()
+    known = [str(c) for c in pipeline.classes_ if c != NEUTRAL]
+    usable = tuple(e for e in known if means.get(e, 0.0) >= USABLE_AUROC)
+    unusable = {e: float(means.get(e, float("nan"))) for e in known if e not in usable}
+    return BundledJudge(usable, unusable, str(content["language"]), pipeline, scores)
+
+
+def _checked_pipeline(path: Path, pipeline: Any, terms: str) -> Any:
+    """The pipeline with its vocabulary back, if its parts are what they should be and fit each other."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    steps = [type(step) for _, step in getattr(pipeline, "steps", [])]
+    if steps != [TfidfVectorizer, LogisticRegression]:
+        raise FileFormatError(f"{path} holds {[s.__name__ for s in steps]}, not TF-IDF and logistic regression.")
+    vectorizer, classifier = pipeline.named_steps.values()
+    names = json.loads(terms)
+    sizes = {len(set(names)), len(vectorizer.idf_), classifier.coef_.shape[1]}
+    if len(sizes) != 1 or classifier.coef_.shape[0] != len(classifier.classes_):
+        raise FileFormatError(f"{path} is damaged: its n-grams, weights and classes differ in number.")
+    if not (np.isfinite(classifier.coef_).all() and np.isfinite(classifier.intercept_).all()):
+        raise NotFiniteError(f"{path} has NaN or infinite weights; the file is damaged.")
+    vectorizer.vocabulary_ = {str(term): i for i, term in enumerate(names)}
+    return pipeline
+
+
+def _load_classifier(name: str, labels: Mapping[str, str] | None) -> ClassifierJudge:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    try:
+        # safetensors only: the other format is a pickle
+        model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{name!r} cannot be loaded as a text classifier: {str(error).splitlines()[0]}") from None
+    given = {int(i): str(label) for i, label in model.config.id2label.items()}
+    columns: dict[str, tuple[int, ...]] = {}
+    for output, label in sorted(given.items()):
+        emotion = labels.get(label) if labels is not None else LABEL_NAMES.get(label.lower(), label.lower())
+        if emotion is not None and emotion != NEUTRAL:
+            columns[emotion] = (*columns.get(emotion, ()), output)
+    generic = labels is None and all(label.startswith("LABEL_") for label in given.values())
+    if generic or not columns:
+        raise EmotionInterpError(
+            f"the labels of {name!r} name no emotion: {list(given.values())[:8]}; give labels= {{label: emotion}}."
+        )
+    several = model.config.problem_type == "multi_label_classification"
+    return ClassifierJudge(tuple(columns), columns, several, model.eval(), tokenizer)
+
+
+def _checked_texts(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str) or not all(isinstance(t, str) for t in texts):
+        raise EmotionInterpError("texts are a list of strings.")
+    return list(texts)
