@@ -140,15 +140,18 @@ def steer(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Continue prompts unsteered and steered, side by side.
+    """Continue prompts unsteered and steered (from the last prompt token on), side by side.
 
     Example: emotion-interp steer --emotion joy --layer 3 --dose 0.8 "The letter said"
     """
     import pandas as pd
 
     from emotion_interp.cli.progress import show_frame
+    from emotion_interp.core.errors import EmotionInterpError
     from emotion_interp.steering import steer as steering
 
+    if any(not prompt.strip() for prompt in prompts):
+        raise EmotionInterpError("a prompt is empty; give at least one word to continue.")
     subject = subject_of(model, saes, None)
     found = bank_of(bank, subject, language, seed, quiet, stimuli)
     layer = found.layers[len(found.layers) // 2] if layer is None else layer

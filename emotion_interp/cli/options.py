@@ -81,7 +81,10 @@ def bank_of(
     if bank is not None:
         loaded = FeatureBank.load(bank)
     elif stimuli is None and seed == 0:
-        loaded = shipped_bank(subject)
+        shipped = shipped_bank(subject)
+        # another choice of languages is another bank
+        names = {name.strip() for name in languages.split(",")}
+        loaded = shipped if shipped is not None and names <= set(shipped.languages) else None
     if loaded is not None:
         require_same_subject(loaded, subject.name, subject.sites)
         subject.scales.update(loaded.scales)

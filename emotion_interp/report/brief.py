@@ -60,11 +60,13 @@ def feature_sentences(study: StudyData) -> list[str]:
         )
         if rows["confirmed"].notna().any():
             confirmed = int(rows["confirmed"].fillna(False).astype(bool).sum())
+            everywhere = summary[(summary["language"] == language) & summary["confirmed"].fillna(False).astype(bool)]
+            total = everywhere["emotion"].nunique()
             text += (
-                f" {confirmed} of {len(rows)} emotions are confirmed."
-                if confirmed
-                else f" None of the {len(rows)} emotions is confirmed: there is no evidence that a single feature carries "
-                "any of them."
+                f" {confirmed} of {len(rows)} emotions are confirmed there, {total} at any layer."
+                if total
+                else f" None of the {len(rows)} emotions is confirmed at any layer: there is no evidence that a single "
+                "feature carries any of them."
             )
         dense = rows["dense_auroc"].median()
         if _known(dense):
@@ -182,14 +184,18 @@ def steering_sentences(study: StudyData) -> list[str]:
                 f"beyond random directions (smallest {p_text(float(ps.min()))} after Holm). No causal effect was shown."
             )
             continue
+        several = steered.groupby("emotion")["dose"].nunique().max() > 1
         text = (
-            f"{method}: for {len(good)} of {len(names)} emotions some dose raises the target emotion beyond "
-            "random directions of the same size (Holm p < .05) while the text stays fluent"
+            f"{method}: for {len(good)} of {len(names)} emotions {'some dose' if several else 'it'} raises the target "
+            "emotion beyond random directions of the same size (Holm p < .05) while the text stays fluent"
         )
         text += f" ({', '.join(map(str, good))})." if good else "."
         text += f" For {', '.join(map(str, broken))} it does so only where the text breaks down." if broken else ""
         rest = len(names) - len(good) - len(broken)
-        text += f" For the other {rest} no effect was shown." if rest else ""
+        text += f" For {rest} no effect was shown." if rest else ""
+        if steered["method"].nunique() > 1 and good:
+            kinds = raised[intact].drop_duplicates("emotion")["method"].value_counts()
+            text += f" Directions: {', '.join(f'{kind} {count}' for kind, count in kinds.items())}."
         sentences.append(text)
     return sentences
 

@@ -56,12 +56,14 @@ class EmotionTrace:
             raise UnknownNameError("layer", layer, self.layers)
         return self.layers.index(layer)
 
-    def view(self, layer: int | None = None) -> TokenView:
+    def view(self, layer: int | None = None, title: str = "") -> TokenView:
         """Coloured tokens at one layer, the emotion selectable; works without a network."""
         from emotion_interp.report.tokens import token_view
 
         index = self._layer(layer)
-        return token_view(list(self.tokens), self.values[index], list(self.emotions), layer=self.layers[index])
+        return token_view(
+            list(self.tokens), self.values[index], list(self.emotions), layer=self.layers[index], title=title
+        )
 
     def plot(self, layer: int | None = None) -> Any:
         """Heat map of token x emotion at one layer."""
@@ -120,6 +122,8 @@ def emotion_trace(
     language = language or bank.languages[0]
     sites = [bank.site(layer) for layer in (bank.layers if layers is None else layers)]
     readings = read_tokens(subject, text, sites)
+    if readings.offsets[-1][1] < len(text.rstrip()):
+        raise EmotionInterpError(f"the text has more tokens than the context of {subject.context}; trace it in parts.")
     units = display_units(text, list(readings.offsets))
     values = np.zeros((len(sites), len(units), len(bank.emotions)))
     for i, site in enumerate(sites):

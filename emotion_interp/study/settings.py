@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import sha256_of
 from emotion_interp.features import Selection
 
@@ -58,6 +59,14 @@ class StudySettings:
     def __post_init__(self) -> None:
         if self.stimuli not in STIMULI:
             raise UnknownNameError("kind of stimuli", self.stimuli, STIMULI)
+        if self.stimuli == "stories" and "alignment" in self.stages:
+            # before any work is done
+            if self.corpus is None:
+                raise EmotionInterpError(
+                    "stimuli='stories' needs a corpus of labelled texts; pass --corpus FILE.jsonl.gz."
+                )
+            if not Path(self.corpus).is_file():
+                raise FileFormatError(f"the corpus {self.corpus} does not exist; give a .jsonl or .jsonl.gz file.")
         for stage in self.stages:
             if stage not in STAGES:
                 raise UnknownNameError("stage", stage, STAGES)

@@ -222,13 +222,18 @@ def steering_frames(
 
 
 def trace_views(subject: Subject, bank: FeatureBank) -> list[TokenView]:
-    """Token views of a few sentences in the bank's languages, at the layer whose features hold best on held-out stimuli."""
+    """Token views of a few sentences, per language at the layer with most confirmed features; the title says how many."""
     from emotion_interp.report.trace import emotion_trace
 
     summary: Any = bank.summary
-    layer = int(summary.groupby("layer")["auroc_heldout"].median().idxmax())
     views = []
     for language in bank.languages:
+        confirmed = summary[summary["language"] == language].groupby("layer")["confirmed"].sum()
+        layer = int(confirmed.idxmax())
+        title = (
+            f"{language}: {int(confirmed.max())} of {len(bank.emotions)} emotions have a confirmed feature at this layer, "
+            "the others show their best candidates"
+        )
         for sentence in SENTENCES.get(language, ()):
-            views.append(emotion_trace(subject, sentence, bank, layers=[layer], language=language).view(layer))
+            views.append(emotion_trace(subject, sentence, bank, layers=[layer], language=language).view(layer, title))
     return views

@@ -38,7 +38,16 @@ def closing_table(study: Study) -> pd.DataFrame:
     ]
     if study.alignment is not None:
         dense = study.alignment[study.alignment["kind"] == "dense"]
-        columns = ["layer", "language", "valence_r", "valence_p", "arousal_r", "arousal_p", "rsa_rho", "rsa_p"]
+        columns = [
+            "layer",
+            "language",
+            "valence_r",
+            "valence_p_layers",
+            "arousal_r",
+            "arousal_p_layers",
+            "rsa_rho",
+            "rsa_p",
+        ]
         frame = frame.merge(dense[columns], on=["layer", "language"], how="left")
     if study.ratings is not None:
         chosen = study.ratings[study.ratings["feature_set"] == "all"]
