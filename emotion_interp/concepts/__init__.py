@@ -7,7 +7,7 @@ from functools import cache
 from emotion_interp.concepts.model import Concept, ConceptWord
 from emotion_interp.concepts.scenes import labelled_stimuli, scene_stimuli
 from emotion_interp.concepts.sets import ConceptSet
-from emotion_interp.core import UnknownNameError
+from emotion_interp.core import EmotionInterpError, UnknownNameError
 
 __all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set", "labelled_stimuli", "scene_stimuli"]
 
@@ -28,6 +28,11 @@ def concept_set(language: str) -> ConceptSet:
     """
     from emotion_interp.concepts.defaults import shipped_languages, shipped_part
 
+    if "." in str(language) or "/" in str(language):
+        raise EmotionInterpError(
+            f"concept_set takes a shipped language ({', '.join(shipped_languages())}), got {str(language)!r}. "
+            "For a file of your own use ConceptSet.from_toml, .from_csv or .from_word_associations."
+        )
     if language not in shipped_languages():
         raise UnknownNameError("concept set language", language, shipped_languages())
     return ConceptSet((shipped_part(language),))

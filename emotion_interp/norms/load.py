@@ -30,6 +30,10 @@ def cache_folder() -> Path:
 
 
 def _entry(name: str) -> NormsEntry:
+    if name not in REGISTRY and ("." in str(name) or "/" in str(name)):
+        raise EmotionInterpError(
+            f"{str(name)!r} is no name of norms; read a file of your own with load_norms('csv', path=...)."
+        )
     if name not in REGISTRY:
         raise UnknownNameError("norms", name, [*REGISTRY, "csv"])
     return REGISTRY[name]

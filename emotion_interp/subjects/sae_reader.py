@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 ENCODABLE = ("standard", "jumprelu", "gated", "topk", "abstopk")
 """Architectures (SAELens' names) whose encoder reads one token on its own at inference."""
 
-COLUMN_EXACT = ("standard", "jumprelu", "gated")
-"""Architectures in which a latent depends on its own encoder column only."""
-
 
 class SaeReader:
     """Encodes a site's activations with one SAE; the SAE handed in is never changed.

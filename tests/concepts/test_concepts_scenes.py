@@ -56,3 +56,10 @@ def test_unknown_languages_emotions_and_bad_labels_are_refused():
         labelled_stimuli(["a"], [])
     with pytest.raises(EmotionInterpError, match="empty"):
         labelled_stimuli([" "], ["joy"])
+
+
+def test_a_file_given_where_a_name_belongs_is_pointed_to_the_right_call(tmp_path):
+    with pytest.raises(EmotionInterpError, match="from_toml"):
+        ei.concept_set(tmp_path / "mine.toml")
+    with pytest.raises(EmotionInterpError, match="path="):
+        ei.load_norms("ratings.csv")

@@ -9,7 +9,7 @@ import torch
 import emotion_interp as ei
 from emotion_interp.activations import read_units
 from emotion_interp.core import EmotionInterpError, NotFiniteError, Site, UnknownNameError, UnsupportedError
-from emotion_interp.subjects.sae_reader import COLUMN_EXACT, SaeReader
+from emotion_interp.subjects.sae_reader import SaeReader
 from tests.conftest import D_MODEL, make_gpt2, make_sae
 
 FEW = ["joy", "fear", "anger", "sadness"]
@@ -206,14 +206,6 @@ def test_models_of_another_kind_and_models_without_tokenizer_are_refused(gpt2):
         ei.Subject(torch.nn.Linear(2, 2))
     with pytest.raises(EmotionInterpError, match="tokenizer"):
         ei.Subject(gpt2)
-
-
-def test_topk_is_not_among_the_architectures_whose_latents_stand_alone():
-    from sae_lens import GatedSAE, GatedSAEConfig, StandardSAE, StandardSAEConfig, TopKSAE, TopKSAEConfig
-
-    for config, sae_class in ((StandardSAEConfig, StandardSAE), (GatedSAEConfig, GatedSAE)):
-        assert SaeReader(sae_class(config(d_in=8, d_sae=16)), Site(0)).architecture in COLUMN_EXACT
-    assert SaeReader(TopKSAE(TopKSAEConfig(d_in=8, d_sae=16, k=4)), Site(0)).architecture not in COLUMN_EXACT
 
 
 def test_bos_is_first_and_offsets_reach_the_end(tiny_subject):
