@@ -9,7 +9,7 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
 export WANDB_MODE = disabled
 
-.PHONY: demo test lint install clean bench
+.PHONY: demo test lint install clean bench peers
 
 demo: install
 	$(BIN)/emotion-interp run --out runs/bundled
@@ -24,7 +24,12 @@ lint: install
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
 bench: install
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(wildcard .peers/bin/python),--peers .peers/bin/python)
+
+# steering-vectors and repeng pin an older transformers: an environment of their own, for `make bench` alone
+peers:
+	$(PYTHON) -m venv .peers
+	.peers/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0" steering-vectors==0.12.2 repeng==0.4.0
 
 install: $(STAMP)
 
@@ -36,4 +41,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .peers runs

@@ -25,28 +25,49 @@ _HOMES = {
     "Subject": "subjects",
     "align": "geometry",
     "align_layers": "geometry",
+    "cebra_space": "geometry",
     "compare_spaces": "geometry",
     "concept_set": "concepts",
     "control_spaces": "geometry",
+    "corpus_stimuli": "concepts",
+    "cross_language": "steering",
     "dial": "steering",
+    "dial_grid": "steering",
+    "dial_test": "steering",
+    "dose_monotonicity": "steering",
     "dose_response": "steering",
     "emotion_space": "geometry",
     "emotion_trace": "report",
+    "feature_card": "report",
+    "feature_controls": "features",
     "find_features": "features",
+    "learning_curve": "ratings",
     "load_judge": "steering",
     "load_norms": "norms",
     "load_space": "geometry",
     "load_subject": "subjects",
     "necessity": "steering",
+    "output_scores": "steering",
     "paper_pattern": "ratings",
     "predict_ratings": "ratings",
+    "pull_bank": "features",
+    "push_bank": "features",
     "run_study": "study",
+    "shipped_bank": "features",
+    "shuffled_directions": "steering",
     "sparse_probes": "features",
+    "stable_windows": "steering",
     "steer": "steering",
+    "steering_controls": "steering",
     "steering_test": "steering",
+    "targeted_direction": "steering",
+    "token_lens": "features",
+    "top_examples": "features",
     "train_saes": "training",
     "train_subject": "training",
+    "transfer": "features",
     "universality": "features",
+    "with_output_directions": "features",
 }
 
 __all__ = [
@@ -65,28 +86,49 @@ __all__ = [
     "Subject",
     "align",
     "align_layers",
+    "cebra_space",
     "compare_spaces",
     "concept_set",
     "control_spaces",
+    "corpus_stimuli",
+    "cross_language",
     "dial",
+    "dial_grid",
+    "dial_test",
+    "dose_monotonicity",
     "dose_response",
     "emotion_space",
     "emotion_trace",
+    "feature_card",
+    "feature_controls",
     "find_features",
+    "learning_curve",
     "load_judge",
     "load_norms",
     "load_space",
     "load_subject",
     "necessity",
+    "output_scores",
     "paper_pattern",
     "predict_ratings",
+    "pull_bank",
+    "push_bank",
     "run_study",
+    "shipped_bank",
+    "shuffled_directions",
     "sparse_probes",
+    "stable_windows",
     "steer",
+    "steering_controls",
     "steering_test",
+    "targeted_direction",
+    "token_lens",
+    "top_examples",
     "train_saes",
     "train_subject",
+    "transfer",
     "universality",
+    "with_output_directions",
 ]
 
 
@@ -103,23 +145,53 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from emotion_interp.concepts import Concept, ConceptSet, concept_set
+    from emotion_interp.concepts import Concept, ConceptSet, concept_set, corpus_stimuli
     from emotion_interp.core import Direction, EmotionInterpError, Site, Stimulus
-    from emotion_interp.features import FeatureBank, find_features, sparse_probes, universality
+    from emotion_interp.features import (
+        FeatureBank,
+        feature_controls,
+        find_features,
+        pull_bank,
+        push_bank,
+        shipped_bank,
+        sparse_probes,
+        token_lens,
+        top_examples,
+        transfer,
+        universality,
+        with_output_directions,
+    )
     from emotion_interp.geometry import (
         Alignment,
         EmotionSpace,
         align,
         align_layers,
+        cebra_space,
         compare_spaces,
         control_spaces,
         emotion_space,
         load_space,
     )
     from emotion_interp.norms import Norms, load_norms
-    from emotion_interp.ratings import paper_pattern, predict_ratings
-    from emotion_interp.report import EmotionTrace, emotion_trace
-    from emotion_interp.steering import dial, dose_response, load_judge, necessity, steer, steering_test
+    from emotion_interp.ratings import learning_curve, paper_pattern, predict_ratings
+    from emotion_interp.report import EmotionTrace, emotion_trace, feature_card
+    from emotion_interp.steering import (
+        cross_language,
+        dial,
+        dial_grid,
+        dial_test,
+        dose_monotonicity,
+        dose_response,
+        load_judge,
+        necessity,
+        output_scores,
+        shuffled_directions,
+        stable_windows,
+        steer,
+        steering_controls,
+        steering_test,
+        targeted_direction,
+    )
     from emotion_interp.study import run_study
     from emotion_interp.subjects import Subject, load_subject
     from emotion_interp.training import train_saes, train_subject

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
+from emotion_interp.activations.packed import PackedTexts
+from emotion_interp.activations.spill import SPILL_BYTES, DenseSums, SparseRows, Spool, streamed_median
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.subjects.subject import Subject, TokenizedText, span_tokens
@@ -21,8 +23,6 @@ Position = Literal["last", "span", "text", "end"]
 SINK_FACTOR = 8.0
 """A token whose norm is this many times the site's median is an attention sink and is left out of pooling and scale."""
 
-_MERGE_AT = 8_000_000
-
 
 @dataclass(frozen=True)
 class SiteReadings:
@@ -31,6 +31,7 @@ class SiteReadings:
     features: mean pooled activation [unit, latent], sparse float32, None where the site has no SAE;
     fired: share of the unit's stimuli in which the latent was active [unit, latent], sparse;
     dense: mean activation [unit, d_model], float32; scale: median L2 norm over real tokens.
+    What is larger than the memory budget of the pass lies in a temporary file and is read (only) as it is asked for.
     """
 
     site: Site
@@ -41,42 +42,16 @@ class SiteReadings:
     n_stimuli: np.ndarray
 
 
-class _SparseSum:
-    """Sum of many small sparse matrices; merged now and then so that memory follows the result, not the stimuli."""
+class _PointSums:
+    """Running sums of one hook point, and of each SAE that reads it."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        from scipy.sparse import csr_matrix
-
-        self.shape, self.parts, self.waiting = shape, [], 0
-        self.total = csr_matrix(shape, dtype=np.float64)
-
-    def add(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
-        self.parts.append((rows, columns, values))
-        self.waiting += len(values)
-        if self.waiting > _MERGE_AT:
-            self.merge()
-
-    def merge(self) -> csr_matrix:
-        from scipy.sparse import coo_matrix
-
-        if self.parts:
-            rows, columns, values = (np.concatenate(x) for x in zip(*self.parts, strict=True))
-            self.total = self.total + coo_matrix((values, (rows, columns)), shape=self.shape).tocsr()
-            self.parts, self.waiting = [], 0
-        return self.total
-
-
-class _SiteSums:
-    """Running sums of one site."""
-
-    def __init__(self, subject: Subject, site: Site, n_units: int) -> None:
-        self.site, self.reader = site, subject.readers.get(site)
-        self.dense: np.ndarray | None = None
-        self.norms: list[np.ndarray] = []
-        self.n_units = n_units
-        if self.reader is not None:
-            shape = (n_units, self.reader.d_sae)
-            self.sum, self.count = _SparseSum(shape), _SparseSum(shape)
+    def __init__(self, subject: Subject, sites: Sequence[Site], n_units: int, limit: int) -> None:
+        self.point = sites[0].point
+        self.dense, self.norms = DenseSums(n_units, limit), Spool(np.float32, limit)
+        self.latents: dict[Site, _LatentSums | None] = {}
+        for site in sites:
+            reader = subject.readers.get(site)
+            self.latents[site] = None if reader is None else _LatentSums(reader, n_units, limit)
 
     def add(
         self, activations: torch.Tensor, batch: Batch, picks: Sequence[np.ndarray], units: np.ndarray, pool: bool
@@ -88,7 +63,7 @@ class _SiteSums:
         real = real_tokens(batch, width)
         if not np.isfinite(norms[real]).all():
             raise NotFiniteError(
-                f"NaN or infinite activations at {self.site}. In half precision this is an overflow: load the model in float32."
+                f"NaN or infinite activations at {self.point}. In half precision this is an overflow: load the model in float32."
             )
         self.norms.append(norms[real])
         limit = SINK_FACTOR * float(np.median(norms[real]))
@@ -105,14 +80,29 @@ class _SiteSums:
         ]
         sizes = np.bincount(row, minlength=len(picks)).astype(np.float64)
         pooled = _pool(tokens.float(), row, sizes)
-        if self.dense is None:
-            self.dense = np.zeros((self.n_units, pooled.shape[1]))
-        np.add.at(self.dense, units, pooled.cpu().numpy().astype(np.float64))
-        if self.reader is not None:
-            self._add_features(tokens, row, sizes, units)
+        self.dense.add(units, pooled.cpu().numpy())
+        for latents in self.latents.values():
+            if latents is not None:
+                latents.add(tokens, row, sizes, units)
 
-    def _add_features(self, tokens: torch.Tensor, row: np.ndarray, sizes: np.ndarray, units: np.ndarray) -> None:
-        assert self.reader is not None
+    def results(self, n_stimuli: np.ndarray) -> dict[Site, SiteReadings]:
+        dense = self.dense.means(n_stimuli)
+        scale = float(streamed_median(self.norms, SINK_FACTOR * streamed_median(self.norms)))
+        found = {}
+        for site, latents in self.latents.items():
+            features, fired = (None, None) if latents is None else latents.means(n_stimuli)
+            found[site] = SiteReadings(site, features, fired, dense, scale, n_stimuli)
+        return found
+
+
+class _LatentSums:
+    """Running sums of one SAE's pooled latents."""
+
+    def __init__(self, reader: Any, n_units: int, limit: int) -> None:
+        self.reader = reader
+        self.rows = SparseRows(n_units, reader.d_sae, limit)
+
+    def add(self, tokens: torch.Tensor, row: np.ndarray, sizes: np.ndarray, units: np.ndarray) -> None:
         # encode a bounded number of tokens at a time, whole stimuli together: never [all tokens, d_sae]
         chunk = max(1, 32_000_000 // self.reader.d_sae)
         ends = np.cumsum(sizes).astype(np.int64)
@@ -124,26 +114,13 @@ class _SiteSums:
             latents = self.reader.encode(tokens[start:stop]).float()
             pooled = _pool(latents, row[start:stop] - first, sizes[first:last])
             index = pooled.nonzero(as_tuple=True)
-            values = pooled[index].cpu().numpy().astype(np.float64)
             stimulus, latent = index[0].cpu().numpy(), index[1].cpu().numpy()
-            self.sum.add(units[first:last][stimulus], latent, values)
-            self.count.add(units[first:last][stimulus], latent, np.ones(len(values)))
+            self.rows.add(units[first:last], stimulus, latent, pooled[index].cpu().numpy())
             first = last
 
-    def result(self, n_stimuli: np.ndarray) -> SiteReadings:
-        from scipy.sparse import diags
-
-        assert self.dense is not None
-        weights = 1.0 / np.maximum(n_stimuli, 1)
-        features = fired = None
-        if self.reader is not None:
-            scaling: Any = diags(weights)
-            features = (scaling @ self.sum.merge()).tocsr().astype(np.float32)
-            fired = (scaling @ self.count.merge()).tocsr().astype(np.float32)
-        norms = np.concatenate(self.norms)
-        norms = norms[norms <= SINK_FACTOR * np.median(norms)]
-        dense = (self.dense * weights[:, None]).astype(np.float32)
-        return SiteReadings(self.site, features, fired, dense, float(np.median(norms)), n_stimuli)
+    def means(self, n_stimuli: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
+        """Mean activation and share of stimuli in which a latent was active: [unit, latent] each."""
+        return self.rows.means(n_stimuli)
 
 
 def _pool(values: torch.Tensor, row: np.ndarray, sizes: np.ndarray) -> torch.Tensor:
@@ -183,6 +160,7 @@ def read_units(
     position: Position = "last",
     skip: int = 0,
     batch_tokens: int = 2048,
+    spill_bytes: int = SPILL_BYTES,
     progress: Callable[[int], None] | None = None,
 ) -> dict[Site, SiteReadings]:
     """Read texts in one pass at all sites and average them by unit; pooling comes after encoding.
@@ -196,10 +174,11 @@ def read_units(
         position: "last" token of the span, mean of the "span", mean of the "text" after `skip` tokens, "end" token.
         skip: tokens left out at the start under "text".
         batch_tokens: padded tokens of one forward pass.
+        spill_bytes: readings kept in memory; what is more waits in temporary files and changes no number.
         progress: receives the number of texts of each batch.
 
     Raises:
-        EmotionInterpError: a target that becomes no token, or lies beyond the context.
+        EmotionInterpError: a target that becomes no token, or lies beyond the context; no room in the temporary folder.
         NotFiniteError: NaN or infinite activations.
     """
     if position not in ("last", "span", "text", "end"):
@@ -210,26 +189,35 @@ def read_units(
     if not len(texts):
         raise EmotionInterpError("there is nothing to read: the list of texts is empty.")
     unit_of = np.asarray(units, dtype=np.int64)
-    tokens = subject.tokenize(texts)
-    picks = []
-    for i, text in enumerate(tokens):
-        pick = _pick(text, None if spans is None else spans[i], position, skip)
-        if not len(pick):
+
+    def pick(number: int, text: TokenizedText) -> np.ndarray:
+        found = _pick(text, None if spans is None else spans[number], position, skip)
+        if not len(found):
             raise EmotionInterpError(
-                f"the target of {texts[i][:60]!r} becomes no token (or lies beyond the context of {subject.context} tokens)."
+                f"the target of {texts[number][:60]!r} becomes no token "
+                f"(or lies beyond the context of {subject.context} tokens)."
             )
-        picks.append(pick)
+        return found
+
+    tokens = PackedTexts(subject, texts, pick)
     n_units = int(unit_of.max()) + 1
-    sums = {site: _SiteSums(subject, site, n_units) for site in sites}
+    # several SAEs may read one hook point: it is read once
+    points: dict[Site, list[Site]] = {}
+    for site in dict.fromkeys(sites):
+        points.setdefault(site.point, []).append(site)
+    # each hook point holds dense sums, their means and norms; each SAE holds rows and two results
+    limit = spill_bytes // (3 * len(points) + 3 * len(set(sites)))
+    sums = {point: _PointSums(subject, members, n_units, limit) for point, members in points.items()}
 
     def on_site(site: Site, activations: Any, batch: Batch) -> None:
         sums[site].add(
-            activations, batch, [picks[r] for r in batch.rows], unit_of[batch.rows], position in ("span", "text")
+            activations, batch, [tokens.picks(r) for r in batch.rows], unit_of[batch.rows], position in ("span", "text")
         )
 
-    forward_pass(subject, tokens, sites, on_site, batch_tokens=batch_tokens, progress=progress)
+    forward_pass(subject, tokens, list(points), on_site, batch_tokens=batch_tokens, progress=progress)
     n_stimuli = np.bincount(unit_of, minlength=n_units)
-    return {site: total.result(n_stimuli) for site, total in sums.items()}
+    found = {site: reading for total in sums.values() for site, reading in total.results(n_stimuli).items()}
+    return {site: found[site] for site in dict.fromkeys(sites)}
 
 
 def read_stimuli(
@@ -244,6 +232,7 @@ def site_scale(subject: Subject, site: Site) -> float:
 
     Kept in `subject.scales` once measured.
     """
+    site = site.point
     if site not in subject.scales:
         from emotion_interp.concepts import concept_set
 

@@ -32,12 +32,15 @@ def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None
     dense: dict[Site, Any] = {}
     latents: dict[Site, Any] = {}
 
-    def on_site(site: Site, activations: Any, batch: Batch) -> None:
+    def on_point(point: Site, activations: Any, batch: Batch) -> None:
         del batch
         rows = activations[0, first:]
-        dense[site] = rows.float().cpu()
-        if site in subject.readers:
-            latents[site] = subject.readers[site].encode(rows).float().cpu()
+        values = rows.float().cpu()
+        for site in sites:
+            if site.point == point:
+                dense[site] = values
+                if site in subject.readers:
+                    latents[site] = subject.readers[site].encode(rows).float().cpu()
 
-    forward_pass(subject, [tokens], sites, on_site)
+    forward_pass(subject, [tokens], [site.point for site in sites], on_point)
     return TokenReadings(text, tokens.offsets[first:], dense, latents)

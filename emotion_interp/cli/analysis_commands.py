@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from emotion_interp.cli.main import app
 from emotion_interp.cli.options import (
@@ -25,7 +26,25 @@ from emotion_interp.cli.options import (
 )
 
 
-@app.command()
+class _FindByDefault(typer.core.TyperGroup):
+    """`features joy` is `features find joy`: the name of an emotion stands where a subcommand would."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in {*self.commands, "--help", "-h"}:
+            args.insert(0, "find")
+        return super().parse_args(ctx, args)
+
+
+features_app = typer.Typer(
+    cls=_FindByDefault,
+    help="Find (or load) emotion features and show them; share and compare banks. Without a subcommand: find.\n\n"
+    "Example: emotion-interp features joy --layer 3",
+    rich_markup_mode=None,
+)
+app.add_typer(features_app, name="features")
+
+
+@features_app.command("find")
 def features(
     emotion: Annotated[str | None, typer.Argument(help="Show one emotion; default: the summary per layer.")] = None,
     layer: Annotated[int | None, typer.Option(help="Show one layer.")] = None,
@@ -35,6 +54,8 @@ def features(
     languages: Languages = "en,zh",
     bank: BankOption = None,
     stimuli: StimuliOption = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Texts of each emotion from a corpus; default: all.")] = None,
+    max_features: Annotated[int | None, typer.Option(min=1, help="Features kept per emotion; default: 16.")] = None,
     out: Annotated[Path | None, typer.Option(help="Save the bank to this folder.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -51,7 +72,7 @@ def features(
     if out is not None:
         require_place(out, folder=True)
     subject = subject_of(model, saes, layers)
-    found = bank_of(bank, subject, languages, seed, quiet, stimuli)
+    found = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features)
     if out is not None:
         found.save(out)
     if emotion is None and layer is None:
@@ -124,12 +145,23 @@ def ratings(
 
 @app.command()
 def steer(
-    prompts: Annotated[list[str], typer.Argument(help="Prompts to continue.")],
-    emotion: Annotated[str, typer.Option(help="Emotion whose direction is added.")] = "joy",
+    prompts: Annotated[
+        list[str] | None, typer.Argument(help="Prompts to continue; with --grid default: neutral ones.")
+    ] = None,
+    emotion: Annotated[
+        str, typer.Option(help="Emotion whose direction is added; several with commas, or all.")
+    ] = "joy",
     layer: Annotated[int | None, typer.Option(help="Layer; default: the middle one.")] = None,
     dose: Annotated[float, typer.Option(help="Strength in units of the site's scale.")] = 0.5,
     method: Annotated[str, typer.Option(help="sae, dense or dense_clean.")] = "sae",
     language: Annotated[str, typer.Option(help="Language in which the direction was found.")] = "en",
+    grid: Annotated[
+        Path | None,
+        typer.Option(help="Judge --doses x emotions: a table (.csv, .parquet), a picture (.html) beside it."),
+    ] = None,
+    doses: Annotated[str, typer.Option(help="Doses of --grid, with commas.")] = "0.1,0.2,0.35,0.5,0.75",
+    judge: Annotated[str, typer.Option(help="Judge of --grid: next-word or text.")] = "next-word",
+    random: Annotated[int, typer.Option(min=0, help="Random directions at every dose of --grid.")] = 99,
     model: Model = None,
     saes: Saes = None,
     bank: BankOption = None,
@@ -140,28 +172,52 @@ def steer(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Continue prompts unsteered and steered (from the last prompt token on), side by side.
+    """Continue prompts unsteered and steered (from the last prompt token on), side by side; or judge a whole grid.
 
     Example: emotion-interp steer --emotion joy --layer 3 --dose 0.8 "The letter said"
+
+    Example: emotion-interp steer --emotion joy,fear --layer 2 --method dense --doses 0.1,0.2,0.4 --grid joy_fear.csv
     """
     import pandas as pd
 
-    from emotion_interp.cli.progress import show_frame
-    from emotion_interp.core.errors import EmotionInterpError
+    from emotion_interp.cli.progress import console, show_frame
+    from emotion_interp.cli.steering_grid import check_grid, doses_of, emotions_of, steering_grid
+    from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+    from emotion_interp.steering import NEUTRAL_PROMPTS
     from emotion_interp.steering import steer as steering
 
-    if any(not prompt.strip() for prompt in prompts):
+    if not prompts and grid is None:
+        raise typer.BadParameter("give at least one prompt to continue, or --grid FILE.")
+    if any(not prompt.strip() for prompt in prompts or ()):
         raise EmotionInterpError("a prompt is empty; give at least one word to continue.")
+    if grid is not None:
+        check_grid(grid, judge)
+        if not prompts and language not in NEUTRAL_PROMPTS:
+            raise UnknownNameError("language of the neutral prompts", language, NEUTRAL_PROMPTS)
+    amounts = doses_of(doses)
     subject = subject_of(model, saes, None)
     found = bank_of(bank, subject, language, seed, quiet, stimuli)
     layer = found.layers[len(found.layers) // 2] if layer is None else layer
-    direction = found.direction(emotion, layer=layer, language=language, method=method)
-    options = {"max_new_tokens": tokens, "do_sample": sample, "seed": seed}
-    plain = subject.generate(prompts, **options)
-    with steering(subject, direction, dose=dose, positions="from_last_prompt_token"):
-        steered = subject.generate(prompts, **options)
-    frame = pd.DataFrame({"unsteered": plain, "steered": steered})
-    show_frame(frame, f"{emotion}, layer {layer}, dose {dose:g}, {method}", as_json)
+    emotions = emotions_of(emotion, found)
+    options: dict[str, Any] = {"max_new_tokens": tokens, "do_sample": sample, "seed": seed}
+    if grid is not None:
+        asked = prompts or list(NEUTRAL_PROMPTS[language].test)
+        judged = steering_grid(
+            subject, found, grid, emotions, amounts, layer, method, language, asked, judge, n_random=random, **options
+        )
+        console(quiet).print(f"table: {grid}, picture: {grid.with_suffix('.html')}")
+        columns = ["emotion", "dose", "target_unsteered", "target", "random_hi", "p", "p_holm", "perplexity_ratio"]
+        columns += ["distinct2_ratio", "regime", "in_window"]
+        table: Any = judged.to_frame()
+        show_frame(table if as_json else table[columns], f"layer {layer}, {method}, {judge} judge", as_json)
+        return
+    texts = list(prompts or ())
+    directions = [found.direction(e, layer=layer, language=language, method=method) for e in emotions]
+    continued = {"unsteered": subject.generate(texts, **options)}
+    for name, direction in zip(emotions, directions, strict=True):
+        with steering(subject, direction, dose=dose, positions="from_last_prompt_token"):
+            continued["steered" if len(emotions) == 1 else name] = subject.generate(texts, **options)
+    show_frame(pd.DataFrame(continued), f"{emotion}, layer {layer}, dose {dose:g}, {method}", as_json)
 
 
 @app.command()

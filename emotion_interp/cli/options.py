@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from emotion_interp.concepts import ConceptSet
+    from emotion_interp.core.types import Stimulus
     from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import Subject
 
@@ -20,7 +21,11 @@ NormsOption = Annotated[str, typer.Option("--norms", help="Name of norms (see `n
 BankOption = Annotated[Path | None, typer.Option("--bank", help="Bank folder; default: found now (bundled: shipped).")]
 StimuliOption = Annotated[
     str | None,
-    typer.Option("--stimuli", help="words (in carriers) or scenes (short texts); default: words; bundled: scenes."),
+    typer.Option(
+        "--stimuli",
+        help="words (in carriers), scenes (short texts), a corpus (stories, goemotions, brighter; or en=stories,zh=brighter), "
+        "or a CSV with text and emotion; default: words; bundled: the shipped bank.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of splits, permutations and samples.")]
@@ -69,13 +74,20 @@ def subject_of(model: str | None, saes: str | None, layers: str | None) -> Subje
 
 
 def bank_of(
-    bank: Path | None, subject: Subject, languages: str, seed: int, quiet: bool, stimuli: str | None = None
+    bank: Path | None,
+    subject: Subject,
+    languages: str,
+    seed: int,
+    quiet: bool,
+    stimuli: str | None = None,
+    limit: int | None = None,
+    max_features: int | None = None,
 ) -> FeatureBank:
     """A saved bank; the shipped one of the bundled subject where nothing else is asked for; or one found now."""
     from emotion_interp.cli.progress import progress_bars
-    from emotion_interp.features import FeatureBank, find_features, shipped_bank
+    from emotion_interp.features import FeatureBank, Selection, find_features, shipped_bank
     from emotion_interp.features.bank import require_same_subject
-    from emotion_interp.features.design import design_stimuli
+    from emotion_interp.features.design import KINDS, design_stimuli
 
     loaded = None
     if bank is not None:
@@ -89,9 +101,11 @@ def bank_of(
         require_same_subject(loaded, subject.name, subject.sites)
         subject.scales.update(loaded.scales)
         return loaded
-    kind = default_stimuli(stimuli, subject.name == "bundled")
+    kind = stimuli or ("scenes" if subject.name == "bundled" else "words")
     concepts = concepts_of(languages)
-    total = len(design_stimuli(concepts, kind, seed).stimuli)
+    shown = kind if kind in KINDS else corpus_texts(kind, languages, seed, limit)
+    selection = Selection() if max_features is None else Selection(max_features=max_features)
+    total = len(design_stimuli(concepts, shown, seed).stimuli)
     done = [0]
     with progress_bars(quiet) as bars:
 
@@ -99,9 +113,32 @@ def bank_of(
             done[0] += more
             bars(f"reading {kind}", done[0], total)
 
-        return find_features(subject, concepts, stimuli=kind, seed=seed, progress=tick)
+        return find_features(subject, concepts, stimuli=shown, selection=selection, seed=seed, progress=tick)
 
 
-def default_stimuli(stimuli: str | None, bundled: bool) -> str:
-    """Scenes for the bundled subject, which has read too little to know single words; words for every other."""
-    return stimuli or ("scenes" if bundled else "words")
+def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None) -> list[Stimulus]:
+    """Texts that features may be found on: training splits, and the stories that judges never see.
+
+    `corpus` is one for all languages, or names one for each: "en=stories,zh=brighter".
+    """
+    from emotion_interp.concepts import corpus_stimuli
+    from emotion_interp.core.errors import EmotionInterpError
+
+    names = [name.strip() for name in languages.split(",")]
+    pairs = dict(part.split("=", 1) for part in corpus.split(",")) if "=" in corpus else dict.fromkeys(names, corpus)
+    missing = [name for name in names if name not in pairs]
+    if missing:
+        raise EmotionInterpError(f"no corpus is named for {missing[0]!r}; say for example {missing[0]}=brighter.")
+    found = []
+    for name in names:
+        split = "subject" if pairs[name] == "stories" else "train"
+        found += corpus_stimuli(pairs[name], name, split=split, limit=limit, seed=seed)
+    return found
+
+
+def default_stimuli(stimuli: str | None, bundled: bool, own: bool = False) -> str:
+    """Words; for the bundled subject, which has read too little to know single words, the shipped bank.
+
+    `own`: emotions of one's own choice, which a shipped bank does not have; the bundled subject then reads scenes.
+    """
+    return stimuli or (("scenes" if own else "shipped") if bundled else "words")

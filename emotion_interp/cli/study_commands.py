@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def run(
+    context: typer.Context,
     model: Model = None,
     saes: Saes = None,
     out: Annotated[Path, typer.Option(help="Study folder.")] = Path("runs/bundled"),
@@ -38,7 +39,9 @@ def run(
     norms: NormsOption = "builtin",
     stimuli: Annotated[
         str | None,
-        typer.Option(help="words, scenes, or stories (alignment on --corpus); default: words; bundled: scenes."),
+        typer.Option(
+            help="words, scenes, stories (alignment on --corpus), or shipped; default: words; bundled: shipped."
+        ),
     ] = None,
     corpus: Annotated[Path | None, typer.Option(help="Labelled texts (.jsonl[.gz]: text, emotion, topic_idx).")] = None,
     topics: Annotated[str, typer.Option(help="First and last topic of the corpus that is read.")] = "72,79",
@@ -47,6 +50,13 @@ def run(
     sae_text: Annotated[Path | None, typer.Option(help="Text for --saes train; default: EMOTION_INTERP_DATA.")] = None,
     permutations: Annotated[int, typer.Option(min=1, help="Permutations of every test.")] = 5000,
     rated_words: Annotated[int, typer.Option(min=0, help="Rated words at most (0: all).")] = 4000,
+    emotions: Annotated[str | None, typer.Option(help="Emotions, e.g. joy,fear; default: all of the sets.")] = None,
+    judge: Annotated[str, typer.Option(help="Of steering: words, or classifier (of written texts).")] = "words",
+    cebra: Annotated[bool, typer.Option("--cebra/--no-cebra", help="Align CEBRA spaces too (extra `cebra`).")] = False,
+    coordinates: Annotated[
+        str, typer.Option(help="Of the emotions: label, or words (not shown to the model).")
+    ] = "label",
+    preset: Annotated[str | None, typer.Option(help="paper: 26 emotions, en + zh, CEBRA, classifier judge.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -57,20 +67,37 @@ def run(
     """
     from emotion_interp.cli.progress import console, progress_bars, show_frame
     from emotion_interp.core.files import require_place
-    from emotion_interp.study import StudySettings, run_study
+    from emotion_interp.study import StudySettings, preset_settings, run_study
+    from emotion_interp.study.presets import preset as preset_of
 
     first, last = numbers(topics, "--topics", count=2) or [0, 0]
-    settings = StudySettings(
-        norms=norms,
-        stimuli=default_stimuli(stimuli, model in (None, "bundled")),
-        corpus=None if corpus is None else str(corpus),
-        topics=(first, last),
-        layers=None if layers is None else tuple(numbers(layers, "--layers") or ()),
-        seed=seed,
-        n_permutations=permutations,
-        max_rated_words=rated_words or None,
-        stages=tuple(s.strip() for s in stages.split(",") if s.strip()),
-    )
+    asked: dict[str, Any] = {
+        "norms": norms,
+        "stimuli": default_stimuli(stimuli, model in (None, "bundled"), own=emotions is not None or preset is not None),
+        "corpus": None if corpus is None else str(corpus),
+        "topics": (first, last),
+        "layers": None if layers is None else tuple(numbers(layers, "--layers") or ()),
+        "seed": seed,
+        "n_permutations": permutations,
+        "max_rated_words": rated_words or None,
+        "stages": _names(stages),
+        "emotions": None if emotions is None else _names(emotions),
+        "judge": judge,
+        "cebra": cebra,
+        "coordinates": coordinates,
+    }
+    if preset is None:
+        settings = StudySettings(**asked)
+    else:
+        # what stands on the command line wins over the preset, what is a default does not
+        chosen = preset_of(preset)
+        options = {"n_permutations": "permutations", "max_rated_words": "rated_words"}
+        kept = {k for k in asked if k not in chosen.settings or _given(context, options.get(k, k))}
+        settings = preset_settings(preset, **{k: asked[k] for k in kept})
+        norms = settings.norms
+        languages = languages if _given(context, "languages") else ",".join(chosen.languages)
+        for note in settings.notes:
+            console(quiet).print(f"our choice: {note}", highlight=False)
     require_place(out, folder=True)
     concepts, table = concepts_of(languages), norms_of(norms)
     subject = _subject_for_run(model, saes, layers, out, sae_tokens, sae_text, seed, quiet)
@@ -94,6 +121,16 @@ def run(
             frame, "Steering: probability of held-out words; method, layer and dose fixed on other prompts", False
         )
     console(quiet).print(f"report: {study.report}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _given(context: typer.Context, option: str) -> bool:
+    """Whether the option stands on the command line."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _subject_for_run(

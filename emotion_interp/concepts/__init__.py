@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
+from emotion_interp.concepts.corpora import corpus_stimuli
 from emotion_interp.concepts.model import Concept, ConceptWord
 from emotion_interp.concepts.scenes import labelled_stimuli, scene_stimuli
 from emotion_interp.concepts.sets import ConceptSet
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 
-__all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set", "labelled_stimuli", "scene_stimuli"]
+__all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set", "corpus_stimuli", "labelled_stimuli", "scene_stimuli"]
 
 
 @cache

@@ -7,7 +7,7 @@ from emotion_interp.core.errors import (
     UnknownNameError,
     UnsupportedError,
 )
-from emotion_interp.core.types import KINDS, WRITABLE_KINDS, Direction, Site, Stimulus
+from emotion_interp.core.types import KINDS, WRITABLE_KINDS, Direction, Site, Stimulus, one_site_per_layer, sites_at
 
 __all__ = [
     "KINDS",
@@ -20,4 +20,6 @@ __all__ = [
     "Stimulus",
     "UnknownNameError",
     "UnsupportedError",
+    "one_site_per_layer",
+    "sites_at",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 
 KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
 """Readable kinds of site."""
@@ -16,32 +18,47 @@ KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
 WRITABLE_KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 """Kinds at which a direction can be added; `resid_mid` is written as an addition at `attn_out`."""
 
-_NAME = re.compile(r"^blocks\.(\d+)\.(?:hook_(resid_pre|resid_mid|resid_post|attn_out|mlp_out)|attn\.hook_(z))$")
+_NAME = re.compile(
+    r"^blocks\.(\d+)\.(?:hook_(resid_pre|resid_mid|resid_post|attn_out|mlp_out)|attn\.hook_(z))(?:#([^#|\s]+))?$"
+)
 
 
 @dataclass(frozen=True, order=True)
 class Site:
     """One hook point of a model, by layer (counted from 0) and kind.
 
+    `sae` tells apart several SAEs that read one hook point ("16k", "65k"); it is empty where there is one or none.
+
     Raises:
         UnknownNameError: the kind is none of `KINDS`.
+        EmotionInterpError: a layer below 0, or an SAE name with '#', '|' or white space.
 
     Example:
         >>> Site(5).hook_name
         'blocks.5.hook_resid_post'
         >>> Site.parse("blocks.2.attn.hook_z")
         Site(layer=2, kind='z')
+        >>> str(Site(5, sae="16k"))
+        'blocks.5.hook_resid_post#16k'
     """
 
     layer: int
     kind: str = "resid_post"
+    sae: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UnknownNameError("site kind", self.kind, KINDS)
         if isinstance(self.layer, bool) or not isinstance(self.layer, (int, np.integer)) or self.layer < 0:
             raise EmotionInterpError(f"a layer is a whole number from 0, got {self.layer!r}.")
+        if re.search(r"[#|\s]", self.sae):
+            raise EmotionInterpError(f"the name of an SAE has no '#', '|' or white space, got {self.sae!r}.")
         object.__setattr__(self, "layer", int(self.layer))
+
+    @property
+    def point(self) -> Site:
+        """The hook point, whichever SAE reads it."""
+        return Site(self.layer, self.kind) if self.sae else self
 
     @property
     def hook_name(self) -> str:
@@ -50,14 +67,51 @@ class Site:
 
     @classmethod
     def parse(cls, hook_name: str) -> Site:
-        """Read a TransformerLens hook name; `UnknownNameError` if it is none of the readable kinds."""
+        """Read a TransformerLens hook name, with or without "#sae"; `UnknownNameError` if it is no readable kind."""
         match = _NAME.match(hook_name)
         if not match:
             raise UnknownNameError("hook", hook_name, [f"blocks.{{layer}}.hook_{k}" for k in KINDS if k != "z"])
-        return cls(int(match[1]), match[2] or match[3])
+        return cls(int(match[1]), match[2] or match[3], match[4] or "")
 
     def __str__(self) -> str:
-        return self.hook_name
+        return f"{self.hook_name}#{self.sae}" if self.sae else self.hook_name
+
+    def __repr__(self) -> str:
+        sae = f", sae={self.sae!r}" if self.sae else ""
+        return f"Site(layer={self.layer}, kind={self.kind!r}{sae})"
+
+
+def sites_at(sites: Iterable[Site], layer: int | Site | str) -> list[Site]:
+    """Those of some sites that a layer, a hook name or a site stands for; the one to take where one is needed comes first.
+
+    A layer stands for all its sites, `resid_post` first, then in order; a site without an SAE's name for every SAE at
+    its hook point.
+
+    Raises:
+        UnknownNameError: none of them.
+
+    Example:
+        >>> sites_at([Site(0, "mlp_out"), Site(0), Site(1)], 0)
+        [Site(layer=0, kind='resid_post'), Site(layer=0, kind='mlp_out')]
+    """
+    known = sorted(sites)
+    if isinstance(layer, str):
+        layer = Site.parse(layer)
+    if not isinstance(layer, Site):
+        found = sorted((s for s in known if s.layer == layer), key=lambda s: (s.kind != "resid_post", s))
+        if not found:
+            raise UnknownNameError("layer", layer, sorted({s.layer for s in known}))
+        return found
+    found = [layer] if layer in known else [s for s in known if s.point == layer]
+    if not found:
+        raise UnknownNameError("site", str(layer), map(str, known))
+    return found
+
+
+def one_site_per_layer(sites: Iterable[Site]) -> bool:
+    """Whether a layer's number alone names each of the sites."""
+    layers = [site.layer for site in sites]
+    return len(set(layers)) == len(layers)
 
 
 @dataclass(frozen=True)
@@ -123,6 +177,70 @@ class Direction:
         """The vector at length one."""
         return self.vector / np.linalg.norm(self.vector)
 
+    def hooks(
+        self, dose: float = 0.5, scale: float | None = None, has_bos: bool = True
+    ) -> list[tuple[str, Callable[..., Any]]]:
+        """Hooks that add `dose * scale * unit` to a TransformerLens model: for `model.hooks(fwd_hooks=...)` and the like.
+
+        The same as `steer(subject, direction, dose, positions="all")`, for models that are no Subject. A hook sees nothing
+        but activations: left padding is steered too, and so is its BOS. `resid_mid` is written at `hook_attn_out`, since on
+        a bridge `hook_resid_mid` sits on a side branch; blocks that run attention and MLP side by side have no such place.
+
+        Args:
+            dose: strength in units of the scale.
+            scale: median norm of the site's activations; default: `provenance["scale"]`, which a bank's directions carry.
+            has_bos: position 0 is BOS and is left alone; in a pass of a single column that is taken for a token after it,
+                as a KV cache gives them.
+
+        Returns:
+            Pairs of hook name and function (activations [row, column, d_model], hook) -> activations.
+
+        Raises:
+            EmotionInterpError: no scale is known, or dose or scale are no numbers.
+            UnsupportedError: the site cannot be written.
+
+        Example:
+            >>> direction = Direction([3.0, 4.0], layer=2, provenance={"scale": 10.0})
+            >>> [name for name, _ in direction.hooks(0.5)]
+            ['blocks.2.hook_resid_post']
+            >>> with model.hooks(fwd_hooks=direction.hooks(0.5)):  # doctest: +SKIP
+            ...     model.generate("The letter said")
+        """
+        if self.kind not in WRITABLE_KINDS:
+            raise UnsupportedError(
+                f"{self.site} cannot be written; a direction is added at one of {', '.join(WRITABLE_KINDS)}."
+            )
+        size = self.provenance.get("scale") if scale is None else scale
+        if size is None:
+            raise EmotionInterpError(
+                f"the direction {self.name!r} carries no scale; pass scale=, the median norm of activations at {self.site}."
+            )
+        if not (_is_finite(size) and size > 0):
+            raise EmotionInterpError(f"the scale of {self.site} is a positive number, got {size!r}.")
+        if not _is_finite(dose):
+            raise EmotionInterpError(f"a dose is a finite number in units of the scale, got {dose!r}.")
+        vector = (float(dose) * float(size) * self.unit).astype(np.float32)
+        kept: dict[tuple[Any, Any], Any] = {}
+        last: list[Any] = [None]
+
+        def add(activations: Any, hook: Any = None) -> Any:
+            del hook
+            # a bridge in compatibility mode calls a hook again, on its own answer, for each name of the hook point
+            if last[0] is not None and last[0]() is activations:
+                return activations
+            key = (activations.device, activations.dtype)
+            if key not in kept:
+                kept[key] = activations.new_tensor(vector)
+            if not has_bos or activations.shape[1] == 1:
+                moved = activations + kept[key]
+            else:
+                moved = activations.clone()
+                moved[:, 1:] += kept[key]
+            last[0] = weakref.ref(moved)
+            return moved
+
+        return [(Site(self.layer, "attn_out" if self.kind == "resid_mid" else self.kind).hook_name, add)]
+
     def _with(self, vector: np.ndarray, name: str) -> Direction:
         return Direction(vector, self.layer, self.kind, name, self.language, self.method, dict(self.provenance))
 
@@ -137,3 +255,11 @@ class Direction:
 
     def __repr__(self) -> str:
         return f"Direction({self.name!r}, {self.site}, d_model={self.vector.size}, method={self.method!r})"
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a finite number (True and False are none)."""
+    try:
+        return not isinstance(value, (bool, np.bool_)) and bool(np.isfinite(float(value)))
+    except (TypeError, ValueError):
+        return False

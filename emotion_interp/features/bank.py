@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
-from emotion_interp.core.files import atomic_folder, read_json, sha256_file, write_json
-from emotion_interp.core.types import Direction, Site
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.types import Direction, Site, one_site_per_layer, sites_at
+from emotion_interp.features.bank_files import EXTRA_TABLES, JOINED, KEYS, check_columns, read_bank, write_bank
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT_VERSION = 1
 METHODS = ("dense", "dense_clean", "sae")
-_FILES: tuple[str, ...] = (
-    "features.parquet",
-    "summary.parquet",
-    "words.parquet",
-    "activations.parquet",
-    "directions.safetensors",
-)
-_RATES = "rates.parquet"
-"""Optional: banks found before it was added lack it and still load."""
-_COLUMNS = {
-    "features.parquet": ("layer", "site", "language", "emotion", "feature", "p", "q", "auroc", "selected", "top"),
-    "summary.parquet": ("layer", "language", "emotion", "feature", "auroc_heldout", "confirmed", "dense_auroc"),
-    "words.parquet": ("unit", "language", "emotion", "word", "group", "side"),
-    "activations.parquet": ("layer", "unit", "feature", "activation"),
-    _RATES: ("layer", "language", "feature", "rate"),
-}
+"""Directions that every bank has; analyses may add others (`FeatureBank.methods`)."""
+SPACES_ONLY = ("means",)
+"""Kept among the directions, but over both halves: for emotion spaces, not for steering."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +29,11 @@ class FeatureBank:
     features: one row per feature x emotion x layer x language with p <= .05 (all were tested; `n_tested` in the manifest);
     summary: one row per emotion x layer x language: the top feature, fixed on the discovery half, and its held-out AUROC;
     words: the units; activations: mean activation per unit of the selected and top features (long);
-    directions: "hook|language|method" -> [emotion, d_model];
+    directions: "site|language|method" -> [emotion, d_model];
     scales: median norm per site;
     rates: the living features of each layer and language and the share of discovery words they fire on; None in banks
-    of earlier versions.
+    of earlier versions;
+    extras: tables that other analyses added, by name (`EXTRA_TABLES`, see `with_table`).
     """
 
     features: pd.DataFrame
@@ -58,6 +44,7 @@ class FeatureBank:
     scales: dict[Site, float]
     manifest: dict[str, Any] = field(default_factory=dict)
     rates: pd.DataFrame | None = None
+    extras: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     # -- asking -------------------------------------------------------------------------------------------------------
     @property
@@ -76,12 +63,30 @@ class FeatureBank:
     def layers(self) -> list[int]:
         return sorted({s.layer for s in self.scales})
 
-    def site(self, layer: int | Site) -> Site:
-        """The bank's site at a layer; `UnknownNameError` where it has none."""
-        for site in self.sites:
-            if site == layer or site.layer == layer:
-                return site
-        raise UnknownNameError("layer", layer, self.layers)
+    @property
+    def places(self) -> list[str]:
+        """The columns that tell sites apart: "layer", and "site" where a layer has several."""
+        return ["layer"] if one_site_per_layer(self.scales) else ["layer", "site"]
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods of the bank's directions."""
+        return sorted({key.rsplit("|", 1)[1] for key in self.directions} - set(SPACES_ONLY))
+
+    def site(self, layer: int | Site | str) -> Site:
+        """The bank's site at a layer (of several: `resid_post`, else the first), or the one of a hook name or site.
+
+        Raises:
+            UnknownNameError: the bank has none there.
+        """
+        return sites_at(self.scales, layer)[0]
+
+    def rows_at(self, frame: pd.DataFrame, layer: int | Site | str) -> pd.DataFrame:
+        """Rows of one of the bank's tables that belong to one site."""
+        site = self.site(layer)
+        # tables that have no sites (of a bank with one per layer) are told apart by their layers
+        rows: Any = frame[frame["site"] == str(site)] if "site" in frame else frame[frame["layer"] == site.layer]
+        return rows
 
     def _check(self, emotion: str | None, language: str | None) -> None:
         if emotion is not None and emotion not in self.emotions:
@@ -90,42 +95,82 @@ class FeatureBank:
             raise UnknownNameError("language", language, self.languages)
 
     def table(
-        self, emotion: str | None = None, layer: int | None = None, language: str | None = None, selected: bool = False
+        self,
+        emotion: str | None = None,
+        layer: int | Site | str | None = None,
+        language: str | None = None,
+        selected: bool = False,
+        **conditions: Any,
     ) -> pd.DataFrame:
         """Scored features, best first; filter by emotion, layer, language; `selected=True` keeps the chosen ones.
 
+        Columns of the tables "controls" and "outputs" stand beside the scores where the bank has them.
+
+        Args:
+            emotion, layer, language: default: all. A layer means all its sites; a `Site` or hook name means one.
+            selected: only features that passed the selection.
+            **conditions: `column=value`, `min_column=number` or `max_column=number`; a missing value never passes.
+
         Raises:
-            UnknownNameError: the bank has no such emotion, layer or language.
+            UnknownNameError: the bank has no such emotion, layer, site, language or column.
+
+        Example:
+            >>> bank.table("joy", layer=2, min_auroc=0.7, lexical=False)  # doctest: +SKIP
         """
         self._check(emotion, language)
         frame: Any = self.features
         if emotion is not None:
             frame = frame[frame["emotion"] == emotion]
         if layer is not None:
-            frame = frame[frame["layer"] == self.site(layer).layer]
+            own = sites_at(self.scales, layer)
+            named = isinstance(layer, (Site, str)) and "site" in frame
+            frame = frame[frame["site"].isin(map(str, own)) if named else frame["layer"] == own[0].layer]
         if language is not None:
             frame = frame[frame["language"] == language]
         if selected:
             frame = frame[frame["selected"]]
+        for name in JOINED:
+            if name in self.extras:
+                frame = frame.merge(self.extras[name], on=list(KEYS), how="left", validate="one_to_one")
+        for condition, value in conditions.items():
+            frame = frame[_passes(frame, condition, value)]
         return frame.sort_values(["auroc", "feature"], ascending=[False, True]).reset_index(drop=True)
 
-    def selected_features(self, layer: int, language: str | None = None, emotion: str | None = None) -> np.ndarray:
-        """Ids of the selected features of a layer, over all emotions (or one) and languages (or one), sorted."""
-        frame = self.table(emotion=emotion, layer=layer, language=language, selected=True)
+    def selected_features(
+        self, layer: int | Site | str, language: str | None = None, emotion: str | None = None
+    ) -> np.ndarray:
+        """Ids of the selected features of one `site`, over all emotions (or one) and languages (or one), sorted."""
+        frame = self.table(emotion=emotion, layer=self.site(layer), language=language, selected=True)
         return np.unique(frame["feature"].to_numpy(dtype=np.int64))
 
-    def direction(self, emotion: str, layer: int, language: str | None = None, method: str = "sae") -> Direction:
+    def direction(
+        self, emotion: str, layer: int | Site | str, language: str | None = None, method: str = "sae"
+    ) -> Direction:
         """Steering direction of an emotion: "sae" (decoder rows of its features), "dense" or "dense_clean".
+
+        Other `methods` are there once an analysis has added them, such as "probe_k8" (`SparseProbes.add_to`) or
+        "sae_output" (features with an output effect; `with_output_directions`).
 
         Raises:
             UnknownNameError: no such emotion, layer, language or method.
+            EmotionInterpError: no feature of the emotion has an output effect there ("sae_output").
         """
         language = language or self.languages[0]
         self._check(emotion, language)
-        if method not in METHODS:
-            raise UnknownNameError("direction method", method, METHODS)
         site = self.site(layer)
-        vector = self.directions[f"{site.hook_name}|{language}|{method}"][self.emotions.index(emotion)]
+        if method in SPACES_ONLY or f"{site}|{language}|{method}" not in self.directions:
+            if method == "sae_output":
+                raise EmotionInterpError(
+                    "the bank has no directions of output features yet; measure what the features do first: "
+                    "bank = with_output_directions(subject, output_scores(subject, bank).add_to(bank))."
+                )
+            raise UnknownNameError("direction method", method, self.methods)
+        vector = self.directions[f"{site}|{language}|{method}"][self.emotions.index(emotion)]
+        if method == "sae_output" and not vector.any():
+            raise EmotionInterpError(
+                f"no feature of {emotion!r} at {site} in {language!r} has an output effect (table 'outputs', label output "
+                'or both); take another layer, or method="sae".'
+            )
         provenance = {"subject": self.manifest.get("subject"), "scale": self.scales[site]}
         return Direction(vector, site.layer, site.kind, emotion, language, method, provenance)
 
@@ -139,13 +184,13 @@ class FeatureBank:
         here = (frame["emotion"] == emotion) & (frame["language"] == language)
         return frame[here & (frame["side"] == "confirmation")]["word"].tolist()
 
-    def unit_activations(self, layer: int, language: str | None = None) -> tuple[pd.DataFrame, Any]:
-        """Units and their sparse mean activations at a layer: (words frame, csr [unit, feature])."""
+    def unit_activations(self, layer: int | Site | str, language: str | None = None) -> tuple[pd.DataFrame, Any]:
+        """Units and their sparse mean activations at one `site`: (words frame, csr [unit, feature])."""
         from scipy.sparse import csr_matrix
 
         site = self.site(layer)
-        rows = self.activations[self.activations["layer"] == site.layer]
-        shape = (len(self.words), int(self.manifest["d_sae"][site.hook_name]))
+        rows = self.rows_at(self.activations, site)
+        shape = (len(self.words), int(self.manifest["d_sae"][str(site)]))
         matrix = csr_matrix((rows["activation"], (rows["unit"], rows["feature"])), shape=shape)
         if language is None:
             return self.words, matrix
@@ -154,12 +199,45 @@ class FeatureBank:
         kept: Any = self.words[keep]
         return kept.reset_index(drop=True), matrix[np.flatnonzero(keep)]
 
+    # -- adding and comparing -----------------------------------------------------------------------------------------
+    def with_table(self, name: str, frame: pd.DataFrame) -> FeatureBank:
+        """A bank with one of the `EXTRA_TABLES` added or replaced; this one stays as it is.
+
+        Raises:
+            UnknownNameError: no such table.
+            FileFormatError: the table lacks columns, or has two rows of one feature where it is joined.
+        """
+        if name not in EXTRA_TABLES:
+            raise UnknownNameError("extra table", name, EXTRA_TABLES)
+        check_columns(name, frame, EXTRA_TABLES[name])
+        if name in JOINED and bool(frame.duplicated(list(KEYS)).any()):
+            raise FileFormatError(f"the table {name!r} has several rows of one feature, emotion, layer and language.")
+        return replace(self, extras={**self.extras, name: frame.reset_index(drop=True)})
+
+    def diff(self, other: FeatureBank) -> pd.DataFrame:
+        """What differs between this bank and another of the same subject; see `diff_banks`."""
+        from emotion_interp.features.bank_tools import diff_banks
+
+        return diff_banks(self, other)
+
+    def merge(self, other: FeatureBank) -> FeatureBank:
+        """This bank and another of other layers or languages as one; see `merge_banks`."""
+        from emotion_interp.features.bank_tools import merge_banks
+
+        return merge_banks(self, other)
+
+    def to_csv(self, path: str | Path, table: str = "features") -> Path:
+        """Write one table as CSV; see `bank_to_csv`."""
+        from emotion_interp.features.bank_tools import bank_to_csv
+
+        return bank_to_csv(self, path, table)
+
     # -- showing ------------------------------------------------------------------------------------------------------
     def to_frame(self) -> pd.DataFrame:
         """The summary table: top feature per emotion, layer and language."""
         return self.summary.copy()
 
-    def plot(self, layer: int | None = None, language: str | None = None) -> Any:
+    def plot(self, layer: int | Site | str | None = None, language: str | None = None) -> Any:
         """Heat map of the top features against all emotions."""
         from emotion_interp.features.frames import heatmap_frame
         from emotion_interp.figures import feature_heatmap
@@ -168,7 +246,7 @@ class FeatureBank:
         return feature_heatmap(heatmap_frame(self, layer, language or self.languages[0]))
 
     def _repr_html_(self) -> str:
-        confirmed: Any = self.summary.groupby(["layer", "language"])["confirmed"].sum()
+        confirmed: Any = self.summary.groupby([*self.places, "language"])["confirmed"].sum()
         counts = confirmed.unstack()
         return f"<p>{self!r}: emotions with a confirmed feature</p>{counts.to_html()}"
 
@@ -186,35 +264,7 @@ class FeatureBank:
         Raises:
             EmotionInterpError: the folder cannot be written.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
-
-        path = Path(path)
-        with atomic_folder(path) as folder:
-            frames = (self.features, self.summary, self.words, self.activations)
-            for name, frame in zip(_FILES[:4], frames, strict=True):
-                frame.to_parquet(folder / name, index=False)
-            names = list(_FILES)
-            if self.rates is not None:
-                self.rates.to_parquet(folder / _RATES, index=False)
-                names.append(_RATES)
-            scales = {s.hook_name: v for s, v in self.scales.items()}
-            arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in self.directions.items()}
-            metadata = {"scales": json.dumps(scales, sort_keys=True)}
-            try:
-                save_file(arrays, str(folder / "directions.safetensors"), metadata=metadata)
-            except SafetensorError as error:
-                # a full disk reaches Python as this, not as OSError
-                raise EmotionInterpError(f"cannot write {path}: {error}. Choose a folder with space left.") from error
-            manifest = {
-                **self.manifest,
-                "format": "emotion_interp.feature_bank",
-                "format_version": FORMAT_VERSION,
-                "scales": scales,
-                "files": {name: sha256_file(folder / name) for name in names},
-            }
-            write_json(folder / "manifest.json", manifest)
-        return path
+        return write_bank(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureBank:
@@ -224,55 +274,18 @@ class FeatureBank:
             FileFormatError: no bank, another version, a changed or damaged file.
             NotFiniteError: directions with NaN.
         """
-        import pandas as pd
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        path = Path(path)
-        manifest = read_json(path / "manifest.json")
-        if not isinstance(manifest, dict) or manifest.get("format") != "emotion_interp.feature_bank":
-            raise FileFormatError(f"{path} is no feature bank: its manifest.json is of another kind.")
-        if manifest.get("format_version") != FORMAT_VERSION:
-            raise FileFormatError(
-                f"{path} has bank format {manifest.get('format_version')}; this version reads {FORMAT_VERSION}. Find the features again."
-            )
-        _check_hashes(path, manifest.get("files", {}))
-        try:
-            frames = [pd.read_parquet(path / name) for name in _FILES[:4]]
-            rates = pd.read_parquet(path / _RATES) if _RATES in manifest["files"] else None
-            directions = load_file(str(path / "directions.safetensors"))
-        except (OSError, ValueError, SafetensorError) as error:
-            raise FileFormatError(f"{path} cannot be read: {error}") from error
-        named: dict[str, Any] = dict(zip(_FILES[:4], frames, strict=True))
-        if rates is not None:
-            named[_RATES] = rates
-        for name, frame in named.items():
-            missing = [c for c in _COLUMNS[name] if c not in frame.columns]
-            if missing:
-                raise FileFormatError(f"{path / name} lacks the columns {missing}.")
-        n_emotions = len(manifest.get("emotions", ()))
-        for key, array in directions.items():
-            if array.ndim != 2 or array.shape[0] != n_emotions:
-                raise FileFormatError(
-                    f"{path}: {key} has shape {array.shape}, expected [{n_emotions} emotions, dimension]."
-                )
-            if not np.isfinite(array).all():
-                raise NotFiniteError(f"{path}: {key} has NaN or infinite values.")
-        scales = {Site.parse(k): float(v) for k, v in manifest["scales"].items()}
-        features, summary, words, activations = frames
-        return cls(features, summary, words, activations, directions, scales, manifest, rates)
+        return cls(**read_bank(path))
 
 
-def _check_hashes(path: Path, hashes: dict[str, str]) -> None:
-    if set(hashes) - {_RATES} != set(_FILES):
-        raise FileFormatError(f"{path}: the manifest names the files {sorted(hashes)}, expected {sorted(_FILES)}.")
-    for name, expected in hashes.items():
-        if not (path / name).is_file():
-            raise FileFormatError(f"{path / name} is missing.")
-        if sha256_file(path / name) != expected:
-            raise FileFormatError(
-                f"{path / name} was changed after it was saved (its SHA-256 differs from the manifest)."
-            )
+def _passes(frame: pd.DataFrame, condition: str, value: Any) -> Any:
+    """Rows of a table that fulfil one condition of `FeatureBank.table`."""
+    for prefix, compare in (("min_", "ge"), ("max_", "le")):
+        column = condition.removeprefix(prefix)
+        if condition not in frame and column != condition and column in frame:
+            return getattr(frame[column], compare)(value)
+    if condition not in frame:
+        raise UnknownNameError("column", condition, sorted(frame.columns))
+    return frame[condition].eq(value)
 
 
 def require_same_subject(bank: FeatureBank, name: str, sites: Iterable[Site]) -> None:
@@ -282,7 +295,8 @@ def require_same_subject(bank: FeatureBank, name: str, sites: Iterable[Site]) ->
     missing = sorted(set(bank.sites) - set(sites))
     if missing:
         raise EmotionInterpError(
-            f"the bank reads {missing[0]}, where this subject has no SAE; load the subject with that layer."
+            f"the bank reads {missing[0]}, where this subject has no SAE; load the subject with that layer, and with as "
+            f"many SAEs there as the bank was found with. It reads: {', '.join(map(str, sites)) or 'nothing'}."
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import atomic_file
+from emotion_interp.core.types import one_site_per_layer
 from emotion_interp.features.bank import FeatureBank
 
 if TYPE_CHECKING:
@@ -19,9 +22,9 @@ _SAME = ("stimuli", "position", "seed", "selection", "emotions")
 
 
 def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
-    """What differs between two banks of one subject, for every layer, language and emotion that both have.
+    """What differs between two banks of one subject, for every site, language and emotion that both have.
 
-    Columns: layer, language, emotion; n_both, n_first_only, n_second_only (selected features); top_first, top_second,
+    Columns: layer (and site, where a layer has several), language, emotion; n_both, n_first_only, n_second_only (selected features); top_first, top_second,
     same_top; auroc_heldout_first, auroc_heldout_second; confirmed_first, confirmed_second; cosine of the two dense
     directions.
 
@@ -34,7 +37,8 @@ def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     import pandas as pd
 
     _require_one_subject(first, second)
-    keys = ["layer", "language", "emotion"]
+    keys = ["layer", "site", "language", "emotion"]
+    several = not one_site_per_layer({*first.sites, *second.sites})
     columns = ["feature", "auroc_heldout", "confirmed"]
     one, two = (b.summary[[*keys, *columns]] for b in (first, second))
     both: Any = one.merge(two, on=keys, suffixes=("_first", "_second"))
@@ -44,11 +48,12 @@ def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
         )
     rows = []
     for row in both.itertuples(index=False):
-        sets = [set(b.selected_features(row.layer, row.language, row.emotion).tolist()) for b in (first, second)]
-        vectors = [b.direction(row.emotion, row.layer, row.language, "dense").unit for b in (first, second)]
+        sets = [set(b.selected_features(row.site, row.language, row.emotion).tolist()) for b in (first, second)]
+        vectors = [b.direction(row.emotion, row.site, row.language, "dense").unit for b in (first, second)]
         rows.append(
             {
                 "layer": row.layer,
+                **({"site": row.site} if several else {}),
                 "language": row.language,
                 "emotion": row.emotion,
                 "n_both": len(sets[0] & sets[1]),
@@ -68,7 +73,7 @@ def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
 
 
 def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
-    """One bank of two that read the same subject in the same way, at other layers or in other languages.
+    """One bank of two that read the same subject in the same way, at other sites or in other languages.
 
     q, selection and confirmation stay those of each part's own family of tests; the manifest's "merged" says which parts
     there were. To test all in one family, find the features in one call.
@@ -89,30 +94,67 @@ def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
     by_layer = first.words.equals(second.words) and first.languages == second.languages
     if by_layer and not set(first.sites) & set(second.sites):
         words, offset, scales = first.words, 0, {**first.scales, **second.scales}
-        if {s.layer for s in first.sites} & {s.layer for s in second.sites}:
-            raise EmotionInterpError("the banks have two sites of one layer; a bank holds one site per layer.")
     elif first.sites == second.sites and not set(first.languages) & set(second.languages):
         words, offset = _joined_words(first, second), len(first.words)
         share = len(first.words) / len(words)
         scales = {s: share * v + (1 - share) * second.scales[s] for s, v in first.scales.items()}
     else:
         raise EmotionInterpError(
-            "banks are merged over other layers with the same words, or over other languages at the same layers; "
+            "banks are merged over other sites with the same words, or over other languages at the same sites; "
             f"these hold {_cells(first)} and {_cells(second)}."
         )
-    moved = second.activations.assign(unit=(second.activations["unit"] + offset).astype(np.int32))
+    several = not one_site_per_layer(scales)
+    parts = [_with_sites(b, b.activations) if several else b.activations for b in (first, second)]
+    parts[1] = parts[1].assign(unit=(parts[1]["unit"] + offset).astype(np.int32))
     rates = None
     if first.rates is not None and second.rates is not None:
-        rates = pd.concat([first.rates, second.rates], ignore_index=True)
+        tables = (first.rates, second.rates)
+        if several:
+            tables = (_with_sites(first, first.rates), _with_sites(second, second.rates))
+        rates = pd.concat(tables, ignore_index=True)
+    # tables without a language hold the same features twice where the parts differ in language
+    extras = {
+        name: pd.concat([frame, second.extras[name]], ignore_index=True)
+        for name, frame in first.extras.items()
+        if name in second.extras and (offset == 0 or "language" in frame)
+    }
     return FeatureBank(
         pd.concat([first.features, second.features], ignore_index=True),
         pd.concat([first.summary, second.summary], ignore_index=True),
         words.copy(),
-        pd.concat([first.activations, moved], ignore_index=True),
+        pd.concat(parts, ignore_index=True),
         {**first.directions, **second.directions},
         scales,
         _joined_manifest(first, second),
         rates,
+        extras,
+    )
+
+
+def subset_bank(bank: FeatureBank, languages: Sequence[str]) -> FeatureBank:
+    """The part of a bank in some of its languages; q-values stay those of the whole family.
+
+    Raises:
+        UnknownNameError: a language the bank does not have.
+    """
+    for language in languages:
+        if language not in bank.languages:
+            raise UnknownNameError("language", language, bank.languages)
+
+    def own(frame: pd.DataFrame) -> pd.DataFrame:
+        kept: Any = frame[frame["language"].isin(list(languages))] if "language" in frame else frame
+        return kept.reset_index(drop=True)
+
+    per_language = ("labels", "concept_words")
+    parts = {k: {lang: v for lang, v in bank.manifest[k].items() if lang in languages} for k in per_language}
+    return replace(
+        bank,
+        features=own(bank.features),
+        summary=own(bank.summary),
+        directions={k: v for k, v in bank.directions.items() if k.split("|")[1] in languages},
+        manifest={**bank.manifest, **parts, "languages": list(languages)},
+        rates=None if bank.rates is None else own(bank.rates),
+        extras={name: own(frame) for name, frame in bank.extras.items()},
     )
 
 
@@ -143,6 +185,16 @@ def _require_one_subject(first: FeatureBank, second: FeatureBank) -> None:
     for site in sorted(set(saes[0]) & set(saes[1])):
         if saes[0][site] != saes[1][site]:
             raise EmotionInterpError(f"the banks read two different SAEs at {site}; their feature numbers differ.")
+
+
+def _with_sites(bank: FeatureBank, frame: pd.DataFrame) -> pd.DataFrame:
+    """A table that tells rows apart by their layer, with the sites beside it."""
+    if "site" in frame:
+        return frame
+    names: Any = {site.layer: str(site) for site in bank.sites}
+    frame = frame.copy()
+    frame.insert(1, "site", frame["layer"].map(names))
+    return frame
 
 
 def _cells(bank: FeatureBank) -> str:

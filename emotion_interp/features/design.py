@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ KINDS = ("words", "scenes")
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Units (frame: unit, language, emotion, word, group, side), the stimuli that are read, and each stimulus' unit."""
+    """Units (frame: unit, language, emotion, word, group, side; of texts also text_sha256), the stimuli that are read, and each stimulus' unit."""
 
     kind: str
     words: pd.DataFrame
@@ -79,6 +80,11 @@ def _texts(kind: str, stimuli: list[Stimulus], seed: int) -> Design:
     return _design(kind, stimuli, sides)
 
 
+def text_hash(text: str) -> str:
+    """Hash of a text whatever its spacing and case: 16 hexadecimal digits."""
+    return hashlib.sha256(" ".join(text.split()).casefold().encode()).hexdigest()[:16]
+
+
 def _design(kind: str, stimuli: list[Stimulus], sides: dict[str, str]) -> Design:
     import pandas as pd
 
@@ -91,4 +97,10 @@ def _design(kind: str, stimuli: list[Stimulus], sides: dict[str, str]) -> Design
             table.append((len(table), *key, stimulus.group, sides[stimulus.group]))
         units.append(rows[key])
     frame = pd.DataFrame(table, columns=["unit", "language", "emotion", "word", "group", "side"])
+    if kind == "texts":
+        # the texts are the user's and are not kept; their hashes say later which texts are not new
+        hashes = [""] * len(table)
+        for stimulus, unit in zip(stimuli, units, strict=True):
+            hashes[unit] = text_hash(stimulus.text)
+        frame["text_sha256"] = hashes
     return Design(kind, frame, stimuli, np.asarray(units, dtype=np.int64))

@@ -9,19 +9,21 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emotion_interp.core.types import Site
     from emotion_interp.features.bank import FeatureBank
 
 
-def heatmap_frame(bank: FeatureBank, layer: int, language: str) -> pd.DataFrame:
+def heatmap_frame(bank: FeatureBank, layer: int | Site | str, language: str) -> pd.DataFrame:
     """AUROC of each emotion's top feature for every emotion, each against all the others, on all stimuli."""
     import pandas as pd
 
     from emotion_interp.features.scores import composite_auroc, pairwise_auroc
 
-    words, matrix = bank.unit_activations(layer, language)
     site = bank.site(layer)
+    words, matrix = bank.unit_activations(site, language)
     summary: Any = bank.summary
-    tops = summary[(summary["layer"] == site.layer) & (summary["language"] == language)]["feature"].unique()
+    here: Any = bank.rows_at(summary, site)
+    tops = here[here["language"] == language]["feature"].unique()
     names = [*bank.emotions, "neutral"]
     codes = np.asarray([names.index(e) for e in words["emotion"]])
     values = matrix[:, tops].toarray().astype(np.float64)
@@ -34,7 +36,7 @@ def heatmap_frame(bank: FeatureBank, layer: int, language: str) -> pd.DataFrame:
 
 
 def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
-    """Per layer and language: selected and confirmed emotions, median held-out AUROC with a bootstrap interval, dense beside it.
+    """Per layer (and site, where a layer has several) and language: selected and confirmed emotions, median held-out AUROC with a bootstrap interval, dense beside it.
 
     The interval resamples emotions (percentile, 2,000 resamples, fixed seed).
     """
@@ -42,15 +44,15 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
 
     rng = np.random.default_rng(0)
     rows = []
-    groups: Any = bank.summary.groupby(["layer", "language"], sort=True)
-    for (layer, language), group in groups:
+    keys = [*bank.places, "language"]
+    groups: Any = bank.summary.groupby(keys, sort=True)
+    for key, group in groups:
         held = group["auroc_heldout"].to_numpy(dtype=np.float64)
         resampled = np.median(rng.choice(held, (2000, len(held))), axis=1)
         low, high = np.percentile(resampled, [2.5, 97.5])
         rows.append(
             {
-                "layer": layer,
-                "language": language,
+                **dict(zip(keys, key, strict=True)),
                 "emotions": len(group),
                 "selected": int(group["selected"].sum()),
                 "confirmed": int(group["confirmed"].sum()),

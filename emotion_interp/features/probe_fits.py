@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Site
 from emotion_interp.features.dense import neutral_components, project_out
 from emotion_interp.features.scores import composite_auroc, pairwise_auroc
 
@@ -115,3 +118,30 @@ def dense_cleaner(dense: np.ndarray, codes: np.ndarray, neutral: int | None) -> 
         return lambda values: values
     components = neutral_components(dense[codes == neutral])
     return lambda values: project_out(values, components)
+
+
+def probe_directions(
+    vectors: Mapping[tuple[Site, str, str, int], np.ndarray], emotions: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Probes as a bank keeps directions: "site|language|probe_k8" -> [emotion, d_model], zeros where there is no probe."""
+    found: dict[str, np.ndarray] = {}
+    for (site, language, emotion, k), vector in vectors.items():
+        empty = np.zeros((len(emotions), len(vector)), dtype=np.float32)
+        found.setdefault(f"{site}|{language}|probe_k{k}", empty)[list(emotions).index(emotion)] = vector
+    return found
+
+
+def require_same_split(source: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    """Refuse probes of another subject, or fitted on stimuli that the bank holds out."""
+    if source["subject"] != manifest.get("subject"):
+        raise EmotionInterpError(
+            f"the probes belong to the subject {source['subject']!r}, the bank to {manifest.get('subject')!r}."
+        )
+    if source["stimuli"] != manifest.get("stimuli", "words"):
+        return
+    for key, name in (("seed", "seed"), ("concepts_sha256", "concept sets")):
+        if source[key] != manifest.get(key):
+            raise EmotionInterpError(
+                f"the probes were fitted with another {name} than the bank, so on words that the bank holds out. "
+                "Fit them with the seed and the concepts of the bank."
+            )

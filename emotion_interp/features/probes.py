@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.types import Direction, Site, Stimulus
+from emotion_interp.core.types import Direction, Site, Stimulus, one_site_per_layer, sites_at
 from emotion_interp.features.design import design_stimuli
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
 from emotion_interp.features.scores import composite_auroc, pairwise_auroc
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from emotion_interp.activations import SiteReadings
     from emotion_interp.concepts import ConceptSet
+    from emotion_interp.features.bank import FeatureBank
     from emotion_interp.subjects import Subject
 
 NEUTRAL = "neutral"
@@ -26,16 +27,22 @@ NEUTRAL = "neutral"
 
 @dataclass(frozen=True, eq=False)
 class SparseProbes:
-    """Probes of every emotion, layer and language.
+    """Probes of every emotion, site and language.
 
-    frame: one row per layer, language, emotion and k; dense: the baselines, one row per layer, language and emotion;
-    vectors: (layer, language, emotion, k) -> sum of decoder rows times the probe's weights [d_model].
+    frame: one row per site, language, emotion and k; dense: the baselines, one row per site, language and emotion;
+    vectors: (site, language, emotion, k) -> sum of decoder rows times the probe's weights [d_model];
+    source: subject, kind of stimuli, seed and concepts, as in a bank's manifest.
     """
 
     frame: pd.DataFrame
     dense: pd.DataFrame
-    vectors: dict[tuple[int, str, str, int], np.ndarray]
-    sites: dict[int, Site]
+    vectors: dict[tuple[Site, str, str, int], np.ndarray]
+    source: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sites(self) -> list[Site]:
+        """Sites that were probed."""
+        return sorted({key[0] for key in self.vectors})
 
     def to_frame(self) -> pd.DataFrame:
         """layer, site, language, emotion, k, n_features, auroc, auroc_heldout, features, weights, n_words.
@@ -53,35 +60,67 @@ class SparseProbes:
         return self.dense.copy()
 
     def by_layer(self) -> pd.DataFrame:
-        """Median held-out AUROC over emotions per layer and language: one column per k, the dense baselines beside it."""
-        keys = ["layer", "language"]
+        """Median held-out AUROC over emotions per layer (and site, where it has several) and language: one column per k,
+        the dense baselines beside it."""
+        keys = ["layer", *([] if one_site_per_layer(self.sites) else ["site"]), "language"]
         table = self.frame.pivot_table(index=keys, columns="k", values="auroc_heldout", aggfunc="median")
         table.columns = [f"k={k}" for k in table.columns]
         dense: Any = self.dense.groupby(keys)[["means_auroc", "means_clean_auroc", "probe_auroc", "probe_clean_auroc"]]
         return table.join(dense.median()).reset_index()
 
-    def direction(self, emotion: str, layer: int, k: int, language: str | None = None) -> Direction:
+    def direction(self, emotion: str, layer: int | Site | str, k: int, language: str | None = None) -> Direction:
         """The probe as a direction to steer with: its weights times its features' decoder rows.
 
         Raises:
             UnknownNameError: no probe of that emotion, layer, language or k.
         """
         language = language or str(self.frame["language"].iloc[0])
-        for kind, value, place in (
-            ("layer", layer, 0),
-            ("language", language, 1),
-            ("emotion", emotion, 2),
-            ("k", k, 3),
-        ):
+        site = sites_at(self.sites, layer)[0]
+        for kind, value, place in (("language", language, 1), ("emotion", emotion, 2), ("k", k, 3)):
             allowed = sorted({key[place] for key in self.vectors})
             if value not in allowed:
                 raise UnknownNameError(kind, value, allowed)
-        vector = self.vectors[layer, language, emotion, k]
-        return Direction(vector, layer, self.sites[layer].kind, emotion, language, f"sparse probe k={k}")
+        vector = self.vectors[site, language, emotion, k]
+        return Direction(vector, site.layer, site.kind, emotion, language, f"sparse probe k={k}")
+
+    def add_to(self, bank: FeatureBank) -> FeatureBank:
+        """A bank that keeps these probes: the table "probes", and the directions "probe_k1", "probe_k2", ...
+
+        `bank.direction("joy", layer, method="probe_k8")` is then `probes.direction("joy", layer, 8)`. Probes that the
+        bank had are replaced.
+
+        Args:
+            bank: of the same subject; found with the same seed and concepts if with the same kind of stimuli, since
+                otherwise the probes would have been fitted on words that the bank holds out.
+
+        Raises:
+            EmotionInterpError: a bank of another subject, or another split of the same kind of stimuli.
+            UnknownNameError: a site, language or emotion that the bank lacks.
+
+        Example:
+            >>> bank = ei.sparse_probes(subject, concepts).add_to(bank)  # doctest: +SKIP
+        """
+        from emotion_interp.features.probe_fits import probe_directions, require_same_split
+
+        require_same_split(self.source, bank.manifest)
+        for kind, column, allowed in (
+            ("site", "site", list(map(str, bank.sites))),
+            ("language", "language", bank.languages),
+            ("emotion", "emotion", bank.emotions),
+        ):
+            for name in self.frame[column].unique():
+                if name not in allowed:
+                    raise UnknownNameError(kind, name, allowed)
+        frame = self.frame.assign(**{c: self.frame[c].map(list) for c in ("features", "weights")})
+        kept = {k: v for k, v in bank.directions.items() if not k.rsplit("|", 1)[1].startswith("probe_k")}
+        return replace(
+            bank.with_table("probes", frame), directions=kept | probe_directions(self.vectors, bank.emotions)
+        )
 
     def __repr__(self) -> str:
         ks = sorted(self.frame["k"].unique().tolist())
-        return f"SparseProbes({self.frame['emotion'].nunique()} emotions, layers {sorted(self.sites)}, k {ks})"
+        layers = [site.layer for site in self.sites] if one_site_per_layer(self.sites) else list(map(str, self.sites))
+        return f"SparseProbes({self.frame['emotion'].nunique()} emotions, layers {layers}, k {ks})"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}: median held-out AUROC</p>{self.by_layer().to_html(index=False)}"
@@ -93,7 +132,7 @@ def sparse_probes(
     ks: Sequence[int] = (1, 2, 4, 8, 16),
     *,
     stimuli: str | Sequence[Stimulus] = "words",
-    layers: Iterable[int] | None = None,
+    layers: Iterable[int | Site | str] | None = None,
     seed: int = 0,
     position: str | None = None,
     skip: int = 8,
@@ -112,12 +151,12 @@ def sparse_probes(
         concepts: concept sets of one or several languages.
         ks: sizes of the sets; with fewer living features than k, all of them are used (`n_features`).
         stimuli: "words", "scenes" or labelled texts, as in `find_features`.
-        layers: default: every layer with an SAE.
+        layers: as in `find_features`.
         seed: of the split, and of the folds of the dense probe.
         position, skip, batch_tokens, progress: as in `find_features`.
 
     Raises:
-        EmotionInterpError: the subject has no SAE or several at one of the layers, or ks are no whole numbers from 1.
+        EmotionInterpError: the subject has no SAE, or ks are no whole numbers from 1.
         UnknownNameError: a layer without an SAE, or another kind of stimuli.
 
     Example:
@@ -128,18 +167,7 @@ def sparse_probes(
     from emotion_interp.activations import read_stimuli
 
     ks = _checked(ks)
-    if not subject.sites:
-        raise EmotionInterpError(
-            f"{subject.name} has no SAE; pass saes= to load_subject or train some with train-saes."
-        )
-    wanted = subject.sites if layers is None else [subject.site(layer) for layer in sorted(set(layers))]
-    for site in wanted:
-        if site not in subject.readers:
-            raise UnknownNameError("SAE layer", site.layer, subject.layers)
-    if len({site.layer for site in wanted}) < len(wanted):
-        raise EmotionInterpError(
-            f"{subject.name} has several SAEs at one layer; name one site of each, for example layers=[{wanted[0].layer}]."
-        )
+    wanted = subject.sae_sites(layers)
     design = design_stimuli(concepts, stimuli, seed)
     readings = read_stimuli(
         subject,
@@ -151,7 +179,7 @@ def sparse_probes(
         batch_tokens=batch_tokens,
         progress=progress,
     )
-    return probes_from_readings(subject, concepts, design.words, readings, ks=ks, seed=seed)
+    return probes_from_readings(subject, concepts, design.words, readings, ks=ks, seed=seed, kind=design.kind)
 
 
 def probes_from_readings(
@@ -162,6 +190,7 @@ def probes_from_readings(
     *,
     ks: Sequence[int],
     seed: int,
+    kind: str = "words",
 ) -> SparseProbes:
     """Choose, fit and evaluate: everything after the forward pass."""
     import pandas as pd
@@ -171,11 +200,11 @@ def probes_from_readings(
     emotions = [e for e in concepts.emotions if e in there]
     rows: list[dict[str, Any]] = []
     dense_rows: list[dict[str, Any]] = []
-    vectors: dict[tuple[int, str, str, int], np.ndarray] = {}
+    vectors: dict[tuple[Site, str, str, int], np.ndarray] = {}
     for site, reading in readings.items():
         for language in (lang for lang in concepts.languages if lang in known):
             halves = _Halves(words, language, emotions, reading)
-            head = {"layer": site.layer, "site": site.hook_name, "language": language}
+            head = {"layer": site.layer, "site": str(site), "language": language}
             cleaner = dense_cleaner(halves.dense, halves.codes, halves.neutral)
             for i, emotion in enumerate(emotions):
                 if not (halves.codes == i).any() or not (halves.codes2 == i).any():
@@ -184,11 +213,11 @@ def probes_from_readings(
                 for row in _sparse(halves, i, ks):
                     weights = np.asarray(row["weights"], dtype=np.float64)
                     decoder = subject.readers[site].decoder_rows(row["features"]).double().cpu().numpy()
-                    vectors[site.layer, language, emotion, row["k"]] = weights @ decoder
+                    vectors[site, language, emotion, row["k"]] = weights @ decoder
                     rows.append(own | row)
                 dense_rows.append(own | _dense(halves, i, cleaner, seed))
-    sites = {site.layer: site for site in readings}
-    return SparseProbes(pd.DataFrame(rows), pd.DataFrame(dense_rows), vectors, sites)
+    source = {"subject": subject.name, "stimuli": kind, "seed": seed, "concepts_sha256": concepts.sha256}
+    return SparseProbes(pd.DataFrame(rows), pd.DataFrame(dense_rows), vectors, source)
 
 
 class _Halves:

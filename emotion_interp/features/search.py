@@ -12,7 +12,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
-from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.core.types import Site, Stimulus, one_site_per_layer
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.block import Block, Selection
 from emotion_interp.features.design import design_stimuli
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def find_features(
     subject: Subject,
     concepts: ConceptSet,
-    layers: Iterable[int] | None = None,
+    layers: Iterable[int | Site | str] | None = None,
     *,
     stimuli: str | Sequence[Stimulus] = "words",
     position: str | None = None,
@@ -48,7 +48,7 @@ def find_features(
     Args:
         subject: model with SAEs.
         concepts: concept sets of one or several languages.
-        layers: default: every layer with an SAE.
+        layers: layers (all SAEs of each), hook names or sites; default: every SAE.
         stimuli: "words" (concept words in carriers), "scenes" (shipped texts that never name the emotion), or labelled
             texts of your own (`concepts.labelled_stimuli`); the statistical unit is then the text.
         position: which tokens of a stimulus are read, see `activations.read_units`; default: the word's "last" token,
@@ -69,16 +69,7 @@ def find_features(
     """
     from emotion_interp.activations import read_stimuli
 
-    if not subject.sites:
-        raise EmotionInterpError(
-            f"{subject.name} has no SAE; pass saes= to load_subject or train some with train-saes."
-        )
-    wanted = subject.sites if layers is None else [subject.site(layer) for layer in sorted(set(layers))]
-    for site in wanted:
-        if site not in subject.readers:
-            from emotion_interp.core.errors import UnknownNameError
-
-            raise UnknownNameError("SAE layer", site.layer, subject.layers)
+    wanted = subject.sae_sites(layers)
     design = design_stimuli(concepts, stimuli, seed)
     position = position or ("last" if design.kind == "words" else "text")
     readings = read_stimuli(
@@ -140,14 +131,14 @@ def bank_from_readings(
         frames.append(frame)
         reader = subject.readers[block.site]
         vectors = block.directions(frame, reader)
-        directions.update({f"{block.site.hook_name}|{block.language}|{k}": v for k, v in vectors.items()})
+        directions.update({f"{block.site}|{block.language}|{k}": v for k, v in vectors.items()})
         summaries.append(block.confirm(frame, vectors, generator(seed, "confirm", block.site, block.language)))
     features = pd.concat(frames, ignore_index=True)
     manifest = {
         "subject": subject.name,
         "provenance": subject.provenance,
         "saes": [subject.readers[s].provenance() for s in readings],
-        "d_sae": {s.hook_name: subject.readers[s].d_sae for s in readings},
+        "d_sae": {str(s): subject.readers[s].d_sae for s in readings},
         "emotions": emotions,
         "languages": languages,
         "labels": {lang: {e: concepts.label(e, lang) for e in emotions} for lang in languages},
@@ -158,21 +149,25 @@ def bank_from_readings(
         "seed": seed,
         "selection": asdict(selection),
         "n_tested": len(q),
-        "n_alive": {f"{b.site.hook_name}|{b.language}": int(b.alive.sum()) for b in blocks},
+        "n_alive": {f"{b.site}|{b.language}": int(b.alive.sum()) for b in blocks},
         "versions": {n: metadata.version(n) for n in ("torch", "transformer-lens", "sae-lens", "numpy", "scipy")},
         "python": platform.python_version(),
     }
     scales = {site: reading.scale for site, reading in readings.items()}
     subject.scales.update(scales)
+    activations, rates = _long(readings, features), _rates(blocks)
+    if one_site_per_layer(readings):
+        # the layer says it all, as in every bank before there could be several sites
+        activations, rates = (frame.drop(columns="site") for frame in (activations, rates))
     return FeatureBank(
         features,
         pd.concat(summaries, ignore_index=True),
         words,
-        _long(readings, features),
+        activations,
         directions,
         scales,
         manifest,
-        _rates(blocks),
+        rates,
     )
 
 
@@ -187,6 +182,7 @@ def _rates(blocks: list[Block]) -> pd.DataFrame:
             pd.DataFrame(
                 {
                     "layer": np.full(len(living), block.site.layer, dtype=np.int16),
+                    "site": str(block.site),
                     "language": block.language,
                     "feature": living.astype(np.int32),
                     "rate": block.rate[living].astype(np.float32),
@@ -204,7 +200,7 @@ def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
     parts = []
     for site, reading in readings.items():
         assert reading.features is not None
-        own = features[(features["layer"] == site.layer) & (features["selected"] | features["top"])]
+        own = features[(features["site"] == str(site)) & (features["selected"] | features["top"])]
         values: Any = reading.features
         kept = np.zeros(values.shape[1])
         kept[own["feature"].to_numpy()] = 1.0
@@ -215,6 +211,7 @@ def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
             pd.DataFrame(
                 {
                     "layer": np.full(matrix.nnz, site.layer, dtype=np.int16),
+                    "site": str(site),
                     "unit": matrix.row.astype(np.int32),
                     "feature": matrix.col.astype(np.int32),
                     "activation": matrix.data.astype(np.float32),

@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Site, one_site_per_layer, sites_at
 from emotion_interp.features.scores import holm
 
 if TYPE_CHECKING:
@@ -22,20 +23,20 @@ KINDS = ("selected", "nominal")
 
 @dataclass(frozen=True, eq=False)
 class Universality:
-    """Overlap of two languages' emotion features, per emotion and layer.
+    """Overlap of two languages' emotion features, per emotion and site.
 
-    frame: one row per layer and emotion; layers_frame: one row per layer, all emotions together;
-    shared: (layer, emotion) -> ids of the features chosen in both.
+    frame: one row per site and emotion; layers_frame: one row per site, all emotions together;
+    shared: (site, emotion) -> ids of the features chosen in both.
     """
 
     first: str
     second: str
     frame: pd.DataFrame
     layers_frame: pd.DataFrame
-    shared: dict[tuple[int, str], np.ndarray]
+    shared: dict[tuple[Site, str], np.ndarray]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per layer and emotion.
+        """One row per layer (and site, where a layer has several) and emotion.
 
         Counts, `expected` and `jaccard` are over the features alive in both languages (`n_alive_both`);
         `n_first_silent`: chosen in the first language and never firing in the second (`n_second_silent` likewise);
@@ -50,18 +51,16 @@ class Universality:
         """
         return self.layers_frame.copy()
 
-    def shared_features(self, emotion: str, layer: int) -> np.ndarray:
-        """Ids of the features chosen for an emotion in both languages, sorted.
+    def shared_features(self, emotion: str, layer: int | Site | str) -> np.ndarray:
+        """Ids of the features chosen for an emotion in both languages, sorted; layers as for `FeatureBank.site`.
 
         Raises:
-            UnknownNameError: no such emotion or layer.
+            UnknownNameError: no such emotion, layer or site.
         """
-        layers, emotions = sorted({k[0] for k in self.shared}), sorted({k[1] for k in self.shared})
-        if layer not in layers:
-            raise UnknownNameError("layer", layer, layers)
+        site, emotions = sites_at({k[0] for k in self.shared}, layer)[0], sorted({k[1] for k in self.shared})
         if emotion not in emotions:
             raise UnknownNameError("emotion", emotion, emotions)
-        return self.shared[layer, emotion].copy()
+        return self.shared[site, emotion].copy()
 
     def __repr__(self) -> str:
         both = int(self.frame["n_both"].to_numpy().sum())
@@ -98,8 +97,8 @@ def universality(
 
     Raises:
         UnknownNameError: a language that the bank lacks, or another kind of features.
-        EmotionInterpError: the same language twice, fewer than one bin or permutation, several sites of one layer, or
-            a bank of an earlier version that kept no firing rates.
+        EmotionInterpError: the same language twice, fewer than one bin or permutation, or a bank of an earlier version
+            that kept no firing rates.
 
     Example:
         >>> import emotion_interp as ei
@@ -123,20 +122,18 @@ def universality(
             "this bank was found by an earlier version that kept no firing rates, which the null needs. "
             "Find the features again with find_features."
         )
-    if len(bank.layers) < len(bank.sites):
-        raise EmotionInterpError(
-            f"the bank holds several sites of one layer, of which one can be compared: {bank.sites}."
-        )
+    several = not one_site_per_layer(bank.sites)
     rows, layer_rows, shared = [], [], {}
-    for layer in bank.layers:
-        rates = {lang: _rates(bank, layer, lang) for lang in (first, second)}
+    for site in bank.sites:
+        rates = {lang: _rates(bank, site, lang) for lang in (first, second)}
         alive = np.intersect1d(rates[first].index, rates[second].index)
         one, two = (rate_bins(rates[lang].loc[alive].to_numpy(dtype=np.float64), bins) for lang in (first, second))
-        head: dict[str, Any] = {"first": first, "second": second, "layer": layer}
-        names = (*sorted((first, second)), layer)
+        place = {"layer": site.layer} | ({"site": str(site)} if several else {})
+        head: dict[str, Any] = {"first": first, "second": second, **place}
+        names = (*sorted((first, second)), *place.values())
         profiles = [np.zeros((len(alive), len(bank.emotions)), dtype=bool) for _ in range(2)]
         for i, emotion in enumerate(bank.emotions):
-            chosen = [_chosen(bank, layer, lang, emotion, features) for lang in (first, second)]
+            chosen = [_chosen(bank, site, lang, emotion, features) for lang in (first, second)]
             for profile, ids in zip(profiles, chosen, strict=True):
                 profile[:, i] = np.isin(alive, ids)
             a, b = profiles[0][:, i], profiles[1][:, i]
@@ -146,11 +143,11 @@ def universality(
                 "n_second_silent": len(chosen[1]) - int(b.sum()),
             }
             rows.append(head | {"emotion": emotion} | row | silent)
-            shared[layer, emotion] = alive[a & b]
+            shared[site, emotion] = alive[a & b]
         rng = generator(seed, "universality of a layer", *names)
         layer_rows.append(head | overlap_of_profiles(profiles[0], profiles[1], one, two, n_permutations, rng))
     frame = pd.DataFrame(rows)
-    frame["p_holm"] = frame.groupby("layer")["p_permutation"].transform(lambda p: holm(p.to_numpy()))
+    frame["p_holm"] = frame.groupby(bank.places)["p_permutation"].transform(lambda p: holm(p.to_numpy()))
     return Universality(first, second, frame, pd.DataFrame(layer_rows), shared)
 
 
@@ -197,19 +194,10 @@ def overlap(
     """
     from scipy.stats import hypergeom
 
-    n, both = len(first), int((first & second).sum())
-    n_first, n_second = int(first.sum()), int(second.sum())
-    union = n_first + n_second - both
-    result = {
-        "n_both": both,
-        "n_first_only": n_first - both,
-        "n_second_only": n_second - both,
-        "n_alive_both": n,
-        "expected": 0.0,
-        "p_permutation": float("nan"),
-        "p_hypergeometric": float("nan"),
-        "jaccard": both / union if union else float("nan"),
-    }
+    counts, jaccard = _counts(first, second)
+    both, n, n_first, n_second = counts["n_both"], len(first), int(first.sum()), int(second.sum())
+    missing = dict.fromkeys(("p_permutation", "p_hypergeometric"), float("nan"))
+    result = {**counts, "expected": 0.0, **missing, "jaccard": jaccard}
     if not n_first or not n_second:
         return result
     result["expected"] = _expected(first[:, None], second[:, None], first_bins, second_bins)
@@ -246,18 +234,10 @@ def overlap_of_profiles(
         first, second: whether a feature is selected for an emotion [feature, emotion], boolean.
         first_bins, second_bins, n_permutations, rng: as in `overlap`.
     """
-    both, n_first, n_second = int((first & second).sum()), int(first.sum()), int(second.sum())
-    union = n_first + n_second - both
-    result = {
-        "n_both": both,
-        "n_first_only": n_first - both,
-        "n_second_only": n_second - both,
-        "n_alive_both": len(first),
-        "expected": _expected(first, second, first_bins, second_bins),
-        "p_permutation": float("nan"),
-        "jaccard": both / union if union else float("nan"),
-    }
-    if not n_first or not n_second:
+    counts, jaccard = _counts(first, second)
+    expected = _expected(first, second, first_bins, second_bins)
+    result = {**counts, "expected": expected, "p_permutation": float("nan"), "jaccard": jaccard}
+    if not first.any() or not second.any():
         return result
     # emotions that two features have in common, which is all that a change of places can alter
     common = first.astype(np.float32) @ second.astype(np.float32).T
@@ -265,9 +245,22 @@ def overlap_of_profiles(
     for start in range(0, n_permutations, 250):
         size = min(250, n_permutations - start)
         places = [_shuffled(bins, size, rng) for bins in (first_bins, second_bins)]
-        at_least += int((common[places[0], places[1]].sum(1) >= both).sum())
+        at_least += int((common[places[0], places[1]].sum(1) >= counts["n_both"]).sum())
     result["p_permutation"] = (at_least + 1) / (n_permutations + 1)
     return result
+
+
+def _counts(first: np.ndarray, second: np.ndarray) -> tuple[dict[str, int], float]:
+    """How many are chosen in both or in one, and the Jaccard index (NaN where none is)."""
+    both, n_first, n_second = int((first & second).sum()), int(first.sum()), int(second.sum())
+    union = n_first + n_second - both
+    counts = {
+        "n_both": both,
+        "n_first_only": n_first - both,
+        "n_second_only": n_second - both,
+        "n_alive_both": len(first),
+    }
+    return counts, both / union if union else float("nan")
 
 
 def _shuffled(bins: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -291,15 +284,15 @@ def _expected(first: np.ndarray, second: np.ndarray, first_bins: np.ndarray, sec
     return float((shares[0] * shares[1]).sum())
 
 
-def _chosen(bank: FeatureBank, layer: int, language: str, emotion: str, features: str) -> np.ndarray:
+def _chosen(bank: FeatureBank, site: Site, language: str, emotion: str, features: str) -> np.ndarray:
     if features == "selected":
-        return bank.selected_features(layer, language, emotion)
-    frame: Any = bank.table(emotion, layer, language)
+        return bank.selected_features(site, language, emotion)
+    frame: Any = bank.table(emotion, site, language)
     return np.unique(frame[frame["p"] <= 0.05]["feature"].to_numpy(dtype=np.int64))
 
 
-def _rates(bank: FeatureBank, layer: int, language: str) -> pd.Series:
+def _rates(bank: FeatureBank, site: Site, language: str) -> pd.Series:
     """Firing rate by feature id of the living features."""
-    rates: Any = bank.rates
-    here = rates[(rates["layer"] == layer) & (rates["language"] == language)]
-    return here.set_index("feature")["rate"]
+    assert bank.rates is not None
+    here: Any = bank.rows_at(bank.rates, site)
+    return here[here["language"] == language].set_index("feature")["rate"]

@@ -1,6 +1,8 @@
 """Pictures from frames alone: frame in, Plotly figure out."""
 
 from emotion_interp.figures.components import pc_heatmap
+from emotion_interp.figures.curves import learning_curves
+from emotion_interp.figures.dissimilarity import dissimilarity_pair
 from emotion_interp.figures.doses import dose_curves
 from emotion_interp.figures.features import feature_heatmap
 from emotion_interp.figures.layers import layer_curves
@@ -10,9 +12,11 @@ from emotion_interp.figures.trace import trace_heatmap
 
 __all__ = [
     "circumplex",
+    "dissimilarity_pair",
     "dose_curves",
     "feature_heatmap",
     "layer_curves",
+    "learning_curves",
     "pc_heatmap",
     "predicted_vs_human",
     "trace_heatmap",

@@ -60,10 +60,50 @@ def pc_heatmap(frame: Any, *, title: str = "Principal components against valence
         "Strong colour (blue or orange): that component follows what people say. The sign of a component is arbitrary; "
         "valence need not be PC1.",
         height=max(150, 30 * len(layers) + 60),
-        min_width=90 * len(components) + 140,
+        min_width=min(90, max(44, 900 // (2 * len(components)))) * 2 * len(components) + 140,
         head=20,
+        **_stacked(len(layers)),
     )
     figure.update_xaxes(title="principal component", type="category", showgrid=False)
     figure.update_yaxes(type="category", showgrid=False)
     figure.update_yaxes(title="layer", row=1, col=1)
     return figure
+
+
+def _stacked(layers: int) -> dict[str, Any]:
+    """For a phone: arousal below valence."""
+    panel = max(110, 24 * layers)
+    gap = 44
+    height = 2 * panel + 2 * gap + 10
+    upper, lower = 1 - panel / height, (gap + 10) / height
+    return {
+        "narrow": {
+            "xaxis.domain": [0, 1],
+            "xaxis2.domain": [0, 1],
+            "xaxis.title.text": "",
+            "yaxis.domain": [upper, 1],
+            "yaxis2.domain": [lower, lower + panel / height],
+            "yaxis2.showticklabels": True,
+            "yaxis2.title.text": "layer",
+            "margin.b": 64,
+            "annotations.0.x": 0.5,
+            "annotations.1.x": 0.5,
+            "annotations.1.y": lower + panel / height,
+            **{f"{axis}.tickfont.size": 9 for axis in ("xaxis", "xaxis2")},
+        },
+        "narrow_height": height,
+        "narrow_traces": {
+            0: {"textfont.size": 8},
+            1: {
+                "textfont.size": 8,
+                "colorbar.orientation": "h",
+                "colorbar.len": 0.7,
+                "colorbar.title.text": "r of PC ",
+                "colorbar.y": 0,
+                "colorbar.yref": "container",
+                "colorbar.yanchor": "bottom",
+                "colorbar.thickness": 10,
+                "colorbar.title.side": "right",
+            },
+        },
+    }

@@ -28,6 +28,29 @@ def _perplexity_axis(ratios: list[float]) -> tuple[list[float], list[float]]:
     return ticks, [math.log10(low), math.log10(high)]
 
 
+def _narrow(emotions: list[str], across: int) -> dict[str, Any]:
+    """For a phone: at most two emotions side by side; `across`: how many there are on a desk."""
+    columns = min(2, across)
+    blocks = -(-len(emotions) // columns)
+    height = blocks * _BLOCK - _BETWEEN
+    share = 1 / columns - (0.03 if columns > 1 else 0)
+    changes: dict[str, Any] = {}
+    for i in range(len(emotions)):
+        left = (i % columns) / columns + (0.03 if i % columns else 0)
+        top = 1 - (i // columns) * _BLOCK / height
+        middle = top - _PROBABILITY / height
+        lower = middle - _GAP / height
+        for below, domain in ((0, [middle, top]), (1, [max(0.0, lower - _PERPLEXITY / height), lower])):
+            number = (2 * (i // across) + below) * across + i % across + 1
+            x, y = (f"{axis}axis{number if number > 1 else ''}" for axis in "xy")
+            changes |= {f"{x}.domain": [left, left + share], f"{y}.domain": domain, f"{x}.nticks": 4}
+            changes |= {f"{y}.showticklabels": i % columns == 0, f"{x}.title.font.size": 11}
+            named = "" if i % columns else ("perplexity" if below else "probability")
+            changes[f"{y}.title.text"] = named
+        changes |= {f"annotations.{i}.x": left + share / 2, f"annotations.{i}.y": top}
+    return {"narrow": changes, "narrow_height": height}
+
+
 def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4) -> go.Figure:
     """Per emotion: probability of the target emotion (top) and perplexity ratio (below) over the dose.
 
@@ -133,6 +156,7 @@ def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4
         min_width=200 * across + 120 if across > 1 else None,
         legend=legend,
         head=22,
+        **_narrow(emotions, across),
     )
     figure.update_xaxes(nticks=5)
     return figure

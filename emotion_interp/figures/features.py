@@ -77,6 +77,20 @@ def feature_heatmap(
         "emotion; a row dark all along answers to any emotion.",
         height=max(180, 21 * len(rows) + 90),
         min_width=max(420, 21 * len(emotions) + 260),
+        # a phone holds some 30 columns of 8 pixels beside the names; more than that are scrolled
+        narrow={"xaxis.tickfont.size": 8, "yaxis.tickfont.size": 8, "yaxis.title.text": "", "margin.b": 80},
+        narrow_height=max(180, 15 * len(rows) + 110),
+        narrow_min_width=None if len(emotions) <= 30 else 8 * len(emotions) + 120,
+        narrow_traces={
+            0: {
+                "colorbar.orientation": "h",
+                "colorbar.y": 0,
+                "colorbar.yref": "container",
+                "colorbar.yanchor": "bottom",
+                "colorbar.thickness": 10,
+                "colorbar.title.side": "right",
+            }
+        },
     )
     figure.update_xaxes(title="emotion of the stimuli", type="category", tickangle=-90, showgrid=False, dtick=1)
     figure.update_yaxes(title="feature", type="category", autorange="reversed", showgrid=False, dtick=1)

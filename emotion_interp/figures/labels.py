@@ -40,20 +40,86 @@ def place_labels(
         >>> place_labels([(50.0, 50.0)], ["joy"], [(50.0, 50.0)], (100, 100))
         [(50.0, 35.0)]
     """
-    points = [(x - point_radius, y - point_radius, x + point_radius, y + point_radius) for x, y in obstacles]
-    half_height = font_size * 0.75
-    placed: list[Box] = []
-    centres: dict[int, tuple[float, float]] = {}
 
     def crowding(i: int) -> float:
         x, y = anchors[i]
         return -sum(math.hypot(x - a, y - b) < 60 for a, b in obstacles)
 
-    for i in sorted(range(len(anchors)), key=crowding):
+    order = sorted(range(len(anchors)), key=crowding)
+    centres = _placed(order, anchors, names, obstacles, size, font_size, point_radius, rings=12, free_only=False)
+    return [centres[i] for i in range(len(anchors))]
+
+
+def free_labels(
+    order: Sequence[int],
+    anchors: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    obstacles: Sequence[tuple[float, float]],
+    size: tuple[float, float],
+    *,
+    font_size: float = 12,
+    point_radius: float = 6,
+    rings: int = 4,
+) -> dict[int, tuple[float, float]]:
+    """Centres for as many labels as find a free place near their point; the rest go without.
+
+    Args:
+        order: which labels, the most important first.
+        anchors, names, obstacles, size: as for `place_labels`.
+        rings: how far from its point a label may stand, in steps of 10 pixels.
+
+    Example:
+        >>> free_labels([0, 1], [(50.0, 50.0), (52.0, 50.0)], ["joy", "joy"], [(50.0, 50.0)], (100, 60), rings=1)
+        {0: (50.0, 35.0)}
+    """
+    return _placed(order, anchors, names, obstacles, size, font_size, point_radius, rings=rings, free_only=True)
+
+
+def telling_order(
+    model: Sequence[tuple[float, float]], people: Sequence[tuple[float, float]], spread: int
+) -> list[int]:
+    """Which points to name first: in turn the one that moved furthest and the one furthest from all named so far.
+
+    Args:
+        model, people: the two places of each item [item], in any one unit.
+        spread: how many to order; the rest is left out.
+    """
+    import numpy as np
+
+    start, end = np.asarray(people, dtype=float), np.asarray(model, dtype=float)
+    moved = np.linalg.norm(end - start, axis=1)
+    apart = np.full(len(start), np.inf)
+    chosen: list[int] = []
+    left = np.ones(len(start), dtype=bool)
+    while left.any() and len(chosen) < spread:
+        score = moved if len(chosen) % 2 == 0 else apart
+        pick = int(np.flatnonzero(left)[score[left].argmax()])
+        chosen.append(pick)
+        left[pick] = False
+        apart = np.minimum(apart, np.linalg.norm(start - start[pick], axis=1))
+    return chosen
+
+
+def _placed(
+    order: Sequence[int],
+    anchors: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    obstacles: Sequence[tuple[float, float]],
+    size: tuple[float, float],
+    font_size: float,
+    point_radius: float,
+    rings: int,
+    free_only: bool,
+) -> dict[int, tuple[float, float]]:
+    points = [(x - point_radius, y - point_radius, x + point_radius, y + point_radius) for x, y in obstacles]
+    half_height = font_size * 0.75
+    placed: list[Box] = []
+    centres: dict[int, tuple[float, float]] = {}
+    for i in order:
         x, y = anchors[i]
         half_width = text_width(names[i], font_size) / 2 + 2
         best, best_cost = (x, y), math.inf
-        for ring in range(12):
+        for ring in range(rings):
             gap = point_radius + 10 * ring
             for step in range(16):
                 angle = math.pi / 2 - step * math.pi / 8
@@ -72,9 +138,11 @@ def place_labels(
                     break
             if best_cost == 0:
                 break
+        if free_only and best_cost > 0:
+            continue
         centres[i] = best
         placed.append((best[0] - half_width, best[1] - half_height, best[0] + half_width, best[1] + half_height))
-    return [centres[i] for i in range(len(anchors))]
+    return centres
 
 
 def annotate(

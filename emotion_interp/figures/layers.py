@@ -22,7 +22,8 @@ def layer_curves(
 
     Args:
         frame: columns `layer, series, value`; optional `lo, hi` (interval of the value), `chance_lo, chance_hi` (where
-            the value lies by chance; drawn once, as the widest band of a layer) and `ceiling` (best possible value).
+            the value lies by chance; drawn once, as the widest band of a layer) and `ceiling` (best possible value; drawn
+            once where all series share it).
         title: the figure's title.
         y_title: what the value is, with its unit.
         how_to_read: replaces the standing line.
@@ -43,8 +44,19 @@ def layer_curves(
     frame = checked(frame, "layer_curves", ("layer", "series", "value"), ("layer", "value", *optional))
     frame = frame.sort_values("layer", kind="stable")
     has = {name: name in frame.columns and bool(frame[name].notna().any()) for name in optional}
+    common = _common_ceiling(frame) if has["ceiling"] else None
     figure = go.Figure()
     legend: list[str] = []
+    if common is not None:
+        figure.add_scatter(
+            x=common.index.tolist(),
+            y=common.tolist(),
+            mode="lines",
+            name="ceiling",
+            line={"color": "#7b8794", "width": 1.4, "dash": "dot"},
+            hovertemplate="ceiling %{y:.3f}<extra></extra>",
+        )
+        legend.append("ceiling")
     if has["chance_lo"] and has["chance_hi"]:
         chance = frame.groupby("layer").agg({"chance_lo": "min", "chance_hi": "max"})
         band(figure, chance.index, chance["chance_lo"], chance["chance_hi"], rgba(CHANCE, 0.22), "chance")
@@ -67,7 +79,7 @@ def layer_curves(
             hovertemplate="layer %{x}<br>" + plain(name) + " %{y:.3f}<extra></extra>",
         )
         legend.append(str(name))
-        if has["ceiling"] and rows["ceiling"].notna().any():
+        if has["ceiling"] and common is None and rows["ceiling"].notna().any():
             figure.add_scatter(
                 x=x,
                 y=rows["ceiling"].tolist(),
@@ -82,9 +94,26 @@ def layer_curves(
     standing += " Shaded: the interval of the curve of that colour." if has["lo"] and has["hi"] else ""
     standing += " Grey: what chance gives." if has["chance_lo"] else ""
     standing += " Dotted: the best that the human ratings allow." if has["ceiling"] else ""
-    finish(figure, title, how_to_read or standing, height=330, legend=tuple(legend))
+    traces: Any = figure.data
+    markers = {i: {"marker.size": 5} for i, trace in enumerate(traces) if trace.mode == "lines+markers"}
+    finish(
+        figure,
+        title,
+        how_to_read or standing,
+        height=330,
+        legend=tuple(legend),
+        narrow_height=240,
+        narrow_traces=markers,
+    )
     layers = sorted(set(frame["layer"]))
     few = len(layers) <= 12
     figure.update_xaxes(title="layer", tickvals=layers if few else None, tickformat="d")
     figure.update_yaxes(title=plain(y_title), range=list(y_range) if y_range else None)
     return figure
+
+
+def _common_ceiling(frame: Any) -> Any:
+    """The ceiling by layer where all series of a layer share it; None where they do not."""
+    by_layer = frame.groupby("layer")["ceiling"].agg(["min", "max"]).dropna()
+    same = (by_layer["max"] - by_layer["min"]).abs().max() < 1e-9
+    return by_layer["max"] if same else None

@@ -11,7 +11,8 @@ from emotion_interp.figures.theme import COLOURS, checked, finish, plain
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_SIDE = 480
+_SIDE, _NARROW_SIDE = 480, 290
+_NARROW_NAMED = 8
 
 
 def predicted_vs_human(
@@ -88,10 +89,15 @@ def predicted_vs_human(
         hovertemplate="%{text}<br>people %{x:.2f}, predicted %{y:.2f}<extra></extra>",
     )
     share = (points[named] - low) / (high - low)
-    anchors = [(float(x * _SIDE), float((1 - y) * _SIDE)) for x, y in share]
     names = [words[i] for i in named]
-    centres = place_labels(anchors, names, anchors, (_SIDE, _SIDE))
     positions = [(float(x), float(y)) for x, y in points[named]]
+
+    def labels(side: int, most: int, font: int) -> list[dict[str, object]]:
+        anchors = [(float(x * side), float((1 - y) * side)) for x, y in share[:most]]
+        centres = place_labels(anchors, names[:most], anchors, (side, side), font_size=font)
+        shown = [plain(name) for name in names[:most]]
+        return annotate(shown, positions[:most], anchors, centres, font_size=font)
+
     thinned = f" {len(shown):,} of {len(points):,} words are drawn." if len(shown) < len(points) else ""
     finish(
         figure,
@@ -102,8 +108,11 @@ def predicted_vs_human(
         width=_SIDE + 88,
         min_width=_SIDE + 88,
         legend=("perfect", "words", "furthest off"),
+        narrow={"annotations": labels(_NARROW_SIDE, _NARROW_NAMED, 10)},
+        narrow_height=_NARROW_SIDE,
+        narrow_traces={1: {"marker.size": 3}, 2: {"marker.size": 5}},
     )
-    figure.update_layout(annotations=annotate([plain(n) for n in names], positions, anchors, centres))
+    figure.update_layout(annotations=labels(_SIDE, len(names), 12))
     figure.update_xaxes(title="human rating", range=[low, high], automargin=False)
     figure.update_yaxes(title="predicted rating", range=[low, high], automargin=False)
     return figure

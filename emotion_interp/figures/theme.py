@@ -125,6 +125,15 @@ def band(figure: go.Figure, x: Any, low: Any, high: Any, colour: str, name: str 
         first = False
 
 
+def legend_rows(entries: tuple[str, ...], width: float, size: float = 12) -> int:
+    """Rows that a horizontal legend takes on `width` pixels, filled from the left as Plotly does."""
+    rows, used = 0, math.inf
+    for name in entries:
+        own = text_width(name, size) + 50
+        rows, used = (rows, used + own) if used + own <= width else (rows + 1, own)
+    return rows
+
+
 def finish(
     figure: go.Figure,
     title: str,
@@ -135,10 +144,16 @@ def finish(
     min_width: int | None = None,
     legend: tuple[str, ...] = (),
     head: int = 0,
+    narrow: dict[str, Any] | None = None,
+    narrow_height: int | None = None,
+    narrow_min_width: int | None = None,
+    narrow_traces: dict[int, dict[str, Any]] | None = None,
 ) -> go.Figure:
     """Give a figure the house's look, its title and its line on how to read it.
 
-    The line is shown under the title and kept as `figure.layout.meta["how_to_read"]`.
+    The line is shown under the title and kept as `figure.layout.meta["how_to_read"]`. `figure.layout.meta["narrow"]`
+    holds what a page changes on a phone (about 360 px of picture): the picture's `height` without its title,
+    `min_width`, and new values of the `layout` and of single `traces`, each under its dotted path.
 
     Args:
         figure: the figure, changed in place.
@@ -147,14 +162,29 @@ def finish(
         height: pixels of the picture below the title and above the legend.
         width: fixed width in pixels, for pictures whose labels were placed for it.
         min_width: narrower than this the picture is unreadable; a page scrolls it instead.
-        legend: the legend's entries, for the room they need on a narrow page; none = no legend.
+        legend: the legend's entries, for the room they need below the picture; none = no legend.
         head: pixels between the title and the plot, for the names of panels.
+        narrow: dotted path -> value of the layout on a phone, beside smaller fonts and margins.
+        narrow_height: as `height`, on a phone; the same unless told.
+        narrow_min_width: as `min_width`, on a phone; none unless told.
+        narrow_traces: number of the trace -> dotted path -> value on a phone.
     """
     lines = textwrap.wrap(plain(how_to_read), 90 if (width or 800) > 600 else 70)
     top = 52 + 17 * len(lines) + head
-    # rows the legend takes on the narrowest page (about 330 px of plot)
-    rows = math.ceil(sum(text_width(name, 12) + 50 for name in legend) / 330) if legend else 0
+    rows, narrow_rows = legend_rows(legend, (width or 700) - 88), legend_rows(legend, 310, 11)
     below = 62 + (22 * rows + 8 if rows else 0)
+    narrow_below = 52 + (21 * narrow_rows + 8 if narrow_rows else 0)
+    phone = {
+        "font.size": 11,
+        "legend.font.size": 11,
+        "margin.l": 46,
+        "margin.r": 10,
+        "margin.t": 14 + head,
+        "margin.b": narrow_below,
+        "width": None,
+        "autosize": True,
+        **(narrow or {}),
+    }
     figure.update_layout(
         template="plotly_white",
         font={"family": FONT, "size": 13, "color": INK},
@@ -176,8 +206,20 @@ def finish(
         showlegend=bool(legend),
         legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "font": {"size": 12}},
         hoverlabel={"font": {"family": FONT}},
-        meta={"how_to_read": how_to_read, "title": title, "min_width": min_width, "title_height": top - 14 - head},
+        meta={
+            "how_to_read": how_to_read,
+            "title": title,
+            "min_width": min_width,
+            "title_height": top - 14 - head,
+            "narrow": {
+                "height": (narrow_height or height) + phone["margin.t"] + phone["margin.b"],
+                "min_width": narrow_min_width,
+                "layout": phone,
+                "traces": {str(number): values for number, values in (narrow_traces or {}).items()},
+            },
+        },
     )
-    figure.update_xaxes(gridcolor=GRID, zeroline=False, linecolor="#9aa5b1", automargin=True)
-    figure.update_yaxes(gridcolor=GRID, zeroline=False, linecolor="#9aa5b1", automargin=True)
+    small = {"size": 13}
+    figure.update_xaxes(gridcolor=GRID, zeroline=False, linecolor="#9aa5b1", automargin=True, title_font=small)
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, linecolor="#9aa5b1", automargin=True, title_font=small)
     return figure

@@ -67,6 +67,7 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
         # the names of the tokens stand upright below and take their room from the plot
         height=round(max(130, 20 * len(emotions) + 30) + max(text_width(name, 11) for name in names)),
         min_width=max(360, 22 * len(positions) + 220),
+        narrow_min_width=max(340, 14 * len(positions) + 170),
     )
     ticks = list(range(len(positions)))
     figure.update_xaxes(title="token", tickvals=ticks, ticktext=names, tickangle=-90, showgrid=False)

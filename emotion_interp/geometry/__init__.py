@@ -1,6 +1,7 @@
 """Geometry: the emotion space against people's valence and arousal."""
 
 from emotion_interp.geometry.align import align, align_layers
+from emotion_interp.geometry.cebra_space import CebraFold, CebraSpace, cebra_space
 from emotion_interp.geometry.circumplex import CircumplexFit
 from emotion_interp.geometry.compare import PairComparison, SpaceComparison, compare_spaces
 from emotion_interp.geometry.files import load_space
@@ -14,6 +15,8 @@ from emotion_interp.geometry.space import EmotionSpace
 
 __all__ = [
     "Alignment",
+    "CebraFold",
+    "CebraSpace",
     "CircumplexFit",
     "ComponentFit",
     "Components",
@@ -26,6 +29,7 @@ __all__ = [
     "SpaceComparison",
     "align",
     "align_layers",
+    "cebra_space",
     "compare_spaces",
     "control_spaces",
     "emotion_space",

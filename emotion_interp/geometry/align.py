@@ -12,10 +12,11 @@ from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.circumplex import circumplex_fit
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
-from emotion_interp.geometry.intervals import permutation_p, permutations
-from emotion_interp.geometry.pc_scan import Components, principal_components, scan
+from emotion_interp.geometry.intervals import NO_INTERVAL, permutation_p, permutations
+from emotion_interp.geometry.pc_scan import ComponentFit, Components, principal_components, scan
 from emotion_interp.geometry.procrustes import cross_products, fitted_points, procrustes_fit, unit_configuration
 from emotion_interp.geometry.readout import leave_one_out_operator, readout_fit
+from emotion_interp.geometry.resampling import WordIntervals, resampled_components, word_intervals
 from emotion_interp.geometry.results import Alignment, LayerAlignments
 from emotion_interp.geometry.space import EmotionSpace
 
@@ -63,8 +64,10 @@ def align(
     """Compare one emotion space [emotion, dimension] with human valence and arousal.
 
     PC scan, RSA, Procrustes, circumplex order and leave-one-emotion-out read-out, each with a permutation p of
-    (b + 1) / (m + 1); intervals are 95% BCa bootstrap intervals over emotions (vectorised, own code). Emotions without
-    a rating are dropped and listed in `.unmatched`. Norms that hold valence alone (labMT, SEV) give the valence half.
+    (b + 1) / (m + 1). Every r and rho has a 95% interval over emotions (`ci`, `ci_emotions`) and, where the space
+    carries units, one over the words or texts behind the emotions (`ci_words`); `n_bootstrap=0` leaves them out. For
+    CEBRA align a `cebra_space`. Emotions without a rating are dropped and listed in `.unmatched`. Norms that hold
+    valence alone (labMT, SEV) give the valence half.
 
     Args:
         norms: `load_norms(...)`, or a frame indexed (or with a column) by emotion or word, with valence and arousal.
@@ -204,17 +207,12 @@ def _group(
     distances = rsa.human_dissimilarity(human.z)
     mantel = rsa.mantel_null(models, distances, orders)
     ceiling = rsa.rating_noise_ceiling(human, settings.seed)
+    ratings = np.column_stack([c for c in (human.valence, human.arousal) if c is not None])
     alignments, nulls = [], []
     for place, (space, half) in enumerate(zip(spaces, halves, strict=True)):
-        similarity = rsa.rsa_fit(
-            models[place],
-            distances,
-            mantel[:, place],
-            len(human.emotions),
-            settings.n_bootstrap,
-            settings.seed,
-            ceiling,
-        )
+        rho = rsa.spearman(models[place], distances)
+        interval = rsa.emotion_interval(space, ratings) if settings.n_bootstrap else NO_INTERVAL
+        similarity = rsa.RSAFit(rho, interval, permutation_p(rho, mantel[:, place]), ceiling)
         alignment, null = _one(space, human, orders, settings, half, similarity)
         alignments.append(alignment)
         nulls.append(null)
@@ -245,11 +243,17 @@ def _one(
     if halves is not None:
         halves = (halves[0].subset(human.emotions), halves[1].subset(human.emotions))
     targets = {"valence": human.valence} | ({} if human.arousal is None else {"arousal": human.arousal})
+    first, second = halves if halves is not None else (space, None)
+    resampled = resampled_components(
+        first, components.scores.shape[1], settings.n_bootstrap, settings.seed, read=second
+    )
     fits, nulls = {}, {}
     for name, target in targets.items():
-        fits[name], nulls[name] = scan(
-            components, target, orders, n_bootstrap=settings.n_bootstrap, seed=settings.seed, halves=halves
-        )
+        fits[name], nulls[name] = scan(components, target, orders, resampled=resampled, halves=halves)
+    over_words = _over_words(space, human, targets, fits, settings)
+    for name in fits:
+        fits[name] = replace(fits[name], ci_words=getattr(over_words, name))
+    similarity = replace(similarity, ci_words=over_words.rsa)
     operator = leave_one_out_operator(space, settings.ridge)
     plane = None if human.arousal is None else _plane(components)
     procrustes = circumplex = None
@@ -278,6 +282,19 @@ def _one(
         seed=settings.seed,
     )
     return alignment, nulls
+
+
+def _over_words(
+    space: EmotionSpace,
+    human: HumanCoordinates,
+    targets: dict[str, np.ndarray],
+    fits: Mapping[str, ComponentFit],
+    settings: _Settings,
+) -> WordIntervals:
+    # with halves r comes from half of the words, and the units are all of them
+    picked = {name: fit.pc - 1 for name, fit in fits.items() if not fit.heldout}
+    distances = rsa.human_dissimilarity(human.z)
+    return word_intervals(space, targets, picked, distances, settings.n_components, settings.n_bootstrap, settings.seed)
 
 
 def _plane(components: Components) -> np.ndarray:

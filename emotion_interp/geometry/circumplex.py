@@ -37,10 +37,23 @@ def circular_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         >>> circular_correlation(np.array([[0.0, 1.0, 2.0, 4.0]]), np.array([1.0, 2.0, 3.0, 5.0])).round(6)
         array([1.])
     """
+    circle = unit_circle(first)
+    return _circle_correlation(circle[..., 0], circle[..., 1], second)
+
+
+def unit_circle(values: np.ndarray) -> np.ndarray:
+    """Cosine and sine of angles, along a new last axis."""
+    return np.stack([np.cos(values), np.sin(values)], axis=-1)
+
+
+def _circle_correlation(ca: np.ndarray, sa: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The same from the cosines and sines [row, emotion] of the first angles."""
     n = len(second)
-    ca, sa, cb, sb = np.cos(first), np.sin(first), np.cos(second), np.sin(second)
+    cb, sb = np.cos(second), np.sin(second)
     numerator = 4 * ((ca @ cb) * (sa @ sb) - (ca @ sb) * (sa @ cb))
-    spread_first = n**2 - np.cos(2 * first).sum(axis=1) ** 2 - np.sin(2 * first).sum(axis=1) ** 2
+    # cos 2a = 2 cos^2 a - 1 and sin 2a = 2 sin a cos a
+    doubled = 2 * np.einsum("rn,rn->r", ca, ca) - n, 2 * np.einsum("rn,rn->r", ca, sa)
+    spread_first = n**2 - doubled[0] ** 2 - doubled[1] ** 2
     spread_second = n**2 - np.cos(2 * second).sum() ** 2 - np.sin(2 * second).sum() ** 2
     scale = np.sqrt(np.maximum(spread_first * spread_second, 0))
     # angles that are all equal or opposite have no order
@@ -53,8 +66,12 @@ def circumplex_fit(
     """Order around the circle. `model`, `human` [emotion, 2]; the products as for `procrustes_fit`."""
     human_angles, model_angles = angles(human), angles(model)
 
-    def fitted(rows: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-        return np.where(determinants(matrices) < 0, -1, 1) * circular_correlation(rows, model_angles)
+    r = float(_turned(circular_correlation(human_angles[None], model_angles), products)[0])
+    # the cosines of reordered angles are the reordered cosines: no trigonometry for each permutation
+    circle = unit_circle(human_angles)[orders]
+    null = _circle_correlation(circle[..., 0], circle[..., 1], model_angles)
+    return CircumplexFit(r, permutation_p(r, _turned(null, null_products)))
 
-    r = float(fitted(human_angles[None], products)[0])
-    return CircumplexFit(r, permutation_p(r, fitted(human_angles[orders], null_products)))
+
+def _turned(values: np.ndarray, products: np.ndarray) -> np.ndarray:
+    return np.where(determinants(products) < 0, -1, 1) * values

@@ -21,19 +21,19 @@ SpaceKind = Literal["features", "decoder", "dense"]
 
 
 def emotion_space(
-    bank: FeatureBank, layer: int, kind: SpaceKind = "features", language: str | None = None
+    bank: FeatureBank, layer: int | Site | str, kind: SpaceKind = "features", language: str | None = None
 ) -> EmotionSpace:
     """The emotion space of one layer and language.
 
     Args:
         bank: found with `find_features`.
-        layer: a layer of the bank.
+        layer: a layer of the bank (of several sites there, the one that `FeatureBank.site` takes), a hook name or site.
         kind: "features": mean activation of each emotion's words on the union of the selected features;
             "decoder": the SAE decoder directions; "dense": differences of means in the residual stream (both halves).
         language: default: the bank's first.
 
     Returns:
-        EmotionSpace [emotion, dimension].
+        EmotionSpace [emotion, dimension]; for "features" with its words as `units`.
 
     Raises:
         UnknownNameError: no such layer, language or kind.
@@ -44,26 +44,33 @@ def emotion_space(
     """
     language = language or bank.languages[0]
     site = bank.site(layer)
+    units = names = None
     if kind == "features":
-        chosen = bank.selected_features(layer, language)
+        chosen = bank.selected_features(site, language)
         if len(chosen) < 2:
             raise EmotionInterpError(
-                f"{len(chosen)} features are selected at layer {layer} in {language!r}; a space needs two. Use kind='dense'."
+                f"{len(chosen)} features are selected at {_place(site, bank)} in {language!r}; a space needs two. Use kind='dense'."
             )
-        words, matrix = bank.unit_activations(layer, language)
+        words, matrix = bank.unit_activations(site, language)
         values = matrix[:, chosen].toarray().astype(np.float64)
         labels = words["emotion"].to_numpy()
         emotions = [e for e in bank.emotions if (labels == e).any()]
         vectors = np.stack([values[labels == e].mean(0) for e in emotions])
+        own = np.isin(labels, emotions)
+        units, names = values[own], labels[own].tolist()
     elif kind in ("decoder", "dense"):
         method = "sae" if kind == "decoder" else "means"
-        vectors = bank.directions[f"{site.hook_name}|{language}|{method}"].astype(np.float64)
+        vectors = bank.directions[f"{site}|{language}|{method}"].astype(np.float64)
         present = np.linalg.norm(vectors, axis=1) > 0
         emotions = [e for e, there in zip(bank.emotions, present, strict=True) if there]
         vectors = vectors[present]
     else:
         raise UnknownNameError("emotion space kind", kind, ("features", "decoder", "dense"))
-    return EmotionSpace(vectors, emotions, layer=site.layer, kind=kind, language=language)
+    return EmotionSpace(vectors, emotions, site.layer, kind, language, units, names)
+
+
+def _place(site: Site, bank: FeatureBank) -> str:
+    return f"layer {site.layer}" if bank.places == ["layer"] else str(site)
 
 
 def text_spaces(
@@ -75,6 +82,7 @@ def text_spaces(
     skip: int = 20,
     batch_tokens: int = 2048,
     progress: Any = None,
+    keep_units: bool = False,
 ) -> dict[tuple[Site, str], EmotionSpace]:
     """Emotion spaces from labelled texts: mean over a text's tokens from the `skip`-th, then over an emotion's texts.
 
@@ -86,6 +94,7 @@ def text_spaces(
         skip: tokens left out at the start of a text (Anthropic, arXiv 2604.07729, leaves out 50).
         batch_tokens: padded tokens of one forward pass.
         progress: receives the number of texts of each batch.
+        keep_units: the spaces carry the vector of every text (float32), for intervals over texts and `cebra_space`.
 
     Returns:
         (site, "dense") and, where the site has an SAE, (site, "features") over the latents alive on these texts.
@@ -95,12 +104,20 @@ def text_spaces(
     if len(texts) != len(emotions):
         raise EmotionInterpError(f"{len(texts)} texts but {len(emotions)} labels; give one label for each text.")
     names = sorted(set(emotions))
-    units = [names.index(e) for e in emotions]
+    units = list(range(len(texts))) if keep_units else [names.index(e) for e in emotions]
     readings = read_units(
         subject, texts, units, sites=sites, position="text", skip=skip, batch_tokens=batch_tokens, progress=progress
     )
     spaces = {}
     for site, reading in readings.items():
+        if keep_units:
+            tags: dict[str, Any] = {"layer": site.layer, "emotions": names}
+            spaces[site, "dense"] = EmotionSpace.from_units(reading.dense, emotions, kind="dense", **tags)
+            if reading.features is not None:
+                columns = np.flatnonzero(reading.features.getnnz(axis=0))
+                alive = reading.features[:, columns].toarray()
+                spaces[site, "features"] = EmotionSpace.from_units(alive, emotions, kind="features", **tags)
+            continue
         spaces[site, "dense"] = EmotionSpace(reading.dense, names, layer=site.layer, kind="dense")
         if reading.features is not None:
             values = reading.features.toarray()
@@ -110,7 +127,7 @@ def text_spaces(
 
 
 def control_spaces(
-    subject: Subject, concepts: ConceptSet, layer: int, language: str | None = None, seed: int = 0
+    subject: Subject, concepts: ConceptSet, layer: int | Site | str, language: str | None = None, seed: int = 0
 ) -> dict[str, EmotionSpace]:
     """What an emotion space must beat: static token embeddings, the same architecture with random weights, shuffled labels.
 
@@ -128,7 +145,8 @@ def control_spaces(
     from emotion_interp.subjects import Subject
 
     language = language or concepts.languages[0]
-    site = subject.site(layer)
+    # the controls have no SAE, and read the hook point itself
+    site = subject.site(layer).point
     stimuli = [s for s in concepts.stimuli(languages=[language]) if s.emotion != "neutral"]
     emotions = list(concepts.emotions)
     keys = {k: i for i, k in enumerate(dict.fromkeys((s.emotion, s.word) for s in stimuli))}
@@ -183,14 +201,4 @@ def _random_twin(subject: Subject, seed: int) -> Any:
 def rated_only(spaces: Mapping[Any, EmotionSpace], rated: Iterable[str]) -> dict[Any, EmotionSpace]:
     """The same spaces restricted to emotions that have a rating."""
     keep = set(rated)
-    result = {}
-    for key, space in spaces.items():
-        rows = [i for i, e in enumerate(space.emotions) if e in keep]
-        result[key] = EmotionSpace(
-            space.vectors[rows],
-            [space.emotions[i] for i in rows],
-            layer=space.layer,
-            kind=space.kind,
-            language=space.language,
-        )
-    return result
+    return {key: space.subset([e for e in space.emotions if e in keep]) for key, space in spaces.items()}

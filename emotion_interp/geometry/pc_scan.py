@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError
-from emotion_interp.geometry.intervals import Interval, bca_interval, permutation_p, weighted_correlation
+from emotion_interp.geometry.intervals import NO_INTERVAL, Interval, permutation_p
+from emotion_interp.geometry.resampling import ResampledComponents
 from emotion_interp.geometry.space import EmotionSpace
 
 N_COMPONENTS = 10
@@ -23,10 +24,12 @@ class ComponentFit:
     """The component that fits one human dimension best.
 
     `pc` is counted from 1. The sign of a component is arbitrary (here: its largest score is positive), so the sign of
-    `r` means nothing by itself; the component is picked by |r|. `ci`: 95% BCa interval over emotions of the r of that
-    component; it does not know that the component was picked, unless `heldout`, where the component was picked on one
-    half of the words and `r` and `ci` come from the other. `p` is corrected for scanning components, `p_layers` for
-    scanning components and layers (None outside `align_layers`).
+    `r` means nothing by itself; the component is picked by |r|. `ci` (also `ci_emotions`): 95% BCa interval over
+    emotions of the r of that component, the components fitted anew in each sample; it does not know that the component
+    was picked, unless `heldout`, where the component was picked on one half of the words and `r` and `ci` come from the
+    other. `ci_words`: 95% interval (bias-corrected bootstrap) over the words or texts behind the emotions, NaN where the space carries no
+    units or halves were given. `p` is corrected for scanning components, `p_layers` for scanning components and layers
+    (None outside `align_layers`).
     """
 
     pc: int
@@ -36,6 +39,12 @@ class ComponentFit:
     r_by_pc: tuple[float, ...]
     p_layers: float | None = None
     heldout: bool = False
+    ci_words: Interval = NO_INTERVAL
+
+    @property
+    def ci_emotions(self) -> Interval:
+        """`ci`."""
+        return self.ci
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,23 +87,26 @@ def scan(
     human: np.ndarray,
     orders: np.ndarray,
     *,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampled: ResampledComponents | None = None,
     halves: tuple[EmotionSpace, EmotionSpace] | None = None,
 ) -> tuple[ComponentFit, np.ndarray]:
-    """Scan the components for one human dimension [emotion]; the fit, and the null of max |r| over PCs [permutation]."""
+    """Scan the components for one human dimension [emotion]; the fit, and the null of max |r| over PCs [permutation].
+
+    `resampled`: the components under resampling of the emotions (of the first half, read from the second, where there
+    are halves), for the interval.
+    """
     target = unit(human)
     r_by_pc = components.unit_scores.T @ target
     null = np.abs(target[orders] @ components.unit_scores).max(axis=1) if len(orders) else np.zeros(0)
     best = int(np.abs(r_by_pc).argmax())
-    scores, r = components.scores[:, best], float(r_by_pc[best])
+    r = float(r_by_pc[best])
     p = permutation_p(abs(r), null)
     if halves is not None:
         best, scores = _picked_on_one_half(halves, target, components.scores.shape[1])
         if np.ptp(scores) == 0:
             raise EmotionInterpError("the second half of the words has no spread along the component of the first.")
         r = float(unit(scores) @ target)
-    ci = bca_interval(lambda counts: weighted_correlation(counts, scores, human), len(human), n_bootstrap, seed)
+    ci = NO_INTERVAL if resampled is None else resampled.interval(best, human)
     fit = ComponentFit(best + 1, r, ci, p, tuple(float(v) for v in r_by_pc), heldout=halves is not None)
     return fit, null
 

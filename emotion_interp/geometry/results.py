@@ -56,11 +56,14 @@ class Alignment:
         row: dict[str, Any] = {"layer": self.layer, "language": self.language, "kind": self.kind}
         for name, fit in (("valence", self.valence), ("arousal", self.arousal)):
             low, high = fit.ci if fit else (_NAN, _NAN)
+            words = fit.ci_words if fit else (_NAN, _NAN)
             row |= {
                 f"{name}_pc": fit.pc if fit else _NAN,
                 f"{name}_r": fit.r if fit else _NAN,
                 f"{name}_lo": low,
                 f"{name}_hi": high,
+                f"{name}_lo_words": words[0],
+                f"{name}_hi_words": words[1],
                 f"{name}_p": fit.p if fit else _NAN,
                 f"{name}_p_layers": fit.p_layers if fit and fit.p_layers is not None else _NAN,
             }
@@ -68,6 +71,8 @@ class Alignment:
             "rsa_rho": self.rsa.rho,
             "rsa_lo": self.rsa.ci[0],
             "rsa_hi": self.rsa.ci[1],
+            "rsa_lo_words": self.rsa.ci_words[0],
+            "rsa_hi_words": self.rsa.ci_words[1],
             "rsa_p": self.rsa.p,
             "rsa_ceiling": self.rsa.ceiling if self.rsa.ceiling is not None else _NAN,
             "procrustes_disparity": self.procrustes.disparity if self.procrustes else _NAN,

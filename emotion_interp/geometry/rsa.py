@@ -2,6 +2,10 @@
 
 Model dissimilarity: 1 - cosine of the vectors centred across emotions. Human dissimilarity: Euclidean distance of
 z-scored (valence, arousal). Spearman over the pairs, Mantel permutation of the emotions (one-sided: alike is alike).
+
+The interval over emotions is a jackknife interval on Fisher's z, not a bootstrap: rho is a statistic of pairs, and the
+bootstrap overstates the variance of the part that only pairs have about threefold, the jackknife twofold (Efron & Stein
+1981; for RSA: Schuett et al. 2023). In simulated spaces the BCa interval covered the truth in 98 to 100% instead of 95%.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import numpy as np
 
 from emotion_interp.core.seeds import generator
 from emotion_interp.geometry.coordinates import HumanCoordinates, standardised
-from emotion_interp.geometry.intervals import Interval, bca_interval, permutation_p, weighted_correlation
+from emotion_interp.geometry.intervals import NO_INTERVAL, Interval, jackknife_interval
 from emotion_interp.geometry.space import EmotionSpace
 
 _CHUNK = 2_000_000
@@ -20,13 +24,20 @@ _CHUNK = 2_000_000
 
 @dataclass(frozen=True)
 class RSAFit:
-    """Spearman `rho` over pairs of emotions, its 95% BCa interval over emotions (pairs of an emotion with itself left
-    out), its Mantel `p`, and the noise `ceiling` (rating noise only; None where SD or n is unknown)."""
+    """Spearman `rho` over pairs of emotions, its 95% interval over emotions (`ci`, also `ci_emotions`), its Mantel `p`,
+    the noise `ceiling` (rating noise only; None where SD or n is unknown), and the 95% interval over the words or texts
+    behind the emotions (`ci_words`; NaN where the space carries no units)."""
 
     rho: float
     ci: Interval
     p: float
     ceiling: float | None
+    ci_words: Interval = NO_INTERVAL
+
+    @property
+    def ci_emotions(self) -> Interval:
+        """`ci`."""
+        return self.ci
 
 
 def pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,14 +59,15 @@ def human_dissimilarity(z: np.ndarray) -> np.ndarray:
     return np.linalg.norm(z[first] - z[second], axis=1)
 
 
-def _unit_ranks(values: np.ndarray) -> np.ndarray:
+def unit_ranks(values: np.ndarray) -> np.ndarray:
+    """Average ranks along the last axis, centred, at length one (zeros where all values are equal)."""
     from scipy.stats import rankdata
 
     # rounding differences between equal distances must not become different ranks
-    ranks = rankdata(np.round(values, 12))
-    ranks = ranks - ranks.mean()
-    length = np.linalg.norm(ranks)
-    return ranks / length if length > 0 else ranks
+    ranks = rankdata(np.round(values, 12), axis=-1)
+    ranks = ranks - ranks.mean(axis=-1, keepdims=True)
+    length = np.linalg.norm(ranks, axis=-1, keepdims=True)
+    return np.divide(ranks, length, out=np.zeros_like(ranks), where=length > 0)
 
 
 def mantel_null(models: np.ndarray, human: np.ndarray, orders: np.ndarray) -> np.ndarray:
@@ -63,8 +75,8 @@ def mantel_null(models: np.ndarray, human: np.ndarray, orders: np.ndarray) -> np
     n = orders.shape[1]
     first, second = pairs(n)
     square = np.zeros((n, n))
-    square[first, second] = square[second, first] = _unit_ranks(human)
-    ranks = np.stack([_unit_ranks(m) for m in models], axis=1)
+    square[first, second] = square[second, first] = unit_ranks(human)
+    ranks = np.stack([unit_ranks(m) for m in models], axis=1)
     null = np.empty((len(orders), ranks.shape[1]))
     step = max(1, _CHUNK // len(first))
     for start in range(0, len(orders), step):
@@ -75,42 +87,39 @@ def mantel_null(models: np.ndarray, human: np.ndarray, orders: np.ndarray) -> np
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's rho with average ranks for ties; 0 where one side is constant."""
-    return float(np.clip(_unit_ranks(first) @ _unit_ranks(second), -1, 1))
+    return float(np.clip(unit_ranks(first) @ unit_ranks(second), -1, 1))
 
 
-def bootstrap_interval(model: np.ndarray, human: np.ndarray, n: int, n_bootstrap: int, seed: int) -> Interval:
-    """BCa interval over emotions. A pair weighs as often as its two emotions were drawn together; pairs of an emotion
-    with itself do not exist here, which is the same as dropping them from each bootstrap sample."""
-    first, second = pairs(n)
-    x, y = _TiedOrder(np.round(model, 12)), _TiedOrder(np.round(human, 12))
+def emotion_interval(space: EmotionSpace, ratings: np.ndarray) -> Interval:
+    """95% jackknife interval of rho over emotions; `ratings` [emotion, dimension], z-scored here. Each emotion is left
+    out in turn, and what remains is centred and z-scored anew."""
+    gram = space.centred @ space.centred.T
+    n = len(gram)
+    values = np.empty(n)
+    for i in range(n):
+        keep = np.delete(np.arange(n), i)
+        left = gram[np.ix_(keep, keep)]
+        means = left.mean(axis=0)
+        spread = np.ptp(ratings[keep], axis=0).min()
+        if spread == 0:
+            return NO_INTERVAL
+        human = human_dissimilarity(ratings_z(ratings[keep]))
+        values[i] = spearman(_cosine_dissimilarity(left - means - means[:, None] + means.mean()), human)
+    observed = spearman(model_dissimilarity(space), human_dissimilarity(ratings_z(ratings)))
+    return jackknife_interval(observed, values)
 
-    def statistic(counts: np.ndarray) -> np.ndarray:
-        step = max(1, _CHUNK // len(first))
-        values = []
-        for start in range(0, len(counts), step):
-            block = counts[start : start + step]
-            weights = block[:, first] * block[:, second]
-            values.append(weighted_correlation(weights, x.ranks(weights), y.ranks(weights)))
-        return np.concatenate(values)
 
-    return bca_interval(statistic, n, n_bootstrap, seed)
+def ratings_z(ratings: np.ndarray) -> np.ndarray:
+    """Every column z-scored."""
+    return np.column_stack([standardised(column) for column in ratings.T])
 
 
-class _TiedOrder:
-    """Average ranks of fixed values under changing weights: sorted once, ranked by cumulative weight."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.order = np.argsort(values, kind="stable")
-        _, self.inverse, sizes = np.unique(values, return_inverse=True, return_counts=True)
-        self.last = np.cumsum(sizes) - 1
-
-    def ranks(self, weights: np.ndarray) -> np.ndarray:
-        """[sample, pair] ranks, centred on the middle rank and scaled to about one."""
-        ends = np.cumsum(weights[:, self.order], axis=1)[:, self.last]
-        middle = ends.copy()
-        middle[:, 1:] += ends[:, :-1]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (middle / ends[:, -1:] - 1)[:, self.inverse]
+def _cosine_dissimilarity(gram: np.ndarray) -> np.ndarray:
+    """1 - cosine of every pair from centred inner products [emotion, emotion]."""
+    lengths = np.sqrt(np.maximum(np.diag(gram), 0))
+    scale = lengths[:, None] * lengths
+    first, second = pairs(len(gram))
+    return 1 - np.divide(gram, scale, out=np.zeros_like(gram), where=scale > 0)[first, second]
 
 
 def rating_noise_ceiling(human: HumanCoordinates, seed: int, n_simulations: int = 200) -> float | None:
@@ -130,11 +139,3 @@ def rating_noise_ceiling(human: HumanCoordinates, seed: int, n_simulations: int 
         return human_dissimilarity(np.column_stack(drawn))
 
     return float(np.mean([spearman(draw(), draw()) for _ in range(n_simulations)]))
-
-
-def rsa_fit(
-    model: np.ndarray, human: np.ndarray, null: np.ndarray, n: int, n_bootstrap: int, seed: int, ceiling: float | None
-) -> RSAFit:
-    """One layer's RSA from its dissimilarities [pair] and its Mantel null [permutation]."""
-    rho = spearman(model, human)
-    return RSAFit(rho, bootstrap_interval(model, human, n, n_bootstrap, seed), permutation_p(rho, null), ceiling)

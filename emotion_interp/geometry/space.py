@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 class EmotionSpace:
     """One vector per emotion. `vectors` is [emotion, dimension], kept as read-only float64.
 
-    `kind` says what the vectors are: "features" (mean activations), "decoder", "dense", or "custom".
+    `kind` says what the vectors are: "features" (mean activations), "decoder", "dense", "cebra", or "custom". `units`
+    [unit, dimension] (float32 where they come so) are the vectors of the words or texts behind the emotions, and
+    `unit_emotions` names the emotion of each; they are optional, and what the intervals over words and `cebra_space`
+    need. Each emotion's vector is then the mean of its units, up to one shift that all emotions share.
 
     Raises:
-        EmotionInterpError: the shapes disagree, an emotion is named twice, or all vectors are the same.
+        EmotionInterpError: the shapes disagree, an emotion is named twice, all vectors are the same, or the units are
+            not those of the vectors.
         NotFiniteError: NaN or infinite entries.
 
     Example:
@@ -35,6 +39,8 @@ class EmotionSpace:
     layer: int | None = None
     kind: str = "custom"
     language: str | None = None
+    units: Any = None
+    unit_emotions: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         value = self.vectors
@@ -62,6 +68,29 @@ class EmotionSpace:
         vectors.setflags(write=False)
         object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "emotions", emotions)
+        if self.units is not None or self.unit_emotions is not None:
+            units, names = unit_vectors(self.units, self.unit_emotions)
+            _check_units(vectors, emotions, units, names)
+            object.__setattr__(self, "units", units)
+            object.__setattr__(self, "unit_emotions", names)
+
+    @classmethod
+    def from_units(
+        cls, units: Any, unit_emotions: Sequence[str], emotions: Sequence[str] | None = None, **options: Any
+    ) -> EmotionSpace:
+        """A space from one vector per word or text [unit, dimension] and the emotion of each; `emotions` in the given
+        order or that of first appearance, each at the mean of its units. `options`: layer, kind, language. Errors as
+        the class.
+
+        Example:
+            >>> EmotionSpace.from_units([[0.0, 1.0], [0.0, 3.0], [5.0, 0.0]], ["joy", "joy", "fear"]).vectors.tolist()
+            [[0.0, 2.0], [5.0, 0.0]]
+        """
+        matrix, names = unit_vectors(units, unit_emotions)
+        emotions = list(dict.fromkeys(names)) if emotions is None else list(emotions)
+        if missing := [e for e in emotions if e not in set(names)]:
+            raise EmotionInterpError(f"no unit belongs to {', '.join(missing)}; name only emotions that have units.")
+        return cls(unit_means(matrix, names, emotions), emotions, units=matrix, unit_emotions=names, **options)
 
     @classmethod
     def from_file(cls, path: str | Path, emotions: Iterable[str] | None = None, **options: Any) -> EmotionSpace:
@@ -83,7 +112,14 @@ class EmotionSpace:
             if emotion not in place:
                 raise UnknownNameError("emotion", emotion, self.emotions)
         rows = [place[e] for e in emotions]
-        return EmotionSpace(self.vectors[rows], emotions, self.layer, self.kind, self.language)
+        units = names = None
+        if self.units is not None and self.unit_emotions is not None:
+            wanted = set(emotions)
+            keep = [i for i, e in enumerate(self.unit_emotions) if e in wanted]
+            # a slice of everything is the same array: spaces of many units are not copied for nothing
+            everything = len(keep) == len(self.unit_emotions)
+            units, names = (self.units if everything else self.units[keep]), [self.unit_emotions[i] for i in keep]
+        return EmotionSpace(self.vectors[rows], emotions, self.layer, self.kind, self.language, units, names)
 
     def to_frame(self) -> pd.DataFrame:
         """Emotions as rows, dimensions as columns."""
@@ -95,3 +131,49 @@ class EmotionSpace:
         language = f", language={self.language!r}" if self.language else ""
         n, d = self.vectors.shape
         return f"EmotionSpace({n} emotions x {d} dimensions, layer={self.layer}, kind={self.kind!r}{language})"
+
+
+def unit_vectors(units: Any, unit_emotions: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Checked, read-only unit vectors [unit, dimension] and the emotion of each."""
+    if units is None or unit_emotions is None:
+        raise EmotionInterpError("units and unit_emotions belong together: one vector and one emotion for each unit.")
+    if isinstance(unit_emotions, str):
+        raise EmotionInterpError(f"unit_emotions is a list of names, got the string {unit_emotions!r}.")
+    if hasattr(units, "detach"):
+        units = units.detach().to("cpu").float().numpy()
+    matrix = np.asarray(units)
+    if matrix.dtype not in (np.float32, np.float64):
+        matrix = np.asarray(matrix, dtype=np.float64)
+    names = tuple(str(e) for e in unit_emotions)
+    if matrix.ndim != 2 or matrix.shape[1] == 0:
+        raise EmotionInterpError(f"units are [unit, dimension], got the shape {matrix.shape}.")
+    if len(matrix) != len(names):
+        raise EmotionInterpError(f"{len(matrix)} units need as many emotions, got {len(names)}.")
+    if not np.isfinite(matrix).all():
+        raise NotFiniteError("units have NaN or infinite entries.")
+    if matrix.flags.writeable:
+        matrix = matrix.copy()
+        matrix.setflags(write=False)
+    return matrix, names
+
+
+def unit_means(units: np.ndarray, unit_emotions: Sequence[str], emotions: Sequence[str]) -> np.ndarray:
+    """Mean of each emotion's units, [emotion, dimension] float64."""
+    names = np.asarray(unit_emotions)
+    return np.stack([units[names == e].mean(axis=0, dtype=np.float64) for e in emotions])
+
+
+def _check_units(vectors: np.ndarray, emotions: Sequence[str], units: np.ndarray, names: Sequence[str]) -> None:
+    if units.shape[1] != vectors.shape[1]:
+        raise EmotionInterpError(
+            f"units have {units.shape[1]} dimensions, the vectors of the emotions {vectors.shape[1]}; give both in one basis."
+        )
+    if set(names) != set(emotions):
+        odd = ", ".join(sorted(set(names) ^ set(emotions)))
+        raise EmotionInterpError(f"every emotion needs units, and every unit an emotion; not on both sides: {odd}.")
+    means = unit_means(units, names, emotions)
+    gap = np.abs((means - means.mean(axis=0)) - (vectors - vectors.mean(axis=0))).max()
+    if gap > 1e-3 * np.abs(means).max():
+        raise EmotionInterpError(
+            f"the emotions' vectors are not the means of their units (they differ by up to {gap:.3g} after centring)."
+        )

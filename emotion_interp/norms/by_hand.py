@@ -1,6 +1,6 @@
 """Norms that users bring themselves: their authors hand them out on request, or under terms to be accepted first.
 
-EmoBank apart, they have neither address nor hash here, and the number of words is the published one: the files were not
+They have neither address nor hash here, and the number of words is the published one: the files were not
 at hand when their readers were written, which follow the documented layout.
 """
 
@@ -60,25 +60,6 @@ BY_HAND = (
         "Scott, G. G., Keitel, A., Becirspahic, M., Yao, B., & Sereno, S. C. (2019). The Glasgow Norms: ratings of 5,500 "
         "words on nine scales. Behavior Research Methods, 51, 1258-1270. doi:10.3758/s13428-018-1099-3",
         "https://doi.org/10.3758/s13428-018-1099-3",
-    ),
-    NormsEntry(
-        "emobank",
-        "en",
-        _ALL,
-        9_906,
-        (1, 5),
-        "emobank",
-        (
-            NormsFile(
-                "emobank.csv",
-                "1ade4a4a453e880c0f39d0536d2b355e8a716e0cf88236c64cdb4d438cf9605b",
-                ("https://raw.githubusercontent.com/JULIELab/EmoBank/master/corpus/emobank.csv",),
-            ),
-        ),
-        "CC BY-SA 4.0",
-        "Buechel, S., & Hahn, U. (2017). EmoBank: studying the impact of annotation perspective and representation "
-        "format on dimensional emotion analysis. EACL 2017. aclanthology.org/E17-2092",
-        "https://github.com/JULIELab/EmoBank",
     ),
     NormsEntry(
         "xu2022",

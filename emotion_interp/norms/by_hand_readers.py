@@ -91,14 +91,6 @@ def read_glasgow(paths: Sequence[Path]) -> pd.DataFrame:
     return numeric(pick(body, columns, path), path)
 
 
-def read_emobank(paths: Sequence[Path]) -> pd.DataFrame:
-    """emobank.csv: id, split, V, A, D, text; a sentence that occurs several times gets its mean ratings."""
-    path = Path(paths[0])
-    columns = {"text": "word", "V": "valence", "A": "arousal", "D": "dominance"}
-    frame: Any = numeric(pick(_table(path), columns, path), path)
-    return frame.groupby("word", sort=False, as_index=False).mean()
-
-
 def read_xu(paths: Sequence[Path]) -> pd.DataFrame:
     """Xu, Li & Chen (2022): valence from -3 to 3, arousal from 0 to 4, which is put on the scale of valence.
 
@@ -131,6 +123,5 @@ BY_HAND_READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {
     "anew": read_anew,
     "cvaw": read_cvaw,
     "glasgow": read_glasgow,
-    "emobank": read_emobank,
     "xu": read_xu,
 }

@@ -61,10 +61,10 @@ def pick(frame: pd.DataFrame, columns: dict[str, str], path: Path) -> pd.DataFra
 
 
 def numeric(frame: Any, path: Path) -> pd.DataFrame:
-    """Every column but word and form as numbers; `FileFormatError` that names the first cell that is none."""
+    """Every column but word, form and group as numbers; `FileFormatError` that names the first cell that is none."""
     import pandas as pd
 
-    for column in frame.columns.difference(["word", "form"]):
+    for column in frame.columns.difference(["word", "form", "group"]):
         numbers: Any = pd.to_numeric(frame[column], errors="coerce")
         wrong = numbers.isna() & frame[column].notna()
         if wrong.any():

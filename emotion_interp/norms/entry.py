@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,11 @@ class NormsFile:
 
 @dataclass(frozen=True)
 class NormsEntry:
-    """One registered set of norms. `homepage`: where its authors hand it out, for those that cannot be downloaded."""
+    """One registered set of norms.
+
+    `homepage`: where its authors hand it out, for those that cannot be downloaded. `unit`: what was rated. `folder`:
+    where under `labelled/` of the data folder its files lie (default: the name).
+    """
 
     name: str
     language: str
@@ -31,3 +36,5 @@ class NormsEntry:
     licence: str
     citation: str
     homepage: str = ""
+    unit: Literal["word", "sentence"] = "word"
+    folder: str = ""

@@ -43,7 +43,7 @@ def _folders(entry: NormsEntry) -> list[Path]:
     if entry.name == "builtin":
         return [Path(__file__).parent]
     data = os.environ.get(DATA_VARIABLE)
-    given = [Path(data) / "norms", Path(data) / "labelled" / entry.name] if data else []
+    given = [Path(data) / "norms", Path(data) / "labelled" / (entry.folder or entry.name)] if data else []
     return [*given, cache_folder()]
 
 
@@ -118,7 +118,8 @@ def load_norms(
         raise FileFormatError(f"the norms {name!r} are not on this machine. {_by_hand(entry)}")
     table = READERS[entry.reader](paths)
     sources = {p.name: sha256_file(p) for p in paths}
-    return Norms(name, language or entry.language, table, scale or entry.scale, entry.citation, entry.licence, sources)
+    scale, language = scale or entry.scale, language or entry.language
+    return Norms(name, language, table, scale, entry.citation, entry.licence, sources, entry.unit)
 
 
 def _by_hand(entry: NormsEntry) -> str:
@@ -170,7 +171,7 @@ def _fetch(entry: NormsEntry, file: NormsFile, folder: Path) -> Path:
 
 
 def norms_table() -> pd.DataFrame:
-    """The registry as a frame: name, language, dimensions, n_words, licence, files, where they are, citation, url (empty
+    """The registry as a frame: name, language, unit, dimensions, n_words (or sentences), licence, files, where they are, citation, url (empty
     where there is no public file: then see `homepage`), sha256.
 
     Example:
@@ -186,6 +187,7 @@ def norms_table() -> pd.DataFrame:
             {
                 "name": entry.name,
                 "language": entry.language,
+                "unit": entry.unit,
                 "dimensions": ", ".join(entry.dimensions),
                 "n_words": entry.n_words,
                 "licence": entry.licence,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from emotion_interp.core import FileFormatError
 from emotion_interp.norms.by_hand_readers import BY_HAND_READERS
 from emotion_interp.norms.cells import lines, numeric, pick, read_csv
+from emotion_interp.norms.sentences import SENTENCE_READERS
 from emotion_interp.norms.xlsx import read_xlsx
 
 if TYPE_CHECKING:
@@ -145,4 +146,5 @@ READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {
     "vader": read_vader,
     "csv": read_own_csv,
     **BY_HAND_READERS,
+    **SENTENCE_READERS,
 }

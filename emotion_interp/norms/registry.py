@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from emotion_interp.norms.by_hand import BY_HAND
 from emotion_interp.norms.entry import NormsEntry, NormsFile
+from emotion_interp.norms.sentences import SENTENCES
 
 _RAW = "https://raw.githubusercontent.com"
 _XANEW = f"{_RAW}/JULIELab/XANEW"
@@ -183,6 +184,7 @@ _ENTRIES = (
         "Hutto, C. J., & Gilbert, E. (2014). VADER: a parsimonious rule-based model for sentiment analysis of social "
         "media text. ICWSM-14.",
     ),
+    *SENTENCES,
     *BY_HAND,
 )
 

@@ -6,16 +6,17 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError
+from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DIMENSIONS = ("valence", "arousal", "dominance")
+UNITS = ("word", "sentence")
 _KEYS = ("exact", "case", "script", "plain", "form")
 
 
@@ -25,7 +26,8 @@ class Norms:
 
     `table` has one row per word: `word`, `valence`, and where known `arousal`, `dominance`, `<dimension>_sd`,
     `<dimension>_n` (raters of that dimension), `n` (the fewest raters of any dimension) and `form` (the word that was
-    really rated, where it is not `word`). `scale` holds the two ends of the rating scale. `sources` maps each file it
+    really rated, where it is not `word`). Where whole sentences were rated, `unit` is "sentence", `word` the sentence,
+    and `group` the document it stems from. `scale` holds the two ends of the rating scale. `sources` maps each file it
     was read from to its SHA-256.
 
     Raises:
@@ -47,8 +49,11 @@ class Norms:
     citation: str = ""
     licence: str = ""
     sources: dict[str, str] = field(default_factory=dict)
+    unit: Literal["word", "sentence"] = "word"
 
     def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise UnknownNameError("unit of norms", self.unit, UNITS)
         low, high = (float(end) for end in self.scale)
         if not low < high:
             raise EmotionInterpError(f"a scale is (low, high) with low below high, got {self.scale}.")
@@ -183,9 +188,7 @@ class Norms:
     def __repr__(self) -> str:
         ceilings = ", ".join(f"{d} {c:.3f}" for d, c in self.ceiling.items()) or "unknown"
         low, high = self.scale
-        return (
-            f"Norms({self.name!r}, {self.language}, {len(self):,} words, scale {low:g} to {high:g}, ceiling {ceilings})"
-        )
+        return f"Norms({self.name!r}, {self.language}, {len(self):,} {self.unit}s, scale {low:g} to {high:g}, ceiling {ceilings})"
 
     def _repr_html_(self) -> str:
         import html

@@ -30,7 +30,11 @@ def baseline_ratings(
     for name in BASELINES:
         own, *others = (
             WordActivations(
-                {0: readers[name](subject, part.words, part.language)}, part.words, part.norms, part.language
+                {0: readers[name](subject, part.words, part.language)},
+                part.words,
+                part.norms,
+                part.language,
+                part.groups,
             )
             for part in parts
         )
@@ -42,6 +46,7 @@ def baseline_ratings(
             own.language,
             folds,
             seed=seed,
+            groups=own.groups,
             transfer=others,
         )
         found += [Ratings(once.table.assign(layer=layer), once.predictions.assign(layer=layer)) for layer in layers]

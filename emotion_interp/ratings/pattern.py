@@ -12,6 +12,7 @@ from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.ratings.predict import Ratings
 from emotion_interp.ratings.series import Series, all_series, bootstrap_means
+from emotion_interp.ratings.sets import CONTROLS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ def paper_pattern(
         ratings: `predict_ratings(...)`, several of them (one for each language learnt, with `transfer` for (d)), or
             their `predictions` as a frame.
         shared: the feature set of the emotion space ("intersection"; "selected" where a bank has one language).
-        outside: its control; default "outside_intersection" for "intersection", else "outside".
+        outside: its control; default the one of `bank_sets`, else "outside".
         layer: one layer, fixed beforehand; default: the mean r over all layers, so that none is picked.
         equivalence: largest |difference in r| that counts as none.
         n_bootstrap: resamples of the words, the same for both sides of a comparison.
@@ -142,7 +143,7 @@ def paper_pattern(
     if layer is not None and layer not in layers:
         raise UnknownNameError("layer", layer, layers)
     series = [s for s in series if layer in (None, s.layer)]
-    outside = outside or ("outside_intersection" if shared == "intersection" else "outside")
+    outside = outside or CONTROLS.get(shared, "outside")
     test = _Test(series, shared, equivalence, level, n_bootstrap, seed)
     tests = sorted({s.test for s in series})
     trained = sorted({s.train for s in series})

@@ -14,6 +14,7 @@ from emotion_interp.ratings.ridge import ALPHAS, assign_folds, nested_ridge
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 DIMENSIONS = ("valence", "arousal")
 DENSE = "dense"
@@ -61,9 +62,47 @@ class Ratings:
     predictions: pd.DataFrame
 
     def to_frame(self) -> pd.DataFrame:
-        """layer, feature_set, train_language, test_language, dimension, r, rho, r2, mae, r_over_ceiling, ceiling,
-        n_words, n_features, alpha (median of the folds)."""
+        """layer (and site, where a layer has several), feature_set, train_language, test_language, dimension, r, rho, r2,
+        mae, r_over_ceiling, ceiling, n_words, n_features, alpha (median of the folds)."""
         return self.table.copy()
+
+    def predicted(
+        self,
+        layer: int,
+        feature_set: str = ALL,
+        dimension: str = "valence",
+        train_language: str | None = None,
+        test_language: str | None = None,
+    ) -> pd.DataFrame:
+        """word, human, predicted, error (predicted - human) of one fit, the word that is furthest off first.
+
+        The languages may be left out where there is one.
+
+        Raises:
+            UnknownNameError: no such layer, feature set, dimension or language.
+            EmotionInterpError: several languages, and none was named.
+        """
+        rows: Any = self.predictions
+        asked = {"layer": layer, "feature_set": feature_set, "dimension": dimension}
+        asked |= {"train_language": train_language, "test_language": test_language}
+        for column, value in asked.items():
+            known = list(dict.fromkeys(rows[column].tolist()))
+            if value is None and len(known) == 1:
+                continue
+            if value is None:
+                raise EmotionInterpError(f"there are several: give {column}= one of {', '.join(map(str, known))}.")
+            if value not in known:
+                raise UnknownNameError(column.replace("_", " "), value, known)
+            rows = rows[rows[column] == value]
+        rows = rows[["word", "human", "predicted"]].assign(error=rows["predicted"] - rows["human"])
+        return rows.sort_values("error", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
+
+    def plot(self, layer: int, feature_set: str = ALL, dimension: str = "valence", **options: Any) -> go.Figure:
+        """Predicted against human ratings, the words that are furthest off named; options and errors as in `predicted`."""
+        from emotion_interp.figures import predicted_vs_human
+
+        frame = self.predicted(layer, feature_set, dimension, **options)
+        return predicted_vs_human(frame, title=f"Predicted and human {dimension}: {feature_set}, layer {layer}")
 
     def __repr__(self) -> str:
         return f"Ratings({len(self.table)} fits)"
@@ -136,8 +175,8 @@ def predict_from_activations(
 
     train = WordActivations(activations, words, norms, language, groups, dense or {})
     sets = _checked_sets(train, feature_sets)
-    data = [_Rated.of(train, norms.scale, None)]
-    data += [_Rated.of(other, norms.scale, data[0].dimensions) for other in transfer]
+    data = [RatedWords.of(train, norms.scale, None)]
+    data += [RatedWords.of(other, norms.scale, data[0].dimensions) for other in transfer]
     if len(data[0].rows) < 2 * folds:
         raise EmotionInterpError(
             f"only {len(data[0].rows)} of {len(words)} words have a rating in the norms {norms.name!r}; {folds} folds "
@@ -193,7 +232,7 @@ def _checked_sets(
 
 
 @dataclass(frozen=True, eq=False)
-class _Rated:
+class RatedWords:
     """The rated words of one language: their rows in the activations, groups, and ratings [word, dimension]."""
 
     source: WordActivations
@@ -204,7 +243,7 @@ class _Rated:
     dimensions: tuple[str, ...]
 
     @classmethod
-    def of(cls, source: WordActivations, scale: tuple[float, float], dimensions: tuple[str, ...] | None) -> _Rated:
+    def of(cls, source: WordActivations, scale: tuple[float, float], dimensions: tuple[str, ...] | None) -> RatedWords:
         norms = source.norms if source.norms.scale == scale else source.norms.rescale(*scale)
         dimensions = tuple(d for d in dimensions or DIMENSIONS if d in norms.dimensions)
         ratings = norms.lookup(source.words)[list(dimensions)].to_numpy(float)
@@ -228,8 +267,8 @@ def _fit(
     layer: int,
     name: str,
     columns: np.ndarray | None,
-    train: _Rated,
-    test: _Rated,
+    train: RatedWords,
+    test: RatedWords,
     fold: np.ndarray,
     test_fold: np.ndarray,
     inner_folds: int,

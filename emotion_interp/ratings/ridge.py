@@ -24,7 +24,7 @@ ALPHAS = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 class NestedRidge:
     """`predicted` [row, target]: each row predicted by the fit that never saw its fold (NaN where no fold held it).
 
-    `alphas` [fold, target]: the penalty that the inner folds chose.
+    `alphas` [fold, target]: the penalty that the inner folds chose, one row for each fold that was left out.
     """
 
     predicted: np.ndarray
@@ -137,7 +137,8 @@ def nested_ridge(
         fold: [row], the outer fold of each row; inner folds are unions of the remaining outer folds.
         inner_folds: how many validation groups the training folds are dealt into.
         alphas: penalties to try.
-        test_features, test_fold: other rows to predict instead, each by the fit that left its fold out.
+        test_features, test_fold: other rows to predict instead, each by the fit that left its fold out. A fold that no
+            training row has (-1, say) stands for rows apart: they are predicted by one fit on all the training rows.
 
     With at most as many features as rows: standardised on the training rows of every (inner and outer) fit. With more:
     on the training rows of the outer fit.
@@ -151,10 +152,12 @@ def nested_ridge(
     targets = np.asarray(targets, dtype=np.float64)
     same = test_features is None
     test_fold = np.asarray(fold if test_fold is None else test_fold)
-    n_test = len(test_fold)
-    result = NestedRidge(np.full((n_test, targets.shape[1]), np.nan), np.empty((len(numbers), targets.shape[1])))
+    n_test, n_targets = len(test_fold), targets.shape[1]
+    left_out = np.unique(test_fold) if np.setdiff1d(test_fold, numbers).size else numbers
+    result = NestedRidge(np.full((n_test, n_targets), np.nan), np.empty((len(left_out), n_targets)))
     run = _primal if features.shape[1] <= features.shape[0] else _dual
-    run(features, targets, fold, numbers, inner_folds, alphas, features if same else test_features, test_fold, result)
+    test_features = features if same else test_features
+    run(features, targets, fold, numbers, left_out, inner_folds, alphas, test_features, test_fold, result)
     return result
 
 
@@ -163,6 +166,7 @@ def _primal(
     targets: np.ndarray,
     fold: np.ndarray,
     numbers: np.ndarray,
+    left_out: np.ndarray,
     inner_folds: int,
     alphas: Sequence[float],
     test_features: Any,
@@ -182,8 +186,8 @@ def _primal(
     for k in numbers[1:]:
         everything = everything + moments[k]
     floor = np.maximum(1e-9 * np.diag(everything.xx) / everything.n, 1e-300)
-    for place, k in enumerate(numbers):
-        training = everything - moments[k]
+    for place, k in enumerate(left_out):
+        training = everything - moments[k] if k in moments else everything
         errors = []
         for group in inner_groups([j for j in numbers if j != k], inner_folds):
             held = training
@@ -211,13 +215,14 @@ def _dual(
     targets: np.ndarray,
     fold: np.ndarray,
     numbers: np.ndarray,
+    left_out: np.ndarray,
     inner_folds: int,
     alphas: Sequence[float],
     test_features: Any,
     test_fold: np.ndarray,
     result: NestedRidge,
 ) -> None:
-    for place, k in enumerate(numbers):
+    for place, k in enumerate(left_out):
         train = np.flatnonzero(fold != k)
         raw = features[train]
         mean = np.asarray(raw.mean(axis=0), dtype=np.float64).ravel()

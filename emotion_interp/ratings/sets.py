@@ -7,31 +7,41 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.errors import UnknownNameError
 from emotion_interp.ratings.matched import matched_outside
 
 if TYPE_CHECKING:
+    from emotion_interp.core.types import Site
     from emotion_interp.features import FeatureBank
+
+CONTROLS = {"selected": "outside", "intersection": "outside_intersection", "union": "outside_union"}
+"""The control of each set: as many features outside the selection of every language."""
 
 MIN_FEATURES = 2
 """A smaller set is left out: one feature is no space."""
 
 
-def bank_sets(bank: FeatureBank, layer: int, language: str, rates: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """Feature sets of a bank at one layer, of features that fire on the words at hand: name -> sorted feature indices.
+def bank_sets(
+    bank: FeatureBank, layer: int | Site | str, language: str, rates: np.ndarray, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Feature sets of a bank at one site, of features that fire on the words at hand: name -> sorted feature indices.
 
     "selected": the bank's features of `language`; "outside": as many outside the selection of every language, matched
     for firing rate. With several languages in the bank also "selected_<language>" for each, "intersection", "union",
-    and "outside_intersection", matched to the intersection. Sets of fewer than two features are left out.
+    and their controls "outside_intersection" and "outside_union". Sets of fewer than two features are left out.
 
     Args:
+        layer: as for `FeatureBank.site`.
         rates: [feature], the share of words on which each feature fires.
         seed: of the matching.
     """
-    if layer not in bank.layers:
+    try:
+        site = bank.site(layer)
+    except UnknownNameError:
         return {}
     by_language = {}
     for code in bank.languages:
-        chosen = bank.selected_features(layer, code)
+        chosen = bank.selected_features(site, code)
         by_language[code] = chosen[rates[chosen] > 0]
     union = reduce(np.union1d, by_language.values())
     sets: dict[str, np.ndarray] = {}
@@ -42,7 +52,7 @@ def bank_sets(bank: FeatureBank, layer: int, language: str, rates: np.ndarray, s
         sets["intersection"] = reduce(np.intersect1d, by_language.values())
         sets["union"] = union
     sets = {name: chosen for name, chosen in sets.items() if len(chosen) >= MIN_FEATURES}
-    for name, control in (("selected", "outside"), ("intersection", "outside_intersection")):
+    for name, control in CONTROLS.items():
         if name in sets:
             sets[control] = _outside(rates, sets[name], union, seed)
     return sets

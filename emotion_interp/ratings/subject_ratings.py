@@ -9,10 +9,15 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
-from emotion_interp.core.types import Stimulus
+from emotion_interp.core.types import one_site_per_layer, sites_at
 from emotion_interp.ratings.baselines import baseline_ratings
 from emotion_interp.ratings.predict import Ratings, WordActivations, joined, predict_from_activations
 from emotion_interp.ratings.sets import bank_sets
+
+ReadAt = Literal["last", "span", "text", "end"]
+POSITIONS = ("last", "span", "text", "end")
+CARRIED = ("last", "span")
+"""Positions of a word in a carrier; at the others the rated text is read as it is."""
 
 if TYPE_CHECKING:
     from emotion_interp.activations import SiteReadings
@@ -27,10 +32,10 @@ def predict_ratings(
     norms: Norms,
     bank: FeatureBank | None = None,
     *,
-    layers: Iterable[int] | None = None,
+    layers: Iterable[int | Site | str] | None = None,
     carrier: str | None = None,
     carriers: int = 1,
-    position: Literal["last", "span"] = "last",
+    position: ReadAt | None = None,
     transfer: Sequence[Norms] = (),
     baselines: bool = True,
     max_words: int | None = None,
@@ -39,21 +44,23 @@ def predict_ratings(
     batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
 ) -> Ratings:
-    """Predict valence and arousal of words by nested cross-validated ridge, per layer and feature set.
+    """Predict valence and arousal of words or sentences by nested cross-validated ridge, per layer and feature set.
 
     Feature sets: "all" living latents; "dense" residual stream; with a bank also "selected" (its emotion features of the
     norms' language) and "outside" (as many others, matched for firing rate), and with a bank of several languages
-    "selected_<language>", "intersection", "union" and "outside_intersection". Baselines that read no context, the same
+    "selected_<language>", "intersection", "union" and their controls "outside_intersection" and "outside_union". Baselines that read no context, the same
     at every layer: "static" (mean input embedding of the word's tokens) and "length" (characters, tokens).
 
     Args:
         subject: model; the SAEs decide which layers are read.
-        norms: ratings of the words that are learnt.
+        norms: ratings of the words or sentences that are learnt. Sentences of one `group` (a document) stay in one fold.
         bank: emotion features of this subject.
-        layers: default: every layer with an SAE.
+        layers: layers, hook names or sites; default: every one with an SAE. Where a layer has several sites the frames
+            have a column `site`.
         carrier: text with one {word} slot; default: the first carriers of the norms' language.
         carriers: how many of the language's carriers are read and averaged for each word.
-        position: "last" token of the word, or the mean over its tokens ("span").
+        position: in a carrier the "last" token of the word, or the mean over its tokens ("span"); without a carrier the
+            mean over all tokens of the rated "text", or its "end" token. Default: "last" for words, "text" for sentences.
         transfer: norms of other languages, whose words are predicted by the fits of this one.
         baselines: add "static" and "length".
         max_words: read at most so many words of each norms (a seeded sample), None for all.
@@ -63,7 +70,7 @@ def predict_ratings(
         progress: receives the number of stimuli of each batch.
 
     Returns:
-        Ratings, `.to_frame()` with r, rho, R2, MAE and r over the ceiling.
+        Ratings, `.to_frame()` with r, rho, R2, MAE and r over the ceiling; sentences are in the column `word` too.
 
     Raises:
         EmotionInterpError: the subject has no SAE, the bank belongs to another subject, a word becomes no token, or
@@ -74,9 +81,66 @@ def predict_ratings(
         >>> import emotion_interp as ei
         >>> ei.predict_ratings(ei.load_subject(), ei.load_norms("builtin")).to_frame()  # doctest: +SKIP
     """
-    if position not in ("last", "span"):
-        raise UnknownNameError("position", position, ("last", "span"))
-    sites = subject.sites if layers is None else [subject.site(layer) for layer in layers]
+    readings = [
+        (
+            table,
+            _read(subject, table, bank, layers, carrier, carriers, position, max_words, seed, batch_tokens, progress),
+        )
+        for table in (norms, *transfer)
+    ]
+    found = []
+    rounds = _rounds(readings[0][1][1])
+    for sites in rounds:
+        parts = [_part(table, words, read, sites) for table, (words, read) in readings]
+        ratings = predict_parts(parts, feature_sets(parts[0], bank, seed, sites), folds, seed)
+        if baselines:
+            ratings = joined([ratings, *baseline_ratings(subject, parts, sorted(parts[0].dense), folds, seed)])
+        found.append(ratings if len(rounds) == 1 else with_sites(ratings, sites))
+    return found[0] if len(found) == 1 else joined(found)
+
+
+def read_part(
+    subject: Subject,
+    norms: Norms,
+    bank: FeatureBank | None = None,
+    *,
+    layers: Iterable[int | Site | str] | None = None,
+    carrier: str | None = None,
+    carriers: int = 1,
+    position: ReadAt | None = None,
+    max_words: int | None = None,
+    seed: int = 0,
+    batch_tokens: int = 2048,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[WordActivations, list[Site]]:
+    """What the subject does on the rated words of one norms, and where: arguments and errors as in `predict_ratings`,
+    but one site per layer."""
+    words, read = _read(
+        subject, norms, bank, layers, carrier, carriers, position, max_words, seed, batch_tokens, progress
+    )
+    if not one_site_per_layer(read):
+        raise EmotionInterpError(f"one site per layer is needed; name them, as in layers=[{str(next(iter(read)))!r}].")
+    return _part(norms, words, read, list(read)), list(read)
+
+
+def _read(
+    subject: Subject,
+    norms: Norms,
+    bank: FeatureBank | None,
+    layers: Iterable[int | Site | str] | None,
+    carrier: str | None,
+    carriers: int,
+    position: ReadAt | None,
+    max_words: int | None,
+    seed: int,
+    batch_tokens: int,
+    progress: Callable[[int], None] | None,
+) -> tuple[list[str], dict[Site, SiteReadings]]:
+    """The words that are read, and what every site showed."""
+    position = position or ("last" if norms.unit == "word" else "text")
+    if position not in POSITIONS:
+        raise UnknownNameError("position", position, POSITIONS)
+    sites = _sites(subject, layers)
     if bank is not None:
         from emotion_interp.features.bank import require_same_subject
 
@@ -85,44 +149,85 @@ def predict_ratings(
         raise EmotionInterpError(
             f"{subject.name} has no SAE at the layers that were asked for; pass saes= to load_subject."
         )
-    parts = []
-    for table in (norms, *transfer):
-        words = sampled_words(table, max_words, seed)
-        readings = read_words(
-            subject,
-            words,
-            table.language,
-            sites,
-            carrier,
-            batch_tokens,
-            progress,
-            carriers=carriers,
-            position=position,
-        )
-        features = {site.layer: r.features for site, r in readings.items() if r.features is not None}
-        dense = {site.layer: r.dense for site, r in readings.items()}
-        parts.append(WordActivations(features, words, table, table.language, dense=dense))
-    own, *others = parts
+    words = sampled_words(norms, max_words, seed)
+    read = read_words(
+        subject, words, norms.language, sites, carrier, batch_tokens, progress, carriers=carriers, position=position
+    )
+    return words, read
+
+
+def _sites(subject: Subject, layers: Iterable[int | Site | str] | None) -> list[Site]:
+    """Every site with an SAE of the layers; the residual stream of a layer without one."""
+    if layers is None:
+        return subject.sites
+    found: list[Site] = []
+    for layer in layers:
+        site = subject.site(layer)
+        found += sites_at(subject.readers, layer) if site in subject.readers else [site]
+    return list(dict.fromkeys(found))
+
+
+def _rounds(sites: Iterable[Site]) -> list[list[Site]]:
+    """The sites dealt out so that each list has a layer once."""
+    rounds: list[list[Site]] = []
+    for site in sites:
+        free = next((r for r in rounds if all(s.layer != site.layer for s in r)), None)
+        if free is None:
+            rounds.append(free := [])
+        free.append(site)
+    return rounds
+
+
+def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings], sites: Sequence[Site]) -> WordActivations:
+    features = {site.layer: read[site].features for site in sites if read[site].features is not None}
+    dense = {site.layer: read[site].dense for site in sites}
+    groups = None
+    if "group" in norms.table:
+        known = norms.table.set_index("word")["group"].reindex(words)
+        groups = [group if isinstance(group, str) else word for word, group in known.items()]
+    return WordActivations(features, words, norms, norms.language, groups, dense)
+
+
+def feature_sets(
+    part: WordActivations, bank: FeatureBank | None = None, seed: int = 0, sites: Iterable[Site] = ()
+) -> dict[int, dict[str, Any]]:
+    """Layer -> name of the set -> columns: "all" living latents, and with a bank those of `bank_sets`."""
+    places = {site.layer: site for site in sites}
     sets: dict[int, dict[str, Any]] = {}
-    for layer, matrix in own.activations.items():
+    for layer, matrix in part.activations.items():
         rates = np.asarray((matrix != 0).mean(0)).ravel()
         sets[layer] = {"all": np.flatnonzero(rates > 0)}
         if bank is not None:
-            sets[layer] |= bank_sets(bank, layer, norms.language, rates, seed)
-    ratings = predict_from_activations(
+            sets[layer] |= bank_sets(bank, places.get(layer, layer), part.language, rates, seed)
+    return sets
+
+
+def with_sites(ratings: Ratings, sites: Iterable[Site]) -> Ratings:
+    """The same with a column `site` after `layer`."""
+    names = {site.layer: str(site) for site in sites}
+    frames = [ratings.table.copy(), ratings.predictions.copy()]
+    for frame in frames:
+        frame.insert(list(frame.columns).index("layer") + 1, "site", [names[layer] for layer in frame["layer"]])
+    return Ratings(*frames)
+
+
+def predict_parts(
+    parts: Sequence[WordActivations], sets: dict[int, dict[str, Any]], folds: int = 10, seed: int = 0
+) -> Ratings:
+    """`predict_from_activations` on the first part, the others predicted by its fits."""
+    own, *others = parts
+    return predict_from_activations(
         own.activations,
         own.words,
-        norms,
+        own.norms,
         feature_sets=sets,
-        language=norms.language,
+        language=own.language,
         folds=folds,
         seed=seed,
         dense=own.dense,
+        groups=own.groups,
         transfer=others,
     )
-    if not baselines:
-        return ratings
-    return joined([ratings, *baseline_ratings(subject, parts, sorted(own.dense), folds, seed)])
 
 
 def sampled_words(norms: Norms, max_words: int | None, seed: int) -> list[str]:
@@ -144,23 +249,27 @@ def read_words(
     progress: Callable[[int], None] | None = None,
     *,
     carriers: int = 1,
-    position: Literal["last", "span"] = "last",
+    position: ReadAt = "last",
 ) -> dict[Site, SiteReadings]:
-    """Read words in one or several carriers, last token of each or the mean over its tokens: one unit per word."""
-    from emotion_interp.activations import read_stimuli
+    """Read words in one or several carriers, or rated texts as they are: one unit per word or text."""
+    from emotion_interp.activations import read_units
 
-    slots = _carriers(carrier, language, carriers)
-    stimuli = [
-        Stimulus(
-            before + word + after, (len(before), len(before) + len(word)), "rated", word, "carrier", language, word
+    if position in CARRIED:
+        slots = _carriers(carrier, language, carriers)
+    elif carrier is None and carriers == 1:
+        slots = [("", "")]
+    else:
+        raise EmotionInterpError(
+            f"position {position!r} reads the rated text as it is; leave carrier and carriers out, or take 'last' or "
+            "'span'."
         )
-        for word in words
-        for before, after in slots
-    ]
-    return read_stimuli(
+    texts = [before + word + after for word in words for before, after in slots]
+    spans = [(len(before), len(before) + len(word)) for word in words for before, _ in slots]
+    return read_units(
         subject,
-        stimuli,
+        texts,
         np.repeat(np.arange(len(words)), len(slots)),
+        spans=spans if position in CARRIED else None,
         sites=sites,
         position=position,
         batch_tokens=batch_tokens,

@@ -26,6 +26,8 @@ def figure_block(figure: go.Figure) -> dict[str, Any]:
         "how_to_read": meta["how_to_read"],
         "min_width": meta["min_width"],
         "height": bare.layout.height,
+        "narrow_height": meta["narrow"]["height"],
+        "narrow_min_width": meta["narrow"]["min_width"],
         "json": escape_script_json(str(bare.to_json())),
     }
 
@@ -46,7 +48,7 @@ def cell(value: Any, digits: int = 2) -> str:
 
 
 def table_block(
-    frame: Any, columns: dict[str, str], *, digits: dict[str, int] | None = None, caption: str = ""
+    frame: Any, columns: dict[str, str], *, digits: dict[str, int] | None = None, caption: str = "", note: str = ""
 ) -> dict[str, Any]:
     """A table for the page.
 
@@ -55,6 +57,7 @@ def table_block(
         columns: column -> heading, in order; columns that hold nothing at all are left out.
         digits: decimals by column, 2 unless told; 0 for counts.
         caption: what the table shows.
+        note: how to read it, shown below the caption.
     """
     digits = digits or {}
     kept = [c for c in columns if frame[c].notna().any()]
@@ -63,10 +66,19 @@ def table_block(
     return {
         "type": "table",
         "caption": caption,
+        "note": note,
         "headings": [columns[c] for c in kept],
         "numeric": numeric,
         "rows": list(zip(*(texts[c] for c in kept), strict=True)),
     }
+
+
+def joined_interval(frame: Any, low: str, high: str, digits: int = 2) -> Any:
+    """Two interval columns as one text column; missing where the interval is."""
+    return [
+        f"[{number(a, digits)}, {number(b, digits)}]" if a == a and b == b else float("nan")
+        for a, b in zip(frame[low], frame[high], strict=True)
+    ]
 
 
 def choice_block(label: str, panels: list[tuple[str, list[dict[str, Any]]]], chosen: int = 0) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from emotion_interp.report.data import StudyData
+from emotion_interp.report.places import best_places, with_places
 
 LANGUAGES = {"en": "English", "zh": "Chinese", "es": "Spanish"}
 ALPHA = 0.05
@@ -39,24 +40,18 @@ def _known(p: Any) -> bool:
     return p is not None and math.isfinite(p)
 
 
-def best_layers(frame: Any, score: str) -> dict[str, int]:
-    """Per language the layer where the mean of `score` is highest."""
-    means = frame.groupby(["language", "layer"], sort=False)[score].median().dropna()
-    return {str(lang): int(group.idxmax()[1]) for lang, group in means.groupby(level="language", sort=False)}
-
-
 def feature_sentences(study: StudyData) -> list[str]:
     """Which features carry an emotion?"""
-    summary = study.frame("summary")
+    summary = with_places(study.frame("summary"))
     sentences = []
-    for language, layer in best_layers(summary, "auroc_heldout").items():
-        rows = summary[(summary["language"] == language) & (summary["layer"] == layer)]
+    for language, place in best_places(summary, "auroc_heldout").items():
+        rows = summary[(summary["language"] == language) & (summary["place"] == place)]
         scores = rows["auroc_heldout"].dropna()
         low, high = scores.quantile(0.25), scores.quantile(0.75)
         text = (
             f"{language_name(language)}: on stimuli it was not selected on, the top feature of the median emotion reaches an "
-            f"AUROC of {number(scores.median())} (middle half of the emotions {number(low)} to {number(high)}; layer "
-            f"{layer}, the best of {summary['layer'].nunique()} on these same stimuli; chance is 0.50)."
+            f"AUROC of {number(scores.median())} (middle half of the emotions {number(low)} to {number(high)}; "
+            f"{place}, the best of {summary['place'].nunique()} on these same stimuli; chance is 0.50)."
         )
         if rows["confirmed"].notna().any():
             confirmed = int(rows["confirmed"].fillna(False).astype(bool).sum())
@@ -86,7 +81,7 @@ def _component(row: Any, name: str, layers: int) -> str:
     else:
         corrected = ""
     pc = f"PC{int(row[f'{name}_pc'])}" if _known(row[f"{name}_pc"]) else "the best component"
-    start = f"{name}: {pc} at layer {int(row['layer'])} correlates with people's {name} at |r| = {number(abs(r))}"
+    start = f"{name}: {pc} at {row['place']} correlates with people's {name} at |r| = {number(abs(r))}"
     low, high = row[f"{name}_lo"], row[f"{name}_hi"]
     # the sign of a component is arbitrary: the interval turns with |r|
     interval = _interval(-high, -low) if r < 0 else _interval(low, high)
@@ -98,10 +93,10 @@ def _component(row: Any, name: str, layers: int) -> str:
 
 def geometry_sentences(study: StudyData) -> list[str]:
     """Is the model's emotion space shaped like people's?"""
-    alignment = study.frame("alignment")
+    alignment = with_places(study.frame("alignment"))
     sentences = []
     for (language, kind), rows in alignment.groupby(["language", "kind"], sort=False):
-        layers = rows["layer"].nunique()
+        layers = rows["place"].nunique()
         of = f"{language_name(language)}, {kind}"
         for name in ("valence", "arousal"):
             known = rows[rows[f"{name}_r"].notna()]
@@ -113,8 +108,8 @@ def geometry_sentences(study: StudyData) -> list[str]:
             row = known.loc[known["rsa_rho"].idxmax()]
             p = min(1.0, row["rsa_p"] * layers) if _known(row["rsa_p"]) else math.nan
             sentences.append(
-                f"{of}, distances between emotions: rank correlation with people's distances at layer "
-                f"{int(row['layer'])} is rho = {number(row['rsa_rho'])}{_interval(row['rsa_lo'], row['rsa_hi'])}, "
+                f"{of}, distances between emotions: rank correlation with people's distances at "
+                f"{row['place']} is rho = {number(row['rsa_rho'])}{_interval(row['rsa_lo'], row['rsa_hi'])}, "
                 f"{p_text(p)}{f' (times {layers} for the layers searched)' if _known(p) and layers > 1 else ''}"
                 f"{': not distinguishable from chance' if _known(p) and p >= ALPHA else ''}."
             )
@@ -123,7 +118,7 @@ def geometry_sentences(study: StudyData) -> list[str]:
 
 def rating_sentences(study: StudyData) -> list[str]:
     """Do the features predict people's word ratings?"""
-    ratings = study.frame("ratings")
+    ratings = with_places(study.frame("ratings"))
     sentences = []
     for (train, test), rows in ratings.groupby(["train_language", "test_language"], sort=False):
         across = (
@@ -139,8 +134,8 @@ def rating_sentences(study: StudyData) -> list[str]:
             top = best.iloc[0]
             share = top["r_over_ceiling"]
             text = (
-                f"{across}, {dimension}: best is the set “{top['feature_set']}” with r = {number(top['r'])} at layer "
-                f"{int(top['layer'])}"
+                f"{across}, {dimension}: best is the set “{top['feature_set']}” with r = {number(top['r'])} at "
+                f"{top['place']}"
             )
             text += f" ({number(100 * share, 0)}% of what the ratings' reliability allows)" if _known(share) else ""
             others = [f"{row['feature_set']} {number(row['r'])}" for _, row in best.iloc[1:].iterrows()]

@@ -19,13 +19,22 @@ _TESTED = tuple(
 COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "summary": (
         ("layer", "language", "emotion", "feature", "auroc_heldout"),
-        ("lo", "hi", "confirmed", "dense_auroc", "specificity", "coverage", "n_words"),
+        ("site", "lo", "hi", "confirmed", "dense_auroc", "specificity", "coverage", "n_words"),
     ),
-    "selected": (("layer", "language", "emotion", "feature", "value"), ()),
+    "selected": (("layer", "language", "emotion", "feature", "value"), ("site",)),
+    "controls": (
+        ("layer", "language", "emotion", "feature"),
+        (
+            *("site", "matched_auroc", "matched_p_holm", "token_share", "lexical_token", "lexical"),
+            *("valence_auroc", "valence_only", "position_auroc", "positional"),
+        ),
+    ),
+    "transfer": (("layer", "language", "emotion", "feature", "tested_on", "auroc", "p_holm", "transfers"), ("site",)),
     "alignment": (
         ("layer", "valence_r", "arousal_r"),
         (
-            *("language", "kind"),
+            *("site", "language", "kind"),
+            *("valence_chance", "arousal_chance", "rsa_chance_lo", "rsa_chance_hi", "rsa_ceiling"),
             *(name for name in _TESTED if name not in ("valence_r", "arousal_r")),
             *("rsa_rho", "rsa_lo", "rsa_hi", "rsa_p", "procrustes_disparity", "procrustes_p"),
             *("readout_valence_r", "readout_valence_p", "readout_arousal_r", "readout_arousal_p"),
@@ -34,17 +43,26 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "circumplex_points": (
         ("layer", "emotion", "human_valence", "human_arousal", "model_x", "model_y"),
-        ("language", "model_x_lo", "model_x_hi", "model_y_lo", "model_y_hi"),
+        (
+            *("site", "language", "kind", "model_x_lo", "model_x_hi", "model_y_lo", "model_y_hi"),
+            *("model_var_x", "model_var_y", "model_cov"),
+        ),
     ),
-    "pcs": (("layer", "pc", "r_valence", "r_arousal"), ("language",)),
+    "rdms": (("layer", "emotion_a", "emotion_b", "model", "people"), ("site", "language", "kind")),
+    "pcs": (("layer", "pc", "r_valence", "r_arousal"), ("site", "language", "kind")),
     "ratings": (
         ("layer", "feature_set", "train_language", "test_language", "dimension", "r"),
-        ("rho", "r2", "mae", "r_over_ceiling", "n_words", "n_features"),
+        ("site", "rho", "r2", "mae", "r_over_ceiling", "ceiling", "n_words", "n_features"),
     ),
+    "predicted": (
+        ("layer", "dimension", "word", "human", "predicted"),
+        ("site", "feature_set", "train_language", "test_language"),
+    ),
+    "learning": (("n_words_train", "layer", "feature_set", "dimension", "r"), ("site", "low", "high", "ceiling")),
     "steering": (
         ("emotion", "dose", "target"),
         (
-            *("layer", "method", "lo", "hi", "target_unsteered", "p", "p_holm"),
+            *("layer", "site", "method", "lo", "hi", "target_unsteered", "p", "p_holm"),
             *("random_lo", "random_hi", "perplexity_ratio", "distinct2_ratio", "chosen", "p_holm_chosen"),
         ),
     ),
@@ -52,7 +70,14 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Per frame: the columns it must have, and those that are shown where present."""
 
-_TEXT_DEFAULTS = {"language": "all", "kind": "features", "method": "features"}
+_TEXT_DEFAULTS = {
+    "language": "all",
+    "train_language": "all",
+    "test_language": "all",
+    "kind": "features",
+    "method": "features",
+    "feature_set": "features",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +92,15 @@ class StudyData:
         concepts: facts about the concept sets, name -> value.
         summary: top feature per layer, language and emotion with its held-out AUROC.
         selected: features by emotions, for the heat maps.
+        controls, transfer: what the bank's tables of that name say of the confirmed top features.
+        cards: name -> HTML of a feature's card (`feature_card(...).html`, which is safe for any text).
         alignment: one row per layer, language and kind of space.
         circumplex_points: where people and the model put each emotion.
+        rdms: dissimilarity of every pair of emotions, in the model and for people.
         pcs: correlation of each principal component with valence and arousal.
         ratings: predicted word ratings, as `predict_ratings(...).to_frame()`.
+        predicted: word by word, of the fits that are drawn.
+        learning: the learning curve, as `learning_curve(...).to_frame()`.
         steering: one row per emotion, layer, dose and method.
         steered_text: examples, steered beside unsteered.
         traces: token views.
@@ -90,10 +120,16 @@ class StudyData:
     concepts: dict[str, Any] = field(default_factory=dict)
     summary: pd.DataFrame | None = None
     selected: pd.DataFrame | None = None
+    controls: pd.DataFrame | None = None
+    transfer: pd.DataFrame | None = None
+    cards: dict[str, str] = field(default_factory=dict)
     alignment: pd.DataFrame | None = None
     circumplex_points: pd.DataFrame | None = None
+    rdms: pd.DataFrame | None = None
     pcs: pd.DataFrame | None = None
     ratings: pd.DataFrame | None = None
+    predicted: pd.DataFrame | None = None
+    learning: pd.DataFrame | None = None
     steering: pd.DataFrame | None = None
     steered_text: pd.DataFrame | None = None
     traces: list[TokenView] = field(default_factory=list)

@@ -11,6 +11,7 @@ from emotion_interp.report.assets import circuitsvis_bundle, plotly_bundle
 from emotion_interp.report.blocks import flattened
 from emotion_interp.report.brief import in_brief
 from emotion_interp.report.data import StudyData
+from emotion_interp.report.feature_card import CARD_STYLE
 from emotion_interp.report.sections import SECTIONS
 from emotion_interp.report.tokens import POLICY, RUNTIME, STYLE
 
@@ -59,6 +60,7 @@ def render_report(study: StudyData) -> str:
         warnings=study.warnings,
         policy=POLICY,
         token_style=STYLE,
+        card_style=CARD_STYLE,
         token_runtime=RUNTIME,
         plotly=plotly_bundle() if any(section["blocks"] for section in sections) else "",
         circuitsvis=circuitsvis_bundle() if study.traces else "",

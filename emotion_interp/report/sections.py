@@ -6,53 +6,45 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from emotion_interp.report.blocks import cell, choice_block, figure_block, table_block
-from emotion_interp.report.brief import best_layers, language_name, number
+from emotion_interp.report.blocks import cell, choice_block, figure_block, joined_interval, table_block
+from emotion_interp.report.brief import language_name
 from emotion_interp.report.data import StudyData
-
-
-def _joined(frame: Any, low: str, high: str, digits: int = 2) -> Any:
-    """Interval columns as one text column."""
-    return frame.apply(
-        lambda row: (
-            f"[{number(row[low], digits)}, {number(row[high], digits)}]" if math.isfinite(row[low]) else float("nan")
-        ),
-        axis=1,
-    )
-
-
-def _with_intervals(frame: Any, pairs: dict[str, tuple[str, str]]) -> Any:
-    return frame.assign(**{name: _joined(frame, low, high) for name, (low, high) in pairs.items()})
+from emotion_interp.report.geometry_section import geometry_blocks
+from emotion_interp.report.places import best_places, with_places
 
 
 def features_blocks(study: StudyData) -> list[dict[str, Any]]:
-    """Curve over layers; then, per layer and language, the table of top features and the heat map."""
+    """Curve over layers; per layer and language the table of top features and the heat map; controls and cards."""
     import pandas as pd
 
     from emotion_interp.figures import feature_heatmap, layer_curves
 
-    summary = study.frame("summary")
+    summary = with_places(study.frame("summary"))
     curves = []
-    for (language, layer), rows in summary.groupby(["language", "layer"], sort=False):
+    for (language, layer, stream), rows in summary.groupby(["language", "layer", "stream"], sort=False):
         scores = rows["auroc_heldout"].dropna()
-        name = language_name(language)
+        name = f"{language_name(language)}{stream}"
         low, high = scores.quantile(0.25), scores.quantile(0.75)
         curves.append((layer, f"{name}, SAE features", scores.median(), low, high))
         if rows["dense_auroc"].notna().any():
             curves.append((layer, f"{name}, dense direction", rows["dense_auroc"].median(), math.nan, math.nan))
-    frame = pd.DataFrame(curves, columns=["layer", "series", "value", "lo", "hi"]).dropna(subset=["value"])
+    frame: Any = pd.DataFrame(curves, columns=["layer", "series", "value", "lo", "hi"]).dropna(subset=["value"])
     blocks = []
     if len(frame):
         how = (
             "Each point: the median emotion's top feature on stimuli it was not selected on; 0.5 is chance. Shaded: the "
-            "middle half of the emotions. Dense: the difference-of-means direction that an SAE has to beat."
+            "middle half of the emotions. Dense: the difference-of-means direction that an SAE has to beat. AUROC: how "
+            "often a stimulus of the emotion scores higher than another one."
         )
+        if frame[frame["lo"].notna()]["series"].nunique() > 4:
+            frame, how = frame.drop(columns=["lo", "hi"]), how.replace(" Shaded: the middle half of the emotions.", "")
         drawn = layer_curves(frame, title="Held-out AUROC by layer", y_title="held-out AUROC", how_to_read=how)
         blocks.append(figure_block(drawn))
     panels, chosen = [], 0
-    best = best_layers(summary, "auroc_heldout")
-    for (layer, language), rows in summary.groupby(["layer", "language"], sort=True):
-        rows = _with_intervals(rows, {"interval": ("lo", "hi")}).sort_values("auroc_heldout", ascending=False)
+    best = best_places(summary, "auroc_heldout")
+    selected = with_places(study.frame("selected")) if study.has("selected") else None
+    for (_, place, language), rows in summary.groupby(["layer", "place", "language"], sort=True):
+        rows = rows.assign(interval=joined_interval(rows, "lo", "hi")).sort_values("auroc_heldout", ascending=False)
         columns = {
             "emotion": "emotion",
             "feature": "feature",
@@ -64,153 +56,124 @@ def features_blocks(study: StudyData) -> list[dict[str, Any]]:
             "coverage": "coverage",
             "n_words": "held out",
         }
-        name = f"layer {layer}, {language_name(language)}"
-        parts = [table_block(rows, columns, digits={"n_words": 0}, caption=f"Top feature of every emotion, {name}")]
-        if study.has("selected"):
-            of = study.frame("selected")
-            of = of[(of["layer"] == layer) & (of["language"] == language)]
+        name = f"{place}, {language_name(language)}"
+        note = (
+            "Confirmed: better than chance on the held-out stimuli, corrected over the emotions (Holm). Specificity: the "
+            "lowest AUROC against any one other emotion. Coverage: share of the emotion's stimuli on which it fires. Held "
+            "out: how many stimuli of the emotion."
+        )
+        caption = f"Top feature of every emotion, {name}"
+        parts = [table_block(rows, columns, digits={"n_words": 0}, caption=caption, note=note)]
+        if selected is not None:
+            of = selected[(selected["place"] == place) & (selected["language"] == language)]
             if len(of):
                 parts.append(figure_block(feature_heatmap(of, title=f"Top features of every emotion, {name}")))
-        if best.get(str(language)) == layer and language == next(iter(best)):
+        if best.get(str(language)) == place and language == next(iter(best)):
             chosen = len(panels)
         panels.append((name, parts))
     blocks.append(choice_block("Layer and language", panels, chosen))
+    return [*blocks, *_checks(study), *_cards(study)]
+
+
+_WHICH = {"emotion": "emotion", "language": "language", "layer": "layer", "site": "site", "feature": "feature"}
+
+
+def _checks(study: StudyData) -> list[dict[str, Any]]:
+    """What further tests say of the confirmed features."""
+    blocks = []
+    if study.has("controls"):
+        columns = _WHICH | {
+            "matched_auroc": "AUROC, matched neutral",
+            "matched_p_holm": "p (Holm)",
+            "lexical_token": "commonest token",
+            "token_share": "its share",
+            "lexical": "one word only",
+            "valence_auroc": "AUROC, same valence",
+            "valence_only": "valence only",
+            "position_auroc": "AUROC, same position",
+            "positional": "position only",
+        }
+        note = (
+            "Does the feature answer to the emotion, or to what goes along with it? Against neutral stimuli of the same "
+            "length and frequency; whether one token explains it; against other emotions of the same sign of valence; and "
+            "within the same places of the text. A “yes” speaks against the feature."
+        )
+        blocks.append(_small_table(study.frame("controls"), columns, "Controls of the confirmed features", note))
+    if study.has("transfer"):
+        columns = _WHICH | {"tested_on": "tested on", "auroc": "AUROC", "p_holm": "p (Holm)", "transfers": "transfers"}
+        note = "Does the feature also answer to stimuli of another kind than those it was found on?"
+        blocks.append(_small_table(study.frame("transfer"), columns, "Transfer of the confirmed features", note))
     return blocks
 
 
-_COMPONENTS_LINE = (
-    "Each point: how closely the best principal component of that layer follows people's ratings of the emotions. "
-    "Shaded: its interval. The best of several components is above zero by chance alone; see the p-values."
+def _small_table(frame: Any, columns: dict[str, str], caption: str, note: str) -> dict[str, Any]:
+    if with_places(frame)["stream"].eq("").all():
+        columns = {c: heading for c, heading in columns.items() if c != "site"}
+    rows = frame.sort_values(["emotion", "language", "layer"], kind="stable")
+    return table_block(rows, columns, digits={"p_holm": 3, "matched_p_holm": 3}, caption=caption, note=note)
+
+
+def _cards(study: StudyData) -> list[dict[str, Any]]:
+    if not study.cards:
+        return []
+    panels = [(name, [{"type": "html", "html": card}]) for name, card in study.cards.items()]
+    note = "Everything known of one feature: its scores, the next words it makes likelier, the texts on which it fires most."
+    return [
+        {"type": "heading", "title": "The best feature of each confirmed emotion", "note": note},
+        choice_block("Emotion", panels),
+    ]
+
+
+_SETS = (
+    "One line per set of features. all: every feature; selected: those of the emotions (in one language, or union: in any); "
+    "outside: as many outside the emotion space, matched for firing rate; dense: the residual stream itself; static: word "
+    "embeddings alone; length: length and frequency of the word. Cross-validated over words."
 )
 
 
-_MOST_BANDS = 4
-
-
-def _alignment_curves(alignment: Any) -> list[dict[str, Any]]:
-    import pandas as pd
-
-    from emotion_interp.figures import layer_curves
-
-    several = alignment["kind"].nunique() > 1
-    curves: dict[str, list[tuple[Any, ...]]] = {"components": [], "rsa": []}
-    for _, row in alignment.iterrows():
-        of = language_name(row["language"]) + (f" {row['kind']}" if several else "")
-        for name in ("valence", "arousal"):
-            low, high = row[f"{name}_lo"], row[f"{name}_hi"]
-            if row[f"{name}_r"] < 0:
-                # the sign of a component is arbitrary: show the size of r, and turn the interval with it
-                low, high = -high, -low
-            curves["components"].append((row["layer"], f"{name}, {of}", abs(row[f"{name}_r"]), low, high))
-        curves["rsa"].append((row["layer"], of, row["rsa_rho"], row["rsa_lo"], row["rsa_hi"]))
-    blocks = []
-    for key, title, y_title, how in (
-        (
-            "components",
-            "Best principal component by layer",
-            "|r| with human ratings",
-            _COMPONENTS_LINE,
-        ),
-        (
-            "rsa",
-            "Agreement of distances by layer",
-            "rank correlation (rho)",
-            "Above zero: emotions that people find alike are alike in the model. Shaded: interval over emotions.",
-        ),
-    ):
-        frame: Any = pd.DataFrame(curves[key], columns=["layer", "series", "value", "lo", "hi"]).dropna(
-            subset=["value"]
-        )
-        if frame["series"].nunique() > _MOST_BANDS:
-            # more bands than this hide one another; the intervals stand in the table below
-            frame = frame.drop(columns=["lo", "hi"])
-            how = how.split(" Shaded:")[0] + how.partition(" Shaded: its interval.")[2]
-        if len(frame):
-            blocks.append(figure_block(layer_curves(frame, title=title, y_title=y_title, how_to_read=how)))
-    return blocks
-
-
-def geometry_blocks(study: StudyData) -> list[dict[str, Any]]:
-    """Curves over layers, the circumplex and the components per layer, and every test in one table."""
-    from emotion_interp.figures import circumplex, pc_heatmap
-
-    blocks: list[dict[str, Any]] = []
-    best: dict[str, int] = {}
-    if study.has("alignment"):
-        alignment = study.frame("alignment")
-        best = best_layers(alignment.assign(size=alignment["valence_r"].abs()), "size")
-        blocks += _alignment_curves(alignment)
-    if study.has("circumplex_points"):
-        panels, chosen = [], 0
-        for (layer, language), rows in study.frame("circumplex_points").groupby(["layer", "language"], sort=True):
-            name = f"layer {layer}, {language_name(language)}"
-            if best and language == next(iter(best)) and best[str(language)] == layer:
-                chosen = len(panels)
-            panels.append((name, [figure_block(circumplex(rows, title=f"Human and model circumplex, {name}"))]))
-        blocks.append(choice_block("Layer and language", panels, chosen))
-    if study.has("pcs"):
-        groups = list(study.frame("pcs").groupby("language", sort=False))
-        panels = [
-            (
-                language_name(language),
-                [figure_block(pc_heatmap(rows, title=f"Principal components, {language_name(language)}"))],
-            )
-            for language, rows in groups
-        ]
-        blocks += [choice_block("Language", panels)] if len(panels) > 1 else panels[0][1]
-    if study.has("alignment"):
-        blocks.append(_alignment_table(study.frame("alignment")))
-    return blocks
-
-
-def _alignment_table(alignment: Any) -> dict[str, Any]:
-    rows = _with_intervals(
-        alignment,
-        {
-            "valence_ci": ("valence_lo", "valence_hi"),
-            "arousal_ci": ("arousal_lo", "arousal_hi"),
-            "rsa_ci": ("rsa_lo", "rsa_hi"),
-        },
-    )
-    columns = {"layer": "layer", "language": "language", "kind": "space", "n_emotions": "emotions"}
-    for name in ("valence", "arousal"):
-        columns |= {f"{name}_pc": f"{name} PC", f"{name}_r": f"{name} r", f"{name}_ci": "interval"}
-        columns |= {f"{name}_p": "p", f"{name}_p_layers": "p over layers"}
-    columns |= {"rsa_rho": "RSA rho", "rsa_ci": "interval", "rsa_p": "p"}
-    columns |= {"procrustes_disparity": "Procrustes disparity", "procrustes_p": "p"}
-    columns |= {"readout_valence_r": "read-out valence r", "readout_valence_p": "p"}
-    columns |= {"readout_arousal_r": "read-out arousal r", "readout_arousal_p": "p"}
-    columns |= {"circumplex_r": "circumplex order r", "circumplex_p": "p"}
-    digits = {c: 3 for c in columns if c.endswith(("_p", "_p_layers"))}
-    digits |= {"valence_pc": 0, "arousal_pc": 0, "n_emotions": 0}
-    table = table_block(rows, columns, digits=digits, caption="Every test of the geometry")
-    return {"type": "details", "summary": "All tests, layer by layer", "blocks": [table]}
-
-
 def ratings_blocks(study: StudyData) -> list[dict[str, Any]]:
-    """Curves over layers per dimension and pair of languages, and the table."""
+    """Curves over layers per dimension and pair of languages, the tables, words one by one, and the learning curve."""
+    blocks = _rating_curves(study) if study.has("ratings") else []
+    if study.has("predicted"):
+        blocks += _predicted_words(study)
+    if study.has("learning"):
+        blocks += _learning(study)
+    return blocks
+
+
+def _rating_curves(study: StudyData) -> list[dict[str, Any]]:
+    import numpy as np
+
     from emotion_interp.figures import layer_curves
 
-    ratings = study.frame("ratings")
+    ratings = with_places(study.frame("ratings"))
     panels = []
     for (train, test), rows in ratings.groupby(["train_language", "test_language"], sort=False):
         name = language_name(test) if train == test else f"{language_name(train)} to {language_name(test)}"
         parts = []
         for dimension, of in rows.dropna(subset=["r"]).groupby("dimension", sort=False):
-            frame = of.assign(series=of["feature_set"], value=of["r"])[["layer", "series", "value"]]
-            parts.append(
-                figure_block(
-                    layer_curves(
-                        frame,
-                        title=f"Predicted {dimension} of words, {name}",
-                        y_title="r with human ratings",
-                        how_to_read="One line per set of features; “outside” are as many features outside the "
-                        "emotion space, matched for firing rate. Cross-validated over words.",
-                    )
-                )
+            ceiling = of["ceiling"].where(of["ceiling"].notna(), (of["r"] / of["r_over_ceiling"]).median())
+            # the standard error of r between two unrelated lists of that many words
+            limit = 1.96 / np.sqrt((of["n_words"] - 1).where(of["n_words"] > 1))
+            frame = of.assign(series=of["feature_set"] + of["stream"], value=of["r"], ceiling=ceiling)
+            frame = frame.assign(chance_lo=-limit, chance_hi=limit)
+            how = _SETS + (
+                " Grey: what unrelated numbers give (a fit that learnt nothing may land below)."
+                if limit.notna().any()
+                else ""
             )
+            how += " Dotted: the most that the ratings' reliability allows." if ceiling.notna().any() else ""
+            columns = ["layer", "series", "value", "chance_lo", "chance_hi", "ceiling"]
+            drawn = layer_curves(
+                frame[columns],
+                title=f"Predicted {dimension} of words, {name}",
+                y_title="r with human ratings",
+                how_to_read=how,
+            )
+            parts.append(figure_block(drawn))
         columns = {
             "layer": "layer",
+            "site": "site",
             "dimension": "dimension",
             "feature_set": "features",
             "r": "r",
@@ -227,6 +190,42 @@ def ratings_blocks(study: StudyData) -> list[dict[str, Any]]:
     return [choice_block("Words", panels)] if len(panels) > 1 else panels[0][1]
 
 
+def _predicted_words(study: StudyData) -> list[dict[str, Any]]:
+    from emotion_interp.figures import predicted_vs_human
+
+    panels = []
+    words = with_places(study.frame("predicted")).dropna(subset=["human", "predicted"])
+    keys = ["test_language", "train_language", "dimension", "place", "feature_set"]
+    for (test, train, dimension, place, chosen), rows in words.groupby(keys, sort=False):
+        across = language_name(test) if test == train else f"{language_name(train)} to {language_name(test)}"
+        name = f"{dimension}, {across}"
+        title = f"Predicted and human {name} ({chosen}, {place})"
+        panels.append((name, [figure_block(predicted_vs_human(rows, title=title, max_points=1500))]))
+    return [choice_block("Word by word", panels)] if panels else []
+
+
+def _learning(study: StudyData) -> list[dict[str, Any]]:
+    from emotion_interp.figures import learning_curves
+
+    panels = []
+    frame = with_places(study.frame("learning"))
+    for (dimension, place), rows in frame.groupby(["dimension", "place"], sort=False):
+        name = f"{dimension}, {place}"
+        renamed = rows.rename(columns={"feature_set": "series", "r": "value", "low": "lo", "high": "hi"})
+        drawn = learning_curves(renamed, title=f"Learning curve: {name}", y_title="r on the test words")
+        panels.append((name, [figure_block(drawn)]))
+    return [choice_block("Learning curve of", panels)] if len(panels) > 1 else panels[0][1]
+
+
+_DIRECTIONS = (
+    "Unsteered, steered: the judge's probability of the emotion after neutral prompts (without a classifier: that of the "
+    "emotion's words). Layer, dose and the best kind of direction were fixed on other prompts. Directions: dense is the difference of means, dense_clean the same without what neutral texts vary in, sae the decoder "
+    "rows of the SAE features. Dose: in units of the site's usual size. Random directions: the range that directions of the "
+    "same size reach. Perplexity ratio: 1 is as fluent as unsteered text, above 2 it breaks down. Distinct-2 ratio: below 0.8 "
+    "the text repeats itself. Holm: corrected over the emotions."
+)
+
+
 def _steering_test(frame: Any) -> list[dict[str, Any]]:
     """One table per method: each emotion at the layer and dose that other prompts fixed."""
     panels = []
@@ -235,7 +234,8 @@ def _steering_test(frame: Any) -> list[dict[str, Any]]:
         best = frame[frame["chosen"].astype("boolean").fillna(False).to_numpy(dtype=bool)]
         groups.insert(0, ("the emotion's best", best.assign(p_holm=best["p_holm_chosen"])))
     for method, rows in groups:
-        rows = rows.assign(random=_joined(rows, "random_lo", "random_hi", digits=4)).sort_values(["p", "emotion"])
+        rows = rows.assign(random=joined_interval(rows, "random_lo", "random_hi", digits=4))
+        rows = rows.sort_values(["p", "emotion"])
         columns = {
             "emotion": "emotion",
             "method": "directions",
@@ -249,12 +249,9 @@ def _steering_test(frame: Any) -> list[dict[str, Any]]:
             "perplexity_ratio": "perplexity ratio",
             "distinct2_ratio": "distinct-2 ratio",
         }
-        caption = (
-            f"Probability of the emotion's words after neutral prompts, steered with {method} directions; layer, dose (and "
-            "the best kind of direction) were fixed on other prompts"
-        )
+        caption = f"Steered with {method} directions"
         digits = {"target": 4, "target_unsteered": 4, "p": 3, "p_holm": 3}
-        panels.append((str(method), [table_block(rows, columns, digits=digits, caption=caption)]))
+        panels.append((str(method), [table_block(rows, columns, digits=digits, caption=caption, note=_DIRECTIONS)]))
     return [choice_block("Directions", panels)] if len(panels) > 1 else panels[0][1]
 
 
@@ -272,8 +269,8 @@ def steering_blocks(study: StudyData) -> list[dict[str, Any]]:
             # one cell for each emotion: there is no curve to draw
             blocks += _steering_test(frame)
             frame = frame[:0]
-        for (method, layer), rows in frame.groupby(["method", "layer"], sort=False, dropna=False):
-            name = str(method) + (f", layer {int(layer)}" if layer == layer else "")
+        for (method, place), rows in with_places(frame).groupby(["method", "place"], sort=False, dropna=False):
+            name = str(method) + (f", {place}" if place else "")
             given = rows if rows["lo"].notna().any() else rows.drop(columns=["lo", "hi"])
             parts = [figure_block(dose_curves(given, title=f"Steering with {name}"))]
             columns = {
@@ -306,10 +303,16 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[StudyData], list[dict
     (
         "geometry",
         "Geometry: the model's emotion space and people's",
-        ("alignment", "circumplex_points", "pcs"),
+        ("alignment", "circumplex_points", "rdms", "pcs"),
         geometry_blocks,
         "The geometry was not compared with human ratings.",
     ),
-    ("ratings", "Ratings of words", ("ratings",), ratings_blocks, "Word ratings were not predicted."),
+    (
+        "ratings",
+        "Ratings of words",
+        ("ratings", "predicted", "learning"),
+        ratings_blocks,
+        "Word ratings were not predicted.",
+    ),
     ("steering", "Steering", ("steering", "steered_text"), steering_blocks, "Nothing was steered."),
 )

@@ -128,7 +128,7 @@ def emotion_trace(
     values = np.zeros((len(sites), len(units), len(bank.emotions)))
     for i, site in enumerate(sites):
         if kind == "features":
-            strengths = _feature_strengths(bank, site.layer, language, readings.latents[site].numpy())
+            strengths = _feature_strengths(bank, site, language, readings.latents[site].numpy())
         else:
             strengths = _dense_strengths(bank, site, language, readings.dense[site].numpy())
         for j, (_, _, members) in enumerate(units):
@@ -137,9 +137,9 @@ def emotion_trace(
     return EmotionTrace(text, tokens, tuple(bank.emotions), tuple(s.layer for s in sites), values, kind)
 
 
-def _feature_strengths(bank: FeatureBank, layer: int, language: str, latents: np.ndarray) -> np.ndarray:
+def _feature_strengths(bank: FeatureBank, site: Any, language: str, latents: np.ndarray) -> np.ndarray:
     """[token, emotion]; where nothing was selected, the emotion's fixed top feature stands in."""
-    table: Any = bank.table(layer=layer, language=language)
+    table: Any = bank.table(layer=site, language=language)
     table = table[table["mean_activation"] > 0]
     result = np.zeros((len(latents), len(bank.emotions)))
     for i, emotion in enumerate(bank.emotions):
@@ -153,6 +153,6 @@ def _feature_strengths(bank: FeatureBank, layer: int, language: str, latents: np
 
 def _dense_strengths(bank: FeatureBank, site: Any, language: str, dense: np.ndarray) -> np.ndarray:
     """Projection of each token's activation on the emotion's direction over the site's scale: [token, emotion]."""
-    vectors = bank.directions[f"{site.hook_name}|{language}|dense"].astype(np.float64)
+    vectors = bank.directions[f"{site}|{language}|dense"].astype(np.float64)
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return (dense.astype(np.float64) @ units.T) / bank.scales[site]

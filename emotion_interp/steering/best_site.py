@@ -106,12 +106,15 @@ def steering_test(
     judge: TextJudge | None = None,
     words: Mapping[str, Sequence[str]] | None = None,
     max_new_tokens: int = 20,
+    samples: int = 1,
+    text_language: str | None = None,
     **options: Any,
 ) -> SteeringTest:
     """Choose layer and dose of every emotion and method on `tune_prompts`; report on `test_prompts`.
 
     Args:
-        subject, bank, emotions, language, judge, words, options: as in `dose_response`.
+        subject, bank, emotions, language, judge, words, samples, text_language, options: as in
+            `dose_response`.
         tune_prompts: prompts for choosing; none of them may be among the test prompts.
         test_prompts: prompts for reporting.
         layers, doses, methods: what is tried.
@@ -136,6 +139,7 @@ def steering_test(
     if shared:
         raise EmotionInterpError(f"a prompt is both for choosing and for reporting: {shared[0]!r}; keep them apart.")
     common: dict[str, Any] = {"words": words, "judge": judge, "max_new_tokens": max_new_tokens, "seed": seed, **options}
+    common |= {"samples": samples, "text_language": text_language}
     tuning = dose_response(
         subject, bank, emotions, doses, tune_prompts, layers, list(methods), language, n_random=TUNE_RANDOM, **common
     )
@@ -143,8 +147,9 @@ def steering_test(
     if choices.empty:
         raise EmotionInterpError("no emotion could be judged on the tuning prompts; give other words or another judge.")
     positions = options.pop("positions", "from_last_prompt_token")
+    spoken = text_language or language
     setting = make_setting(
-        subject, bank, emotions, test_prompts, language, judge, words, max_new_tokens, positions, seed, options
+        subject, bank, emotions, test_prompts, spoken, judge, words, max_new_tokens, positions, seed, options, samples
     )
     cells = []
     for c in choices.to_dict("records"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Direction, Site
-from emotion_interp.steering.hooks import Change, hooked, unsteered
-from emotion_interp.steering.interventions import Positions, RowInterventions, check_positions, row_interventions
-from emotion_interp.steering.operations import writable_reader
-from emotion_interp.subjects.plan import ForwardPlan
+from emotion_interp.steering.hooks import Change, Chosen, hooked, replacement, unsteered
+from emotion_interp.steering.interventions import RowInterventions, row_interventions
+from emotion_interp.steering.operations import encoded, writable_reader
+from emotion_interp.steering.positions import Positions, RowPositions, check_positions
+from emotion_interp.steering.schedules import Schedule
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,7 @@ def steer(
     dose: float | Sequence[float] = 0.5,
     positions: Positions = "generated",
     scale: float | Mapping[Site, float] | None = None,
+    schedule: Schedule = None,
 ) -> Iterator[None]:
     """Add `dose * scale(site) * unit direction` at each direction's site while the context is open.
 
@@ -36,8 +38,12 @@ def steer(
         direction: one direction, or several (also at different sites; they add up).
         dose: strength in units of the site's scale; one for all, or one for each direction.
         positions: "generated" (past the prompt), "from_last_prompt_token" (also the first new token is steered),
-            "prompt", "all", "all_with_bos", an index k (from k on), a list of indices, or a function: see `select`.
+            "prompt", "all", "all_with_bos", an index k (from k on), `slice(start, stop)`, `slice(start, None, n)` (every
+            n-th), a list of indices, or a function: see `select`.
         scale: a number or a mapping from `Site`; default: the subject's own scales.
+        schedule: how the dose goes on from the first steered token: "decay" (halves every 8 tokens), "ramp" (whole from
+            the 8th on), `decay(half_life)`, `ramp(tokens)`, or a function from the number of tokens since the start
+            (an array, 0 at the first steered token) to the dose's multiplier; None: constant.
 
     In a call of the bare model everything counts as prompt, until it is called with a KV cache.
 
@@ -62,7 +68,7 @@ def steer(
     for one in each:
         for site, vector in one.vectors.items():
             vectors[site] = vectors[site] + vector if site in vectors else vector
-    with steer_rows(subject, RowInterventions(vectors, shared=True), positions):
+    with steer_rows(subject, RowInterventions(vectors, shared=True), positions, schedule):
         yield
 
 
@@ -71,12 +77,14 @@ def batch_steer(
     subject: Subject,
     directions: Sequence[Direction | Sequence[Direction] | None],
     doses: float | Sequence[float] = 0.5,
-    positions: Positions = "generated",
+    positions: Positions | Sequence[Positions] = "generated",
     scale: float | Mapping[Site, float] | None = None,
+    schedule: Schedule = None,
 ) -> Iterator[None]:
     """Steer every row of a batch its own way: a direction, several, or None for an unsteered row.
 
-    The rows are those of the list given to `generate` or `decode`, in that order.
+    The rows are those of the list given to `generate` or `decode`, in that order. Positions may be `RowPositions`, or a
+    list with a name, slice, function or list for each row (a list of whole numbers means those indices in every row).
 
     Raises:
         EmotionInterpError: rows and doses differ in number, something does not fit, or a batch has more rows.
@@ -87,17 +95,35 @@ def batch_steer(
     """
     with unsteered():
         rows = row_interventions(subject, directions, doses, scale)
-    with steer_rows(subject, rows, positions):
+    each: Any = positions
+    if isinstance(positions, (list, tuple)) and not all(isinstance(p, (int, np.integer)) for p in positions):
+        if len(positions) != len(directions):
+            raise EmotionInterpError(f"{len(directions)} rows need {len(directions)} positions, got {len(positions)}.")
+        each = RowPositions(positions)
+    with steer_rows(subject, rows, each, schedule):
         yield
 
 
 @contextmanager
-def steer_rows(subject: Subject, rows: RowInterventions, positions: Positions = "generated") -> Iterator[None]:
+def steer_rows(
+    subject: Subject, rows: RowInterventions, positions: Positions = "generated", schedule: Schedule = None
+) -> Iterator[None]:
     """Add prepared vectors, one for each row (or one shared by all), at their sites."""
     check_positions(positions)
     changes = {site: _addition(site, vectors, rows) for site, vectors in rows.vectors.items()}
-    with hooked(subject, changes, positions):
+    with hooked(subject, changes, positions, schedule):
         yield
+
+
+OPERATIONS = {
+    "add": "add",
+    "clamp": "clamp",
+    "delta_clamp": "clamp",
+    "clamp_active": "clamp_active",
+    "conditional_clamp": "clamp_active",
+    "ablate": "ablate",
+}
+"""Names of SAE operations and what each means."""
 
 
 @contextmanager
@@ -108,6 +134,8 @@ def sae_operation(
     op: str = "add",
     value: float | Sequence[float] = 0.0,
     positions: Positions = "generated",
+    threshold: float = 0.0,
+    schedule: Schedule = None,
 ) -> Iterator[None]:
     """Change SAE features by `delta_f * W_dec[f]`, so that the SAE's reconstruction error never enters.
 
@@ -115,10 +143,13 @@ def sae_operation(
         subject: a subject with an SAE at `site`.
         site: the site, or a layer (its SAE).
         features: one feature index or several.
-        op: "add" (value is added), "clamp" (set to value), "clamp_active" (set to value where the feature fires),
-            "ablate" (set to 0).
+        op: "add" (value is added), "clamp" or "delta_clamp" (set to value; one and the same here, as no clamp goes
+            through the reconstruction), "clamp_active" or "conditional_clamp" (set to value only where the feature
+            fires), "ablate" (set to 0).
         value: in units of the feature's activation; one, or one for each feature. Not used by "ablate".
         positions: as in `steer`.
+        threshold: a conditional clamp acts where the feature's activation is above it.
+        schedule: as in `steer`; multiplies the change of the features.
 
     Raises:
         UnknownNameError: no SAE there, an unknown op, or a feature the SAE does not have.
@@ -129,9 +160,10 @@ def sae_operation(
         ...     subject.generate("The letter said")
     """
     check_positions(positions)
-    ops = ("add", "clamp", "clamp_active", "ablate")
-    if op not in ops:
-        raise UnknownNameError("SAE operation", op, ops)
+    if op not in OPERATIONS:
+        raise UnknownNameError("SAE operation", op, OPERATIONS)
+    if isinstance(threshold, bool) or not np.isfinite(threshold) or threshold < 0:
+        raise EmotionInterpError(f"the threshold of a conditional clamp is a finite number from 0, got {threshold!r}.")
     reader = writable_reader(subject, site)
     place = reader.site
     index = np.atleast_1d(np.asarray(features))
@@ -144,39 +176,37 @@ def sae_operation(
     if values.size not in (1, index.size) or not np.isfinite(values).all():
         raise EmotionInterpError(f"value is a finite number, or one for each of {index.size} features, got {value!r}.")
     amounts = np.broadcast_to(values, index.shape)
-    with hooked(subject, {place: _feature_change(reader, index, op, amounts)}, positions):
+    change = replacement(_feature_delta(reader, index, OPERATIONS[op], amounts, float(threshold)))
+    with hooked(subject, {place: change}, positions, schedule):
         yield
 
 
-def _feature_change(reader: Any, index: np.ndarray, op: str, amounts: np.ndarray) -> Change:
-    def change(activations: torch.Tensor, mask: np.ndarray, plan: ForwardPlan) -> torch.Tensor:
-        import torch
+def _feature_delta(
+    reader: Any, index: np.ndarray, op: str, amounts: np.ndarray, threshold: float
+) -> Callable[[torch.Tensor, Chosen], torch.Tensor]:
+    rows = reader.decoder_rows(index)
+    target = rows.new_tensor(amounts.tolist())
 
-        del plan
-        where = torch.from_numpy(mask).to(activations.device)
-        picked = activations[where]
-        rows = reader.decoder_rows(torch.from_numpy(index).to(reader.sae.device))
-        target = torch.from_numpy(amounts.copy()).to(rows)
+    def delta(picked: torch.Tensor, chosen: Chosen) -> torch.Tensor:
+        del chosen
         if op == "add":
-            delta = target.expand(len(picked), -1)
-        else:
-            now = reader.encode(picked)[:, torch.from_numpy(index).to(rows.device)]
-            goal = torch.zeros_like(now) if op == "ablate" else target.expand_as(now)
-            delta = goal - now
-            if op == "clamp_active":
-                delta = delta * (now > 0)
-        changed = activations.clone()
-        changed[where] = picked + (delta @ rows).to(picked)
-        return changed
+            return (target @ rows).expand(len(picked), -1)
+        now = encoded(reader, picked, index)
+        change = (0.0 if op == "ablate" else target) - now
+        if op == "clamp_active":
+            change = change * (now > threshold)
+        return change @ rows
 
-    return change
+    return delta
 
 
 def _addition(site: Site, vectors: np.ndarray, rows: RowInterventions) -> Change:
     index = np.arange(len(vectors)) if rows.index is None else rows.index
     kept: dict[tuple[Any, Any], torch.Tensor] = {}
+    # the rows of a batch stay the same from token to token
+    last: list[Any] = [None, None, None]
 
-    def change(activations: torch.Tensor, mask: np.ndarray, plan: ForwardPlan) -> torch.Tensor:
+    def vectors_for(activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
         import torch
 
         key = (activations.device, activations.dtype)
@@ -184,18 +214,18 @@ def _addition(site: Site, vectors: np.ndarray, rows: RowInterventions) -> Change
             # in the activation's own type: a float32 vector on a bfloat16 stream would change the model's type
             kept[key] = torch.from_numpy(np.ascontiguousarray(vectors)).to(*key)
         if rows.shared:
-            vector = kept[key]
-            if mask.all():
-                return activations + vector
-            vector = vector[None]
-        else:
-            if plan.rows.max() >= len(index):
+            return kept[key]
+        batch = chosen.plan.rows
+        if last[0] is not batch or last[1] != key:
+            if batch.max() >= len(index):
                 raise EmotionInterpError(
-                    f"the batch has a row {int(plan.rows.max())}, but {site} has interventions for {len(index)} rows."
+                    f"the batch has a row {int(batch.max())}, but {site} has interventions for {len(index)} rows."
                 )
-            vector = kept[key][torch.from_numpy(index[plan.rows]).to(activations.device)][:, None]
-            if mask.all():
-                return activations + vector
-        return activations + vector * torch.from_numpy(mask).to(activations.device)[..., None]
+            last[:] = batch, key, kept[key][torch.from_numpy(index[batch]).to(activations.device)][:, None]
+        return last[2]
+
+    def change(activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
+        vector, factor = vectors_for(activations, chosen), chosen.factor(activations)
+        return activations + vector if factor is None else activations.addcmul(vector, factor)
 
     return change

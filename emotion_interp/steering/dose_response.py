@@ -65,6 +65,8 @@ def dose_response(
     words: Mapping[str, Sequence[str]] | None = None,
     max_new_tokens: int = 0,
     positions: Positions = "from_last_prompt_token",
+    samples: int = 1,
+    text_language: str | None = None,
     **options: Any,
 ) -> DoseResponse:
     """Judged shift of every emotion over doses, against random directions of the same norm.
@@ -87,6 +89,8 @@ def dose_response(
         words: emotion -> words for the next-word judge; default: the bank's held-out words.
         max_new_tokens: above 0, texts are written and perplexity and distinct-2 filled in. A text judge needs it.
         positions: where vectors are added.
+        samples: texts of each prompt under each intervention, averaged before any interval; above 1 with `do_sample`.
+        text_language: of the prompts and of the next-word judge's words, where it is another one than the directions'.
         **options: of `decode` (`do_sample`, `temperature`, ...).
 
     Returns:
@@ -94,8 +98,9 @@ def dose_response(
         bootstrap over prompts), random_lo, random_hi (2.5 and 97.5% of the random directions); target_unsteered;
         shift = target - target_unsteered, shift_lo, shift_hi; p = (1 + b) / (n_random + 1), b the random directions
         that shift the target at least as far; p_holm (a family is all emotions of one layer, method and dose);
-        perplexity_ratio, distinct2, distinct2_ratio against unsteered text; n_prompts, n_words; note (why a row is
-        empty).
+        over_random = target - mean of the random directions, over_random_lo, over_random_hi (over prompts);
+        perplexity_ratio, distinct2, distinct2_ratio against unsteered text; regime and in_window (see `regime` and
+        `stable_windows`); n_prompts, n_words; note (why a row is empty).
 
     Raises:
         EmotionInterpError: nothing to do, a bad dose, no direction at all, or a text judge without new tokens.
@@ -103,8 +108,9 @@ def dose_response(
     Example:
         >>> dose_response(subject, bank, ["joy"], [0.25, 0.5], NEUTRAL_PROMPTS["en"].tune).plot()  # doctest: +SKIP
     """
+    spoken = text_language or language
     setting = make_setting(
-        subject, bank, emotions, prompts, language, judge, words, max_new_tokens, positions, seed, options
+        subject, bank, emotions, prompts, spoken, judge, words, max_new_tokens, positions, seed, options, samples
     )
     methods = [method] if isinstance(method, str) else list(method)
     amounts = [check_dose(d) for d in doses]
@@ -127,11 +133,18 @@ def make_setting(
     positions: Positions,
     seed: int,
     options: Mapping[str, Any],
+    samples: int = 1,
 ) -> Setting:
     """Check what a grid is made of, and choose its judge."""
     if isinstance(emotions, str) or isinstance(prompts, str) or not len(emotions) or not len(prompts):
         raise EmotionInterpError("emotions and prompts are lists of at least one text each.")
     check_positions(positions)
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise EmotionInterpError(f"samples is a whole number from 1, got {samples!r}.")
+    if samples > 1 and not options.get("do_sample"):
+        raise EmotionInterpError(
+            f"{samples} greedy texts of one prompt are all the same; give do_sample=True, or samples=1."
+        )
     names = tuple(dict.fromkeys(emotions))
     chosen: NextWords | TextJudge
     if judge is None:
@@ -143,4 +156,4 @@ def make_setting(
             raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
         if not set(names) & set(judge.emotions):
             raise EmotionInterpError(f"the judge knows none of {list(names)}, only {list(judge.emotions)}.")
-    return Setting(subject, tuple(prompts), chosen, names, positions, max_new_tokens, seed, dict(options))
+    return Setting(subject, tuple(prompts), chosen, names, positions, max_new_tokens, seed, dict(options), samples)

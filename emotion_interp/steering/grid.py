@@ -13,9 +13,10 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.features.scores import holm
 from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, perplexity
-from emotion_interp.steering.interventions import row_interventions, scale_of
+from emotion_interp.steering.interventions import row_interventions, scale_at, scale_of
 from emotion_interp.steering.judging import Continuations, Setting, continue_all, judged, nothing, random_directions
 from emotion_interp.steering.next_word import NextWords
+from emotion_interp.steering.windows import with_regimes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,9 @@ STATISTICS = (
     "hi",
     "random_lo",
     "random_hi",
+    "over_random",
+    "over_random_lo",
+    "over_random_hi",
     "z",
     "target_unsteered",
     "shift",
@@ -108,17 +112,17 @@ def evaluate(
     records: list[dict[str, Any]] = [{**c.key, "n_prompts": n, "note": c.note} for c in cells]
     confusion, texts_of = [], {}
     for site, places in by_site.items():
-        scale = (scales or {}).get(site) or scale_of(subject, site)
+        scale = scale_at(scales or {}, site) or scale_of(subject, site)
         chosen = [cells[i] for i in places]
         rows = row_interventions(subject, [c.direction for c in chosen], [c.dose for c in chosen], scale)
         texts = continue_all(setting, rows) if setting.max_new_tokens else None
         answers = judged(setting, rows, texts)
         quality = _coherence(setting, base_texts, texts, len(places))
-        nulls = {d: _random_means(setting, scale, site, d, n_random) for d in dict.fromkeys(c.dose for c in chosen)}
+        nulls = {d: _random_answers(setting, scale, site, d, n_random) for d in dict.fromkeys(c.dose for c in chosen)}
         for k, (i, cell) in enumerate(zip(places, chosen, strict=True)):
             e = setting.emotions.index(cell.emotion)
             words = setting.judge.words[cell.emotion] if isinstance(setting.judge, NextWords) else ()
-            records[i] |= _record(answers[k, :, e], base[:, e], nulls[cell.dose][:, e], picks)
+            records[i] |= _record(answers[k, :, e], base[:, e], nulls[cell.dose][:, :, e], picks)
             records[i] |= {**quality[k], "n_words": len(words)}
             if not np.isfinite(records[i]["target"]):
                 records[i]["note"] = "the judge has no usable words or class for this emotion"
@@ -126,8 +130,8 @@ def evaluate(
             confusion += [{**cell.key, "judged": j, "shift": s} for j, s in zip(setting.emotions, shifts, strict=True)]
             if texts is not None:
                 texts_of[i] = texts.texts[k]
-    columns = [*Cell.KEYS, *STATISTICS, "p_holm", *COHERENCE, "n_prompts", "n_words", "note"]
-    table = pd.DataFrame(records).reindex(columns=columns)
+    columns = [*Cell.KEYS, *STATISTICS, "p_holm", *COHERENCE, "regime", "in_window", "n_prompts", "n_words", "note"]
+    table = with_regimes(pd.DataFrame(records).reindex(columns=columns))
     table["p_holm"] = _holm_by(table, ["layer", "method", "dose"])
     return table, pd.DataFrame(confusion), _text_frame(setting, cells, base_texts, texts_of)
 
@@ -139,17 +143,19 @@ def _holm_by(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
     return result
 
 
-def _random_means(setting: Setting, scale: float, site: Site, dose: float, count: int) -> np.ndarray:
-    """Mean over prompts of every emotion's judged probability under random directions: [direction, emotion]."""
+def _random_answers(setting: Setting, scale: float, site: Site, dose: float, count: int) -> np.ndarray:
+    """Every emotion's judged probability under random directions: [direction, prompt, emotion]."""
     if not count:
-        return np.zeros((0, len(setting.emotions)))
+        return np.zeros((0, len(setting.prompts), len(setting.emotions)))
     rows = random_directions(site, count, setting.subject.d_model, scale, dose, setting.seed)
-    return judged(setting, rows).mean(1)
+    return judged(setting, rows)
 
 
-def _record(steered: np.ndarray, base: np.ndarray, null: np.ndarray, picks: np.ndarray) -> dict[str, float]:
-    """Mean, interval over prompts, and p of one cell; `null` are the random directions' means."""
-    target, start = float(steered.mean()), float(base.mean())
+def _record(steered: np.ndarray, base: np.ndarray, random: np.ndarray, picks: np.ndarray) -> dict[str, float]:
+    """Mean, interval over prompts, and p of one cell; `random` are the random directions' answers [direction, prompt]."""
+    target, start, null = float(steered.mean()), float(base.mean()), random.mean(1)
+    beyond = steered - (random.mean(0) if len(random) else np.nan)
+    over_low, over_high = np.percentile(beyond[picks].mean(1), [2.5, 97.5])
     low, high = np.percentile(steered[picks].mean(1), [2.5, 97.5])
     shift_low, shift_high = np.percentile((steered - base)[picks].mean(1), [2.5, 97.5])
     random_low, random_high = np.percentile(null, [2.5, 97.5]) if null.size else (np.nan, np.nan)
@@ -164,6 +170,9 @@ def _record(steered: np.ndarray, base: np.ndarray, null: np.ndarray, picks: np.n
         "shift_hi": float(shift_high),
         "random_lo": float(random_low),
         "random_hi": float(random_high),
+        "over_random": float(beyond.mean()),
+        "over_random_lo": float(over_low),
+        "over_random_hi": float(over_high),
         # the unsteered part is the same on both sides, so comparing targets compares shifts
         # how far beyond random pushes of the same size, in their standard deviations
         "z": float((target - null.mean()) / null.std(ddof=1)) if null.size > 2 and null.std() > 0 else float("nan"),
@@ -176,7 +185,7 @@ def _coherence(
 ) -> list[dict[str, float]]:
     if base is None or texts is None:
         return [dict.fromkeys(COHERENCE, float("nan"))] * count
-    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.prompts)]
+    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.written_prompts)]
     everything = [*base.tokens, *texts.tokens]
     flat = [new for one in everything for new in one]
     scores = continuation_log_probabilities(setting.subject, prompts * len(everything), flat)
@@ -201,5 +210,7 @@ def _text_frame(
     unsteered_key = {"emotion": "unsteered", "layer": -1, "method": "none", "dose": 0.0}
     pairs = [] if base is None else [(unsteered_key, base.texts[0])]
     pairs += [(cells[i].key, texts) for i, texts in sorted(texts_of.items())]
-    records = [{**key, "prompt": p, "text": t} for key, one in pairs for p, t in zip(setting.prompts, one, strict=True)]
+    records = [
+        {**key, "prompt": p, "text": t} for key, one in pairs for p, t in zip(setting.written_prompts, one, strict=True)
+    ]
     return pd.DataFrame(records, columns=[*Cell.KEYS, "prompt", "text"])

@@ -11,7 +11,8 @@ import numpy as np
 
 from emotion_interp.core.errors import UnknownNameError, UnsupportedError
 from emotion_interp.core.types import Site
-from emotion_interp.steering.interventions import Positions, check_positions, select
+from emotion_interp.steering.positions import Positions, check_positions, select
+from emotion_interp.steering.schedules import Schedule, dose_weights, schedule_function
 from emotion_interp.subjects.plan import ForwardPlan, current_plan
 
 if TYPE_CHECKING:
@@ -19,8 +20,75 @@ if TYPE_CHECKING:
 
     from emotion_interp.subjects.subject import Subject
 
-Change = Callable[["torch.Tensor", np.ndarray, ForwardPlan], "torch.Tensor"]
-"""(activations [row, column, d], mask [row, column], plan) -> new activations."""
+
+class Chosen:
+    """Where one forward pass is changed, worked out once for all sites.
+
+    Attributes:
+        plan: the pass.
+        mask: [row, column], which columns are changed; at least one.
+        everywhere: all columns of all rows are.
+        weights: [row, column] multipliers of what is done, 0 outside the mask; None: 1 inside it.
+    """
+
+    def __init__(self, plan: ForwardPlan, mask: np.ndarray, weights: np.ndarray | None) -> None:
+        self.plan, self.mask, self.weights = plan, mask, weights
+        self.everywhere = bool(mask.all())
+        self._kept: dict[Any, Any] = {}
+
+    @property
+    def token_rows(self) -> np.ndarray:
+        """The caller's row of each changed token, row by row: [token]."""
+        return np.broadcast_to(self.plan.rows[:, None], self.mask.shape)[self.mask]
+
+    def factor(self, like: torch.Tensor) -> torch.Tensor | None:
+        """Multipliers [row, column, 1] in the type of a tensor; None where everything counts in full."""
+        if self.everywhere and self.weights is None:
+            return None
+        return self._tensor(self.mask if self.weights is None else self.weights, like)[..., None]
+
+    def token_factor(self, like: torch.Tensor) -> torch.Tensor | None:
+        """Multipliers [token, 1] of the changed tokens; None where all count in full."""
+        return None if self.weights is None else self._tensor(self.weights[self.mask], like)[:, None]
+
+    def places(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Row and column of each changed token, [token] each."""
+        import torch
+
+        if device not in self._kept:
+            self._kept[device] = tuple(torch.from_numpy(i).to(device) for i in np.nonzero(self.mask))
+        return self._kept[device]
+
+    def _tensor(self, values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        key = (like.device, like.dtype, values.ndim)
+        if key not in self._kept:
+            self._kept[key] = torch.from_numpy(np.ascontiguousarray(values)).to(like.device, like.dtype)
+        return self._kept[key]
+
+
+Change = Callable[["torch.Tensor", Chosen], "torch.Tensor"]
+"""(activations [row, column, d], where) -> new activations."""
+
+
+def replacement(delta: Callable[[torch.Tensor, Chosen], torch.Tensor]) -> Change:
+    """A change that needs the chosen tokens' activations: (picked [token, d], where) -> what is added [token, d]."""
+
+    def change(activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
+        if chosen.everywhere:
+            picked = activations.reshape(-1, activations.shape[-1])
+        else:
+            places = chosen.places(activations.device)
+            picked = activations[places]
+        moved = delta(picked, chosen).to(activations.device)
+        factor = chosen.token_factor(moved)
+        # in the wider of the two types: on a half-precision stream only the result should be rounded
+        result = (picked + (moved if factor is None else moved * factor)).to(activations.dtype)
+        return result.view(activations.shape) if chosen.everywhere else activations.index_put(places, result)
+
+    return change
+
 
 _PAUSED: ContextVar[bool] = ContextVar("emotion_interp_steering_paused", default=False)
 
@@ -36,27 +104,54 @@ def unsteered() -> Iterator[None]:
 
 
 @contextmanager
-def hooked(subject: Subject, changes: Mapping[Site, Change], positions: Positions) -> Iterator[None]:
+def hooked(
+    subject: Subject, changes: Mapping[Site, Change], positions: Positions, schedule: Schedule = None
+) -> Iterator[None]:
     """Make changes at sites while the context is open; every check comes before the first hook."""
     check_positions(positions)
+    multiplier = schedule_function(schedule)
     points = {site: _write_point(subject, site) for site in changes}
     with ExitStack() as stack:
         calls = _CallPlan(subject)
         stack.callback(calls.close)
+        selector = _Selector(calls, positions, multiplier)
         for site, change in changes.items():
-            stack.enter_context(_one_hook(points[site], _hook(calls, change, positions)))
+            stack.enter_context(_one_hook(points[site], _hook(selector, change)))
         yield
 
 
-def _hook(calls: _CallPlan, change: Change, positions: Positions) -> Callable[..., Any]:
+class _Selector:
+    """Where a forward pass is changed; the sites of one pass share the answer."""
+
+    def __init__(self, calls: _CallPlan, positions: Positions, schedule: Any) -> None:
+        self.calls, self.positions, self.schedule = calls, positions, schedule
+        self._plan: ForwardPlan | None = None
+        self._chosen: Chosen | None = None
+
+    def chosen(self, activations: torch.Tensor) -> Chosen | None:
+        """None where the pass has no column to change."""
+        plan = current_plan()
+        if plan is None:
+            plan = self.calls.plan(int(activations.shape[0]), int(activations.shape[1]))
+        if plan is not self._plan:
+            mask = select(self.positions, plan)
+            self._chosen = None
+            if mask.any():
+                weights = None
+                if self.schedule is not None:
+                    weights = dose_weights(self.schedule, self.positions, plan, mask)
+                self._chosen = Chosen(plan, mask, weights)
+            self._plan = plan
+        return self._chosen
+
+
+def _hook(selector: _Selector, change: Change) -> Callable[..., Any]:
     def hook_fn(activations: torch.Tensor, hook: Any) -> torch.Tensor | None:
         del hook
         if _PAUSED.get():
             return None
-        rows, columns = activations.shape[:2]
-        plan = current_plan() or calls.plan(int(rows), int(columns))
-        mask = select(positions, plan)
-        return change(activations, mask, plan) if mask.any() else None
+        chosen = selector.chosen(activations)
+        return None if chosen is None else change(activations, chosen)
 
     return hook_fn
 
@@ -120,6 +215,8 @@ class _CallPlan:
 
     def _before_bridge(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         del module
+        if current_plan() is not None:
+            return
         ids: Any = args[0] if args else options.get("input_ids")
         cache: Any = options.get("past_key_values")
         past = 0 if cache is None else int(cache.get_seq_length())
@@ -127,6 +224,8 @@ class _CallPlan:
 
     def _before_block(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         del module
+        if current_plan() is not None:
+            return
         stream: Any = args[0] if args else options.get("resid_pre")
         entry: Any = options.get("past_kv_cache_entry")
         past = 0 if entry is None else int(entry.past_keys.shape[1])
@@ -135,7 +234,7 @@ class _CallPlan:
     def _set(self, tensor: Any, past: int, mask: Any) -> None:
         """`tensor` is [row, column, ...]; `mask` spans the cached columns too."""
         self._plan = None
-        if current_plan() is not None or getattr(tensor, "ndim", 0) < 2:
+        if getattr(tensor, "ndim", 0) < 2:
             return
         rows, columns = int(tensor.shape[0]), int(tensor.shape[1])
         if mask is not None and mask.ndim == 2 and mask.shape[1] == past + columns:

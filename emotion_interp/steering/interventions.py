@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,15 +11,24 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.types import WRITABLE_KINDS, Direction, Site
-from emotion_interp.subjects.plan import ForwardPlan
+from emotion_interp.steering.positions import POSITIONS, Positions, RowPositions, check_positions, select
 
 if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
-POSITIONS = ("all", "all_with_bos", "prompt", "generated", "from_last_prompt_token")
-"""Named selections of token positions. Only "all_with_bos" and explicit lists ever touch BOS."""
-
-Positions = str | int | Sequence[int] | np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]
+__all__ = [
+    "POSITIONS",
+    "Positions",
+    "RowInterventions",
+    "RowPositions",
+    "check_direction",
+    "check_dose",
+    "check_positions",
+    "row_interventions",
+    "scale_at",
+    "scale_of",
+    "select",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,62 +61,11 @@ class RowInterventions:
         return max((len(v) for v in self.vectors.values()), default=0)
 
 
-def check_positions(positions: Any) -> None:
-    """Refuse anything that selects no positions.
-
-    Raises:
-        UnknownNameError: a name that is none of `POSITIONS`.
-        EmotionInterpError: a negative index, or another type.
-    """
-    if isinstance(positions, str):
-        if positions not in POSITIONS:
-            raise UnknownNameError("positions", positions, POSITIONS)
-    elif isinstance(positions, (bool, np.bool_)):
-        raise EmotionInterpError(f"positions is a name, an index, a list of indices or a function, got {positions!r}.")
-    elif isinstance(positions, (int, np.integer)):
-        if positions < 0:
-            raise EmotionInterpError(f"an index counts from the start of the text, from 0, got {positions!r}.")
-    elif not callable(positions):
-        try:
-            values = np.asarray(list(positions))
-        except TypeError:
-            raise EmotionInterpError(
-                f"positions is a name, an index, a list of indices or a function, got {positions!r}."
-            ) from None
-        if values.size == 0 or values.dtype.kind not in "iu" or values.min() < 0:
-            raise EmotionInterpError(f"a list of positions holds whole numbers from 0, got {positions!r}.")
-
-
-def select(positions: Positions, plan: ForwardPlan) -> np.ndarray:
-    """Which columns of a forward pass are acted on: [row, column].
-
-    Args:
-        positions: a name of `POSITIONS`; an index k (from k on, BOS counting as 0 but left out); a list of indices; or
-            a function of (positions [row, column] with -1 on padding, prompt lengths [row]).
-        plan: the pass.
-    """
-    at, length = plan.positions, plan.prompt_lengths[:, None]
-    real = at >= 0
-    content = real & (at >= int(plan.has_bos))
-    if isinstance(positions, str):
-        named = {
-            "all": content,
-            "all_with_bos": real,
-            "prompt": content & (at < length),
-            "generated": content & (at >= length),
-            "from_last_prompt_token": content & (at >= length - 1),
-        }
-        return named[positions]
-    if isinstance(positions, (int, np.integer)):
-        return content & (at >= int(positions))
-    if callable(positions):
-        mask = np.asarray(positions(at, plan.prompt_lengths))
-        if mask.shape != at.shape or mask.dtype != bool:
-            raise EmotionInterpError(
-                f"a positions function answers with booleans of shape {at.shape}, got {mask.dtype} {mask.shape}."
-            )
-        return mask & real
-    return real & np.isin(at, np.asarray(list(positions)))
+def scale_at(scales: Mapping[Site, float], site: Site) -> float | None:
+    """The scale of a site, also where it is kept under one of the SAEs that read its hook point; None if it is missing."""
+    if site in scales:
+        return scales[site]
+    return next((value for known, value in scales.items() if known.point == site.point), None)
 
 
 def scale_of(subject: Subject, site: Site, scale: float | Mapping[Site, float] | None = None) -> float:
@@ -117,17 +75,15 @@ def scale_of(subject: Subject, site: Site, scale: float | Mapping[Site, float] |
         EmotionInterpError: the scale is not a positive number, or a mapping lacks the site.
     """
     if scale is None:
-        known = getattr(subject, "scales", {})
-        if site in known:
-            value = known[site]
-        else:
+        value = scale_at(getattr(subject, "scales", {}), site)
+        if value is None:
             from emotion_interp.activations import site_scale
 
             value = site_scale(subject, site)
     elif isinstance(scale, Mapping):
-        if site not in scale:
+        value = scale_at(scale, site)
+        if value is None:
             raise UnknownNameError("site of the scales", site, scale)
-        value = scale[site]
     else:
         value = scale
     if isinstance(value, bool) or not math.isfinite(float(value)) or float(value) <= 0:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from emotion_interp.core.files import atomic_file
 from emotion_interp.steering.judge_data import STORY_NAMES
-from emotion_interp.steering.judges import BundledJudge, load_judge
+from emotion_interp.steering.judges import BundledJudge, ValenceArousalJudge, load_judge
 
 EMOTIONS = (*STORY_NAMES, "admiration", "desire", "disappointment")
 """The 28 emotions of the shipped concept sets."""
@@ -33,10 +33,30 @@ manner: compare with unsteered text and random directions, never with zero. The 
 """
 
 
-def card_text(judges: Sequence[BundledJudge]) -> str:
+_DIAL = """## emobank: valence and arousal, English
+
+Made by `emotion_interp.steering.train_valence_arousal.train_valence_arousal_judge`: ridge regression of EmoBank's reader
+ratings (1 to 5; Buechel & Hahn 2017; CC BY-SA 4.0, read at training only) on TF-IDF of words (1-2) and of characters
+(2-5), and on the log probabilities of the English judge above, with which it must lie in one folder. Fitted on the train
+split, penalty chosen on dev.
+"""
+
+_DIAL_NOTE = """It judges the dial, and knows neither the norms that define the dial nor any subject's text. Single sentences are judged
+weakly: read means over many texts. Predictions are shrunk towards the middle (3), so compare them, and trust no distance."""
+
+
+def card_text(judges: Sequence[BundledJudge | ValenceArousalJudge]) -> str:
     """Markdown: origin, and for each judge a table of held-out figures and the emotions it cannot judge."""
     parts = [_HEAD]
     for judge in judges:
+        if isinstance(judge, ValenceArousalJudge):
+            rows = ["| dimension | r, dev | r, test |", "|---|---|---|"]
+            rows += [
+                f"| {d} | {judge.scores[f'{d}_r_dev']:.3f} | {judge.scores[f'{d}_r_test']:.3f} |"
+                for d in judge.dimensions
+            ]
+            parts += [_DIAL, "\n".join(rows), _DIAL_NOTE]
+            continue
         lines = ["| emotion | held-out set | texts | AUROC | F1 |", "|---|---|---|---|---|"]
         lines += [
             f"| {r['emotion']} | {r['source']} | {r['n']} | {r['auroc']:.3f} | {r['f1']:.3f} |"
@@ -53,6 +73,6 @@ def card_text(judges: Sequence[BundledJudge]) -> str:
 def write_card(folder: str | Path) -> None:
     """Write `CARD.md` for all judges of a folder."""
     judges = [load_judge(path) for path in sorted(Path(folder).glob("*.skops"))]
-    text = card_text([j for j in judges if isinstance(j, BundledJudge)])
+    text = card_text(sorted(judges, key=lambda judge: isinstance(judge, ValenceArousalJudge)))
     with atomic_file(Path(folder) / "CARD.md") as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 class TextJudge(Protocol):
     """A classifier of texts: `emotions` in order, and `predict_proba(texts)` -> [text, emotion]."""
 
-    emotions: Sequence[str]
+    @property
+    def emotions(self) -> Sequence[str]:
+        """In the order of the columns."""
+        ...
 
     def predict_proba(self, texts: Sequence[str], /) -> Any:
         """Probabilities [text, emotion]."""
@@ -42,6 +45,12 @@ class Setting:
     max_new_tokens: int
     seed: int
     options: Mapping[str, Any]
+    samples: int = 1
+
+    @property
+    def written_prompts(self) -> tuple[str, ...]:
+        """The prompt of every text of one intervention: all prompts, once for each sample."""
+        return self.prompts * self.samples
 
     @property
     def judges_texts(self) -> bool:
@@ -50,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Continuations:
-    """Texts of every intervention on every prompt: token ids and text [intervention][prompt]."""
+    """Texts of every intervention on every prompt: token ids and text [intervention][sample * prompt]."""
 
     tokens: list[list[list[int]]]
     texts: list[list[str]]
@@ -65,11 +74,11 @@ def random_directions(site: Site, count: int, d_model: int, scale: float, dose: 
 
 def continue_all(setting: Setting, rows: RowInterventions) -> Continuations:
     """Continue every prompt under every intervention, all in one batched loop."""
-    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.prompts)]
+    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.written_prompts)]
     n, count = len(prompts), rows.n_rows
     crossed = RowInterventions(rows.vectors, index=np.repeat(np.arange(count), n))
     with steer_rows(setting.subject, crossed, setting.positions):
-        # a prompt draws the same numbers under every intervention, so that only the intervention differs
+        # a sample of a prompt draws the same numbers under every intervention, so that only the intervention differs
         decoded = decode(
             setting.subject,
             prompts * count,
@@ -80,14 +89,14 @@ def continue_all(setting: Setting, rows: RowInterventions) -> Continuations:
         )
     tokens = [decoded.tokens[i * n : (i + 1) * n] for i in range(count)]
     texts = [
-        [setting.prompts[p] + continuation_text(setting.subject, prompts[p], new) for p, new in enumerate(one)]
+        [setting.written_prompts[p] + continuation_text(setting.subject, prompts[p], new) for p, new in enumerate(one)]
         for one in tokens
     ]
     return Continuations(tokens, texts)
 
 
 def judged(setting: Setting, rows: RowInterventions, continuations: Continuations | None = None) -> np.ndarray:
-    """Judged probability of each emotion: [intervention, prompt, emotion], float64."""
+    """Judged probability of each emotion, mean over samples: [intervention, prompt, emotion], float64."""
     if isinstance(setting.judge, NextWords):
         return next_word_probability(setting.subject, setting.prompts, setting.judge, rows, positions=setting.positions)
     made = continuations if continuations is not None else continue_all(setting, rows)
@@ -100,7 +109,7 @@ def judged(setting: Setting, rows: RowInterventions, continuations: Continuation
     for e, emotion in enumerate(setting.emotions):
         if emotion in names:
             result[:, e] = answer[:, names.index(emotion)]
-    return result.reshape(rows.n_rows, len(setting.prompts), len(setting.emotions))
+    return result.reshape(rows.n_rows, setting.samples, len(setting.prompts), len(setting.emotions)).mean(1)
 
 
 def nothing(subject: Subject) -> RowInterventions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.session import Session
 
 if TYPE_CHECKING:
+    import torch
+
     from emotion_interp.subjects.subject import Subject
 
 SPACELESS = ("zh", "ja", "th", "yue")
@@ -112,24 +114,50 @@ def next_word_probability(
         raise EmotionInterpError(f"prompts is a list of at least one text, got {prompts!r}.")
     judge = words if isinstance(words, NextWords) else next_words(subject, words, language)
     count = 1 if interventions is None else interventions.n_rows
-    rows = interventions if interventions is not None else RowInterventions({})
     result = np.full((count, len(prompts), len(judge.emotions)), np.nan)
+
+    def on_logits(p: int, part: np.ndarray, logits: torch.Tensor) -> None:
+        normal = logits.logsumexp(-1, keepdim=True)
+        for e, emotion in enumerate(judge.emotions):
+            if judge.token_ids[emotion]:
+                mass = (logits[:, list(judge.token_ids[emotion])] - normal).double().exp().sum(-1)
+                result[part, p, e] = mass.cpu().numpy()
+
+    next_token_logits(subject, prompts, interventions, on_logits, positions=positions, token_budget=token_budget)
+    return result
+
+
+def next_token_logits(
+    subject: Subject,
+    prompts: Sequence[str],
+    interventions: RowInterventions | None,
+    on_logits: Callable[[int, np.ndarray, torch.Tensor], None],
+    *,
+    positions: Positions = "from_last_prompt_token",
+    token_budget: int = 4096,
+) -> None:
+    """Run every intervention on every prompt and hand over the logits of the next token, batch by batch.
+
+    Args:
+        subject, prompts, interventions, positions, token_budget: as in `next_word_probability`.
+        on_logits: receives (number of the prompt, numbers of the interventions [row], logits [row, vocabulary] float32);
+            the interventions of one prompt come in order.
+
+    Raises:
+        NotFiniteError: the model answers with NaN.
+    """
+    count = 1 if interventions is None else interventions.n_rows
+    rows = interventions if interventions is not None else RowInterventions({})
     split = isinstance(positions, str) and positions in ("from_last_prompt_token", "generated")
     with evaluation_mode(subject.model), steer_rows(subject, rows, positions):
         for p, tokens in enumerate(subject.tokenize(prompts)):
             ids = np.asarray(tokens.ids)
             head = len(ids) - 1 if split else 0
             for part, session in _sessions(subject, ids, head, count, token_budget):
-                tail = np.repeat(ids[None, head:], len(part), 0)
-                logits = session.extend(tail).float()
-                normal = logits.logsumexp(-1, keepdim=True)
-                if not bool(normal.isfinite().all()):
+                logits = session.extend(np.repeat(ids[None, head:], len(part), 0)).float()
+                if not bool(logits.logsumexp(-1).isfinite().all()):
                     raise NotFiniteError("the model's logits have NaN or infinite values; a smaller dose may help.")
-                for e, emotion in enumerate(judge.emotions):
-                    if judge.token_ids[emotion]:
-                        mass = (logits[:, list(judge.token_ids[emotion])] - normal).double().exp().sum(-1)
-                        result[part, p, e] = mass.cpu().numpy()
-    return result
+                on_logits(p, part, logits)
 
 
 def _sessions(

@@ -10,9 +10,10 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
 from emotion_interp.core.types import Direction, Site
-from emotion_interp.steering.hooks import Change, hooked
-from emotion_interp.steering.interventions import Positions, check_direction, check_positions
-from emotion_interp.subjects.plan import ForwardPlan
+from emotion_interp.steering.hooks import Change, Chosen, hooked, replacement
+from emotion_interp.steering.interventions import check_direction
+from emotion_interp.steering.positions import Positions, check_positions
+from emotion_interp.steering.schedules import Schedule
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def project_out(
-    subject: Subject, direction: Direction | Sequence[Direction], positions: Positions = "all"
+    subject: Subject,
+    direction: Direction | Sequence[Direction],
+    positions: Positions = "all",
+    schedule: Schedule = None,
 ) -> Iterator[None]:
     """Remove what the stream has along a direction: `x - (x . u) u`; of several at one site, their whole span.
 
@@ -30,6 +34,7 @@ def project_out(
         subject: the model.
         direction: one, or several (also at different sites).
         positions: as in `steer`.
+        schedule: as in `steer`; the share of it that is removed.
 
     Raises:
         EmotionInterpError: no direction, or one that does not fit.
@@ -54,7 +59,7 @@ def project_out(
             )
         by_site.setdefault(one.site, []).append(one.unit.astype(np.float64))
     changes = {site: _projection(_basis(np.stack(units))) for site, units in by_site.items()}
-    with hooked(subject, changes, positions):
+    with hooked(subject, changes, positions, schedule):
         yield
 
 
@@ -65,20 +70,16 @@ def _basis(units: np.ndarray) -> np.ndarray:
 
 
 def _projection(basis: np.ndarray) -> Change:
-    def change(activations: torch.Tensor, mask: np.ndarray, plan: ForwardPlan) -> torch.Tensor:
+    def delta(picked: torch.Tensor, chosen: Chosen) -> torch.Tensor:
         import torch
 
-        del plan
-        where = torch.from_numpy(mask).to(activations.device)
+        del chosen
         # in float32 even on a half-precision stream: what is left along u should be rounding of the result only
-        wide = torch.promote_types(activations.dtype, torch.float32)
-        rows = torch.from_numpy(basis).to(activations.device, wide)
-        picked = activations[where].to(wide)
-        changed = activations.clone()
-        changed[where] = (picked - (picked @ rows.T) @ rows).to(activations.dtype)
-        return changed
+        wide = picked.to(torch.promote_types(picked.dtype, torch.float32))
+        rows = torch.from_numpy(basis).to(wide)
+        return -(wide @ rows.T) @ rows
 
-    return change
+    return replacement(delta)
 
 
 @contextmanager
@@ -117,21 +118,26 @@ def ablate_rows(
 
 
 def _ablation(reader: Any, used: np.ndarray, off: np.ndarray) -> Change:
-    def change(activations: torch.Tensor, mask: np.ndarray, plan: ForwardPlan) -> torch.Tensor:
+    decoder = reader.decoder_rows(used)
+
+    def delta(picked: torch.Tensor, chosen: Chosen) -> torch.Tensor:
         import torch
 
-        if plan.rows.max() >= len(off):
-            raise EmotionInterpError(f"the batch has a row {int(plan.rows.max())}, but features for {len(off)} rows.")
-        where = torch.from_numpy(mask).to(activations.device)
-        row_of = plan.rows[np.nonzero(mask)[0]]
-        picked = activations[where]
-        latents = reader.encode(picked)[:, torch.from_numpy(used).to(reader.sae.device)]
-        gone = latents * torch.from_numpy(off[row_of]).to(latents)
-        changed = activations.clone()
-        changed[where] = picked - (gone @ reader.decoder_rows(used)).to(picked)
-        return changed
+        batch = chosen.plan.rows
+        if batch.max() >= len(off):
+            raise EmotionInterpError(f"the batch has a row {int(batch.max())}, but features for {len(off)} rows.")
+        latents = encoded(reader, picked, used)
+        return -(latents * torch.from_numpy(off[chosen.token_rows]).to(latents)) @ decoder
 
-    return change
+    return replacement(delta)
+
+
+def encoded(reader: Any, activations: torch.Tensor, features: np.ndarray) -> torch.Tensor:
+    """Activations of some latents: [token, d_in] -> [token, feature]; only they are computed where that is exact."""
+    try:
+        return reader.encode_columns(activations, features)
+    except UnsupportedError:
+        return reader.encode(activations)[:, features]
 
 
 def writable_reader(subject: Subject, site: Site | int) -> Any:

@@ -63,3 +63,37 @@ NEUTRAL_PROMPTS: dict[str, PromptSplit] = {
     ),
 }
 """Language -> neutral prompts, halves for tuning and testing."""
+
+STORY_PROMPTS: dict[str, PromptSplit] = {
+    "en": PromptSplit(
+        tune=(
+            "Clara stood at the kitchen window and looked out at the street.",
+            "Thomas put the envelope on the table and sat down.",
+            "The bus stopped at the corner, and Maya got off.",
+            "Daniel walked into the office a little after nine.",
+            "Leah closed the door behind her and took off her coat.",
+            "The two brothers sat on the porch after dinner.",
+            "Sofia opened the box that had come in the mail.",
+            "Marcus looked at the screen of his phone.",
+            "The old woman crossed the square with her basket.",
+            "Ben waited at the gate until the others came.",
+            "Nora turned the page and read the next line.",
+            "Elena stood in front of the mirror in the hall.",
+        ),
+        test=(
+            "Hannah locked the shop and walked to the tram stop.",
+            "The two friends met at the fountain at noon.",
+            "Paul carried the suitcase up to the third floor.",
+            "The doctor read the chart and turned to the window.",
+            "Irene waited in the corridor with her coat over her arm.",
+            "After lunch the boys went down to the lake.",
+            "Leo found an old photograph between the pages of the book.",
+            "The guests had gone, and Martha stood alone in the dining room.",
+            "Samuel heard his name and looked up from his desk.",
+            "The road ended at a small house with a green door.",
+            "Alice laid the key on the counter and said nothing.",
+            "It was nearly dark when the bus reached the village.",
+        ),
+    ),
+}
+"""Language -> first sentences of stories in which nothing is felt yet, for judges that read whole texts."""

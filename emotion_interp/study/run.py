@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from emotion_interp import __version__
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
+from emotion_interp.study.banks import bank_for, shipped_for
 from emotion_interp.study.settings import StudySettings, fingerprint
 from emotion_interp.study.stages import (
-    Counter,
     Tick,
     alignment_frames,
     rating_frames,
@@ -88,35 +88,29 @@ def run_study(
         >>> ei.run_study(ei.load_subject(), ei.concept_set("en"), out="runs/bundled")  # doctest: +SKIP
     """
     from emotion_interp.core.files import sha256_file, sha256_of
-    from emotion_interp.features import FeatureBank, find_features
-    from emotion_interp.features.design import design_stimuli
+    from emotion_interp.features import FeatureBank
     from emotion_interp.norms import load_norms
 
     settings = replace(settings, **changes) if changes else settings
     norms = norms if norms is not None else load_norms(settings.norms)
+    if settings.emotions is not None:
+        concepts = concepts.subset(emotions=settings.emotions)
     folder = StudyFolder(out)
+    folder.note(preset=settings.preset, notes=list(settings.notes))
     base = {
         "stimuli": settings.bank_stimuli,
         "subject": fingerprint(subject),
         "concepts": concepts.sha256,
         **settings.key("seed", "layers", "position", "selection"),
     }
+    shipped = shipped_for(subject, concepts) if settings.bank_stimuli == "shipped" else None
+    if shipped is not None:
+        base["bank"] = shipped.manifest["files"]
     rated = sha256_of(norms.table.to_csv(index=False))
     ran = []
 
     def make_bank() -> list[str]:
-        total = len(design_stimuli(concepts, settings.bank_stimuli, settings.seed).stimuli)
-        bank = find_features(
-            subject,
-            concepts,
-            layers=settings.layers,
-            stimuli=settings.bank_stimuli,
-            position=settings.position,
-            selection=settings.selection,
-            seed=settings.seed,
-            progress=Counter(progress, f"reading {settings.bank_stimuli}", total),
-        )
-        bank.save(folder.path / "bank")
+        bank_for(subject, concepts, settings, shipped, progress).save(folder.path / "bank")
         return [f"bank/{p.name}" for p in sorted((folder.path / "bank").iterdir())]
 
     if folder.run("features", base, make_bank):
@@ -128,13 +122,19 @@ def run_study(
     if "alignment" in settings.stages:
         corpus = settings.corpus
         read = sha256_file(corpus) if corpus is not None and Path(corpus).is_file() else None
-        key = [base, rated, read, settings.key("stimuli", "corpus", "topics", "n_permutations")]
-        stages.append(("alignment", key, lambda: alignment_frames(subject, bank, norms, settings, progress)))
+        key = [
+            base,
+            rated,
+            read,
+            settings.key("stimuli", "corpus", "topics", "n_permutations", "cebra", "coordinates"),
+            "rdms",
+        ]
+        stages.append(("alignment", key, lambda: alignment_frames(subject, bank, norms, settings, progress, concepts)))
     if "ratings" in settings.stages:
-        key = [base, rated, settings.key("max_rated_words")]
-        stages.append(("ratings", key, lambda: {"ratings": rating_frames(subject, bank, norms, settings, progress)}))
+        key = [base, rated, settings.key("max_rated_words"), "predicted"]
+        stages.append(("ratings", key, lambda: rating_frames(subject, bank, norms, settings, progress)))
     if "steering" in settings.stages:
-        key = [base, settings.key("steering_emotions", "doses", "methods", "n_random", "new_tokens")]
+        key = [base, settings.key("steering_emotions", "doses", "methods", "n_random", "new_tokens", "judge")]
         stages.append(("steering", key, lambda: steering_frames(subject, bank, settings, progress)))
     for number, (name, key, make) in enumerate(stages, 1):
 
@@ -160,7 +160,7 @@ def run_study(
         from emotion_interp.study.summary import study_data
 
         views = trace_views(subject, bank) if "traces" in settings.stages else []
-        data = study_data(study, subject, concepts, norms, settings, kept["points"], kept["pcs"], views)
+        data = study_data(study, subject, concepts, norms, settings, kept, views)
         write_text(study.report, render_report(data))
         return [study.report.name]
 
@@ -174,7 +174,9 @@ _TABLES = {
     "alignment": "alignment",
     "points": "alignment",
     "pcs": "alignment",
+    "rdms": "alignment",
     "ratings": "ratings",
+    "predicted": "ratings",
     "steering": "steering",
     "steered_text": "steering",
 }

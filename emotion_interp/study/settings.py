@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, UnsupportedError
 from emotion_interp.core.files import sha256_of
 from emotion_interp.features import Selection
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 BASIC_EIGHT = ("anger", "fear", "joy", "sadness", "calm", "love", "disgust", "pride")
-STIMULI = ("words", "scenes", "stories")
+STIMULI = ("words", "scenes", "stories", "shipped")
+COORDINATES = ("label", "words")
+JUDGES = ("words", "classifier")
 STAGES = ("features", "alignment", "ratings", "steering", "traces")
 
 SENTENCES = {
@@ -34,9 +37,13 @@ class StudySettings:
     """Choices of one study; the defaults are those of `make demo`.
 
     norms: name or path for `load_norms`; stimuli: "words" in carriers, "scenes" (shipped texts), or "stories" (words for the features, labelled texts of a
-    corpus for the alignment);
+    corpus for the alignment), or "shipped" (the bank that the project ships for this subject, tested on scenes);
     topics: topics of the corpus that are read; n_permutations: of every permutation test; doses: in units of the site's
-    scale; n_random: random directions of the same norm; stages: which parts run.
+    scale; n_random: random directions of the same norm; judge: of steering, "words" (probability of the emotion's
+    held-out words) or "classifier" (the bundled classifier of texts); emotions: of the concept set, None for all; cebra:
+    add the CEBRA space to the alignment; coordinates: of the emotions, "label" (the rating of the emotion's name) or
+    "words" (the mean rating of concept words that the subject was not shown: not with words); stages: which parts run. preset and notes: where the settings come from, and
+    which of them are our own choices; kept in study.json, they decide nothing.
     """
 
     norms: str = "builtin"
@@ -55,10 +62,29 @@ class StudySettings:
     n_random: int = 199
     new_tokens: int = 24
     stages: tuple[str, ...] = STAGES
+    emotions: tuple[str, ...] | None = None
+    cebra: bool = False
+    coordinates: str = "label"
+    judge: str = "words"
+    preset: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.stimuli not in STIMULI:
             raise UnknownNameError("kind of stimuli", self.stimuli, STIMULI)
+        if self.judge not in JUDGES:
+            raise UnknownNameError("judge", self.judge, JUDGES)
+        if self.coordinates not in COORDINATES:
+            raise UnknownNameError("coordinates", self.coordinates, COORDINATES)
+        if self.coordinates == "words" and self.stimuli == "words":
+            raise EmotionInterpError(
+                "coordinates='words' rates emotions by words that the subject was not shown, and stimuli='words' shows "
+                "them all; use stimuli='scenes' or 'stories', or coordinates='label'."
+            )
+        if self.stimuli == "shipped" and self.emotions is not None:
+            raise EmotionInterpError(
+                "the emotions of a shipped bank are fixed; leave emotions out, or use stimuli='scenes' or 'words'."
+            )
         if self.stimuli == "stories" and "alignment" in self.stages:
             # before any work is done
             if self.corpus is None:
@@ -67,6 +93,8 @@ class StudySettings:
                 )
             if not Path(self.corpus).is_file():
                 raise FileFormatError(f"the corpus {self.corpus} does not exist; give a .jsonl or .jsonl.gz file.")
+        if self.cebra and importlib.util.find_spec("cebra") is None:
+            raise UnsupportedError("CEBRA is not installed; pip install 'emotion-interp[cebra]', or leave it out.")
         for stage in self.stages:
             if stage not in STAGES:
                 raise UnknownNameError("stage", stage, STAGES)
@@ -74,7 +102,7 @@ class StudySettings:
     @property
     def bank_stimuli(self) -> str:
         """What the features are found with."""
-        return "scenes" if self.stimuli == "scenes" else "words"
+        return self.stimuli if self.stimuli in ("scenes", "shipped") else "words"
 
     def key(self, *names: str) -> dict[str, Any]:
         """The named choices, as they enter a stage's hash."""
@@ -92,5 +120,5 @@ def fingerprint(subject: Subject) -> str:
     for site, reader in subject.readers.items():
         for name, tensor in reader.sae.state_dict().items():
             value = np.asarray(tensor.detach().double().cpu())
-            parts.append((site.hook_name, name, list(tensor.shape), float(value.sum()), float(np.abs(value).sum())))
+            parts.append((str(site), name, list(tensor.shape), float(value.sum()), float(np.abs(value).sum())))
     return sha256_of(parts)

@@ -17,6 +17,7 @@ from emotion_interp.study.settings import SENTENCES, StudySettings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emotion_interp.concepts import ConceptSet
     from emotion_interp.features import FeatureBank
     from emotion_interp.norms import Norms
     from emotion_interp.report.tokens import TokenView
@@ -78,9 +79,15 @@ def _story(path: Path, number: int, line: str) -> tuple[str, str, int | None]:
 
 
 def alignment_frames(
-    subject: Subject, bank: FeatureBank | None, norms: Norms, settings: StudySettings, tick: Tick | None = None
+    subject: Subject,
+    bank: FeatureBank | None,
+    norms: Norms,
+    settings: StudySettings,
+    tick: Tick | None = None,
+    concepts: ConceptSet | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """alignment, points and pcs for every layer, language and kind of space."""
+    """alignment, points and pcs for every layer, language and kind of space, rdms (dissimilarities of every pair) at the
+    best layer; `concepts` for coordinates="words"."""
     from emotion_interp.geometry import align_layers, emotion_space
     from emotion_interp.geometry.from_bank import rated_only, text_spaces
 
@@ -105,26 +112,63 @@ def alignment_frames(
             [texts[i] for i in kept],
             [labels[i] for i in kept],
             sites=sites,
+            keep_units=settings.cebra,
             progress=Counter(tick, "reading stories", len(kept)),
         )
         spaces = rated_only(made, sorted(known))
     elif bank is not None:
-        for layer in bank.layers:
+        for place in bank.layers if bank.places == ["layer"] else bank.sites:
             for language in bank.languages:
                 for kind in ("features", "dense"):
                     try:
-                        spaces[layer, language, kind] = emotion_space(bank, layer, kind, language)
+                        spaces[place, language, kind] = emotion_space(bank, place, kind, language)
                     except EmotionInterpError:
                         # nothing was selected here; the summary of the features says so
                         continue
-    aligned = align_layers(list(spaces.values()), norms, n_permutations=settings.n_permutations, seed=settings.seed)
+    if settings.cebra:
+        spaces |= _cebra_spaces(spaces, settings.seed, tick)
+    aligned = align_layers(
+        list(spaces.values()),
+        norms,
+        n_permutations=settings.n_permutations,
+        seed=settings.seed,
+        coordinates=settings.coordinates,
+        words=_unshown_words(concepts, norms) if settings.coordinates == "words" else None,
+    )
     return _alignment_tables(list(spaces), list(spaces.values()), aligned)
+
+
+def _unshown_words(concepts: ConceptSet | None, norms: Norms) -> dict[str, list[str]]:
+    """emotion -> its concept words in the language of the norms (the subject was shown texts, not these words)."""
+    if concepts is None:
+        raise EmotionInterpError("coordinates='words' needs the concept sets whose words stand for the emotions.")
+    own = concepts.subset(languages=[norms.language])
+    return {emotion: list(own.words(emotion)) for emotion in own.emotions}
+
+
+def _cebra_spaces(spaces: dict[Any, Any], seed: int, tick: Tick | None) -> dict[Any, Any]:
+    """A CEBRA space for every layer and language whose features (else whose texts) are known unit by unit."""
+    from emotion_interp.geometry import cebra_space
+
+    sources: dict[Any, Any] = {}
+    for key, space in sorted(spaces.items(), key=lambda item: item[1].kind != "features"):
+        if space.units is not None:
+            sources.setdefault((key[0], space.language), (key, space))
+    found = {}
+    for done, (key, space) in enumerate(sources.values(), 1):
+        found[*key, "cebra"] = cebra_space(space, seed=seed)
+        if tick is not None:
+            tick("CEBRA spaces", done, len(sources))
+    return found
 
 
 def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
+    from emotion_interp.study.pictures import chance_limits, dissimilarity_table, point_covariances
+
     frame = aligned.to_frame()
+    frame = frame.assign(**pd.DataFrame(chance_limits(spaces, aligned.alignments)))
     # the embedding (what enters block 0) is shown as layer -1
     layers = [
         -1 if isinstance(k[0], Site) and k[0].kind == "resid_pre" and k[0].layer == 0 else s.layer
@@ -132,12 +176,20 @@ def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[
     ]
     frame["layer"] = layers
     frame["language"] = [s.language or "en" for s in spaces]
-    points, components = [], []
-    for layer, space, alignment in zip(layers, spaces, aligned.alignments, strict=True):
+    several = bool(frame.duplicated(["layer", "language", "kind"]).any())
+    if several:
+        frame.insert(1, "site", [str(k[0]) for k in keys])
+    points, components, distances = [], [], []
+    best = set(frame.groupby(["language", "kind"])["rsa_rho"].idxmax().dropna())
+    for place, (key, layer, space, alignment) in enumerate(zip(keys, layers, spaces, aligned.alignments, strict=True)):
         tags = {"layer": layer, "language": space.language or "en", "kind": space.kind}
+        tags |= {"site": str(key[0])} if several else {}
         names = {"valence": "human_valence", "arousal": "human_arousal", "x": "model_x", "y": "model_y"}
         if {"arousal", "x"} <= set(alignment.points.columns):
-            points.append(alignment.points.rename(columns=names).assign(**tags))
+            spread = dict(zip(("model_var_x", "model_var_y", "model_cov"), point_covariances(space, alignment).T))
+            points.append(alignment.points.rename(columns=names).assign(**spread, **tags))
+        if place in best:
+            distances.append(dissimilarity_table(space, alignment).assign(**tags))
         arousal = alignment.arousal.r_by_pc if alignment.arousal else [np.nan] * len(alignment.valence.r_by_pc)
         for i, (valence_r, arousal_r) in enumerate(zip(alignment.valence.r_by_pc, arousal, strict=True), 1):
             components.append({**tags, "pc": i, "r_valence": valence_r, "r_arousal": arousal_r})
@@ -145,14 +197,16 @@ def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[
         "alignment": frame.sort_values(["kind", "language", "layer"]).reset_index(drop=True),
         "points": pd.concat(points, ignore_index=True) if points else pd.DataFrame(),
         "pcs": pd.DataFrame(components),
+        "rdms": pd.concat(distances, ignore_index=True) if distances else pd.DataFrame(),
     }
 
 
 def rating_frames(
     subject: Subject, bank: FeatureBank, norms: Norms, settings: StudySettings, tick: Tick | None = None
-) -> pd.DataFrame:
-    """Predicted word ratings per layer and feature set."""
+) -> dict[str, pd.DataFrame]:
+    """Predicted word ratings per layer and feature set, and word by word at the best layer."""
     from emotion_interp.ratings import predict_ratings
+    from emotion_interp.study.pictures import best_predictions
 
     total = len(norms.table) if settings.max_rated_words is None else min(settings.max_rated_words, len(norms.table))
     result = predict_ratings(
@@ -164,7 +218,7 @@ def rating_frames(
         seed=settings.seed,
         progress=Counter(tick, "reading rated words", total),
     )
-    return result.to_frame()
+    return {"ratings": result.to_frame(), "predicted": best_predictions(result)}
 
 
 def steering_frames(
@@ -173,13 +227,14 @@ def steering_frames(
     """The steering test (layer and dose fixed on other prompts) and steered text beside unsteered text."""
     import pandas as pd
 
-    from emotion_interp.steering import steer, steering_test
+    from emotion_interp.steering import load_judge, steer, steering_test
     from emotion_interp.steering.prompts import NEUTRAL_PROMPTS
 
     language = "en" if "en" in bank.languages else bank.languages[0]
     if language not in NEUTRAL_PROMPTS:
         raise EmotionInterpError(f"there are no neutral prompts in {language!r}; leave the steering stage out.")
     prompts = NEUTRAL_PROMPTS[language]
+    judge: Any = load_judge(language=language) if settings.judge == "classifier" else None
     emotions = [e for e in settings.steering_emotions if e in bank.emotions]
     frame = steering_test(
         subject,
@@ -191,6 +246,7 @@ def steering_frames(
         doses=settings.doses,
         methods=settings.methods,
         language=language,
+        judge=judge,
         n_random=settings.n_random,
         seed=settings.seed,
     ).to_frame()

@@ -72,6 +72,12 @@ class StudyFolder:
         self.save()
         return True
 
+    def note(self, **facts: Any) -> None:
+        """Keep facts about the study in its record; written only where they are new."""
+        if any((self.record.get(name) or None) != (value or None) for name, value in facts.items()):
+            self.record |= facts
+            self.save()
+
     def save(self) -> None:
         write_json(self.path / "study.json", self.record)
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.concepts import ConceptSet
+    from emotion_interp.features import FeatureBank
     from emotion_interp.norms import Norms
     from emotion_interp.report.data import StudyData
     from emotion_interp.report.tokens import TokenView
@@ -23,10 +24,10 @@ def closing_table(study: Study) -> pd.DataFrame:
     from emotion_interp.features.frames import summary_by_layer
 
     frame: Any = summary_by_layer(study.bank)
+    keys = [*study.bank.places, "language"]
     frame = frame[
         [
-            "layer",
-            "language",
+            *keys,
             "emotions",
             "selected",
             "confirmed",
@@ -39,8 +40,7 @@ def closing_table(study: Study) -> pd.DataFrame:
     if study.alignment is not None:
         dense = study.alignment[study.alignment["kind"] == "dense"]
         columns = [
-            "layer",
-            "language",
+            *keys,
             "valence_r",
             "valence_p_layers",
             "arousal_r",
@@ -48,13 +48,13 @@ def closing_table(study: Study) -> pd.DataFrame:
             "rsa_rho",
             "rsa_p",
         ]
-        frame = frame.merge(dense[columns], on=["layer", "language"], how="left")
+        frame = frame.merge(dense[columns], on=keys, how="left")
     if study.ratings is not None:
         chosen = study.ratings[study.ratings["feature_set"] == "all"]
         for dimension in ("valence", "arousal"):
-            rows: Any = chosen[chosen["dimension"] == dimension][["layer", "test_language", "r"]]
+            rows: Any = chosen[chosen["dimension"] == dimension][[*keys[:-1], "test_language", "r"]]
             rows = rows.rename(columns={"test_language": "language", "r": f"rated_{dimension}_r"})
-            frame = frame.merge(rows, on=["layer", "language"], how="left")
+            frame = frame.merge(rows, on=keys, how="left")
     return frame
 
 
@@ -64,24 +64,20 @@ def study_data(
     concepts: ConceptSet,
     norms: Norms,
     settings: StudySettings,
-    points: pd.DataFrame | None,
-    pcs: pd.DataFrame | None,
+    tables: dict[str, pd.DataFrame | None],
     views: list[TokenView],
 ) -> StudyData:
-    """Frames and facts of the report."""
+    """Frames and facts of the report; `tables`: those of the study folder by name."""
     import pandas as pd
 
     from emotion_interp.features.frames import heatmap_frame
     from emotion_interp.report.data import StudyData
 
     bank = study.bank
-    selected = pd.concat([heatmap_frame(bank, layer, lang) for layer in bank.layers for lang in bank.languages])
-    kinds = None if study.alignment is None else study.alignment.copy()
-    # one circumplex per layer and language: the dense space, which exists at every layer
-    dense_points: Any = (
-        None if points is None or points.empty else points[points["kind"] == "dense"].drop(columns="kind")
+    selected = pd.concat(
+        [heatmap_frame(bank, s, lang).assign(site=str(s)) for s in bank.sites for lang in bank.languages]
     )
-    dense_pcs: Any = None if pcs is None or pcs.empty else pcs[pcs["kind"] == "dense"].drop(columns="kind")
+    kept: Any = bank.summary[bank.summary["confirmed"].astype(bool)]
     counts = {lang: sum(len(concepts.words(e, lang)) for e in concepts.emotions) for lang in concepts.languages}
     neutral = {lang: len(concepts.neutral(lang)) for lang in concepts.languages}
     return StudyData(
@@ -102,16 +98,44 @@ def study_data(
         },
         summary=bank.summary,
         selected=selected,
-        alignment=kinds,
-        circumplex_points=dense_points,
-        pcs=dense_pcs,
+        alignment=study.alignment,
+        circumplex_points=tables.get("points"),
+        pcs=tables.get("pcs"),
+        rdms=tables.get("rdms"),
         ratings=study.ratings,
+        predicted=tables.get("predicted"),
+        controls=_of_confirmed(bank, "controls", kept),
+        transfer=_of_confirmed(bank, "transfer", kept),
+        cards=_cards(bank, kept),
         steering=study.steering,
         steered_text=study.steered_text,
         traces=views,
         manifest={"emotion_interp": __version__, **_plain(bank.manifest), "n_permutations": settings.n_permutations},
         warnings=_warnings(study, subject),
     )
+
+
+def _of_confirmed(bank: FeatureBank, name: str, confirmed: Any) -> Any:
+    """The rows of an extra table about the confirmed top features; None where the bank lacks the table."""
+    from emotion_interp.features.bank_files import KEYS
+
+    if name not in bank.extras:
+        return None
+    return bank.extras[name].merge(confirmed[list(KEYS)], on=list(KEYS))
+
+
+def _cards(bank: FeatureBank, confirmed: Any) -> dict[str, str]:
+    """Per confirmed emotion and language the card of its best top feature, where the bank knows more than its scores."""
+    from emotion_interp.report.feature_card import feature_card
+
+    if not {"tokens", "examples", "outputs"} & set(bank.extras):
+        return {}
+    best = confirmed.sort_values("auroc_heldout", ascending=False, kind="stable")
+    best = best.drop_duplicates(["emotion", "language"]).sort_values(["emotion", "language"])
+    return {
+        f"{row['emotion']} ({row['language']})": feature_card(bank, row["site"], int(row["feature"])).html
+        for row in best.to_dict("records")
+    }
 
 
 def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +157,11 @@ def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
 def _warnings(study: Study, subject: Subject) -> list[str]:
     """What a reader must know before quoting a figure."""
     found = []
+    if study.bank.manifest.get("stimuli") == "texts":
+        found.append(
+            f"The features are those of a bank found and confirmed on {len(study.bank.words):,} labelled texts, which this run "
+            "did not read again."
+        )
     if subject.name == "bundled" and "zh" in study.bank.languages:
         found.append("The bundled model saw little modern Chinese: call its Chinese results exploratory.")
     if study.alignment is not None and "zh" in set(study.alignment["language"]):

@@ -57,16 +57,22 @@ def using_plan(plan: ForwardPlan) -> Iterator[None]:
 
 
 @contextmanager
-def evaluation_mode(model: Any) -> Iterator[None]:
-    """Dropout off and no gradients; every module's mode is put back afterwards."""
-    import torch
-
+def resting_mode(model: Any) -> Iterator[None]:
+    """Dropout off; every module's mode is put back afterwards."""
     training = [module for module in model.modules() if module.training]
     for module in training:
         module.training = False
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def evaluation_mode(model: Any) -> Iterator[None]:
+    """Dropout off and no gradients; every module's mode is put back afterwards."""
+    import torch
+
+    with resting_mode(model), torch.no_grad():
+        yield

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnsupportedError
+from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.types import Site
 
 if TYPE_CHECKING:
     import torch
 
 ENCODABLE = ("standard", "jumprelu", "gated", "topk", "abstopk")
-"""Architectures (SAELens' names) whose encoder reads one token on its own at inference."""
+"""Architectures (SAELens' names) whose encoder reads one token on its own at inference. A (Matryoshka) BatchTopK SAE
+is one of them: `save_inference_model` writes it as "jumprelu"."""
+
+_TRANSCODER = (
+    "a transcoder writes another site than it reads (an MLP's output from its input), so its decoder rows are no "
+    "directions where it reads. Use an SAE of resid_post, or of mlp_out."
+)
+REFUSED = {
+    "transcoder": _TRANSCODER,
+    "temporal": "a temporal SAE encodes a token together with those before it, and here tokens are encoded one by one. "
+    "Use an SAE that reads single tokens.",
+    "matching_pursuit": "matching pursuit has no encoder: it searches, and what a latent gets depends on those picked "
+    "before it. Use an SAE with an encoder (standard, jumprelu, topk) of the same site.",
+    "crosscoder": "a crosscoder reads several layers at once, and an SAE is read at one site here. Use an SAE of each "
+    "layer.",
+}
+"""Why an architecture with such a word in its name cannot be read, and what would be right."""
 
 
 class SaeReader:
@@ -36,9 +56,14 @@ class SaeReader:
                 f"{type(sae).__name__} is a training SAE: what it encodes depends on the batch. "
                 "Save it with save_inference_model(...) and load that folder."
             )
-        if not isinstance(sae, SAE):
-            raise UnsupportedError(f"expected a SAELens SAE, got {type(sae).__name__}.")
-        architecture = sae.cfg.architecture()
+        known = isinstance(sae, SAE)
+        architecture = sae.cfg.architecture() if known else type(sae).__name__
+        if architecture not in ENCODABLE:
+            for word, reason in REFUSED.items():
+                if word in architecture.lower():
+                    raise UnsupportedError(f"the architecture {architecture!r} cannot be read here: {reason}")
+        if not known:
+            raise UnsupportedError(f"expected a SAELens SAE, got {architecture}.")
         if architecture not in ENCODABLE:
             raise UnsupportedError(
                 f"the architecture {architecture!r} cannot be read here. Readable: {', '.join(ENCODABLE)}."
@@ -57,6 +82,11 @@ class SaeReader:
                 )
             sae = copy.deepcopy(sae)
             sae.fold_activation_norm_scaling_factor(norm_factor)
+        if sae.cfg.normalize_activations == "covariance_whitening":
+            raise UnsupportedError(
+                f"the SAE at {site} expects whitened inputs, and the whitening was not folded when it was saved. "
+                "Fold it with sae.fold_activation_whitening(...) before saving."
+            )
         for name, tensor in sae.state_dict().items():
             if not bool(tensor.isfinite().all()):
                 raise NotFiniteError(f"the SAE at {site} has NaN or infinite values in {name}; its file is damaged.")
@@ -75,19 +105,76 @@ class SaeReader:
 
     def encode(self, activations: torch.Tensor) -> torch.Tensor:
         """Latent activations: [token, d_in] -> [token, d_sae]."""
+        with self._prepared(activations) as x:
+            return self.sae.encode(x)
+
+    def encode_columns(self, activations: torch.Tensor, features: Any) -> torch.Tensor:
+        """Activations of some latents only: [token, d_in] -> [token, feature]; equal to `encode(x)[:, features]`.
+
+        Exact where a latent's activation depends on no other latent: SAELens' own StandardSAE, JumpReLUSAE and GatedSAE.
+
+        Args:
+            activations: [token, d_in].
+            features: ids of the latents, in any order.
+
+        Raises:
+            UnsupportedError: an SAE whose latents compete (top-k), or a class derived from one of the three, whose
+                encoder may be another.
+            UnknownNameError: a latent that the SAE does not have.
+
+        Example:
+            >>> reader.encode_columns(activations, [17, 230])  # doctest: +SKIP
+        """
+        import torch
+        from sae_lens import GatedSAE, JumpReLUSAE, StandardSAE
+
+        sae = self.sae
+        if type(sae) not in (StandardSAE, JumpReLUSAE, GatedSAE):
+            raise UnsupportedError(
+                f"a {type(sae).__name__} cannot be encoded in part: whether one latent is active may depend on the others. "
+                "Use encode(activations)[:, features]."
+            )
+        columns = torch.as_tensor(features, dtype=torch.long).reshape(-1)
+        if len(columns) and not (int(columns.min()) >= 0 and int(columns.max()) < self.d_sae):
+            wrong = next(f for f in columns.tolist() if not 0 <= f < self.d_sae)
+            raise UnknownNameError(f"feature of the SAE at {self.site}", wrong, range(self.d_sae))
+        columns = columns.to(sae.device)
+        with self._prepared(activations) as prepared:
+            encoder: Any = sae.W_enc
+            x, weights = sae.process_sae_in(prepared), encoder[:, columns]
+            if type(sae) is GatedSAE:
+                gate = (x @ weights + sae.b_gate[columns] > 0).to(x.dtype)
+                size = sae.activation_fn(x @ (weights * sae.r_mag[columns].exp()) + sae.b_mag[columns])
+                return gate * size
+            bias: Any = sae.b_enc
+            before = x @ weights + bias[columns]
+            latents = sae.activation_fn(before)
+            if type(sae) is not JumpReLUSAE:
+                return latents
+            threshold: Any = sae.threshold
+            return latents * (before > threshold[columns]).to(x.dtype)
+
+    @contextmanager
+    def _prepared(self, activations: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The SAE's input, without gradients; afterwards the SAE is as it was."""
         import torch
 
-        with torch.no_grad():
-            x = activations.to(self.sae.device, self.sae.dtype)
-            if self.centred:
-                # trained on a model with centred writing weights: the raw stream differs by its mean only
-                x = x - x.mean(-1, keepdim=True)
-            latents = self.sae.encode(x)
+        sae = self.sae
+        shape = (sae.reshape_fn_in, sae.d_head)
+        try:
+            with torch.no_grad():
+                x = activations.to(sae.device, sae.dtype)
+                if self.centred:
+                    # trained on a model with centred writing weights: the raw stream differs by its mean only
+                    x = x - x.mean(-1, keepdim=True)
+                # such an SAE flattens [head, d_head] itself; flat activations are one head
+                yield x.unsqueeze(-2) if sae.hook_z_reshaping_mode else x
+        finally:
+            sae.reshape_fn_in, sae.d_head = shape
             # layer_norm and constant_norm SAEs keep state between encode and decode: leave none behind
             for name in ("ln_mu", "ln_std", "x_norm_coeff"):
-                if hasattr(self.sae, name):
-                    delattr(self.sae, name)
-        return latents
+                if hasattr(sae, name):
+                    delattr(sae, name)
 
     def decoder_rows(self, features: Any) -> torch.Tensor:
         """Decoder rows of some latents, in residual-stream units: [feature, d_in]."""
@@ -101,13 +188,62 @@ class SaeReader:
         known = {k: metadata[k] for k in ("model_name", "neuronpedia_id", "hook_name") if k in metadata}
         return {
             **{k: str(v) for k, v in known.items() if v is not None},
-            "site": self.site.hook_name,
+            "site": str(self.site),
             "architecture": self.architecture,
             "d_in": self.d_in,
             "d_sae": self.d_sae,
             "input_transform": "centre" if self.centred else "none",
             "normalize_activations": str(self.sae.cfg.normalize_activations),
         }
+
+
+def named_apart(readers: Sequence[SaeReader]) -> list[SaeReader]:
+    """The readers, those that share a hook point named by their width ("16k"), equal widths by their weights as well.
+
+    Names do not depend on the order, so that a bank's features mean the same in every session.
+
+    Raises:
+        EmotionInterpError: one SAE given twice, or two that were given one name.
+    """
+    points = Counter(reader.site.point for reader in readers)
+    names = Counter((reader.site.point, width_name(reader.d_sae)) for reader in readers if not reader.site.sae)
+    result, taken = [], set()
+    for reader in readers:
+        point = reader.site.point
+        if points[point] > 1 and not reader.site.sae:
+            name = width_name(reader.d_sae)
+            if names[point, name] > 1:
+                name += f"-{_weights_hash(reader)[:6]}"
+            reader = copy.copy(reader)
+            reader.site = Site(point.layer, point.kind, name)
+        if reader.site in taken:
+            raise EmotionInterpError(
+                f"two SAEs read {reader.site}, and they are the same or have one name; give each once."
+            )
+        taken.add(reader.site)
+        result.append(reader)
+    return result
+
+
+def width_name(d_sae: int) -> str:
+    """A width as published SAEs name it.
+
+    Example:
+        >>> [width_name(n) for n in (512, 16384, 65536, 1048576)]
+        ['512', '16k', '65k', '1m']
+    """
+    for size, letter in ((1_000_000, "m"), (1_000, "k")):
+        if d_sae >= size:
+            return f"{d_sae // size}{letter}"
+    return str(d_sae)
+
+
+def _weights_hash(reader: SaeReader) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(reader.sae.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _was_centred(metadata: Any) -> bool:

@@ -41,7 +41,9 @@ class Session:
         self.prompt_lengths, self.rows = np.asarray(prompt_lengths), np.asarray(rows)
         self.ids = np.zeros((len(self.rows), 0), dtype=np.int64)
         self.real = np.zeros((len(self.rows), 0), dtype=bool)
+        self.positions = np.zeros((len(self.rows), 0), dtype=np.int64)
         self._cache: Any = None
+        self._last_logits_only: bool | None = None
 
     def extend(self, ids: np.ndarray, real: np.ndarray | None = None, last_only: bool = True) -> torch.Tensor:
         """Run more columns.
@@ -54,9 +56,12 @@ class Session:
         import torch
 
         new = np.ones(ids.shape, dtype=bool) if real is None else real
+        before = self.positions.max(1, keepdims=True, initial=-1)
+        added = np.where(new, before + new.cumsum(1), -1)
         self.ids, self.real = np.concatenate([self.ids, ids], 1), np.concatenate([self.real, new], 1)
+        self.positions = np.concatenate([self.positions, added], 1)
         width = ids.shape[1] if self.use_cache else self.ids.shape[1]
-        positions = np.where(self.real, self.real.cumsum(1) - 1, -1)[:, -width:]
+        positions = added if self.use_cache else self.positions
         plan = ForwardPlan(positions, self.prompt_lengths, self.rows, self.has_bos)
         device = self.subject.device
         columns = torch.from_numpy(np.ascontiguousarray(self.ids[:, -width:])).to(device)
@@ -69,6 +74,7 @@ class Session:
         """A new session whose rows all continue this one's single row; this one stays as it is."""
         other = Session(self.subject, prompt_lengths, rows, self.has_bos, self.use_cache)
         other.ids, other.real = np.repeat(self.ids, len(rows), 0), np.repeat(self.real, len(rows), 0)
+        other.positions = np.repeat(self.positions, len(rows), 0)
         if self._cache is not None:
             cache = copy.deepcopy(self._cache)
             if self.subject.backend == "hooked":
@@ -109,8 +115,11 @@ class Session:
             options["position_ids"] = torch.from_numpy(positions.clip(min=0)).to(columns.device)
         if self._cache is not None:
             options["past_key_values"] = self._cache
+        if self._last_logits_only is None:
+            parameters = inspect.signature(model.original_model.forward).parameters
+            self._last_logits_only = "logits_to_keep" in parameters
         # the unembedding of a whole prompt costs more than a small model's blocks
-        if last_only and "logits_to_keep" in inspect.signature(model.original_model.forward).parameters:
+        if last_only and self._last_logits_only:
             options["logits_to_keep"] = 1
         logits, cache = model(columns, return_type="logits_and_cache", **options)
         self._cache = cache if self.use_cache else None

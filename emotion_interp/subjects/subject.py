@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
-from emotion_interp.core.types import Site
-from emotion_interp.subjects.sae_reader import SaeReader
+from emotion_interp.core.types import Site, sites_at
+from emotion_interp.subjects.sae_reader import SaeReader, named_apart
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,8 @@ class Subject:
 
     Args:
         model: `TransformerBridge`, `HookedTransformer`, or a causal `transformers` model.
-        saes: SAELens SAEs: a sequence (each placed by its metadata's hook_name) or a mapping from `Site`.
+        saes: SAELens SAEs: a sequence (each placed by its metadata's hook_name) or a mapping from `Site`. SAEs that read
+            one hook point get names by their width: `Site(5, sae="16k")`, `Site(5, sae="65k")`.
         tokenizer: fast tokenizer; default: the model's own.
         name: shown in tables and manifests.
         provenance: release, revision, ids: kept in every manifest.
@@ -45,7 +46,7 @@ class Subject:
     Raises:
         UnsupportedError: SAEs already spliced into the model, a slow tokenizer, an SAE that cannot be read,
             or a processed model under an SAE of the raw one.
-        EmotionInterpError: an SAE does not fit the model; the tokenizer is missing.
+        EmotionInterpError: an SAE does not fit the model, or was given twice; the tokenizer is missing.
 
     Example:
         >>> import emotion_interp as ei
@@ -75,15 +76,11 @@ class Subject:
         self.name = name or str(getattr(config, "model_name", None) or "custom")
         self.provenance: dict[str, Any] = dict(provenance or {})
         self.scales: dict[Site, float] = {}
-        self.readers: dict[Site, SaeReader] = {}
         pairs = list(saes.items()) if isinstance(saes, Mapping) else [(None, sae) for sae in saes]
-        for site, sae in pairs:
-            reader = sae if isinstance(sae, SaeReader) else SaeReader(sae, site)
+        readers = [sae if isinstance(sae, SaeReader) else SaeReader(sae, site) for site, sae in pairs]
+        for reader in readers:
             self._check_fit(reader)
-            if reader.site in self.readers:
-                raise EmotionInterpError(f"two SAEs read {reader.site}; make one Subject for each.")
-            self.readers[reader.site] = reader
-        self.readers = dict(sorted(self.readers.items()))
+        self.readers: dict[Site, SaeReader] = dict(sorted((r.site, r) for r in named_apart(readers)))
 
     # -- what it is ---------------------------------------------------------------------------------------------------
     @property
@@ -118,6 +115,8 @@ class Subject:
     def site(self, layer: int | Site | str, kind: str | None = None) -> Site:
         """The site of a layer: the one with an SAE if there is one, else `resid_post`.
 
+        Of several SAEs in a layer that of `resid_post`, else the first in order; `sae_sites` gives all.
+
         Raises:
             UnknownNameError: the model has no such layer.
         """
@@ -126,13 +125,36 @@ class Subject:
         if isinstance(layer, Site):
             site = layer
         elif kind is None:
-            held = [s for s in self.readers if s.layer == layer]
-            site = held[0] if held else Site(layer)
+            site = sites_at(self.readers, layer)[0] if layer in self.layers else Site(layer)
         else:
             site = Site(layer, kind)
         if site.layer >= self.n_layers:
             raise UnknownNameError("layer", site.layer, range(self.n_layers))
         return site
+
+    def sae_sites(self, layers: Iterable[int | Site | str] | None = None) -> list[Site]:
+        """The sites with an SAE: all of them, or those at some layers (every one of a layer), hook names or sites.
+
+        Raises:
+            EmotionInterpError: the subject has no SAE.
+            UnknownNameError: there is no SAE.
+        """
+        if not self.readers:
+            raise EmotionInterpError(
+                f"{self.name} has no SAE; pass saes= to load_subject or train some with train-saes."
+            )
+        if layers is None:
+            return self.sites
+        found: set[Site] = set()
+        for layer in layers:
+            try:
+                found.update(sites_at(self.readers, layer))
+            except UnknownNameError as error:
+                self.site(layer)
+                if isinstance(layer, (Site, str)):
+                    raise UnknownNameError("SAE site", str(layer), map(str, self.readers)) from error
+                raise UnknownNameError("SAE layer", layer, self.layers) from error
+        return sorted(found)
 
     def check_sites(self, sites: Iterable[Site]) -> None:
         """Refuse hook names the model does not have: the bridge would silently ignore them."""
@@ -172,6 +194,12 @@ class Subject:
         from emotion_interp.subjects.generation import generate
 
         return generate(self, prompts, max_new_tokens=max_new_tokens, **options)
+
+    def stream(self, prompts: str | Sequence[str], max_new_tokens: int = 40, **options: Any) -> Iterator[Any]:
+        """Continue prompts piece by piece: pieces of text, or (row, piece) for a list: see `subjects.generation`."""
+        from emotion_interp.subjects.generation import stream
+
+        return stream(self, prompts, max_new_tokens=max_new_tokens, **options)
 
     # -- checks -------------------------------------------------------------------------------------------------------
     def _check_fit(self, reader: SaeReader) -> None:

@@ -1,4 +1,4 @@
-"""Judges of steered text: the bundled ones, and text classifiers of Hugging Face."""
+"""Judges of steered text: the bundled ones (emotions; valence and arousal), and text classifiers of Hugging Face."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
+from emotion_interp.core.files import sha256_file
 from emotion_interp.steering.judge_data import LABEL_NAMES, NEUTRAL
+from emotion_interp.steering.judges.valence_arousal import KIND, ValenceArousalJudge, read_valence_arousal
 from emotion_interp.steering.train_judges import FORMAT, USABLE_AUROC
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 TRUSTED_TYPES: tuple[str, ...] = ()
 """Types beyond skops' own list of scikit-learn, numpy and plain Python that a judge may contain: none."""
+
+EMOBANK = "emobank"
+"""Name of the bundled judge of valence and arousal."""
 
 _SHIPPED = Path(__file__).parent
 
@@ -99,13 +104,26 @@ class ClassifierJudge:
         return f"ClassifierJudge({self.model.config.name_or_path!r}, {len(self.emotions)} emotions)"
 
 
+@overload
+def load_judge(
+    name_or_path: Literal["emobank"], language: str = "en", labels: Mapping[str, str] | None = None
+) -> ValenceArousalJudge: ...
+@overload
+def load_judge(name_or_path: None = None, language: str = "en", labels: None = None) -> BundledJudge: ...
+@overload
 def load_judge(
     name_or_path: str | Path | None = None, language: str = "en", labels: Mapping[str, str] | None = None
-) -> BundledJudge | ClassifierJudge:
+) -> Any: ...
+
+
+def load_judge(
+    name_or_path: str | Path | None = None, language: str = "en", labels: Mapping[str, str] | None = None
+) -> BundledJudge | ClassifierJudge | ValenceArousalJudge:
     """A classifier of texts: the bundled one of a language, a `.skops` file, or a Hugging Face text classifier.
 
     Args:
-        name_or_path: None for the bundled judge; a file made by `train_judge`; or name or folder of a
+        name_or_path: None for the bundled judge of a language; "emobank" for the bundled judge of valence and arousal,
+            which has `predict(texts)` -> [text, 2]; a file made by `train_judge`; or name or folder of a
             sequence-classification model, for example "SamLowe/roberta-base-go_emotions" (English) or
             "Johnson8187/Chinese-Emotion" (Chinese).
         language: of the bundled judge, "en" or "zh".
@@ -126,15 +144,17 @@ def load_judge(
     if name_or_path is None:
         path = _SHIPPED / f"{language}.skops"
         if not path.is_file():
-            shipped = sorted(p.stem for p in _SHIPPED.glob("*.skops"))
+            shipped = sorted(p.stem for p in _SHIPPED.glob("*.skops") if p.stem != EMOBANK)
             raise UnknownNameError("language of a bundled judge", language, shipped)
         return _load_file(path)
+    if name_or_path == EMOBANK:
+        return _load_file(_SHIPPED / f"{EMOBANK}.skops")
     if str(name_or_path).endswith(".skops"):
         return _load_file(Path(name_or_path))
     return _load_classifier(str(name_or_path), labels)
 
 
-def _load_file(path: Path) -> BundledJudge:
+def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
     import pandas as pd
     from skops.io import load
     from skops.io.exceptions import UntrustedTypesFoundException
@@ -147,6 +167,11 @@ def _load_file(path: Path) -> BundledJudge:
         raise FileFormatError(f"{path} holds types that a judge does not need, so it is not loaded: {error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
         raise FileFormatError(f"{path} is no skops file of a judge: {error!r}.") from None
+    if isinstance(content, dict) and content.get("kind") == KIND:
+        english = path.with_name("en.skops")
+        judge = _load_file(english)
+        assert isinstance(judge, BundledJudge)
+        return read_valence_arousal(path, content, judge.pipeline, sha256_file(english))
     needed = {"format", "language", "pipeline", "terms", "scores"}
     if not isinstance(content, dict) or not needed <= set(content) or content["format"] != FORMAT:
         raise FileFormatError(f"{path} is no judge of format {FORMAT}; make it with train_judge.")

@@ -1,0 +1,180 @@
+"""Read chosen latents only, and remember which token each activation came from: for controls and transfer tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
+from emotion_interp.activations.reading import SINK_FACTOR, Position, SiteReadings, _pick
+from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnsupportedError
+from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.subjects.subject import Subject, TokenizedText
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from emotion_interp.subjects.sae_reader import SaeReader
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnReadings:
+    """Chosen latents of every site.
+
+    sites: as `read_stimuli` gives them, but with entries in the chosen columns only and an empty `dense`;
+    tokens: per site the summed activation of each (unit, token id, feature), columns unit, token, feature, total.
+    """
+
+    sites: dict[Site, SiteReadings]
+    tokens: dict[Site, pd.DataFrame]
+
+
+def stimulus_tokens(
+    subject: Subject, stimuli: Sequence[Stimulus], position: Position, skip: int
+) -> tuple[list[TokenizedText], list[np.ndarray]]:
+    """Token ids of each stimulus and the indices of those that are read.
+
+    Raises:
+        EmotionInterpError: a target that becomes no token, or lies beyond the context.
+    """
+    tokens = subject.tokenize([s.text for s in stimuli])
+    picks = [_pick(t, s.span, position, skip) for t, s in zip(tokens, stimuli, strict=True)]
+    for stimulus, pick in zip(stimuli, picks, strict=True):
+        if not len(pick):
+            raise EmotionInterpError(
+                f"the target of {stimulus.text[:60]!r} becomes no token (or lies beyond the context of "
+                f"{subject.context} tokens)."
+            )
+    return tokens, picks
+
+
+def read_columns(
+    subject: Subject,
+    stimuli: Sequence[Stimulus],
+    units: Sequence[int] | np.ndarray,
+    columns: Mapping[Site, Any],
+    *,
+    position: Position = "last",
+    skip: int = 0,
+    token_units: Collection[int] | None = None,
+    batch_tokens: int = 2048,
+    progress: Callable[[int], None] | None = None,
+) -> ColumnReadings:
+    """Read some latents of each site in one pass, averaged by unit as `read_stimuli` does, and summed by token id.
+
+    Args:
+        subject: the model with its SAEs.
+        stimuli: texts with their spans.
+        units: unit index of each stimulus.
+        columns: site -> ids of the latents to keep.
+        position, skip, batch_tokens, progress: as in `read_units`.
+        token_units: units whose activations are also summed by token; default: all.
+
+    Raises:
+        EmotionInterpError: nothing to read, or a target that becomes no token.
+        NotFiniteError: NaN or infinite activations.
+    """
+    import pandas as pd
+    from scipy.sparse import coo_matrix, diags
+
+    if not len(stimuli):
+        raise EmotionInterpError("there is nothing to read: the list of stimuli is empty.")
+    unit_of = np.asarray(units, dtype=np.int64)
+    texts, picks = stimulus_tokens(subject, stimuli, position, skip)
+    n_units = int(unit_of.max()) + 1
+    by_token = np.ones(n_units, dtype=bool)
+    if token_units is not None:
+        by_token[:] = False
+        by_token[np.asarray(list(token_units), dtype=np.int64)] = True
+    wanted = {site: np.unique(np.asarray(ids, dtype=np.int64)) for site, ids in columns.items()}
+    pooled: dict[Site, list[Any]] = {site: [] for site in wanted}
+    summed: dict[Site, list[pd.DataFrame]] = {site: [] for site in wanted}
+    norms: dict[Site, list[np.ndarray]] = {site: [] for site in wanted}
+
+    def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
+        size = activations.float().norm(dim=-1).cpu().numpy()
+        real = real_tokens(batch, activations.shape[1])
+        if not np.isfinite(size[real]).all():
+            raise NotFiniteError(
+                f"NaN or infinite activations at {site}. In half precision this is an overflow: load the model in float32."
+            )
+        norms[site].append(size[real])
+        chosen = [picks[r] for r in batch.rows]
+        if position in ("span", "text"):
+            limit = SINK_FACTOR * float(np.median(size[real]))
+            kept = [pick[size[i, pick] <= limit] for i, pick in enumerate(chosen)]
+            chosen = [k if len(k) else pick for k, pick in zip(kept, chosen, strict=True)]
+        counts = np.asarray([len(c) for c in chosen])
+        row, place = np.repeat(np.arange(len(chosen)), counts), np.concatenate(chosen)
+        ids = np.concatenate([np.asarray(texts[r].ids)[c] for r, c in zip(batch.rows, chosen, strict=True)])
+        token, column, value = _nonzero(subject, site, activations, row, place, wanted[site])
+        stimulus, feature = batch.rows[row[token]], wanted[site][column]
+        mean = coo_matrix(
+            (value / counts[row[token]], (row[token], column)), shape=(len(chosen), len(wanted[site]))
+        ).tocsr()
+        mean.sum_duplicates()
+        pooled[site].append((batch.rows, mean))
+        unit = unit_of[stimulus]
+        frame = pd.DataFrame({"unit": unit, "token": ids[token], "feature": feature, "total": value})
+        summed[site].append(_sum_by_token(frame[by_token[unit]]))
+
+    forward_pass(subject, texts, list(wanted), on_site, batch_tokens=batch_tokens, progress=progress)
+    n_stimuli = np.bincount(unit_of, minlength=n_units)
+    share: Any = diags(1.0 / np.maximum(n_stimuli, 1))
+    sites = {}
+    for site, parts in pooled.items():
+        width = subject.readers[site].d_sae
+        row = np.concatenate([np.repeat(unit_of[rows], np.diff(m.indptr)) for rows, m in parts])
+        column = wanted[site][np.concatenate([m.indices for _, m in parts]).astype(np.int64)]
+        value = np.concatenate([m.data for _, m in parts])
+        shape = (n_units, width)
+        features = (share @ coo_matrix((value, (row, column)), shape=shape).tocsr()).astype(np.float32)
+        fired = (share @ coo_matrix(((value > 0).astype(float), (row, column)), shape=shape).tocsr()).astype(np.float32)
+        norm = np.concatenate(norms[site])
+        scale = float(np.median(norm[norm <= SINK_FACTOR * np.median(norm)]))
+        dense = np.zeros((n_units, 0), dtype=np.float32)
+        sites[site] = SiteReadings(site, features, fired, dense, scale, n_stimuli)
+    return ColumnReadings(sites, {s: _sum_by_token(pd.concat(f, ignore_index=True)) for s, f in summed.items()})
+
+
+def _nonzero(
+    subject: Subject, site: Site, activations: torch.Tensor, row: np.ndarray, place: np.ndarray, columns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Active chosen latents of the read tokens: (token index, index into `columns`, activation)."""
+    import torch
+
+    reader = subject.readers[site]
+    device = activations.device
+    tokens = activations[torch.from_numpy(row).to(device), torch.from_numpy(place).to(device)]
+    # a bounded number of tokens at a time: never [all tokens, d_sae]
+    chunk = max(1, 32_000_000 // reader.d_sae)
+    found = []
+    for start in range(0, len(tokens), chunk):
+        latents = _encode(reader, tokens[start : start + chunk], columns).float()
+        token, column = latents.nonzero(as_tuple=True)
+        value = latents[token, column].cpu().numpy().astype(np.float64)
+        found.append((token.cpu().numpy() + start, column.cpu().numpy(), value))
+    token, column, value = (np.concatenate(x) for x in zip(*found, strict=True))
+    return token, column, value
+
+
+def _encode(reader: SaeReader, tokens: torch.Tensor, columns: np.ndarray) -> torch.Tensor:
+    """Chosen latents: [token, d_in] -> [token, column]; encoded in part where that is exact and saves work."""
+    import torch
+
+    if 4 * len(columns) < reader.d_sae:
+        try:
+            return reader.encode_columns(tokens, columns)
+        except UnsupportedError:
+            # whether a latent is active depends on the others: all of them are needed
+            pass
+    latents = reader.encode(tokens)
+    return latents[:, torch.from_numpy(columns).to(latents.device)]
+
+
+def _sum_by_token(frame: Any) -> Any:
+    return frame.groupby(["unit", "token", "feature"], as_index=False, sort=True)["total"].sum()

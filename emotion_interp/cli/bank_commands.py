@@ -1,0 +1,190 @@
+"""features push, pull, diff, merge, csv, card: banks as things to share and compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emotion_interp.cli.analysis_commands import features_app
+from emotion_interp.cli.options import Json, Model, Saes, Seed
+
+if TYPE_CHECKING:
+    from emotion_interp.concepts import ConceptSet
+    from emotion_interp.core.types import Stimulus
+    from emotion_interp.features import FeatureBank
+    from emotion_interp.subjects import Subject
+
+Bank = Annotated[Path, typer.Argument(help="Folder of a bank.")]
+RepoType = Annotated[str, typer.Option("--repo-type", help="model or dataset.")]
+
+
+@features_app.command()
+def push(
+    bank: Bank,
+    destination: Annotated[str, typer.Argument(help="A repository (name/bank) or a folder (./somewhere).")],
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
+    repo_type: RepoType = "model",
+) -> None:
+    """Share a bank with its card on the Hugging Face hub or in a folder.
+
+    Example: emotion-interp features push runs/bundled/bank me/emotions-of-my-model
+    """
+    from emotion_interp.features import FeatureBank, push_bank
+
+    typer.echo(push_bank(FeatureBank.load(bank), destination, private=not public, repo_type=repo_type))
+
+
+@features_app.command()
+def pull(
+    source: Annotated[str, typer.Argument(help="A repository (name/bank) or a folder.")],
+    out: Annotated[Path, typer.Option(help="Folder to save it to.")],
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
+    repo_type: RepoType = "model",
+) -> None:
+    """Fetch a shared bank, check it, and save it.
+
+    Example: emotion-interp features pull someone/emotions-of-a-model --out runs/theirs
+    """
+    from emotion_interp.core.files import require_place
+    from emotion_interp.features import pull_bank
+
+    require_place(out, folder=True)
+    typer.echo(repr(pull_bank(source, out, revision=revision, repo_type=repo_type)))
+
+
+@features_app.command()
+def diff(first: Bank, second: Bank, as_json: Json = False) -> None:
+    """What differs between two banks of one subject.
+
+    Example: emotion-interp features diff runs/seed0/bank runs/seed1/bank
+    """
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.features import FeatureBank
+
+    frame = FeatureBank.load(first).diff(FeatureBank.load(second))
+    show_frame(frame, "Two banks", as_json)
+
+
+@features_app.command()
+def merge(
+    first: Bank, second: Bank, out: Annotated[Path, typer.Option(help="Folder to save the joint bank to.")]
+) -> None:
+    """Make one bank of two that read one subject at other layers or in other languages.
+
+    Example: emotion-interp features merge runs/low/bank runs/high/bank --out runs/all
+    """
+    from emotion_interp.core.files import require_place
+    from emotion_interp.features import FeatureBank
+
+    require_place(out, folder=True)
+    joint = FeatureBank.load(first).merge(FeatureBank.load(second))
+    joint.save(out)
+    typer.echo(repr(joint))
+
+
+@features_app.command("csv")
+def csv_file(
+    bank: Bank,
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    table: Annotated[str, typer.Option(help="features, selected, summary or words.")] = "features",
+) -> None:
+    """Write one of a bank's tables as CSV.
+
+    Example: emotion-interp features csv runs/bundled/bank --table selected --out selected.csv
+    """
+    from emotion_interp.features import FeatureBank
+
+    typer.echo(str(FeatureBank.load(bank).to_csv(out, table)))
+
+
+@features_app.command()
+def card(bank: Bank) -> None:
+    """Print a bank's card: subject, stimuli, thresholds and figures, in Markdown.
+
+    Example: emotion-interp features card runs/bundled/bank
+    """
+    from emotion_interp.features import FeatureBank, bank_card
+
+    typer.echo(bank_card(FeatureBank.load(bank)))
+
+
+@features_app.command()
+def describe(
+    bank: Bank,
+    model: Model = None,
+    saes: Saes = None,
+    stimuli: Annotated[str | None, typer.Option(help="Corpus or CSV the bank was found on, if it was.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=2, help="Texts of each emotion of that corpus; default: all.")
+    ] = None,
+    on: Annotated[
+        str, typer.Option(help="Other stimuli to test on: words, scenes, stories, goemotions, ...")
+    ] = "words",
+    probes: Annotated[
+        bool, typer.Option("--probes/--no-probes", help="Fit sparse and dense probes, the slow part.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help="Folder for the bank with its new tables; default: BANK.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Add what a reviewer asks for: controls, output scores, logit lens, examples, sparse probes, transfer.
+
+    Example: emotion-interp features describe runs/bundled/bank --on words,stories
+    """
+    from emotion_interp.cli.options import concepts_of, corpus_texts, subject_of
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.features import FeatureBank, feature_controls, sparse_probes, token_lens, top_examples
+    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.steering import NEUTRAL_PROMPTS, output_scores
+
+    found = FeatureBank.load(bank)
+    subject = subject_of(model, saes, None)
+    require_same_subject(found, subject.name, subject.sites)
+    subject.scales.update(found.scales)
+    languages = ",".join(found.languages)
+    concepts = concepts_of(languages)
+    shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit)
+    controls = feature_controls(subject, concepts, found, stimuli=shown, rows="kept")
+    show_frame(controls.counts(), "Features that a control casts doubt on", False)
+    found = found.with_table("controls", controls.to_frame())
+    if probes:
+        fitted = sparse_probes(
+            subject, concepts, stimuli=shown or found.manifest["stimuli"], seed=int(found.manifest["seed"])
+        )
+        show_frame(fitted.by_layer(), "Sparse probes: median held-out AUROC", False)
+        found = fitted.add_to(found)
+    found = token_lens(subject, found).add_to(found)
+    # examples show text: of the shipped scenes where the bank was found on somebody else's
+    texts = None if shown is None else [s.text for s in _stimuli("scenes", found, concepts, seed)]
+    found = top_examples(subject, found, texts).add_to(found)
+    spoken = [language for language in found.languages if language in NEUTRAL_PROMPTS]
+    if spoken:
+        scores = output_scores(subject, found, languages=spoken, seed=seed)
+        show_frame(scores.counts().reset_index(), "Input and output features", False)
+        found = scores.add_to(found)
+    for name in [part.strip() for part in on.split(",") if part.strip()]:
+        found = _tested(subject, concepts, found, name, shown, seed)
+    found.save(out or bank)
+    typer.echo(str(out or bank))
+
+
+def _stimuli(name: str, bank: FeatureBank, concepts: ConceptSet, seed: int) -> list[Stimulus]:
+    """Stimuli by name, in the bank's languages."""
+    from emotion_interp.concepts import corpus_stimuli, scene_stimuli
+    from emotion_interp.concepts.scenes import SCENE_LANGUAGES
+
+    if name == "scenes":
+        return scene_stimuli([lang for lang in bank.languages if lang in SCENE_LANGUAGES], bank.emotions)
+    languages = ("en",) if name in ("stories", "goemotions") else bank.languages
+    return [s for lang in languages if lang in bank.languages for s in corpus_stimuli(name, lang, limit=150, seed=seed)]
+
+
+def _tested(subject: Subject, concepts: ConceptSet, bank: FeatureBank, name: str, shown: Any, seed: int) -> FeatureBank:
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.features import transfer
+
+    texts: Any = name if name in ("words", "scenes") else _stimuli(name, bank, concepts, seed)
+    result = transfer(subject, concepts, bank, texts, tested_on=name, found_on=shown, seed=seed)
+    show_frame(result.by_layer(), f"Top features tested on {name}", False)
+    return result.add_to(bank)

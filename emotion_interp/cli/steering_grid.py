@@ -1,0 +1,82 @@
+"""`steer --grid`: doses x emotions as a table and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+
+if TYPE_CHECKING:
+    from emotion_interp.features import FeatureBank
+    from emotion_interp.steering import DoseResponse
+    from emotion_interp.subjects import Subject
+
+JUDGES = ("next-word", "text")
+TABLES = (".csv", ".parquet")
+
+
+def doses_of(text: str) -> list[float]:
+    """'0.1,0.2' -> [0.1, 0.2]."""
+    try:
+        found = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        found = []
+    if not found:
+        raise EmotionInterpError(f"--doses are numbers with commas, such as 0.1,0.2,0.4; got {text!r}.")
+    return found
+
+
+def emotions_of(text: str, bank: FeatureBank) -> list[str]:
+    """'joy,fear' -> both; 'all' -> every emotion of the bank."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if names == ["all"]:
+        return bank.emotions
+    for name in names or [text]:
+        if name not in bank.emotions:
+            raise UnknownNameError("emotion", name, bank.emotions)
+    return list(dict.fromkeys(names))
+
+
+def check_grid(path: Path, judge: str) -> None:
+    """Refuse a table that cannot be written and a judge that is not there, before any work."""
+    from emotion_interp.core.files import require_place
+
+    if judge not in JUDGES:
+        raise UnknownNameError("judge", judge, JUDGES)
+    if path.suffix not in TABLES:
+        raise EmotionInterpError(f"--grid names a table, {' or '.join(TABLES)}; got {str(path)!r}.")
+    require_place(path)
+    require_place(path.with_suffix(".html"))
+
+
+def steering_grid(
+    subject: Subject,
+    bank: FeatureBank,
+    path: Path,
+    emotions: Sequence[str],
+    doses: Sequence[float],
+    layer: int,
+    method: str,
+    language: str,
+    prompts: Sequence[str],
+    judge: str,
+    **options: Any,
+) -> DoseResponse:
+    """Judge the grid; write its table to `path` and the dose curves beside it as .html."""
+    from emotion_interp.core.files import atomic_file, write_text
+    from emotion_interp.steering import dose_response, load_judge
+
+    chosen = load_judge(language=language) if judge == "text" else None
+    grid = dose_response(
+        subject, bank, emotions, doses, prompts, [layer], method, language=language, judge=chosen, **options
+    )
+    picture = grid.plot().to_html(include_plotlyjs=True, full_html=True)
+    with atomic_file(path) as temporary:
+        if path.suffix == ".csv":
+            grid.table.to_csv(temporary, index=False)
+        else:
+            grid.table.to_parquet(temporary, index=False)
+    write_text(path.with_suffix(".html"), picture)
+    return grid

@@ -1,0 +1,260 @@
+"""Top activating examples: the texts on which a feature fires most, with the tokens around the maximum."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.features.bank import FeatureBank
+from emotion_interp.features.lens import chosen_features
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from emotion_interp.activations.forward import Batch
+    from emotion_interp.subjects import Subject
+    from emotion_interp.subjects.subject import TokenizedText
+
+COLUMNS = (
+    "layer",
+    "site",
+    "feature",
+    "rank",
+    "activation",
+    "text",
+    "tokens",
+    "activations",
+    "token_index",
+    "text_emotion",
+    "text_language",
+)
+_LATENTS_AT_ONCE = 32_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class TopExamples:
+    """Top activating examples; `add_to(bank)` keeps them as the bank's table "examples"."""
+
+    frame: pd.DataFrame
+    n_texts: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per feature and rank with the columns of `top_examples`."""
+        return self.frame.copy()
+
+    def add_to(self, bank: FeatureBank) -> FeatureBank:
+        """A bank with the table "examples"."""
+        return bank.with_table("examples", self.frame)
+
+    def _repr_html_(self) -> str:
+        return self.frame.drop(columns=["tokens", "activations"])._repr_html_()  # type: ignore[operator]
+
+
+def top_examples(
+    subject: Subject,
+    bank: FeatureBank,
+    texts: Sequence[str | Stimulus] | None = None,
+    layers: Iterable[int] | None = None,
+    *,
+    k: int = 10,
+    before: int = 12,
+    after: int = 6,
+    batch_tokens: int = 2048,
+    progress: Callable[[int], None] | None = None,
+) -> TopExamples:
+    """The k texts on which each selected or top feature fires most, by its maximum over content tokens.
+
+    One pass over the texts; what is kept is k windows per feature, whatever the number of texts. BOS, padding and
+    attention sinks are left out.
+
+    Args:
+        subject: the model with its SAEs.
+        bank: its features.
+        texts: strings or stimuli, each text once; default: the stimuli of the bank (scenes, or each of its words in one
+            of the shipped carriers).
+        layers: default: all of the bank.
+        k: examples for each feature; a feature that fires on fewer texts has fewer.
+        before, after: tokens shown around the maximum.
+        batch_tokens: padded tokens of one forward pass.
+        progress: receives the number of texts of each batch.
+
+    Returns:
+        `.to_frame()`: layer, site, feature, rank (from 1), activation (the maximum), text (whole), tokens and
+        activations of the window (joined, the tokens are a stretch of the text; a token that is a further byte of a
+        character is ""), token_index (place of the maximum in the window), text_emotion and text_language (of a
+        stimulus, else None).
+
+    Raises:
+        EmotionInterpError: a bank of another subject, no texts, or a bank found on texts of the user's that are not given.
+        UnknownNameError: a layer that the bank does not have.
+
+    Example:
+        >>> bank = top_examples(subject, bank).add_to(bank)  # doctest: +SKIP
+        >>> bank.extras["examples"].query("layer == 2 and rank == 1")  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    from emotion_interp.activations import forward_pass
+
+    if k < 1 or before < 0 or after < 0:
+        raise EmotionInterpError(f"k is at least 1, before and after at least 0; got k={k}, {before}, {after}.")
+    if isinstance(texts, str):
+        raise EmotionInterpError("texts is a list of texts, got one string; put it in a list.")
+    given = bank_texts(bank) if texts is None else list(texts)
+    # the same text twice would take two of the k places
+    unique: dict[str, Stimulus | str] = {}
+    for one in given:
+        unique.setdefault(one.text if isinstance(one, Stimulus) else one, one)
+    if not unique:
+        raise EmotionInterpError("there is nothing to read: the list of texts is empty.")
+    shown = list(unique)
+    tokens = subject.tokenize(shown)
+    features = chosen_features(subject, bank, layers)
+    best = {site: _Best(subject, site, ids, k, before, after, tokens) for site, ids in features.items()}
+
+    def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
+        best[site].add(activations, batch)
+
+    forward_pass(subject, tokens, list(features), on_site, batch_tokens=batch_tokens, progress=progress)
+    rows = []
+    for site in features:
+        for feature, rank, found in best[site].result():
+            text = shown[found.text]
+            pieces = token_pieces(text, tokens[found.text].offsets)[found.start : found.start + len(found.values)]
+            source = unique[text]
+            about = (source.emotion, source.language) if isinstance(source, Stimulus) else (None, None)
+            place = found.token - found.start
+            row = (site.layer, str(site), feature, rank, found.activation, text, pieces, found.values, place, *about)
+            rows.append(row)
+    return TopExamples(pd.DataFrame(rows, columns=list(COLUMNS)), len(shown))
+
+
+def bank_texts(bank: FeatureBank) -> list[Stimulus]:
+    """The stimuli that a bank was found with: the scenes, or each word in one carrier (in turn, so that all occur).
+
+    Raises:
+        EmotionInterpError: the bank was found on texts of the user's, which it does not hold.
+    """
+    from emotion_interp.concepts import concept_set, scene_stimuli
+
+    kind = bank.manifest.get("stimuli", "words")
+    if kind == "scenes":
+        return scene_stimuli(bank.languages, bank.emotions)
+    if kind != "words":
+        raise EmotionInterpError("this bank was found on your own texts and does not hold them; pass texts=[...].")
+    result = []
+    for language in bank.languages:
+        carriers = {"word": "{word}"}
+        # a language of the user's has no shipped carriers: the bare words
+        with suppress(UnknownNameError):
+            carriers = concept_set(language).templates() or carriers
+        names = list(carriers)
+        here: Any = bank.words[bank.words["language"] == language]
+        for number, row in enumerate(here.itertuples(index=False)):
+            name = names[number % len(names)]
+            head, tail = carriers[name].split("{word}")
+            span = (len(head), len(head) + len(row.word))
+            text = head + row.word + tail
+            result.append(Stimulus(text, span, row.emotion, row.word, name, language, str(row.group)))
+    return result
+
+
+def token_pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[str]:
+    """The stretch of text that each token stands for; joined, they are the text again.
+
+    Characters that no token covers go with the token that follows; a token that only adds bytes to a character already
+    shown is "".
+
+    Example:
+        >>> token_pieces("I 爱", [(0, 1), (1, 3), (2, 3), (2, 3)])
+        ['I', ' 爱', '', '']
+    """
+    pieces, shown = [], 0
+    for start, end in offsets:
+        stop = max(shown, end) if end > start else shown
+        pieces.append(text[shown:stop])
+        shown = stop
+    return pieces
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One example: which text, the maximum's token, where the window starts, and the window's activations."""
+
+    activation: float
+    text: int
+    token: int
+    start: int
+    values: list[float]
+
+
+class _Best:
+    """The k best texts of each feature of one site."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        site: Site,
+        features: np.ndarray,
+        k: int,
+        before: int,
+        after: int,
+        tokens: Sequence[TokenizedText],
+    ) -> None:
+        self.reader, self.features, self.k = subject.readers[site], features, k
+        self.before, self.after = before, after
+        self.lengths = [len(t) for t in tokens]
+        # (activation, -text) orders a heap with its worst example first; ties go to the earlier text
+        self.heaps: list[list[tuple[float, int, _Found]]] = [[] for _ in features]
+        self.floor = np.zeros(len(features))
+
+    def add(self, activations: torch.Tensor, batch: Batch) -> None:
+        import torch
+
+        from emotion_interp.activations.forward import real_tokens
+        from emotion_interp.activations.reading import SINK_FACTOR
+
+        norms = activations.float().norm(dim=-1).cpu().numpy()
+        real = real_tokens(batch, activations.shape[1])
+        usable = real & (norms <= SINK_FACTOR * float(np.median(norms[real]))) if real.any() else real
+        chunk = max(1, _LATENTS_AT_ONCE // (self.reader.d_sae * activations.shape[1]))
+        columns = torch.from_numpy(self.features)
+        for start in range(0, len(batch.rows), chunk):
+            rows = slice(start, start + chunk)
+            part = activations[rows]
+            latents = self.reader.encode(part.flatten(0, 1))
+            values = latents[:, columns.to(latents.device)].float().cpu().numpy()
+            values = values.reshape(part.shape[0], part.shape[1], -1) * usable[rows, :, None]
+            self._keep(values, batch.rows[rows], batch.has_bos)
+
+    def _keep(self, values: np.ndarray, texts: np.ndarray, has_bos: bool) -> None:
+        """`values` is [row, token, feature]."""
+        peaks = values.max(axis=1)
+        for i, f in zip(*np.nonzero((peaks > 0) & (peaks >= self.floor)), strict=True):
+            text, heap = int(texts[i]), self.heaps[f]
+            key = (float(peaks[i, f]), -text)
+            if len(heap) == self.k and key < heap[0][:2]:
+                continue
+            token = int(values[i, :, f].argmax())
+            first = max(int(has_bos), token - self.before)
+            last = min(self.lengths[text], token + self.after + 1)
+            found = _Found(key[0], text, token, first, [float(v) for v in values[i, first:last, f]])
+            (heapq.heappush if len(heap) < self.k else heapq.heapreplace)(heap, (*key, found))
+            if len(heap) == self.k:
+                self.floor[f] = heap[0][0]
+
+    def result(self) -> list[tuple[int, int, _Found]]:
+        """(feature, rank from 1, example)."""
+        ordered = []
+        for feature, heap in zip(self.features, self.heaps, strict=True):
+            best = sorted(heap, key=lambda item: item[:2], reverse=True)
+            ordered += [(int(feature), rank, item[2]) for rank, item in enumerate(best, 1)]
+        return ordered

@@ -1,0 +1,61 @@
+"""Testing a bank's features again: which of them, where, and on which stimuli the bank was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.features.design import design_stimuli
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.concepts import ConceptSet
+    from emotion_interp.features.bank import FeatureBank
+
+
+def chosen_rows(bank: FeatureBank, rows: str) -> pd.DataFrame:
+    """Rows of the feature table: "all", "kept" (selected or top) or "top"; never empty."""
+    frame: Any = bank.features
+    if rows == "kept":
+        frame = frame[frame["selected"] | frame["top"]]
+    elif rows == "top":
+        frame = frame[frame["top"]]
+    elif rows != "all":
+        raise UnknownNameError("choice of rows", rows, ("all", "kept", "top"))
+    if frame.empty:
+        raise EmotionInterpError("the bank has no features to test.")
+    return frame.reset_index(drop=True)
+
+
+def columns_of(frame: pd.DataFrame) -> dict[Site, np.ndarray]:
+    """Site -> the features that rows name there."""
+    groups: Any = frame.groupby("site", sort=True)["feature"]
+    return {Site.parse(str(name)): ids.unique() for name, ids in groups}
+
+
+def design_of(
+    concepts: ConceptSet, bank: FeatureBank, stimuli: Sequence[Stimulus] | None = None
+) -> tuple[pd.DataFrame, list[Stimulus], np.ndarray]:
+    """The units, stimuli and unit of each stimulus that a bank was found on, made anew and checked against the bank.
+
+    Raises:
+        EmotionInterpError: the concepts or texts are not those of the bank, or texts of a user are not given.
+    """
+    kind = bank.manifest["stimuli"]
+    if kind == "texts" and stimuli is None:
+        raise EmotionInterpError("the bank was found on texts of your own; pass them again as stimuli=.")
+    design = design_stimuli(concepts, kind if stimuli is None else stimuli, int(bank.manifest["seed"]))
+    keys = ["language", "emotion", "word", "side"]
+    made, kept = (set(map(tuple, frame[keys].to_numpy())) for frame in (design.words, bank.words))
+    if not kept <= made:
+        raise EmotionInterpError(
+            "these concepts or stimuli are not those the bank was found with: "
+            f"{sorted(kept - made)[0][:3]} is missing or on the other side of the split. "
+            f"Pass the concept set of the languages {', '.join(bank.languages)}, or the same texts."
+        )
+    return design.words, design.stimuli, design.units

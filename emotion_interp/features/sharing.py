@@ -1,0 +1,230 @@
+"""Banks for others: a card in words, a Hugging Face repository to push to and pull from, links to Neuronpedia."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.files import atomic_folder
+from emotion_interp.features.bank import FeatureBank
+
+if TYPE_CHECKING:
+    from emotion_interp.core.types import Site
+
+NEURONPEDIA = "https://www.neuronpedia.org"
+REPO_TYPES = ("model", "dataset")
+CARD = "README.md"
+
+
+def feature_link(bank: FeatureBank, layer: int | Site, feature: int) -> str | None:
+    """Neuronpedia's page of a feature, or None where the SAE has no id there.
+
+    Raises:
+        UnknownNameError: the bank has no such layer, or the SAE no such feature.
+
+    Example:
+        >>> feature_link(bank, 8, 1234)  # doctest: +SKIP
+        'https://www.neuronpedia.org/gpt2-small/8-res-jb/1234'
+    """
+    site = bank.site(layer)
+    width = int(bank.manifest["d_sae"][str(site)])
+    if not 0 <= feature < width:
+        raise UnknownNameError("feature", feature, range(width))
+    for sae in bank.manifest.get("saes", ()):
+        if sae.get("site") == str(site) and sae.get("neuronpedia_id"):
+            return f"{NEURONPEDIA}/{quote(sae['neuronpedia_id'])}/{feature}"
+    return None
+
+
+def bank_card(bank: FeatureBank) -> str:
+    """What a reader must know before using a bank: subject, SAEs, stimuli, thresholds and figures, in Markdown.
+
+    Example:
+        >>> print(bank_card(bank))  # doctest: +SKIP
+    """
+    from emotion_interp.features.frames import summary_by_layer
+
+    manifest = bank.manifest
+    table: Any = summary_by_layer(bank)
+    head = [
+        "---",
+        "library_name: emotion-interp",
+        "tags: [sparse-autoencoder, emotion, interpretability]",
+        "---",
+        "",
+        f"# Emotion features of {manifest.get('subject')}",
+        "",
+        "A feature bank of emotion_interp: numbers and directions only, no text and no weights of the subject or its SAEs.",
+        "",
+        "```python",
+        "import emotion_interp as ei",
+        "bank = ei.FeatureBank.load(FOLDER)",
+        f"bank.table({bank.emotions[0]!r}, layer={bank.layers[0]})",
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| subject | {manifest.get('subject')} |",
+        *[f"| {key} | {value} |" for key, value in sorted(dict(manifest.get("provenance") or {}).items())],
+        f"| sites | {', '.join(map(str, bank.sites))} |",
+        f"| SAEs | {', '.join(sorted({str(s.get('architecture')) for s in manifest.get('saes', ())}))}, "
+        f"{', '.join(sorted({format(n, ',') for n in manifest['d_sae'].values()}))} latents |",
+        f"| emotions | {len(bank.emotions)}: {', '.join(bank.emotions)} |",
+        f"| languages | {', '.join(bank.languages)} |",
+        f"| stimuli | {manifest.get('stimuli', 'words')}, {len(bank.words):,} units, position {manifest.get('position')!r} |",
+        f"| selection | {', '.join(f'{k} {v}' for k, v in dict(manifest.get('selection') or {}).items())} |",
+        f"| tests in the family | {manifest.get('n_tested'):,} |",
+        f"| seed | {manifest.get('seed')} |",
+        f"| further tables | {', '.join(sorted(bank.extras)) or 'none'} |",
+        "",
+        'Top feature per emotion fixed on the discovery half, reported on the confirmation half; "dense" is the difference',
+        "of means in the same stream, which a feature has to beat.",
+        "",
+    ]
+    columns = list(table.columns)
+    rows = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    rows += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in table.itertuples(index=False)]
+    return "\n".join([*head, *rows, ""])
+
+
+def push_bank(
+    bank: FeatureBank,
+    destination: str | Path,
+    *,
+    private: bool = True,
+    repo_type: str = "model",
+    token: str | None = None,
+) -> str:
+    """Save a bank with its card to a local folder or a Hugging Face repository; returns where it lies.
+
+    Args:
+        bank: the bank.
+        destination: a `Path`, or a text that begins with "./", "../", "~" or "/", is a folder; anything else with one
+            slash ("name/bank") a repository, which is made where it does not exist.
+        private: whether a new repository is private.
+        repo_type: "model" or "dataset".
+        token: of the Hugging Face hub; default: the one you are logged in with.
+
+    Raises:
+        EmotionInterpError: no place of either kind, or the hub refuses.
+        UnknownNameError: another type of repository.
+
+    Example:
+        >>> push_bank(bank, "me/gemma-emotions")  # doctest: +SKIP
+    """
+    import tempfile
+
+    folder = _folder(destination)
+    if folder is not None:
+        bank.save(folder)
+        (folder / CARD).write_text(bank_card(bank), encoding="utf-8")
+        return str(folder)
+    _check_repo(destination, repo_type)
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    api = HfApi(token=token)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = bank.save(Path(temporary) / "bank")
+        (path / CARD).write_text(bank_card(bank), encoding="utf-8")
+        try:
+            api.create_repo(str(destination), private=private, repo_type=repo_type, exist_ok=True)
+            api.upload_folder(
+                repo_id=str(destination), folder_path=path, repo_type=repo_type, commit_message="Feature bank"
+            )
+        except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+            raise EmotionInterpError(
+                f"the bank was not pushed to {destination}: {error}. Log in with `hf auth login`, or push to a folder."
+            ) from error
+    return f"{'datasets/' if repo_type == 'dataset' else ''}{destination}"
+
+
+def pull_bank(
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    repo_type: str = "model",
+    token: str | None = None,
+) -> FeatureBank:
+    """A bank from a local folder or a Hugging Face repository (from the client's cache where there is no network).
+
+    Args:
+        source: folder or repository, as in `push_bank`.
+        out: also save the bank there.
+        revision: branch, tag or commit of the repository.
+        repo_type, token: as in `push_bank`.
+
+    Raises:
+        FileFormatError: no bank there, or a changed or damaged one.
+        EmotionInterpError: the repository can be reached neither on the hub nor in the cache.
+
+    Example:
+        >>> bank = pull_bank("someone/gemma-emotions")  # doctest: +SKIP
+    """
+    folder = _folder(source)
+    if folder is None:
+        _check_repo(source, repo_type)
+        folder = _snapshot(str(source), revision, repo_type, token)
+    bank = FeatureBank.load(folder)
+    if out is not None:
+        with atomic_folder(Path(out)) as place:
+            for file in (*bank_files(folder), folder / CARD):
+                if file.is_file():
+                    shutil.copyfile(file, place / file.name)
+    return bank
+
+
+def bank_files(folder: Path) -> list[Path]:
+    """The files of a bank folder, without anything else that lies there."""
+    from emotion_interp.core.files import read_json
+
+    return [folder / "manifest.json", *(folder / name for name in read_json(folder / "manifest.json")["files"])]
+
+
+def _snapshot(repo: str, revision: str | None, repo_type: str, token: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    options: dict[str, Any] = {"revision": revision, "repo_type": repo_type, "token": token}
+    # nothing but what a bank is made of: a repository is a stranger's folder
+    options["allow_patterns"] = ["*.parquet", "*.safetensors", "manifest.json", CARD]
+    try:
+        return Path(snapshot_download(repo, **options))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        try:
+            return Path(snapshot_download(repo, local_files_only=True, **options))
+        except (LocalEntryNotFoundError, OSError):
+            raise EmotionInterpError(
+                f"the repository {repo!r} is neither reachable nor in the local cache ({type(error).__name__}); check its "
+                "name, your network and login, or give a folder."
+            ) from error
+
+
+def _folder(place: str | Path) -> Path | None:
+    """The folder a place names, or None for a repository."""
+    if isinstance(place, Path):
+        return place
+    if place.startswith(("./", "../", "/", "~")) or Path(place).is_dir() or place.count("/") != 1:
+        if not place.strip():
+            raise EmotionInterpError("a bank needs a place: a folder, or a repository such as name/bank.")
+        return Path(place).expanduser()
+    return None
+
+
+def _check_repo(repo: str | Path, repo_type: str) -> None:
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    if repo_type not in REPO_TYPES:
+        raise UnknownNameError("type of repository", repo_type, REPO_TYPES)
+    try:
+        validate_repo_id(str(repo))
+    except HFValidationError as error:
+        raise FileFormatError(f"{repo!r} is neither a folder nor a repository name: {error}") from error
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,268 @@
+"""How well ratings are predicted from more and more words: the learning curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.seeds import generator
+from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
+from emotion_interp.ratings.ridge import ALPHAS, assign_folds, nested_ridge
+from emotion_interp.ratings.series import bootstrap_means
+from emotion_interp.ratings.subject_ratings import ReadAt, feature_sets, read_part
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from emotion_interp.core.types import Site
+    from emotion_interp.features import FeatureBank
+    from emotion_interp.norms import Norms
+    from emotion_interp.subjects import Subject
+
+SIZES = (250, 500, 1000, 2000, 4000, 8000)
+"""Training words that are tried by default, as far as there are so many."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LearningCurve:
+    """r on the same test words after learning from more and more words."""
+
+    table: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """n_words_train, layer, feature_set, dimension, r (mean over the repeats), low, high (percentile bootstrap of
+        that mean over the test words), r_sd (over the repeats; NaN for one), repeats, r_over_ceiling, ceiling,
+        n_words_test, n_features."""
+        return self.table.copy()
+
+    def plot(self, dimension: str = "valence", layer: int | None = None) -> go.Figure:
+        """The curves of one dimension and layer (default: the highest).
+
+        Raises:
+            UnknownNameError: no such dimension or layer.
+        """
+        from emotion_interp.figures import learning_curves
+
+        rows: Any = self.table
+        layer = int(rows["layer"].max()) if layer is None else layer
+        for kind, given in (("dimension", dimension), ("layer", layer)):
+            if given not in set(rows[kind]):
+                raise UnknownNameError(kind, given, sorted(set(rows[kind])))
+        rows = rows[(rows["dimension"] == dimension) & (rows["layer"] == layer)]
+        frame = rows.rename(columns={"feature_set": "series", "r": "value", "low": "lo", "high": "hi"})
+        return learning_curves(
+            frame, title=f"Learning curve: {dimension}, layer {layer}", y_title="r on the test words"
+        )
+
+    def __repr__(self) -> str:
+        sizes = sorted(set(self.table["n_words_train"].tolist()))
+        return f"LearningCurve({sizes} training words, {len(self.table)} points)"
+
+    def _repr_html_(self) -> str:
+        table: Any = self.table
+        return table.to_html(index=False, float_format=lambda v: f"{v:.3f}")
+
+
+def learning_curve(
+    subject: Subject,
+    norms: Norms,
+    bank: FeatureBank | None = None,
+    n_words: Sequence[int] | None = None,
+    *,
+    sets: Sequence[str] | None = None,
+    layers: Iterable[int | Site | str] | None = None,
+    carrier: str | None = None,
+    carriers: int = 1,
+    position: ReadAt | None = None,
+    max_words: int | None = None,
+    test_share: float = 0.2,
+    repeats: int = 5,
+    folds: int = 5,
+    n_bootstrap: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    batch_tokens: int = 2048,
+    progress: Callable[[int], None] | None = None,
+) -> LearningCurve:
+    """Pearson r of predicted and human ratings on fixed test words, by the number of words that were learnt.
+
+    The words are read once. A share of them is set apart for testing; from the rest every repeat draws an order of its
+    own and learns from its first 250, 500, ... words. The penalty is chosen by cross-validation among the words learnt
+    alone. Words of one `group` of the norms (sentences of a document) lie on one side.
+
+    Args:
+        subject, norms, bank, layers, carrier, carriers, position, max_words, batch_tokens, progress: as in
+            `predict_ratings`.
+        n_words: sizes of the training part; default 250, 500, 1000, 2000, 4000, 8000, as far as there are so many
+            words, and all words that are no test words.
+        sets: names of the feature sets; default "all", "dense", and with a bank "selected" and "outside".
+        test_share: share of the words (by group) that are only tested.
+        repeats: draws of the training words; a size that takes all of them has only one.
+        folds: of the cross-validation that chooses the penalty.
+        n_bootstrap, level: of the interval over the test words.
+        seed: of the sample, the split, the draws and the bootstrap.
+
+    Raises:
+        EmotionInterpError: a size below `2 * folds` or above the training words there are, or settings out of range.
+        UnknownNameError: a feature set that no layer has.
+
+    Example:
+        >>> curve = learning_curve(subject, load_norms("warriner"), n_words=[250, 1000])  # doctest: +SKIP
+        >>> curve.to_frame().groupby("n_words_train")["r"].max()  # doctest: +SKIP
+    """
+    part, sites = read_part(
+        subject,
+        norms,
+        bank,
+        layers=layers,
+        carrier=carrier,
+        carriers=carriers,
+        position=position,
+        max_words=max_words,
+        seed=seed,
+        batch_tokens=batch_tokens,
+        progress=progress,
+    )
+    wanted = sets if sets is not None else ("all", "dense", "selected", "outside")
+    by_layer = feature_sets(part, bank, seed, sites)
+    known = {name for names in by_layer.values() for name in names} | ({DENSE} if part.dense else set())
+    for name in sets or ():
+        if name not in known:
+            raise UnknownNameError("feature set", name, sorted(known))
+    return curve_from_activations(
+        part,
+        {layer: {name: names[name] for name in wanted if name in names} for layer, names in by_layer.items()},
+        n_words,
+        dense=DENSE in wanted,
+        test_share=test_share,
+        repeats=repeats,
+        folds=folds,
+        n_bootstrap=n_bootstrap,
+        level=level,
+        seed=seed,
+    )
+
+
+def curve_from_activations(
+    part: WordActivations,
+    sets: Mapping[int, Mapping[str, Any]] | None = None,
+    n_words: Sequence[int] | None = None,
+    *,
+    dense: bool = True,
+    test_share: float = 0.2,
+    repeats: int = 5,
+    folds: int = 5,
+    alphas: Sequence[float] = ALPHAS,
+    n_bootstrap: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> LearningCurve:
+    """`learning_curve` for activations at hand; `sets`: layer -> name -> column indices (default "all")."""
+    import pandas as pd
+
+    if not 0 < test_share < 1 or repeats < 1 or folds < 3 or n_bootstrap < 1 or not 0 < level < 1:
+        raise EmotionInterpError(
+            "test_share and level lie between 0 and 1, repeats and n_bootstrap are at least 1, folds at least 3; got "
+            f"{test_share}, {level}, {repeats}, {n_bootstrap} and {folds}."
+        )
+    rated = RatedWords.of(part, part.norms.scale, None)
+    test, pool = _split(rated.groups, test_share, seed)
+    sizes = _sizes(n_words, len(pool), folds)
+    draws = [_order(rated.groups, pool, generator(seed, "learning curve", repeat)) for repeat in range(repeats)]
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    human, rows = rated.human[test], []
+    for layer, name, columns in _chosen(part, sets, dense):
+        features = rated.matrix(layer, name, columns)
+        held = features[test]
+        for size in sizes:
+            fits = []
+            for order in draws[: 1 if size == len(pool) else repeats]:
+                learnt = order[:size]
+                fold = assign_folds([rated.groups[i] for i in learnt], folds, seed)
+                fit = nested_ridge(
+                    features[learnt],
+                    rated.human[learnt],
+                    fold,
+                    inner_folds=folds,
+                    alphas=alphas,
+                    test_features=held,
+                    test_fold=np.full(len(test), -1),
+                )
+                fits.append(fit.predicted)
+            for place, dimension in enumerate(rated.dimensions):
+                r = np.array([score(human[:, place], fit[:, place])["r"] for fit in fits])
+                pairs = [(human[:, place], fit[:, place]) for fit in fits]
+                rng = generator(seed, "learning curve test words")
+                boot = bootstrap_means([pairs], n_bootstrap, rng)[1][:, 0]
+                low, high = np.quantile(boot, tails)
+                ceiling = part.norms.ceiling.get(dimension, float("nan"))
+                rows.append(
+                    {
+                        "n_words_train": size,
+                        "layer": layer,
+                        "feature_set": name,
+                        "dimension": dimension,
+                        "r": float(r.mean()),
+                        "low": float(low),
+                        "high": float(high),
+                        "r_sd": float(r.std(ddof=1)) if len(r) > 1 else float("nan"),
+                        "repeats": len(r),
+                        "r_over_ceiling": float(r.mean()) / ceiling if ceiling > 0 else float("nan"),
+                        "ceiling": ceiling,
+                        "n_words_test": len(test),
+                        "n_features": int(features.shape[1]),
+                    }
+                )
+    return LearningCurve(pd.DataFrame(rows))
+
+
+def _chosen(
+    part: WordActivations, sets: Mapping[int, Mapping[str, Any]] | None, dense: bool
+) -> list[tuple[int, str, np.ndarray | None]]:
+    """(layer, name, columns) of every curve; empty sets are left out."""
+    found: list[tuple[int, str, np.ndarray | None]] = []
+    for layer in sorted({*part.activations, *part.dense}):
+        if layer in part.activations:
+            everything = np.arange(part.activations[layer].shape[1])
+            named = {"all": everything} if sets is None else sets.get(layer, {})
+            found += [(layer, name, np.asarray(chosen, dtype=int)) for name, chosen in named.items() if len(chosen)]
+        if dense and layer in part.dense:
+            found.append((layer, DENSE, None))
+    if not found:
+        raise EmotionInterpError("there is nothing to predict from; give layer -> [word, feature].")
+    return found
+
+
+def _split(groups: Sequence[str], share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Test rows (whole groups, drawn until the share is reached) and the others."""
+    names, inverse = np.unique(np.asarray(groups), return_inverse=True)
+    order = generator(seed, "test words").permutation(len(names))
+    filled = np.cumsum(np.bincount(inverse, minlength=len(names))[order])
+    taken = order[: int(np.searchsorted(filled, share * len(groups))) + 1]
+    is_test = np.isin(inverse, taken)
+    return np.flatnonzero(is_test), np.flatnonzero(~is_test)
+
+
+def _order(groups: Sequence[str], pool: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The pool in random order, rows of one group side by side."""
+    labels = np.unique(np.asarray(groups)[pool], return_inverse=True)[1]
+    place = rng.permutation(int(labels.max()) + 1)[labels]
+    return pool[np.argsort(place, kind="stable")]
+
+
+def _sizes(n_words: Sequence[int] | None, available: int, folds: int) -> list[int]:
+    """Sizes in rising order, each possible."""
+    if n_words is None:
+        n_words = [*(n for n in SIZES if 2 * folds <= n < available), available]
+    sizes = sorted({int(n) for n in n_words})
+    if not sizes or sizes[0] < 2 * folds or sizes[-1] > available:
+        raise EmotionInterpError(
+            f"n_words lie from {2 * folds} (two for each of {folds} folds) to {available}, the rated words that are not "
+            f"tested; got {sizes}."
+        )
+    return sizes

@@ -1,0 +1,142 @@
+"""The geometry section: curves over layers, circumplex, dissimilarities, components, and every test in a table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from emotion_interp.report.blocks import choice_block, figure_block, joined_interval, table_block
+from emotion_interp.report.brief import language_name
+from emotion_interp.report.data import StudyData
+from emotion_interp.report.places import best_places, with_places
+
+_MOST_BANDS = 2
+
+_COMPONENTS = (
+    "Each point: how closely the best principal component of that layer follows people's ratings of the emotions. The best "
+    "of several components is above zero by chance alone;"
+)
+_DISTANCES = "Above zero: emotions that people find alike are alike in the model."
+_SPACES = "Dense: differences of mean activations in the residual stream. Features: mean activations of the selected SAE features."
+
+
+def geometry_blocks(study: StudyData) -> list[dict[str, Any]]:
+    """Curves over layers, the circumplex, the dissimilarities, the components per layer, and every test in one table."""
+    from emotion_interp.figures import circumplex, dissimilarity_pair, pc_heatmap
+
+    blocks: list[dict[str, Any]] = []
+    best: dict[str, str] = {}
+    if study.has("alignment"):
+        alignment = with_places(study.frame("alignment"))
+        best = best_places(alignment.assign(size=alignment["valence_r"].abs()), "size")
+        blocks += _curves(alignment)
+    if study.has("circumplex_points"):
+        points = with_places(study.frame("circumplex_points"))
+        panels, chosen = [], (0, 0)
+        for (language, kind, _, place), rows in points.groupby(["language", "kind", "layer", "place"], sort=True):
+            name = f"{place}, {language_name(language)}, {kind}"
+            # shown first: the best layer, of a space that knows how sure its points are
+            own = best.get(str(language)) == place and language == next(iter(best))
+            rank = 2 * own + (own and bool(rows["model_cov"].notna().any()))
+            if rank > chosen[0]:
+                chosen = (rank, len(panels))
+            panels.append((name, [figure_block(circumplex(rows, title=f"People and model, {name}"))]))
+        blocks.append(choice_block("Circumplex of", panels, chosen[1]))
+    if study.has("rdms"):
+        panels = []
+        for (language, kind, place), rows in with_places(study.frame("rdms")).groupby(
+            ["language", "kind", "place"], sort=False
+        ):
+            name = f"{place}, {language_name(language)}, {kind}"
+            panels.append((name, [figure_block(dissimilarity_pair(rows, title=f"Which emotions are alike, {name}"))]))
+        blocks.append(choice_block("Dissimilarities of (best layers)", panels))
+    if study.has("pcs"):
+        panels = []
+        pcs = with_places(study.frame("pcs"))
+        for (language, kind, stream), rows in pcs.groupby(["language", "kind", "stream"], sort=False):
+            name = f"{language_name(language)}, {kind}{stream}"
+            panels.append((name, [figure_block(pc_heatmap(rows, title=f"Principal components, {name}"))]))
+        blocks += [choice_block("Components of", panels)] if len(panels) > 1 else panels[0][1]
+    if study.has("alignment"):
+        blocks.append(_table(study.frame("alignment")))
+    return blocks
+
+
+def _curves(alignment: Any) -> list[dict[str, Any]]:
+    """|r| of valence, |r| of arousal, and rho of the distances, over the layers."""
+    import pandas as pd
+
+    several = alignment["kind"].nunique() > 1
+    curves: dict[str, list[dict[str, Any]]] = {"valence": [], "arousal": [], "rsa": []}
+    for _, row in alignment.iterrows():
+        of = language_name(row["language"]) + (f", {row['kind']}" if several else "") + row["stream"]
+        start = {"layer": row["layer"], "series": of}
+        for name in ("valence", "arousal"):
+            low, high = row[f"{name}_lo"], row[f"{name}_hi"]
+            if row[f"{name}_r"] < 0:
+                # the sign of a component is arbitrary: show the size of r, and turn the interval with it
+                low, high = -high, -low
+            limit = row[f"{name}_chance"]
+            chance = {"chance_lo": 0.0 if math.isfinite(limit) else math.nan, "chance_hi": limit}
+            curves[name].append(start | {"value": abs(row[f"{name}_r"]), "lo": low, "hi": high} | chance)
+        rsa = {"value": row["rsa_rho"], "lo": row["rsa_lo"], "hi": row["rsa_hi"], "ceiling": row["rsa_ceiling"]}
+        rsa |= {"chance_lo": row["rsa_chance_lo"], "chance_hi": row["rsa_chance_hi"]}
+        curves["rsa"].append(start | rsa)
+    blocks = []
+    for name, title, y_title, how in (
+        ("valence", "Best principal component for valence, by layer", "|r| with people's valence", _COMPONENTS),
+        ("arousal", "Best principal component for arousal, by layer", "|r| with people's arousal", _COMPONENTS),
+        ("rsa", "Agreement of distances, by layer", "rank correlation (rho)", _DISTANCES),
+    ):
+        frame: Any = pd.DataFrame(curves[name]).dropna(subset=["value"])
+        if len(frame):
+            blocks.append(_curve_block(frame, title, y_title, how, several))
+    return blocks
+
+
+def _curve_block(frame: Any, title: str, y_title: str, how: str, several: bool) -> dict[str, Any]:
+    from emotion_interp.figures import layer_curves
+
+    chance = bool(frame["chance_hi"].notna().any())
+    if how.endswith(";"):
+        how += " 95% of what chance gives lies in the grey band." if chance else " see the p-values."
+    elif chance:
+        how += " Grey: where 95% of the values lie by chance."
+    if frame["series"].nunique() > _MOST_BANDS:
+        # more bands than this hide one another; the intervals stand in the table below
+        frame = frame.drop(columns=["lo", "hi"])
+    elif frame["lo"].notna().any():
+        how += " Shaded: the 95% interval over emotions."
+    if "ceiling" in frame and frame["ceiling"].notna().any():
+        how += " Dotted: what a second group of raters would reach (rating noise only)."
+    if several:
+        how += f" {_SPACES}"
+    return figure_block(layer_curves(frame, title=title, y_title=y_title, how_to_read=how))
+
+
+def _table(alignment: Any) -> dict[str, Any]:
+    pairs = {
+        "valence_ci": ("valence_lo", "valence_hi"),
+        "arousal_ci": ("arousal_lo", "arousal_hi"),
+        "rsa_ci": ("rsa_lo", "rsa_hi"),
+    }
+    rows = alignment.assign(**{name: joined_interval(alignment, *bounds) for name, bounds in pairs.items()})
+    columns = {"layer": "layer", "site": "site", "language": "language", "kind": "space", "n_emotions": "emotions"}
+    for name in ("valence", "arousal"):
+        columns |= {f"{name}_pc": f"{name} PC", f"{name}_r": f"{name} r", f"{name}_ci": "interval"}
+        columns |= {f"{name}_p": "p", f"{name}_p_layers": "p over layers"}
+    columns |= {"rsa_rho": "RSA rho", "rsa_ci": "interval", "rsa_p": "p"}
+    columns |= {"procrustes_disparity": "Procrustes disparity", "procrustes_p": "p"}
+    columns |= {"readout_valence_r": "read-out valence r", "readout_valence_p": "p"}
+    columns |= {"readout_arousal_r": "read-out arousal r", "readout_arousal_p": "p"}
+    columns |= {"circumplex_r": "circumplex order r", "circumplex_p": "p"}
+    digits = {c: 3 for c in columns if c.endswith(("_p", "_p_layers"))}
+    digits |= {"valence_pc": 0, "arousal_pc": 0, "n_emotions": 0}
+    note = (
+        "PC: the principal component that fits best, and its r with people. p: by permutation of the emotions, corrected "
+        "for the components (and for the layers, in “p over layers”). RSA: rank correlation of the distances between "
+        "emotions. Procrustes disparity: 0 is the same shape, 1 nothing in common. Read-out: ratings of emotions that a "
+        "linear fit did not see. Circumplex order: correlation of the angles around the circle."
+    )
+    table = table_block(rows, columns, digits=digits, caption="Every test of the geometry", note=note)
+    return {"type": "details", "summary": "All tests, layer by layer", "blocks": [table]}

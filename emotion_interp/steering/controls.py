@@ -1,0 +1,292 @@
+"""What stands beside a steering figure: no steering, a prompt that asks for it, and other directions of the same length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.steering.dose_response import make_setting
+from emotion_interp.steering.grid import RESAMPLES
+from emotion_interp.steering.interventions import Positions, RowInterventions, check_dose, scale_of
+from emotion_interp.steering.judging import (
+    Continuations,
+    Setting,
+    TextJudge,
+    continue_all,
+    judged,
+    nothing,
+    random_directions,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.subjects.subject import Subject
+
+PROMPT_CONTROLS: dict[str, tuple[str, ...]] = {
+    "en": ("Write it with {label}: ", "This is a story full of {label}. "),
+    "zh": ("请用{label}的心情写：", "这是一个充满{label}的故事。"),
+    "es": ("Escríbelo con {label}: ", "Esta es una historia llena de {label}. "),
+}
+"""Language -> what is put before a prompt instead of steering; {label} becomes the emotion's name in that language."""
+
+CONTROLS = ("none", "prompt", "random", "shuffled", "other emotions", "strongest other", "dense", "steered")
+
+
+def shuffled_directions(
+    subject: Subject,
+    concepts: Any,
+    bank: Any,
+    n: int = 20,
+    seed: int = 0,
+    language: str = "en",
+    stimuli: str | Sequence[Stimulus] | None = None,
+) -> dict[Site, np.ndarray]:
+    """Difference-of-means directions from shuffled labels, made as the bank's dense ones were: the stimuli are read again.
+
+    The labels of the discovery units are permuted, neutral ones among them, so that the shuffled classes are as large
+    as the real ones.
+
+    Args:
+        subject: the bank's subject.
+        concepts: the concept set the bank was found with.
+        bank: a `FeatureBank`; says how stimuli were split and pooled.
+        n: shuffles.
+        seed: of the shuffles.
+        language: of the stimuli.
+        stimuli: where the bank was found with a user's own texts, those texts.
+
+    Returns:
+        site -> [shuffle, emotion, d_model], emotions in the bank's order.
+
+    Raises:
+        EmotionInterpError: n below 1, or the bank is of another subject or of texts that were not given.
+
+    Example:
+        >>> shuffled_directions(subject, ei.concept_set("en"), bank, n=99)[Site(2)].shape  # doctest: +SKIP
+        (99, 28, 256)
+    """
+    from emotion_interp.activations import read_stimuli
+    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.features.dense import contrast_means
+    from emotion_interp.features.design import design_stimuli
+
+    if n < 1:
+        raise EmotionInterpError(f"at least one shuffle is needed, got n={n!r}.")
+    require_same_subject(bank, subject.name, subject.sites)
+    kind = bank.manifest["stimuli"] if stimuli is None else stimuli
+    if isinstance(kind, str) and kind not in ("words", "scenes"):
+        raise EmotionInterpError("the bank was found with texts of your own; give them as stimuli=.")
+    design = design_stimuli(concepts, kind, bank.manifest["seed"])
+    readings = read_stimuli(subject, design.stimuli, design.units, sites=bank.sites, position=bank.manifest["position"])
+    words: Any = design.words
+    here = words[(words["language"] == language) & (words["side"] == "discovery")]
+    emotions = list(bank.emotions)
+    if not set(emotions) <= set(here["emotion"]):
+        raise UnknownNameError("language of the stimuli", language, sorted(set(words["language"])))
+    index = {e: i for i, e in enumerate(emotions)} | {"neutral": len(emotions)}
+    neutral = len(emotions) if (here["emotion"] == "neutral").any() else None
+    codes = here["emotion"].map(index).to_numpy()
+    count = len(emotions) + (neutral is not None)
+    orders = [generator(seed, "shuffled labels", language, i).permutation(len(codes)) for i in range(n)]
+    result = {}
+    for site, reading in readings.items():
+        values = reading.dense[here["unit"].to_numpy()].astype(np.float64)
+        result[site] = np.stack(
+            [contrast_means(values, codes[order], count, neutral)[: len(emotions)] for order in orders]
+        )
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """Judged probabilities [direction, prompt, emotion] of whole groups of directions, each computed once."""
+
+    setting: Setting
+    bank: Any
+    language: str
+    n_random: int
+    seed: int
+    shuffled: Mapping[Site, np.ndarray]
+    known: dict[tuple[Any, ...], np.ndarray]
+
+    def of(self, group: str, site: Site, dose: float, method: str = "") -> np.ndarray:
+        """`method` is that of the emotions' directions, or the emotion whose shuffled directions are meant."""
+        key = (group, site, dose, method)
+        if key not in self.known:
+            subject = self.setting.subject
+            scale = scale_of(subject, site, getattr(self.bank, "scales", None))
+            if group == "random":
+                rows = random_directions(site, self.n_random, subject.d_model, scale, dose, self.seed)
+                self.known[key] = judged(self.setting, rows)
+                return self.known[key]
+            if group == "shuffled":
+                # the emotion's own class, so that as many texts stand behind it
+                flat = self.shuffled[site][:, list(self.bank.emotions).index(method)]
+            else:
+                flat = np.stack([_vector(self.bank, e, site, self.language, method) for e in self.setting.emotions])
+            lengths = np.linalg.norm(flat, axis=1, keepdims=True)
+            unit = np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0)
+            found = judged(self.setting, RowInterventions({site: (dose * scale * unit).astype(np.float32)}))
+            # a direction the bank does not have says nothing
+            self.known[key] = np.where(lengths[:, :, None] > 0, found, np.nan)
+        return self.known[key]
+
+
+def steering_controls(
+    subject: Subject,
+    bank: Any,
+    choices: Any,
+    prompts: Sequence[str],
+    judge: TextJudge | None = None,
+    language: str = "en",
+    others: Sequence[str] | None = None,
+    n_random: int = 199,
+    shuffled: Mapping[Site, np.ndarray] | None = None,
+    prefixes: Sequence[str] | None = None,
+    words: Mapping[str, Sequence[str]] | None = None,
+    max_new_tokens: int = 0,
+    positions: Positions = "from_last_prompt_token",
+    seed: int = 0,
+    samples: int = 1,
+    **options: Any,
+) -> pd.DataFrame:
+    """Every control of a steering figure at the site, dose and kind of direction fixed beforehand.
+
+    Controls, each of the same length at the same site where it is a direction: "none" (unsteered); "prompt" (the
+    emotion asked for in words before the prompt; a next-word judge may be primed by the named emotion); "random"
+    (isotropic); "shuffled" (difference of means of shuffled labels); "other emotions" and "strongest other" (the
+    emotion's probability under the other emotions' directions: mean, and the one that raises it most); "dense" (the
+    difference of means); "steered" (the emotion's own direction).
+
+    Args:
+        subject, bank, judge, language, words, max_new_tokens, positions, samples, options: as in `dose_response`.
+        choices: frame with emotion, layer, method, dose (`best_site(...)`, or the chosen rows of `steering_test`).
+        prompts: other ones than those on which the choices were made.
+        others: emotions whose directions are the other emotions; default: all of the bank that the judge can judge.
+        n_random: random directions.
+        shuffled: `shuffled_directions(...)`; without it the control is left out.
+        prefixes: templates with {label}, put before each prompt; default: `PROMPT_CONTROLS[language]`.
+        seed: of random directions, bootstrap and sampling.
+
+    Returns:
+        one row per emotion x control: emotion, layer, method, dose, control, n (directions or templates), target, shift
+        (mean over prompts, and over directions), lo, hi (of the shift; 95% percentile bootstrap over prompts), p (share
+        of the control's directions that shift at least as far as the emotion's own, (1 + b) / (n + 1)), which (of
+        "strongest other").
+
+    Raises:
+        EmotionInterpError: no choices, or nothing that can be judged.
+        UnknownNameError: a language without templates.
+
+    Example:
+        >>> steering_controls(subject, bank, best_site(tuning), NEUTRAL_PROMPTS["en"].test)  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    frame: Any = choices
+    needed = {"emotion", "layer", "method", "dose"}
+    if not needed <= set(frame) or not len(frame):
+        raise EmotionInterpError(
+            f"choices are rows with {sorted(needed)}; got columns {list(frame)}, {len(frame)} rows."
+        )
+    if prefixes is None and language not in PROMPT_CONTROLS:
+        raise UnknownNameError("language of a prompt control", language, PROMPT_CONTROLS)
+    wanted = list(dict.fromkeys(frame["emotion"]))
+    pool = [e for e in (bank.emotions if others is None else others) if e not in wanted]
+    if judge is not None:
+        wanted_known = [e for e in wanted if e in judge.emotions]
+        if not wanted_known:
+            raise EmotionInterpError(f"the judge knows none of {wanted}, only {list(judge.emotions)}.")
+    setting = make_setting(
+        subject,
+        bank,
+        [*wanted, *pool],
+        prompts,
+        language,
+        judge,
+        words,
+        max_new_tokens,
+        positions,
+        seed,
+        options,
+        samples,
+    )
+    answers = _Answers(setting, bank, language, n_random, seed, shuffled or {}, {})
+    base = judged(setting, nothing(subject))[0]
+    n = len(setting.prompts)
+    picks = generator(seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
+    records: list[dict[str, Any]] = []
+    for choice in frame.to_dict("records"):
+        emotion, dose, site = choice["emotion"], check_dose(choice["dose"]), bank.site(choice["layer"])
+        e = setting.emotions.index(emotion)
+        groups = _groups(answers, site, dose, choice["method"], e)
+        asked = [p.format(label=_label(bank, emotion, language)) for p in prefixes or PROMPT_CONTROLS[language]]
+        groups["prompt"] = np.stack([_prefixed(setting, one)[:, e] for one in asked])
+        groups["none"] = base[None, :, e]
+        own = float((groups["steered"][0] - base[:, e]).mean())
+        there = {name: np.isfinite(values).all(1) for name, values in groups.items()}
+        names = np.asarray([x for x in setting.emotions if x != emotion])[there["other emotions"]]
+        groups = {name: values[there[name]] for name, values in groups.items()}
+        for control in CONTROLS:
+            which, source = "", "other emotions" if control == "strongest other" else control
+            if source not in groups or not len(groups[source]):
+                continue
+            values = groups[source]
+            if control == "strongest other":
+                best = int(values.mean(1).argmax())
+                values, which = values[best : best + 1], str(names[best])
+            shifts = values - base[:, e]
+            low, high = np.percentile(shifts.mean(0)[picks].mean(1), [2.5, 97.5])
+            several = control in ("random", "shuffled", "other emotions") and np.isfinite(own)
+            beaten = (1 + (shifts.mean(1) >= own).sum()) / (len(values) + 1) if several else float("nan")
+            row = {"control": control, "n": len(values), "target": float(values.mean()), "shift": float(shifts.mean())}
+            row |= {"lo": float(low), "hi": float(high), "p": float(beaten), "which": which}
+            records.append({**{k: choice[k] for k in ("emotion", "layer", "method", "dose")}, **row})
+    return pd.DataFrame(records)
+
+
+def _groups(answers: _Answers, site: Site, dose: float, method: str, e: int) -> dict[str, np.ndarray]:
+    """The emotion's probability under every group of directions: [direction, prompt]."""
+    own = answers.of("emotions", site, dose, method)[:, :, e]
+    groups = {"steered": own[e : e + 1], "other emotions": np.delete(own, e, 0)}
+    groups["dense"] = answers.of("emotions", site, dose, "dense")[e : e + 1, :, e]
+    if answers.n_random:
+        groups["random"] = answers.of("random", site, dose)[:, :, e]
+    if site in answers.shuffled:
+        groups["shuffled"] = answers.of("shuffled", site, dose, answers.setting.emotions[e])[:, :, e]
+    return groups
+
+
+def _vector(bank: Any, emotion: str, site: Site, language: str, method: str) -> np.ndarray:
+    """An emotion's direction, zeros where the bank has none."""
+    try:
+        direction = bank.direction(emotion, layer=site.layer, language=language, method=method)
+    except EmotionInterpError:
+        return np.zeros(
+            bank.direction(bank.emotions[0], layer=site.layer, language=language, method="dense").vector.size
+        )
+    return np.asarray(direction.unit, dtype=np.float64)
+
+
+def _label(bank: Any, emotion: str, language: str) -> str:
+    """The emotion's name in a language, as far as the bank knows it."""
+    labels = getattr(bank, "manifest", {}).get("labels", {})
+    return str(labels.get(language, {}).get(emotion, emotion))
+
+
+def _prefixed(setting: Setting, prefix: str) -> np.ndarray:
+    """Judged probability after every prompt with a text put before it, which a text judge does not see: [prompt, emotion]."""
+    asked = replace(setting, prompts=tuple(prefix + p for p in setting.prompts))
+    rows = nothing(setting.subject)
+    if not setting.judges_texts:
+        return judged(asked, rows)[0]
+    made = continue_all(asked, rows)
+    bare = Continuations(made.tokens, [[text[len(prefix) :] for text in one] for one in made.texts])
+    return judged(asked, rows, bare)[0]

@@ -1,0 +1,299 @@
+"""Does the dial do what it is asked: requested valence and arousal against those of the written text, judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Direction
+from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, is_coherent, perplexity
+from emotion_interp.steering.context import steer_rows
+from emotion_interp.steering.dial import dial
+from emotion_interp.steering.interventions import Positions, RowInterventions, check_dose, check_positions
+from emotion_interp.steering.interventions import row_interventions as prepared
+from emotion_interp.subjects.generation import continuation_text, decode
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.subjects.subject import Subject
+
+RESAMPLES = 2000
+STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+"""Requested coordinates: standard deviations over the bank's emotions."""
+
+
+class CoordinateJudge(Protocol):
+    """A judge of coordinates: `predict(texts)` -> [text, 2], valence and arousal."""
+
+    def predict(self, texts: Sequence[str], /) -> Any:
+        """Valence and arousal [text, 2]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class DialGrid:
+    """A grid of requested coordinates and what came of them.
+
+    Attributes:
+        table: one row per cell: valence, arousal (requested), judged_valence, judged_arousal (mean over texts),
+            perplexity_ratio, distinct2_ratio, intact, n_texts.
+        fit: one row: layer, dose, method; r_valence, r_arousal over the cells with lo and hi (95% percentile bootstrap
+            over prompts); cross_valence (requested arousal with judged valence), cross_arousal; share_intact (of the
+            cells), r_valence_intact and r_arousal_intact (over those alone), n_cells, n_prompts, n_samples, max_new_tokens.
+        texts: valence, arousal, prompt, sample, text (what was written after the prompt), judged_valence, judged_arousal.
+    """
+
+    table: pd.DataFrame
+    fit: pd.DataFrame
+    texts: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """The fit and its intervals, a copy."""
+        return self.fit.copy()
+
+    def _repr_html_(self) -> str:
+        return self.fit._repr_html_() + self.table._repr_html_()  # type: ignore[operator]
+
+
+def dial_grid(
+    subject: Subject,
+    bank: Any,
+    prompts: Sequence[str],
+    judge: CoordinateJudge | None = None,
+    layer: int | None = None,
+    dose: float = 0.25,
+    valences: Sequence[float] = STEPS,
+    arousals: Sequence[float] = STEPS,
+    method: str = "dense",
+    language: str = "en",
+    norms: Any = "builtin",
+    n_samples: int = 4,
+    max_new_tokens: int = 40,
+    positions: Positions = "from_last_prompt_token",
+    seed: int = 0,
+    **options: Any,
+) -> DialGrid:
+    """Steer to every pair of coordinates, sample texts, and correlate what was asked with what the judge reads.
+
+    A cell is steered by `dose * radius` site scales along `dial(...)`'s unit direction, radius being the distance of
+    the coordinates from (0, 0), which is unsteered text. The judge reads the continuation alone. A prompt's sample draws
+    the same random numbers in every cell.
+
+    Args:
+        subject: the model.
+        bank: as for `dial`.
+        prompts: neutral beginnings, other ones than those on which layer and dose were chosen (`dial_test`).
+        judge: default: `load_judge("emobank")`.
+        layer: default: the middle of the bank's layers.
+        dose: of one standard deviation, in units of the site's scale.
+        valences, arousals: requested, in standard deviations over the bank's emotions.
+        method, language, norms: of the dial.
+        n_samples: texts for each prompt and cell.
+        max_new_tokens: of each text.
+        positions: where vectors are added.
+        seed: of sampling and bootstrap.
+        **options: of `decode`; texts are sampled at temperature 1 unless told otherwise.
+
+    Raises:
+        EmotionInterpError: no prompts, fewer than two values on either side, or a judge that answers in another shape.
+
+    Example:
+        >>> dial_grid(subject, bank, NEUTRAL_PROMPTS["en"].test, layer=2).to_frame()  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    if isinstance(prompts, str) or not len(prompts):
+        raise EmotionInterpError(f"prompts is a list of at least one text, got {prompts!r}.")
+    if len(set(valences)) < 2 or len(set(arousals)) < 2:
+        raise EmotionInterpError("a correlation needs at least two different valences and two arousals.")
+    if n_samples < 1 or max_new_tokens < 2:
+        raise EmotionInterpError(
+            f"each cell needs a text of two tokens at least, got {n_samples=} and {max_new_tokens=}."
+        )
+    check_positions(positions)
+    amount = check_dose(dose)
+    if judge is None:
+        from emotion_interp.steering.judges import load_judge
+
+        judge = load_judge("emobank")
+    place = list(bank.layers)[len(bank.layers) // 2] if layer is None else layer
+    cells = list(product(valences, arousals))
+    directions: list[Direction | None] = [
+        dial(bank, v, a, place, norms, language, method) if (v, a) != (0, 0) else None for v, a in cells
+    ]
+    doses = [0.0 if d is None else amount * float(d.provenance["radius"]) for d in directions]
+    # the unsteered row comes last, and is the baseline of fluency
+    rows = prepared(subject, [*directions, None], [*doses, 0.0], getattr(bank, "scales", None))
+    tokens, texts = _written(subject, rows, list(prompts), n_samples, max_new_tokens, positions, seed, options)
+    values = np.asarray(judge.predict([t for one in texts[:-1] for t in one]), dtype=np.float64)
+    size = len(prompts) * n_samples
+    if values.shape != (len(cells) * size, 2):
+        raise EmotionInterpError(f"the judge answers with shape {values.shape}, expected {(len(cells) * size, 2)}.")
+    values = values.reshape(len(cells), len(prompts), n_samples, 2)
+    table = pd.DataFrame(cells, columns=["valence", "arousal"])
+    table[["judged_valence", "judged_arousal"]] = values.mean((1, 2))
+    table = pd.concat([table, _fluency(subject, list(prompts), n_samples, tokens)], axis=1)
+    table["n_texts"] = size
+    fit = {"layer": place, "dose": amount, "method": method, **_correlations(np.asarray(cells), values, seed)}
+    fit |= {
+        "share_intact": float(table["intact"].to_numpy().mean()),
+        **_intact(table),
+        "n_cells": len(cells),
+        "n_prompts": len(prompts),
+    }
+    fit |= {"n_samples": n_samples, "max_new_tokens": max_new_tokens}
+    written = [
+        {"valence": v, "arousal": a, "prompt": p, "sample": s, "text": texts[c][i * n_samples + s]}
+        | {"judged_valence": values[c, i, s, 0], "judged_arousal": values[c, i, s, 1]}
+        for c, (v, a) in enumerate(cells)
+        for i, p in enumerate(prompts)
+        for s in range(n_samples)
+    ]
+    return DialGrid(table, pd.DataFrame([fit]), pd.DataFrame(written))
+
+
+def dial_test(
+    subject: Subject,
+    bank: Any,
+    tune_prompts: Sequence[str],
+    test_prompts: Sequence[str],
+    judge: CoordinateJudge | None = None,
+    layers: Sequence[int] | None = None,
+    doses: Sequence[float] = (0.1, 0.2, 0.3),
+    methods: Sequence[str] = ("dense", "dense_clean", "sae"),
+    least_intact: float = 0.8,
+    n_samples: int = 4,
+    tune_samples: int = 1,
+    **options: Any,
+) -> tuple[DialGrid, pd.DataFrame]:
+    """Choose layer, dose and kind of direction on `tune_prompts`; the grid on `test_prompts`.
+
+    Chosen is the highest r_valence + r_arousal among grids with at least `least_intact` of their cells intact
+    (perplexity ratio in [0.5, 2], distinct-2 at least .8 of unsteered text); where there is none, the one with most.
+
+    Args:
+        subject, bank, judge: as in `dial_grid`, as are the options.
+        tune_prompts, test_prompts: no prompt may be in both.
+        layers, doses, methods: what is tried; default: all layers of the bank.
+        least_intact: share of a grid's cells whose text must stay intact.
+        n_samples, tune_samples: texts for each prompt and cell when reporting and when choosing.
+
+    Returns:
+        the grid on the test prompts, and a frame with one fit for each setting on the tuning prompts (column chosen).
+
+    Raises:
+        EmotionInterpError: a prompt on both sides, or nothing to try.
+
+    Example:
+        >>> grid, tuning = dial_test(subject, bank, *NEUTRAL_PROMPTS["en"])  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    shared = sorted(set(tune_prompts) & set(test_prompts))
+    if shared:
+        raise EmotionInterpError(f"a prompt is both for choosing and for reporting: {shared[0]!r}; keep them apart.")
+    places = list(bank.layers if layers is None else layers)
+    settings = list(product(places, doses, methods))
+    if not settings:
+        raise EmotionInterpError("dial_test needs at least one layer, one dose and one method.")
+    fits = []
+    for place, dose, method in settings:
+        chosen = {"layer": place, "dose": dose, "method": method, "n_samples": tune_samples}
+        fits.append(dial_grid(subject, bank, tune_prompts, judge, **chosen, **options).fit)
+    tuning = pd.concat(fits, ignore_index=True)
+    score: Any = (tuning["r_valence"] + tuning["r_arousal"]).fillna(-np.inf)
+    intact: Any = tuning["share_intact"] >= least_intact
+    if not bool(intact.any()):
+        intact = tuning["share_intact"] == tuning["share_intact"].max()
+    best = int(score.where(intact, -np.inf).to_numpy().argmax())
+    tuning["chosen"] = np.arange(len(tuning)) == best
+    place, dose, method = settings[best]
+    chosen = {"layer": place, "dose": dose, "method": method, "n_samples": n_samples}
+    return dial_grid(subject, bank, test_prompts, judge, **chosen, **options), tuning
+
+
+def _written(
+    subject: Subject,
+    rows: RowInterventions,
+    prompts: list[str],
+    n_samples: int,
+    new: int,
+    positions: Positions,
+    seed: int,
+    options: dict[str, Any],
+) -> tuple[list[list[list[int]]], list[list[str]]]:
+    """Tokens and texts of every row's continuations, prompt by prompt, sample by sample: [row][prompt x sample]."""
+    ids = [list(t.ids) for t in subject.tokenize(prompts) for _ in range(n_samples)]
+    size = len(ids)
+    crossed = RowInterventions(rows.vectors, index=np.repeat(np.arange(rows.n_rows), size))
+    with steer_rows(subject, crossed, positions):
+        made = decode(
+            subject,
+            ids * rows.n_rows,
+            new,
+            seed=seed,
+            streams=list(range(size)) * rows.n_rows,
+            **{"do_sample": True, **options},
+        )
+    tokens = [made.tokens[i * size : (i + 1) * size] for i in range(rows.n_rows)]
+    return tokens, [[continuation_text(subject, ids[k], t) for k, t in enumerate(one)] for one in tokens]
+
+
+def _fluency(subject: Subject, prompts: list[str], n_samples: int, tokens: list[list[list[int]]]) -> pd.DataFrame:
+    """Ratios of every cell to the last row, which is unsteered."""
+    import pandas as pd
+
+    ids = [list(t.ids) for t in subject.tokenize(prompts) for _ in range(n_samples)]
+    scores = continuation_log_probabilities(subject, ids * len(tokens), [t for one in tokens for t in one])
+    size = len(ids)
+    perplexities = [perplexity(scores[i * size : (i + 1) * size]) for i in range(len(tokens))]
+    distinct = [distinct_2(one) for one in tokens]
+    frame = pd.DataFrame({"perplexity_ratio": perplexities, "distinct2_ratio": distinct})
+    frame = (frame / frame.iloc[-1]).iloc[:-1]
+    ratios = zip(frame["perplexity_ratio"], frame["distinct2_ratio"], strict=True)
+    return frame.assign(intact=[is_coherent(p, d) for p, d in ratios])
+
+
+def _intact(table: Any) -> dict[str, float]:
+    """r over the cells whose text is intact."""
+    kept = table[table["intact"]]
+    names = ("valence", "arousal")
+    return {
+        f"r_{d}_intact": float(_r(kept[d].to_numpy(float), kept[f"judged_{d}"].to_numpy(float)[None])[0])
+        if len(kept) > 2
+        else float("nan")
+        for d in names
+    }
+
+
+def _correlations(asked: np.ndarray, values: np.ndarray, seed: int) -> dict[str, float]:
+    """r of requested [cell, 2] and mean judged coordinates of values [cell, prompt, sample, 2], with intervals."""
+    by_prompt = values.mean(2)
+    n = by_prompt.shape[1]
+    picks = generator(seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
+    counts = np.stack([np.bincount(p, minlength=n) for p in picks]) / n
+    # [resample, cell, dimension]
+    means = np.einsum("rp,cpk->rck", counts, by_prompt)
+    result: dict[str, float] = {}
+    for k, name in enumerate(("valence", "arousal")):
+        result[f"r_{name}"] = float(_r(asked[:, k], by_prompt[None].mean(2)[:, :, k])[0])
+        drawn = _r(asked[:, k], means[:, :, k])
+        bounds = np.nanpercentile(drawn, [2.5, 97.5]) if np.isfinite(drawn).any() else (np.nan, np.nan)
+        result[f"{name}_lo"], result[f"{name}_hi"] = map(float, bounds)
+    for k, name in enumerate(("valence", "arousal")):
+        result[f"cross_{name}"] = float(_r(asked[:, 1 - k], by_prompt[None].mean(2)[:, :, k])[0])
+    return result
+
+
+def _r(asked: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """Pearson r of asked [cell] with every row of judged [row, cell]; NaN where a row does not vary."""
+    x, y = asked - asked.mean(), judged - judged.mean(1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (y @ x) / np.sqrt((x**2).sum() * (y**2).sum(1))

@@ -1,0 +1,177 @@
+"""Which tokens of a text are acted on, counted net of padding, so that neither batch nor KV cache changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.subjects.plan import ForwardPlan
+
+POSITIONS = ("all", "all_with_bos", "prompt", "generated", "from_last_prompt_token")
+"""Named selections of token positions. Only "all_with_bos" and explicit lists ever touch BOS."""
+
+_END = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, eq=False)
+class RowPositions:
+    """Positions of every row of a batch, each its own.
+
+    Attributes:
+        each: [batch row], as `steer` takes them.
+
+    Raises:
+        UnknownNameError, EmotionInterpError: as `check_positions`.
+
+    Example:
+        >>> RowPositions(["prompt", "generated", slice(2, 8)]).each[2]
+        slice(2, 8, None)
+    """
+
+    each: Sequence[Any]
+    _groups: list[tuple[Any, np.ndarray]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        groups: dict[Any, tuple[Any, list[int]]] = {}
+        for row, one in enumerate(self.each):
+            if isinstance(one, RowPositions):
+                raise EmotionInterpError("a row's positions are a name, an index, a slice, a list or a function.")
+            check_positions(one)
+            key = (type(one), str(one)) if isinstance(one, (str, int, slice)) else id(one)
+            groups.setdefault(key, (one, []))[1].append(row)
+        object.__setattr__(self, "each", tuple(self.each))
+        object.__setattr__(self, "_groups", [(one, np.asarray(rows)) for one, rows in groups.values()])
+
+    def parts(self, plan: ForwardPlan) -> list[tuple[Any, np.ndarray, ForwardPlan]]:
+        """(positions, batch rows, their plan) of the rows that are treated alike."""
+        if plan.rows.max() >= len(self.each):
+            raise EmotionInterpError(
+                f"the batch has a row {int(plan.rows.max())}, but there are positions for {len(self.each)} rows."
+            )
+        found = []
+        for one, rows in self._groups:
+            here = np.flatnonzero(np.isin(plan.rows, rows))
+            if len(here):
+                part = ForwardPlan(plan.positions[here], plan.prompt_lengths[here], plan.rows[here], plan.has_bos)
+                found.append((one, here, part))
+        return found
+
+
+Positions = (
+    str | int | slice | Sequence[int] | np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray] | RowPositions
+)
+
+
+def check_positions(positions: Any) -> None:
+    """Refuse anything that selects no positions.
+
+    Raises:
+        UnknownNameError: a name that is none of `POSITIONS`.
+        EmotionInterpError: a negative index, an empty or backward slice, or another type.
+    """
+    wanted = "positions is a name, an index, a slice, a list of indices or a function"
+    if isinstance(positions, str):
+        if positions not in POSITIONS:
+            raise UnknownNameError("positions", positions, POSITIONS)
+    elif isinstance(positions, (bool, np.bool_)):
+        raise EmotionInterpError(f"{wanted}, got {positions!r}.")
+    elif isinstance(positions, (int, np.integer)):
+        if positions < 0:
+            raise EmotionInterpError(f"an index counts from the start of the text, from 0, got {positions!r}.")
+    elif isinstance(positions, slice):
+        _check_slice(positions)
+    elif not callable(positions) and not isinstance(positions, RowPositions):
+        try:
+            values = np.asarray(list(positions))
+        except (TypeError, ValueError):
+            raise EmotionInterpError(f"{wanted}, got {positions!r}.") from None
+        if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu" or values.min() < 0:
+            raise EmotionInterpError(f"a list of positions holds whole numbers from 0, got {positions!r}.")
+
+
+def _check_slice(positions: slice) -> None:
+    for value in (positions.start, positions.stop, positions.step):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0):
+            raise EmotionInterpError(
+                f"a slice of positions counts from the start of the text, from 0, got {positions!r}."
+            )
+    if positions.step == 0 or (positions.stop is not None and positions.stop <= (positions.start or 0)):
+        raise EmotionInterpError(f"a slice of positions has stop above start and step from 1, got {positions!r}.")
+
+
+def select(positions: Positions, plan: ForwardPlan) -> np.ndarray:
+    """Which columns of a forward pass are acted on: [row, column].
+
+    Args:
+        positions: a name of `POSITIONS`; an index k (from k on, BOS counting as 0 but left out); `slice(start, stop)`
+            for a span, `slice(start, None, n)` for every n-th token from start on (BOS left out as well); a list of
+            indices; a function of (positions [row, column] with -1 on padding, prompt lengths [row]); or `RowPositions`.
+        plan: the pass.
+    """
+    at = plan.positions
+    if isinstance(positions, RowPositions):
+        mask = np.zeros(at.shape, dtype=bool)
+        for one, rows, part in positions.parts(plan):
+            mask[rows] = select(one, part)
+        return mask
+    span = _span(positions, plan)
+    if span is not None:
+        first, stop, step = span
+        mask = at >= first
+        if stop is not None:
+            mask &= at < stop
+        if step > 1:
+            mask &= (at - first) % step == 0
+        return mask
+    if callable(positions):
+        mask = np.asarray(positions(at, plan.prompt_lengths))
+        if mask.shape != at.shape or mask.dtype != bool:
+            raise EmotionInterpError(
+                f"a positions function answers with booleans of shape {at.shape}, got {mask.dtype} {mask.shape}."
+            )
+        return mask & (at >= 0)
+    return (at >= 0) & np.isin(at, np.asarray(list(positions)))  # type: ignore[arg-type]
+
+
+def first_positions(positions: Positions, plan: ForwardPlan) -> np.ndarray:
+    """The first position that is selected in each row, also where a KV cache left it out of this pass: [row].
+
+    A row in which nothing has been selected yet has the largest integer.
+    """
+    count = len(plan.positions)
+    if isinstance(positions, RowPositions):
+        first = np.full(count, _END)
+        for one, rows, part in positions.parts(plan):
+            first[rows] = first_positions(one, part)
+        return first
+    span = _span(positions, plan)
+    if span is not None:
+        return np.broadcast_to(np.asarray(span[0]).reshape(-1), (count,))
+    if not callable(positions):
+        return np.full(count, min(int(p) for p in positions))  # type: ignore[union-attr]
+    whole = np.broadcast_to(np.arange(int(plan.positions.max()) + 1), (count, int(plan.positions.max()) + 1))
+    mask = np.asarray(positions(whole, plan.prompt_lengths))
+    return np.where(mask.any(1), mask.argmax(1), _END)
+
+
+def _span(positions: Positions, plan: ForwardPlan) -> tuple[Any, Any, int] | None:
+    """First position, stop (None: no end) and step of a selection that is a span; one number, or [row, 1]."""
+    bos = int(plan.has_bos)
+    if isinstance(positions, str):
+        length = plan.prompt_lengths[:, None]
+        if positions == "generated":
+            return np.maximum(length, bos), None, 1
+        if positions == "from_last_prompt_token":
+            return np.maximum(length - 1, bos), None, 1
+        return int(positions != "all_with_bos" and bos), length if positions == "prompt" else None, 1
+    if isinstance(positions, (int, np.integer)):
+        return max(int(positions), bos), None, 1
+    if isinstance(positions, slice):
+        start, step = positions.start or 0, positions.step or 1
+        # counted from the start that was asked for, also where that is BOS and left out
+        return start if start >= bos else start + step * -(-(bos - start) // step), positions.stop, step
+    return None

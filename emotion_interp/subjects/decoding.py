@@ -1,0 +1,204 @@
+"""The decoding loop: batches of rows run token by token, each row with its own random stream and its own end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.seeds import generator
+from emotion_interp.subjects.plan import resting_mode
+from emotion_interp.subjects.sampling import Sampling
+from emotion_interp.subjects.session import Session
+
+if TYPE_CHECKING:
+    import torch
+
+    from emotion_interp.subjects.subject import Subject
+
+TOKEN_BUDGET = 16_384
+"""Padded tokens of one batch at its longest."""
+
+
+class Decoding:
+    """Rows of token ids being continued; `steps()` runs them, `tokens`, `stopped` and `logits` fill up.
+
+    Args:
+        subject, token_rows, max_new_tokens, **sampling: as in `generation.decode`.
+        use_past_kv_cache, seed, streams, return_logits, eos_token_id, stop_strings, token_budget: as there.
+
+    Raises:
+        EmotionInterpError: an empty row, a row that fills the context, or an impossible option.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        token_rows: Sequence[Sequence[int]],
+        max_new_tokens: int = 40,
+        *,
+        use_past_kv_cache: bool = True,
+        seed: int = 0,
+        streams: Sequence[object] | None = None,
+        return_logits: bool = False,
+        eos_token_id: int | Sequence[int] | None = None,
+        stop_strings: str | Sequence[str] | None = None,
+        token_budget: int = TOKEN_BUDGET,
+        **sampling: Any,
+    ) -> None:
+        self.subject, self.new, self.use_cache = subject, max_new_tokens, use_past_kv_cache
+        self.rows = [list(map(int, row)) for row in token_rows]
+        self.sampling = Sampling(**sampling)
+        self.budget = token_budget
+        names = list(range(len(self.rows))) if streams is None else list(streams)
+        self._check(names)
+        self.ends = np.asarray(sorted(eos_ids(subject) if eos_token_id is None else _ids(eos_token_id)), dtype=np.int64)
+        self.stops = (stop_strings,) if isinstance(stop_strings, str) else tuple(stop_strings or ())
+        if not all(isinstance(s, str) and s for s in self.stops):
+            raise EmotionInterpError(f"stop_strings are texts that are not empty, got {stop_strings!r}.")
+        self.randoms = [generator(seed, "decode", name) for name in names] if self.sampling.do_sample else []
+        self.tokens: list[list[int]] = [[] for _ in self.rows]
+        self.stopped = ["length"] * len(self.rows)
+        self.logits: list[list[Any]] | None = [[] for _ in self.rows] if return_logits else None
+
+    def _check(self, names: Sequence[object]) -> None:
+        if len(names) != len(self.rows):
+            raise EmotionInterpError(f"streams names {len(names)} rows, but there are {len(self.rows)}.")
+        if isinstance(self.new, bool) or not isinstance(self.new, (int, np.integer)) or self.new < 0:
+            raise EmotionInterpError(f"max_new_tokens is a whole number from 0, got {self.new!r}.")
+        context = self.subject.context
+        for i, row in enumerate(self.rows):
+            if not row:
+                raise EmotionInterpError(f"row {i} has no token; a continuation needs at least one.")
+            if self.new and len(row) >= context:
+                raise EmotionInterpError(
+                    f"prompt {i} fills the context of {context} tokens and leaves no room to continue; shorten it."
+                )
+
+    def steps(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """After each step (row indices, their new token ids); -1 for a row that ends or has ended.
+
+        Raises:
+            NotFiniteError: the model answers with NaN.
+        """
+        if not self.new:
+            return
+        with resting_mode(self.subject.model):
+            for part in chunks([len(r) for r in self.rows], self.new, self.subject.context, self.budget):
+                yield from self._batch(part)
+
+    def _batch(self, part: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        import torch
+
+        lengths = np.asarray([len(self.rows[i]) for i in part])
+        limits = np.minimum(self.new, self.subject.context - lengths)
+        ids, real = left_padded([self.rows[i] for i in part])
+        session = Session(self.subject, lengths, part, self.subject.prepends_bos, self.use_cache)
+        alive = np.ones(len(part), dtype=bool)
+        seen: torch.Tensor | None = None
+        for step in range(int(limits.max())):
+            # gradients are off inside a step only: between two of them the caller's code runs
+            with torch.no_grad():
+                logits = session.extend(ids, real).float()
+                if self.sampling.repetition_penalty != 1.0:
+                    seen = _marked(seen, ids, real, logits)
+                uniforms = np.asarray([self.randoms[i].random() for i in part]) if self.randoms else None
+                chosen = self.sampling.choose(logits, alive, uniforms, seen)
+            new = self._take(part, chosen, alive, limits - step, logits)
+            yield part, new
+            if not alive.any():
+                return
+            ids, real = chosen[:, None], None
+
+    def _take(
+        self, part: np.ndarray, chosen: np.ndarray, alive: np.ndarray, left: np.ndarray, logits: torch.Tensor
+    ) -> np.ndarray:
+        """Give each living row its token and end those that are done; `left` counts this token."""
+        kept = logits.cpu() if self.logits is not None else None
+        ends = np.isin(chosen, self.ends)
+        new = np.where(alive & ~ends, chosen, -1)
+        for k in np.flatnonzero(alive):
+            row = int(part[k])
+            if kept is not None and self.logits is not None:
+                self.logits[row].append(kept[k])
+            if ends[k]:
+                alive[k], self.stopped[row] = False, "eos"
+                continue
+            self.tokens[row].append(int(chosen[k]))
+            if self.stops and self._has_stop(row):
+                alive[k], self.stopped[row] = False, "stop"
+            elif left[k] <= 1:
+                alive[k] = False
+                if len(self.tokens[row]) < self.new:
+                    self.stopped[row] = "context"
+        return new
+
+    def _has_stop(self, row: int) -> bool:
+        text = continuation_text(self.subject, self.rows[row], self.tokens[row])
+        return any(stop in text for stop in self.stops)
+
+
+def continuation_text(subject: Subject, prompt: Sequence[int], new: Sequence[int]) -> str:
+    """The text of new tokens after a prompt; bytes of an unfinished last character are left out."""
+    if not new:
+        return ""
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    base = subject.tokenizer.decode(list(prompt), **options)
+    full = subject.tokenizer.decode([*prompt, *new], **options)
+    # decoding the new tokens alone loses the space that SentencePiece tokenizers put before a word
+    text = full[len(base) :] if full.startswith(base) else subject.tokenizer.decode(list(new), **options)
+    return text.rstrip("\ufffd")
+
+
+def left_padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of ids padded on the left with id 0, and the mask of real tokens: both [row, column]."""
+    width = max(map(len, rows))
+    ids = np.zeros((len(rows), width), dtype=np.int64)
+    real = np.zeros((len(rows), width), dtype=bool)
+    for k, row in enumerate(rows):
+        ids[k, width - len(row) :] = row
+        real[k, width - len(row) :] = True
+    return ids, real
+
+
+def chunks(lengths: Sequence[int], new: int, context: int, token_budget: int) -> Iterator[np.ndarray]:
+    """Row indices by length, cut so that padded columns fit the token budget and, with new tokens, the context."""
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    part: list[int] = []
+    for i in order:
+        if part:
+            room = min(new, context - lengths[part[0]])
+            too_long = lengths[i] > lengths[part[0]] and lengths[i] + room > context
+            if too_long or (len(part) + 1) * (lengths[i] + room) > token_budget:
+                yield np.asarray(part)
+                part = []
+        part.append(i)
+    if part:
+        yield np.asarray(part)
+
+
+def eos_ids(subject: Subject) -> set[int]:
+    """The ids that end a text, from the tokenizer and the model's generation settings."""
+    found: set[int] = set()
+    config = getattr(getattr(subject.model, "original_model", None), "generation_config", None)
+    for value in (subject.tokenizer.eos_token_id, getattr(config, "eos_token_id", None)):
+        if value is not None:
+            found |= _ids(value)
+    return found
+
+
+def _ids(value: int | Sequence[int]) -> set[int]:
+    return {int(value)} if isinstance(value, (int, np.integer)) else {int(v) for v in value}
+
+
+def _marked(seen: torch.Tensor | None, ids: np.ndarray, real: np.ndarray | None, logits: torch.Tensor) -> torch.Tensor:
+    """Which tokens each row's text has by now: [row, vocab]."""
+    import torch
+
+    if seen is None:
+        seen = torch.zeros_like(logits, dtype=torch.bool)
+    rows, columns = np.nonzero(np.ones(ids.shape, dtype=bool) if real is None else real)
+    seen[torch.from_numpy(rows), torch.from_numpy(ids[rows, columns])] = True
+    return seen
