@@ -63,3 +63,11 @@ def test_a_file_given_where_a_name_belongs_is_pointed_to_the_right_call(tmp_path
         ei.concept_set(tmp_path / "mine.toml")
     with pytest.raises(EmotionInterpError, match="path="):
         ei.load_norms("ratings.csv")
+
+
+def test_punctuation_does_not_give_an_emotion_away():
+    """Half-width commas in some emotions' Chinese scenes once made detectors of commas look like emotion features."""
+    for stimulus in scene_stimuli():
+        assert not set(stimulus.text) & set("!！"), stimulus.text
+        if stimulus.language == "zh":
+            assert not set(stimulus.text) & set(",;:?()"), stimulus.text

@@ -97,7 +97,7 @@ def test_banks_that_do_not_belong_together_are_refused(parts, tiny_bank):
         merge_banks(one, changed(parts["1"], seed=1))
     with pytest.raises(EmotionInterpError, match="different stimuli"):
         merge_banks(one, tiny_bank)
-    with pytest.raises(EmotionInterpError, match="other layers with the same words"):
+    with pytest.raises(EmotionInterpError, match="other sites with the same words"):
         merge_banks(one, one)
     with pytest.raises(EmotionInterpError, match="share no layer"):
         diff_banks(one, parts["1"])

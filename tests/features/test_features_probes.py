@@ -20,7 +20,6 @@ from emotion_interp.features.probe_fits import (
 )
 from emotion_interp.features.probes import probes_from_readings
 from emotion_interp.features.scores import composite_auroc, pairwise_auroc
-from emotion_interp.subjects.sae_reader import SaeReader
 
 SITE = Site(0)
 
@@ -130,14 +129,6 @@ def test_what_cannot_be_probed_is_refused(tiny_subject, small_concepts):
     bare = ei.Subject(tiny_subject.model, tokenizer=tiny_subject.tokenizer)
     with pytest.raises(EmotionInterpError, match="has no SAE"):
         ei.sparse_probes(bare, small_concepts)
-    sae = tiny_subject.readers[SITE].sae
-    two = ei.Subject(
-        tiny_subject.model,
-        saes=[SaeReader(sae, Site(0)), SaeReader(sae, Site(0, "resid_pre"))],
-        tokenizer=tiny_subject.tokenizer,
-    )
-    with pytest.raises(EmotionInterpError, match="several SAEs at one layer"):
-        ei.sparse_probes(two, small_concepts)
 
 
 def some_words(rng, n=60, d=8):

@@ -216,9 +216,6 @@ def test_what_cannot_be_compared_is_refused(tiny_bank):
         result.shared_features("joi", 0)
     with pytest.raises(UnknownNameError, match="layer"):
         result.shared_features("joy", 7)
-    two = replace(tiny_bank, scales={**tiny_bank.scales, Site(0, "resid_pre"): 1.0})
-    with pytest.raises(EmotionInterpError, match="several sites of one layer"):
-        ei.universality(two, "en", "zh")
     one = replace(tiny_bank, manifest={**tiny_bank.manifest, "languages": ["en"]})
     with pytest.raises(EmotionInterpError, match="only 'en'"):
         universality_all(one)

@@ -152,7 +152,13 @@ def test_layer_curves_draw_chance_and_ceiling() -> None:
     frame = CASES["layer_curves"].assign(chance_lo=-0.1, chance_hi=0.1, ceiling=0.9)
     by_name = {trace.name: trace for trace in figures.layer_curves(frame).data}
     assert min(by_name["chance"].y) == -0.1 and max(by_name["chance"].y) == 0.1
-    assert set(by_name["ceiling, a"].y) == {0.9}
+    assert set(by_name["ceiling"].y) == {0.9}
+
+
+def test_ceilings_that_differ_are_drawn_for_each_series() -> None:
+    frame = pd.concat([CASES["layer_curves"].assign(series=s, ceiling=c) for s, c in (("a", 0.9), ("b", 0.7))])
+    by_name = {trace.name: trace for trace in figures.layer_curves(frame).data}
+    assert set(by_name["ceiling, a"].y) == {0.9} and set(by_name["ceiling, b"].y) == {0.7} and "ceiling" not in by_name
 
 
 def test_dose_curves_hold_every_emotion_and_its_own_random_band() -> None:

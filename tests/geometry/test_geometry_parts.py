@@ -122,39 +122,33 @@ def test_permutations_are_permutations_and_seeded() -> None:
     assert (orders != intervals.permutations(7, 50, seed=2)).any()
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10_000), st.booleans())
-def test_rsa_bootstrap_is_spearman_without_same_emotion_pairs(seed: int, tied: bool) -> None:
-    rng = np.random.default_rng(seed)
-    n = 7
-    first, second = rsa.pairs(n)
-    model, human = rng.normal(size=(2, len(first)))
-    if tied:
-        model, human = np.round(model), np.round(human)
-    drawn = rng.integers(0, n, n)
-    square = np.zeros((2, n, n))
-    for place, values in enumerate((model, human)):
-        square[place][first, second] = square[place][second, first] = values
-    kept = [(i, j) for i in range(n) for j in range(i + 1, n) if drawn[i] != drawn[j]]
-    x, y = ([square[k][drawn[i], drawn[j]] for i, j in kept] for k in (0, 1))
-    assume(len(set(drawn)) > 3 and np.ptp(x) > 0 and np.ptp(y) > 0)
-    counts = np.bincount(drawn, minlength=n)[None].astype(float)
-    weights = counts[:, first] * counts[:, second]
-    ranks = [rsa._TiedOrder(v).ranks(weights) for v in (model, human)]
-    expected = stats.spearmanr(x, y)[0]
-    assert intervals.weighted_correlation(weights, *ranks)[0] == pytest.approx(expected, abs=1e-9)
+def test_rsa_interval_is_the_jackknife_of_spaces_without_each_emotion() -> None:
+    rng = np.random.default_rng(4)
+    names = list("abcdefghij")
+    space, ratings = EmotionSpace(rng.normal(size=(10, 4)), names), rng.normal(size=(10, 2))
+    left_out = []
+    for i in range(10):
+        keep = [k for k in range(10) if k != i]
+        z = (ratings[keep] - ratings[keep].mean(0)) / ratings[keep].std(0)
+        centred = space.vectors[keep] - space.vectors[keep].mean(0)
+        rho = stats.spearmanr(spatial.distance.pdist(centred, "cosine"), spatial.distance.pdist(z))[0]
+        left_out.append(np.arctanh(rho))
+    z = (ratings - ratings.mean(0)) / ratings.std(0)
+    rho = stats.spearmanr(spatial.distance.pdist(space.centred, "cosine"), spatial.distance.pdist(z))[0]
+    half = stats.t.ppf(0.975, 9) * np.sqrt(9 * np.var(left_out))
+    expected = np.tanh(np.arctanh(rho) - half), np.tanh(np.arctanh(rho) + half)
+    np.testing.assert_allclose(rsa.emotion_interval(space, ratings), expected, atol=1e-9)
 
 
 def test_rsa_interval_is_not_shifted_by_same_emotion_pairs() -> None:
-    rhos, middles = [], []
+    gaps = []
     for run in range(30):
         rng = np.random.default_rng(run)
-        model, human = (rsa.human_dissimilarity(rng.normal(size=(12, 2))) for _ in range(2))
-        low, high = rsa.bootstrap_interval(model, human, 12, 300, seed=run)
-        rhos.append(rsa.spearman(model, human))
-        middles.append((low + high) / 2)
+        space, ratings = EmotionSpace(rng.normal(size=(12, 2)), list("abcdefghijkl")), rng.normal(size=(12, 2))
+        rho = rsa.spearman(rsa.model_dissimilarity(space), rsa.human_dissimilarity(rsa.ratings_z(ratings)))
+        gaps.append(np.mean(rsa.emotion_interval(space, ratings)) - rho)
     # pairs of an emotion with itself (distance 0 on both sides) would lift the interval by about .1
-    assert abs(np.mean(middles) - np.mean(rhos)) < 0.05
+    assert abs(np.mean(gaps)) < 0.05
 
 
 def test_dissimilarities_are_cosine_and_euclidean() -> None:

@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.norms import Norms, load_norms
 from emotion_interp.ratings import bank_sets, predict_ratings
+from emotion_interp.ratings.sets import CONTROLS
 from emotion_interp.ratings.subject_ratings import read_words, sampled_words
 
 
 def bank(**chosen: list[int]):
-    """What `bank_sets` asks of a bank: its layers, languages and selected features."""
+    """What `bank_sets` asks of a bank: its sites, languages and selected features."""
+
+    def site(layer: int) -> int:
+        if layer != 2:
+            raise UnknownNameError("layer", layer, [2])
+        return layer
+
     return SimpleNamespace(
-        layers=[2],
+        site=site,
         languages=list(chosen),
         selected_features=lambda layer, language: np.array(sorted(chosen[language]), dtype=int),
     )
@@ -54,7 +61,7 @@ def test_set_logic_of_two_languages(en: set[int], zh: set[int], seed: int) -> No
     }
     for name, features in expected.items():
         assert (set(sets[name]) == features) if len(features) >= 2 else name not in sets
-    for name, control in (("selected", "outside"), ("intersection", "outside_intersection")):
+    for name, control in CONTROLS.items():
         assert (control in sets) == (name in sets)
         if name in sets:
             assert len(sets[control]) == len(sets[name]) and set(sets[control]) <= living - (en | zh)
@@ -65,7 +72,8 @@ def test_a_bank_of_one_language_has_only_its_own_set_and_control() -> None:
     assert set(bank_sets(bank(en=[1, 2]), 2, "en", rates)) == {"selected", "outside"}  # type: ignore[arg-type]
     assert bank_sets(bank(en=[1, 2]), 2, "es", rates) == {}  # type: ignore[arg-type]
     assert bank_sets(bank(en=[1, 2]), 5, "en", rates) == {}  # type: ignore[arg-type]
-    assert set(bank_sets(bank(en=[1, 2], zh=[2, 3]), 2, "es", rates)) == {"selected_en", "selected_zh", "union"}  # type: ignore[arg-type]
+    names = {"selected_en", "selected_zh", "union", "outside_union"}
+    assert set(bank_sets(bank(en=[1, 2], zh=[2, 3]), 2, "es", rates)) == names  # type: ignore[arg-type]
 
 
 def test_default_run_has_the_old_rows_and_baselines_beside_every_layer(tiny_subject, english) -> None:

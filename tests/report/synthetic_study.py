@@ -106,18 +106,23 @@ def _geometry(random: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, 
                     "readout_arousal_p": 0.6,
                     "circumplex_r": 0.2,
                     "circumplex_p": 0.15,
+                    "valence_chance": 0.5,
+                    "arousal_chance": 0.5,
+                    "rsa_chance_lo": -0.12,
+                    "rsa_chance_hi": 0.14,
+                    "rsa_ceiling": 0.9,
                 }
             )
             model = human + random.normal(0, 0.5, human.shape)
             points += [(layer, language, e, *human[i], *model[i]) for i, e in enumerate(EMOTIONS)]
             for pc in range(1, 11):
                 pcs.append((layer, language, pc, *np.clip(random.normal(0, 0.35, 2), -1, 1)))
+    placed = pd.DataFrame(
+        points, columns=["layer", "language", "emotion", "human_valence", "human_arousal", "model_x", "model_y"]
+    )
     return (
         pd.DataFrame(tests),
-        pd.DataFrame(
-            points,
-            columns=["layer", "language", "emotion", "human_valence", "human_arousal", "model_x", "model_y"],
-        ),
+        placed.assign(kind="features", model_var_x=0.02, model_var_y=0.01, model_cov=0.006),
         pd.DataFrame(pcs, columns=["layer", "language", "pc", "r_valence", "r_arousal"]),
     )
 
@@ -176,6 +181,49 @@ def _steering(random: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _distances(random: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for language in LANGUAGES:
+        for i, a in enumerate(EMOTIONS):
+            for b in EMOTIONS[i + 1 :]:
+                people = abs(ord(a[0]) - ord(b[0])) / 8 + random.uniform(0, 0.2)
+                rows.append((2, language, "features", a, b, people / 2 + random.uniform(0, 0.8), people))
+    return pd.DataFrame(rows, columns=["layer", "language", "kind", "emotion_a", "emotion_b", "model", "people"])
+
+
+def _words(random: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for language in LANGUAGES:
+        for dimension in ("valence", "arousal"):
+            for i in range(120):
+                human = random.uniform(1, 9)
+                predicted = 2.5 + 0.5 * human + random.normal(0, 0.8)
+                rows.append((2, "all", language, language, dimension, f"word{i}", human, predicted))
+    columns = ["layer", "feature_set", "train_language", "test_language", "dimension", "word", "human", "predicted"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _learning() -> pd.DataFrame:
+    rows = [
+        (n, 2, name, dimension, r - 0.1 * (dimension == "arousal"), r - 0.15, r + 0.02, 0.95)
+        for dimension in ("valence", "arousal")
+        for name, start in (("all", 0.2), ("outside", 0.05))
+        for n, r in ((250, start), (1000, start + 0.2), (4000, start + 0.3))
+    ]
+    columns = ["n_words_train", "layer", "feature_set", "dimension", "r", "low", "high", "ceiling"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _checks(summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    kept = summary[summary["confirmed"]][["layer", "language", "emotion", "feature"]]
+    controls = kept.assign(
+        matched_auroc=0.8, matched_p_holm=0.01, token_share=0.3, lexical_token="glad <b>", lexical=False
+    )
+    return controls.assign(valence_auroc=0.7, valence_only=False, position_auroc=0.75, positional=True), kept.assign(
+        tested_on="scenes", auroc=0.7, p_holm=0.03, transfers=True
+    )
+
+
 def nasty_view() -> TokenView:
     """Tokens that break careless pages."""
     tokens = [
@@ -190,6 +238,7 @@ def build_study(seed: int = 0) -> StudyData:
     """The whole synthetic study."""
     random = np.random.default_rng(seed)
     summary, selected = _features(random)
+    controls, transfer = _checks(summary)
     alignment, points, pcs = _geometry(random)
     words = [
         "She",
@@ -229,10 +278,16 @@ def build_study(seed: int = 0) -> StudyData:
         concepts={"languages": ["en", "zh"], "emotions": len(EMOTIONS), "words per emotion": 40},
         summary=summary,
         selected=selected,
+        controls=controls,
+        transfer=transfer,
+        cards={"joy (en)": '<section class="ei-card"><h3>Feature 7</h3></section>'},
         alignment=alignment,
         circumplex_points=points,
+        rdms=_distances(random),
         pcs=pcs,
         ratings=_ratings(random),
+        predicted=_words(random),
+        learning=_learning(),
         steering=_steering(random),
         steered_text=pd.DataFrame(
             {

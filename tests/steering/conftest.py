@@ -98,6 +98,12 @@ def _transformers_model(name: str, vocab: int):
 
 
 @pytest.fixture(scope="session")
+def plain_models():
+    """Name -> the transformers model of the subject of that name, built anew and never wrapped."""
+    return {n: _transformers_model(n, 400) for n in NAMES[:3]}
+
+
+@pytest.fixture(scope="session")
 def subjects(tokenizer):
     """Name -> Subject, with scales of 2 everywhere."""
     import torch

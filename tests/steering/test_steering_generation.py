@@ -7,8 +7,16 @@ import copy
 import numpy as np
 import pytest
 
-from emotion_interp.core import EmotionInterpError, NotFiniteError
-from emotion_interp.subjects.generation import continuation_text, decode, generate, sample, token_log_probabilities
+from emotion_interp.core import Direction, EmotionInterpError, NotFiniteError
+from emotion_interp.steering import steer
+from emotion_interp.subjects.generation import (
+    continuation_text,
+    decode,
+    generate,
+    sample,
+    stream,
+    token_log_probabilities,
+)
 from emotion_interp.subjects.plan import ForwardPlan, current_plan, using_plan
 
 PROMPTS = ["The letter said", "She was", "When he opened the door he was afraid of the", "他打开门"]
@@ -122,6 +130,15 @@ def test_the_end_of_the_context_warns_and_a_full_prompt_is_refused(subjects):
 
 def test_impossible_options_are_refused(subjects):
     subject = subjects["gpt2"]
+    for options in (
+        {"repetition_penalty": 0.0},
+        {"min_p": 1.5},
+        {"stop_strings": [""]},
+        {"streamer": 3},
+        {"streamer": None, "beams": 2},
+    ):
+        with pytest.raises((EmotionInterpError, TypeError)):
+            generate(subject, "She was", 3, **options)
     for options in ({"temperature": 0.0}, {"temperature": float("nan")}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}):
         with pytest.raises(EmotionInterpError):
             generate(subject, "She was", 3, do_sample=True, **options)
@@ -190,3 +207,109 @@ def test_an_unfinished_chinese_character_is_left_out(subjects):
     prompt = ids_of(subject)[0]
     assert continuation_text(subject, prompt, pieces[:2]) == ""
     assert continuation_text(subject, prompt, pieces) == "龘"
+
+
+def test_min_p_and_repetition_penalty_are_those_of_transformers(subjects):
+    import torch
+    from transformers.generation.logits_process import MinPLogitsWarper, RepetitionPenaltyLogitsProcessor
+
+    logits = torch.randn(1, 12, generator=torch.Generator().manual_seed(3)) * 2
+    expected = MinPLogitsWarper(0.1)(None, logits.double()).softmax(-1)[0].numpy()
+    grid = (np.arange(20_000) + 0.5) / 20_000
+    drawn = sample(logits.expand(len(grid), -1), grid, 1.0, None, None, min_p=0.1)
+    assert np.abs(np.bincount(drawn, minlength=12) / len(grid) - expected).max() < 2e-4
+
+    subject = subjects["gpt2"]
+    rows = ids_of(subject)
+    penalised = decode(subject, rows, 8, repetition_penalty=1.7, eos_token_id=[])
+    assert penalised.tokens != decode(subject, rows, 8, eos_token_id=[]).tokens
+    processor = RepetitionPenaltyLogitsProcessor(1.7)
+    for row, new in zip(rows, penalised.tokens, strict=True):
+        text = list(row)
+        for token in new:
+            with torch.no_grad():
+                logits = subject.model(torch.tensor([text]), return_type="logits")[:, -1]
+            assert int(processor(torch.tensor([text]), logits).argmax()) == token
+            text.append(token)
+
+
+def test_eos_ids_and_stop_strings_end_a_row_where_they_appear(subjects):
+    subject = subjects["gpt2"]
+    rows = ids_of(subject)
+    free = decode(subject, rows, 8, eos_token_id=[]).tokens
+    assert all(len(new) == 8 for new in free)
+    given = decode(subject, rows, 8, eos_token_id=[free[0][3], free[1][5]])
+    for new, full in zip(given.tokens, free, strict=True):
+        ends = [k for k, token in enumerate(full) if token in (free[0][3], free[1][5])]
+        assert new == (full[: ends[0]] if ends else full)
+    texts = [continuation_text(subject, row, new) for row, new in zip(rows, free, strict=True)]
+    stop = texts[0][len(texts[0]) // 2 :][:2]
+    halted = decode(subject, rows, 8, eos_token_id=[], stop_strings=stop)
+    for row, new, full, text, why in zip(rows, halted.tokens, free, texts, halted.stopped, strict=True):
+        shorter = [k for k in range(1, 9) if stop in continuation_text(subject, row, full[:k])]
+        assert new == (full[: shorter[0]] if shorter else full)
+        assert why == ("stop" if stop in text else "length")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "hooked"])
+def test_streamed_pieces_join_to_the_generated_text_also_when_steered_and_sampled(subjects, name):
+    import torch
+
+    subject = subjects[name]
+    options = {"do_sample": True, "top_k": 40, "seed": 3}
+    with steer(subject, Direction(np.ones(16) + np.arange(16), layer=1), 2.0):
+        whole = subject.generate(PROMPTS, 12, return_prompt=False, **options)
+        pieces = {i: [] for i in range(len(PROMPTS))}
+        for row, piece in subject.stream(PROMPTS, 12, **options):
+            assert torch.is_grad_enabled() and piece
+            pieces[row].append(piece)
+        one = list(stream(subject, PROMPTS[0], 12, **options))
+        called: list[tuple[int, str]] = []
+        again = subject.generate(PROMPTS, 12, streamer=lambda row, piece: called.append((row, piece)), **options)
+    assert ["".join(pieces[i]) for i in range(len(PROMPTS))] == whole
+    assert "".join(one) == whole[0] and len(one) > 1
+    assert again == [p + w for p, w in zip(PROMPTS, whole, strict=True)]
+    assert ["".join(p for r, p in called if r == i) for i in range(len(PROMPTS))] == whole
+
+
+def test_a_streamer_of_transformers_gets_prompt_tokens_and_end(subjects):
+    from transformers import TextStreamer
+
+    subject, kept = subjects["gpt2"], []
+
+    class Kept(TextStreamer):
+        def on_finalized_text(self, text, stream_end=False):
+            kept.append(text)
+
+    streamer = Kept(subject.tokenizer, skip_special_tokens=True)
+    whole = subject.generate(PROMPTS[2], 8, streamer=streamer)
+    assert "".join(kept).startswith(whole)
+    with pytest.raises(EmotionInterpError, match="one prompt"):
+        subject.generate(PROMPTS, 3, streamer=streamer)
+
+
+def test_a_stream_that_is_left_early_puts_the_mode_back_and_checks_come_before_the_first_piece(subjects):
+    subject = subjects["gpt2"]
+    subject.model.train(True)
+    try:
+        pieces = subject.stream("She was", 12)
+        next(pieces)
+        assert not subject.model.training
+        pieces.close()
+        assert subject.model.training
+    finally:
+        subject.model.train(False)
+    with pytest.raises(EmotionInterpError, match="top_k"):
+        subject.stream("She was", 3, top_k=0)
+
+
+def test_nan_in_a_scored_text_is_reported(subjects):
+    subject = subjects["gpt2"]
+    rows = ids_of(subject)
+    point = subject.model.hook_dict["blocks.1.hook_resid_post"]
+    try:
+        point.add_hook(lambda x, hook: x * float("nan"))
+        with pytest.raises(NotFiniteError):
+            token_log_probabilities(subject, rows, [1] * len(rows))
+    finally:
+        point.remove_hooks()

@@ -57,7 +57,8 @@ def test_only_emotions_with_a_held_out_auroc_of_at_least_seventy_are_judged(lang
 
 
 def test_the_card_is_that_of_the_files():
-    assert (FOLDER / "CARD.md").read_text(encoding="utf-8") == card_text([load_judge(), load_judge(language="zh")])
+    judges = [load_judge(), load_judge(language="zh"), load_judge("emobank")]
+    assert (FOLDER / "CARD.md").read_text(encoding="utf-8") == card_text(judges)
 
 
 def test_a_language_without_a_judge_is_named():

@@ -50,7 +50,7 @@ def streams(subject, ids, op=None, **options):
 
 
 @pytest.mark.parametrize("name", ["gpt2", "hooked"])
-@pytest.mark.parametrize("op", ["add", "clamp", "clamp_active", "ablate"])
+@pytest.mark.parametrize("op", ["add", "clamp", "delta_clamp", "clamp_active", "conditional_clamp", "ablate"])
 def test_an_operation_moves_the_stream_along_decoder_rows_only(with_saes, name, op):
     subject = with_saes[name]
     ids = list(subject.tokenize(["The old man was sad and calm"])[0].ids)
@@ -63,10 +63,26 @@ def test_an_operation_moves_the_stream_along_decoder_rows_only(with_saes, name, 
     goal = {
         "add": features + value,
         "clamp": np.broadcast_to(value, features.shape),
+        "delta_clamp": np.broadcast_to(value, features.shape),
         "clamp_active": np.where(features > 0, value, features),
+        "conditional_clamp": np.where(features > 0, value, features),
         "ablate": np.zeros_like(features),
     }[op]
     expected = before.numpy() + (goal - features) @ sae.W_dec[[3, 17]].detach().numpy()
+    assert np.abs(after.numpy() - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["gpt2", "hooked"])
+def test_a_conditional_clamp_acts_above_its_threshold_only_and_a_schedule_fades_it(with_saes, name):
+    subject = with_saes[name]
+    ids = list(subject.tokenize(["The old man was sad and calm"])[0].ids)
+    before, sae = streams(subject, ids), subject.saes[Site(1)]
+    features = sae.encode(before)[:, [3, 17]].detach().numpy()
+    threshold = 0.99 * float(features.max())
+    after = streams(subject, ids, "conditional_clamp", value=4.0, threshold=threshold, schedule=lambda n: 1 / (n + 1))
+    delta = np.where(features > threshold, 4.0 - features, 0.0) / (np.arange(len(ids)) + 1)[:, None]
+    assert (delta != 0).any() and (delta == 0).any()
+    expected = before.numpy() + delta @ sae.W_dec[[3, 17]].detach().numpy()
     assert np.abs(after.numpy() - expected).max() < 1e-5
 
 
@@ -92,6 +108,7 @@ def test_what_cannot_be_operated_on_is_refused(with_saes):
         ((0, 3), {}, UnknownNameError, "SAE"),
         ((1, 99), {}, UnknownNameError, "feature"),
         ((1, []), {}, EmotionInterpError, "whole numbers"),
+        ((1, 3), {"op": "clamp_active", "threshold": -1.0}, EmotionInterpError, "threshold"),
         ((1, 3), {"op": "boost"}, UnknownNameError, "operation"),
         ((1, [3, 4]), {"value": [1.0, 2.0, 3.0]}, EmotionInterpError, "finite number"),
         ((1, 3), {"value": float("nan")}, EmotionInterpError, "finite number"),

@@ -1,0 +1,138 @@
+"""Labelled corpora and a user's CSV as stimuli."""
+
+import gzip
+import json
+from collections import Counter
+
+import pytest
+
+from emotion_interp.concepts import corpus_stimuli
+from emotion_interp.concepts.corpora import STORY_NAMES
+from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A data folder in the layout of the public files."""
+    folder = tmp_path / "data"
+    (folder / "corpora").mkdir(parents=True)
+    stories = [("happy", 72), ("happy", 5), ("scared", 79), ("scared", 65), ("sceptical", 73)]
+    with gzip.open(folder / "corpora" / "emotion_stories.jsonl.gz", "wt", encoding="utf-8") as file:
+        for emotion, topic in stories:
+            file.write(json.dumps({"emotion": emotion, "topic_idx": topic, "text": f"{emotion} {topic}"}) + "\n")
+    go = folder / "labelled" / "goemotions"
+    go.mkdir(parents=True)
+    (go / "labels.txt").write_text("joy\nannoyance\nneutral\ncuriosity\nfear\n", encoding="utf-8")
+    lines = ["so glad\t0\ta", "so mad\t1\tb", "well\t2\tc", "why?\t3\td", "glad and mad\t0,1\te", "mad why\t1,3\tf"]
+    (go / "test.tsv").write_text("\n".join(lines), encoding="utf-8")
+    brighter = folder / "labelled" / "brighter" / "track_a" / "test"
+    brighter.mkdir(parents=True)
+    header = "id,text,anger,joy\n"
+    (brighter / "esp.csv").write_text(header + "1,Qué bien,0,1\n2,Nada,0,0\n3,Ambas,1,1\n", encoding="utf-8")
+    (brighter / "eng.csv").write_text(header + "1,What,,\n", encoding="utf-8")
+    return folder
+
+
+def pairs(stimuli):
+    return [(s.text, s.emotion) for s in stimuli]
+
+
+def test_stories_come_from_the_topics_of_their_split_and_stay_together(data):
+    got = corpus_stimuli("stories", data=data)
+    assert pairs(got) == [("happy 72", "joy"), ("scared 79", "fear")]
+    assert [s.group for s in got] == ["topic 72", "topic 79"]
+    assert pairs(corpus_stimuli("stories", split="train", data=data)) == [("scared 65", "fear")]
+
+
+def test_texts_with_one_emotion_or_none_are_kept(data):
+    assert pairs(corpus_stimuli("goemotions", data=data)) == [
+        ("so glad", "joy"),
+        ("so mad", "anger"),
+        ("well", "neutral"),
+        ("mad why", "anger"),
+    ]
+    got = corpus_stimuli("brighter", "es", data=data)
+    assert pairs(got) == [("Qué bien", "joy"), ("Nada", "neutral")] and {s.language for s in got} == {"es"}
+
+
+def test_the_folder_comes_from_the_environment(data, monkeypatch):
+    monkeypatch.setenv("EMOTION_INTERP_DATA", str(data))
+    assert len(corpus_stimuli("stories")) == 2
+    monkeypatch.delenv("EMOTION_INTERP_DATA")
+    with pytest.raises(EmotionInterpError, match="EMOTION_INTERP_DATA"):
+        corpus_stimuli("stories")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        (("storys",), UnknownNameError, "Did you mean 'stories'"),
+        (("stories", "zh"), UnknownNameError, "language of stories"),
+        (("brighter", "fr"), UnknownNameError, "language of brighter"),
+        (("brighter",), FileFormatError, "no 'en' text"),
+        (("brighter", "zh"), FileFormatError, "does not exist"),
+    ],
+)
+def test_what_is_not_there_is_named(data, arguments, error, match):
+    with pytest.raises(error, match=match):
+        corpus_stimuli(*arguments, data=data)
+
+
+def test_unknown_splits_and_limits_are_refused(data):
+    with pytest.raises(UnknownNameError, match="split of stories"):
+        corpus_stimuli("stories", split="dev", data=data)
+    with pytest.raises(EmotionInterpError, match="at least 1"):
+        corpus_stimuli("stories", limit=0, data=data)
+
+
+def test_a_csv_of_ones_own_is_read_by_language_and_group(tmp_path):
+    path = tmp_path / "own.csv"
+    rows = ['"Well, fine",joy,en,a', "Nada,neutral,es,b", "NA,fear,en,a"]
+    path.write_text("text,emotion,language,group\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    got = corpus_stimuli(path)
+    assert pairs(got) == [("Well, fine", "joy"), ("NA", "fear")] and {s.group for s in got} == {"a"}
+    assert pairs(corpus_stimuli(str(path), "es")) == [("Nada", "neutral")]
+    with pytest.raises(UnknownNameError, match="language in own.csv"):
+        corpus_stimuli(path, "zh")
+    plain = tmp_path / "plain.tsv"
+    plain.write_text("emotion\ttext\njoy\tGood\nfear\tBad\n", encoding="utf-8")
+    got = corpus_stimuli(plain, "es")
+    assert [s.language for s in got] == ["es", "es"] and len({s.group for s in got}) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ("text,label\na,joy\n", "lacks the column.* emotion"),
+        ("text,emotion\na,joy\n ,fear\n", "line 3"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_broken_csv_is_refused(tmp_path, content, match):
+    path = tmp_path / "own.csv"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(FileFormatError, match=match):
+        corpus_stimuli(path)
+
+
+def test_a_limit_draws_per_emotion_by_seed_and_keeps_the_order(tmp_path):
+    path = tmp_path / "own.csv"
+    lines = [f"text {i:03d},{'joy' if i % 3 else 'fear'}" for i in range(90)]
+    path.write_text("text,emotion\n" + "\n".join(lines), encoding="utf-8")
+    one = corpus_stimuli(path, limit=10)
+    assert Counter(s.emotion for s in one) == {"joy": 10, "fear": 10}
+    assert pairs(one) == pairs(corpus_stimuli(path, limit=10)) == sorted(pairs(one))
+    assert pairs(one) != pairs(corpus_stimuli(path, limit=10, seed=1))
+    path.write_text("text,emotion\n" + "\n".join(line for line in lines if "fear" in line), encoding="utf-8")
+    assert pairs(corpus_stimuli(path, limit=10)) == [p for p in pairs(one) if p[1] == "fear"]
+
+
+def test_the_public_files_are_read(shared_data):
+    stories = corpus_stimuli("stories", data=shared_data)
+    assert set(STORY_NAMES) == {s.emotion for s in stories}
+    assert {s.group for s in stories} == {f"topic {n}" for n in range(72, 80)}
+    counts = Counter(s.emotion for s in corpus_stimuli("goemotions", limit=30, data=shared_data))
+    assert counts["neutral"] == counts["joy"] == 30
+    for language in ("zh", "es"):
+        assert {"anger", "joy"} <= {s.emotion for s in corpus_stimuli("brighter", language, data=shared_data)}
