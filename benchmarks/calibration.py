@@ -27,7 +27,7 @@ DICTIONARIES = {"orthogonal": (512, 512), "overcomplete": (1024, 256)}
 """Name -> latents, dimensions. Overlapping latents leak into each other: a latent that picks up a planted one counts as
 false here, although it does answer to the emotion."""
 FLOORS = (0.5, 0.55, 0.6, 0.65, 0.7)
-"""Specificity floors at which the planted runs are also counted; the first is the default of `Selection`."""
+"""Specificity floors at which the planted runs are counted; each run selects at the first, the rest filter its selection."""
 
 
 # -- planted truth ----------------------------------------------------------------------------------------------------
@@ -38,8 +38,10 @@ def planted_run(subject: Any, concepts: Any, seed: int, kind: str) -> pd.DataFra
 
     drawn = planted_readings(subject, concepts, seed, kind)
     position = "last" if kind == "words" else "text"
+    # at the lowest floor, whatever the default is, so that every floor can be counted from one run
+    chosen = Selection(min_specificity=FLOORS[0])
     bank = bank_from_readings(
-        subject, concepts, drawn.words, drawn.readings, position=position, selection=Selection(), seed=seed, kind=kind
+        subject, concepts, drawn.words, drawn.readings, position=position, selection=chosen, seed=seed, kind=kind
     )
     roles = dict(zip(drawn.roles["feature"], drawn.roles["role"], strict=True))
     truth = drawn.truth()

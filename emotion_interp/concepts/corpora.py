@@ -160,10 +160,12 @@ def corpus_stimuli(
     """
     if limit is not None and limit < 1:
         raise EmotionInterpError(f"limit is the number of texts kept of each emotion, at least 1; got {limit}.")
-    if isinstance(corpus, Path) or str(corpus).endswith((".csv", ".tsv")):
+    if isinstance(corpus, Path) or corpus.endswith((".csv", ".tsv")):
         texts = _read_csv(Path(corpus), language)
+    elif corpus not in CORPORA:
+        raise UnknownNameError("corpus", corpus, (*CORPORA, "a path ending in .csv"))
     else:
-        texts = _read_corpus(str(corpus), language, split, _data_folder(data))
+        texts = _read_corpus(corpus, language, split, _data_folder(data))
     chosen = _limited(texts, limit, seed)
     if not chosen:
         raise FileFormatError(f"{corpus} holds no {language!r} text with exactly one emotion, or neutral.")
@@ -188,8 +190,6 @@ _Text = tuple[str, str, str | None]
 
 def _read_corpus(corpus: str, language: str, split: str, root: Path) -> list[_Text]:
     labelled = root / "labelled"
-    if corpus not in CORPORA:
-        raise UnknownNameError("corpus", corpus, (*CORPORA, "a path ending in .csv"))
     languages = tuple(BRIGHTER_LANGUAGES) if corpus == "brighter" else ("en",)
     if language not in languages:
         raise UnknownNameError(f"language of {corpus}", language, languages)

@@ -208,9 +208,9 @@ def _folder(place: str | Path) -> Path | None:
     """The folder a place names, or None for a repository."""
     if isinstance(place, Path):
         return place
-    if place.startswith(("./", "../", "/", "~")) or Path(place).is_dir() or place.count("/") != 1:
-        if not place.strip():
-            raise EmotionInterpError("a bank needs a place: a folder, or a repository such as name/bank.")
+    if not place.strip():
+        raise EmotionInterpError("a bank needs a place: a folder, or a repository such as name/bank.")
+    if place.startswith(("./", "../", "/", "~")) or Path(place).is_dir():
         return Path(place).expanduser()
     return None
 

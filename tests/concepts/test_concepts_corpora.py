@@ -136,3 +136,9 @@ def test_the_public_files_are_read(shared_data):
     assert counts["neutral"] == counts["joy"] == 30
     for language in ("zh", "es"):
         assert {"anger", "joy"} <= {s.emotion for s in corpus_stimuli("brighter", language, data=shared_data)}
+
+
+def test_an_unknown_corpus_is_named_before_any_data_folder_is_asked_for(monkeypatch):
+    monkeypatch.delenv("EMOTION_INTERP_DATA", raising=False)
+    with pytest.raises(UnknownNameError, match="nosuch"):
+        corpus_stimuli("nosuch")

@@ -73,7 +73,7 @@ def test_pushing_without_network_says_so_and_leaves_nothing(tiny_bank, cache, tm
     assert not (tmp_path / "me").exists()
 
 
-@pytest.mark.parametrize("name", ["me/a b", "me/-x-"])
+@pytest.mark.parametrize("name", ["me/a b", "me/-x-", "too/many/parts"])
 def test_impossible_repository_names_are_refused(tiny_bank, name):
     with pytest.raises((FileFormatError, EmotionInterpError)):
         pull_bank(name)
