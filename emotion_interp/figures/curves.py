@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emotion_interp.figures.theme import COLOURS, SYMBOLS, band, checked, finish, plain, rgba
+from emotion_interp.figures.theme import COLOURS, band, checked, curve, finish, plain, rgba
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -43,16 +43,7 @@ def learning_curves(frame: Any, *, title: str = "Learning curve", y_title: str =
         x = rows["n_words_train"].tolist()
         if has["lo"] and has["hi"]:
             band(figure, x, rows["lo"], rows["hi"], rgba(colour, 0.13), legendgroup=str(name))
-        figure.add_scatter(
-            x=x,
-            y=rows["value"].tolist(),
-            mode="lines+markers",
-            name=plain(name),
-            legendgroup=str(name),
-            line={"color": colour, "width": 2},
-            marker={"symbol": SYMBOLS[i % len(SYMBOLS)], "size": 8},
-            hovertemplate="%{x:,} words<br>" + plain(name) + " %{y:.3f}<extra></extra>",
-        )
+        curve(figure, x, rows["value"], name, i, "%{x:,} words")
         legend.append(str(name))
     sizes = sorted(set(frame["n_words_train"].tolist()))
     if has["ceiling"]:

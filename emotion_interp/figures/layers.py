@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, SYMBOLS, band, checked, finish, plain, rgba
+from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, band, checked, curve, finish, plain, rgba
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -68,16 +68,7 @@ def layer_curves(
         x = rows["layer"].tolist()
         if has["lo"] and has["hi"]:
             band(figure, x, rows["lo"], rows["hi"], rgba(colour, 0.13), legendgroup=str(name))
-        figure.add_scatter(
-            x=x,
-            y=rows["value"].tolist(),
-            mode="lines+markers",
-            name=plain(name),
-            legendgroup=str(name),
-            line={"color": colour, "width": 2, "dash": dash},
-            marker={"symbol": SYMBOLS[i % len(SYMBOLS)], "size": 8},
-            hovertemplate="layer %{x}<br>" + plain(name) + " %{y:.3f}<extra></extra>",
-        )
+        curve(figure, x, rows["value"], name, i, "layer %{x}", dash)
         legend.append(str(name))
         if has["ceiling"] and common is None and rows["ceiling"].notna().any():
             figure.add_scatter(

@@ -98,6 +98,20 @@ def rgba(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
+def curve(figure: go.Figure, x: Any, y: Any, name: object, number: int, where: str, dash: str = "solid") -> None:
+    """One named series as a line with markers; `where` says in the hover text where a point lies ("layer %{x}")."""
+    figure.add_scatter(
+        x=x,
+        y=y.tolist(),
+        mode="lines+markers",
+        name=plain(name),
+        legendgroup=str(name),
+        line={"color": COLOURS[number % len(COLOURS)], "width": 2, "dash": dash},
+        marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
+        hovertemplate=where + "<br>" + plain(name) + " %{y:.3f}<extra></extra>",
+    )
+
+
 def band(figure: go.Figure, x: Any, low: Any, high: Any, colour: str, name: str = "", **place: Any) -> None:
     """Shade between `low` and `high`, one polygon per unbroken run: a filled polygon does not stop at NaN."""
     import numpy as np
