@@ -2,8 +2,9 @@
 
 `python -m benchmarks.judged_steering [--bank saved_features/bundled] [--model FOLDER --saes FOLDER]` chooses layer,
 dose and kind of direction on the tuning half of STORY_PROMPTS and reports on the test half: five sampled texts of each
-prompt, the bundled English judge (trained on stories of topics 64-71 and public corpora), 599 random directions at each
-chosen site and dose (the smallest p, 1/600, is what Holm over 28 emotions needs).
+prompt, the bundled English judge (trained on stories of topics 64-71 and public corpora), 799 random directions at each
+chosen site and dose (Holm over 25 emotions needs a smallest p of .002 or less; 199 could never pass). Then controls
+beside each figure, the content kept, and how steadily the target grows with the dose.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import emotion_interp as ei
 from emotion_interp.steering import STORY_PROMPTS
@@ -27,8 +30,13 @@ COLUMNS = [
     "p_holm_chosen",
     "perplexity_ratio",
     "distinct2_ratio",
+    "prompt",
+    "dense",
+    "strongest other",
+    "which",
+    "content",
 ]
-DOSES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+DOSES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 SAMPLING: dict[str, Any] = {"do_sample": True, "top_k": 50, "max_new_tokens": 30}
 
 
@@ -45,49 +53,87 @@ def main() -> None:
     parser.add_argument("--saes", default=None)
     parser.add_argument("--layers", default="2,3")
     parser.add_argument("--doses", default="0.45")
-    parser.add_argument("--methods", default="dense,sae")
-    parser.add_argument("--random", type=int, default=599)
+    parser.add_argument("--methods", default="dense,sae,sae_output,probe_k16")
+    parser.add_argument("--random", type=int, default=799)
     parser.add_argument("--samples", type=int, default=5)
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     subject = ei.load_subject(given.model, saes=given.saes)
     bank = ei.FeatureBank.load(given.bank)
+    methods = given.methods.split(",")
+    if "sae_output" in methods:
+        bank = ei.with_output_directions(subject, bank)
     judge = ei.load_judge()
+    prompts = STORY_PROMPTS["en"]
     test = ei.steering_test(
         subject,
         bank,
         [e for e in bank.emotions if e in judge.emotions],
-        list(STORY_PROMPTS["en"].tune),
-        list(STORY_PROMPTS["en"].test),
+        list(prompts.tune),
+        list(prompts.test),
         layers=[int(x) for x in given.layers.split(",")],
         doses=[float(x) for x in given.doses.split(",")],
-        methods=given.methods.split(","),
+        methods=methods,
         n_random=given.random,
         judge=judge,
         samples=given.samples,
         **SAMPLING,
     )
     frame: Any = test.to_frame()
-    if given.out is not None:
-        given.out.mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(given.out / "test.parquet")
-        test.tuning.to_parquet(given.out / "tuning.parquet")
-        test.confusion.to_parquet(given.out / "confusion.parquet")
-        test.texts.to_parquet(given.out / "texts.parquet")
-    chosen = frame[frame["chosen"]].assign(passes=passes)
-    print(chosen.sort_values("p")[[*COLUMNS, "passes"]].round(4).to_string(index=False))
-    print(f"\n{int(chosen['passes'].sum())} of {len(chosen)} emotions pass (of the 28; the stories have {len(chosen)})")
+    keep(given.out, test=frame, tuning=test.tuning, confusion=test.confusion, texts=test.texts)
+    chosen = frame[frame["chosen"]].assign(passes=passes, content=lambda rows: content_kept(rows, test.texts))
+    show(chosen)
     for method, rows in frame.groupby("method"):
         own = (rows["p_holm"] < 0.05) & passes(rows.assign(p_holm_chosen=rows["p_holm"]))
-        print(f"{method} directions alone: {int(own.sum())} of {len(rows)} after Holm, text intact")
-    monotonicity(subject, bank, judge, chosen, given.samples)
+        print(f"{method} directions alone: {int(own.sum())} of {len(rows)} after Holm, text intact", flush=True)
+    beside = ei.steering_controls(
+        subject, bank, chosen, list(prompts.test), judge=judge, n_random=0, samples=min(2, given.samples), **SAMPLING
+    )
+    keep(given.out, controls=beside)
+    wide = beside.pivot_table(index="emotion", columns="control", values="target")
+    wide["which"] = beside[beside["control"] == "strongest other"].set_index("emotion")["which"]
+    show(chosen.drop(columns="dense", errors="ignore").merge(wide.reset_index(), on="emotion", how="left"))
+    monotonicity(subject, bank, judge, chosen, given)
 
 
-def monotonicity(subject: Any, bank: Any, judge: Any, chosen: Any, samples: int) -> None:
-    """Spearman of dose and judged target, over the doses below the first breach of fluency, at each chosen layer."""
+def keep(out: Path | None, **tables: Any) -> None:
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            table.to_parquet(out / f"{name}.parquet")
+
+
+def show(chosen: Any) -> None:
+    columns = [c for c in COLUMNS if c in chosen]
+    print(chosen.sort_values("p")[[*columns, "passes"]].round(4).to_string(index=False))
+    print(f"\n{int(chosen['passes'].sum())} of {len(chosen)} emotions pass (of the 28; the stories have {len(chosen)})")
+
+
+def content_kept(chosen: Any, texts: Any) -> list[float]:
+    """Mean share of the content words of an unsteered continuation that the steered one of the same random numbers has."""
+    from emotion_interp.steering import content_overlap
+
+    written = texts.assign(text=[t[len(p) :] for t, p in zip(texts["text"], texts["prompt"], strict=True)])
+    bare = written[written["emotion"] == "unsteered"]
+    apart = bare.groupby("prompt")["text"].transform(lambda one: one.to_numpy()[np.roll(np.arange(len(one)), 1)])
+    print(
+        f"content words shared by two unsteered samples: {np.nanmean(content_overlap(list(bare['text']), list(apart))):.3f}"
+    )
+    shares = []
+    for row in chosen.to_dict("records"):
+        same = (written["emotion"] == row["emotion"]) & (written["method"] == row["method"])
+        shares.append(float(np.nanmean(content_overlap(bare["text"].tolist(), written[same]["text"].tolist()))))
+    return shares
+
+
+def monotonicity(subject: Any, bank: Any, judge: Any, chosen: Any, given: argparse.Namespace) -> None:
+    """Spearman of dose and judged target, over the doses below the first breach of fluency, at each chosen site."""
+    import pandas as pd
+
     from emotion_interp.steering import dose_monotonicity
 
-    for layer, rows in chosen.groupby("layer"):
+    tables = []
+    for (layer, method), rows in chosen.groupby(["layer", "method"]):
         grid = ei.dose_response(
             subject,
             bank,
@@ -95,15 +141,20 @@ def monotonicity(subject: Any, bank: Any, judge: Any, chosen: Any, samples: int)
             list(DOSES),
             list(STORY_PROMPTS["en"].test),
             layers=[int(layer)],
-            method="dense",
+            method=str(method),
             judge=judge,
             n_random=0,
-            samples=samples,
+            samples=given.samples,
             **SAMPLING,
         )
-        found: Any = dose_monotonicity(grid.table)
-        print(f"\ndose against judged target, dense, layer {layer}: mean Spearman {found['rho'].mean():.3f}")
-        print(found.round(3).to_string(index=False))
+        tables.append(grid.table)
+    table = pd.concat(tables, ignore_index=True)
+    found: Any = dose_monotonicity(table).merge(chosen[["emotion", "passes"]], on="emotion")
+    keep(given.out, doses=table)
+    print("\ndose against judged target, each emotion at its chosen layer and kind of direction")
+    print(found.round(3).to_string(index=False))
+    for name, rows in (("all", found), ("those that pass", found[found["passes"]])):
+        print(f"mean Spearman, {name}: {rows['rho'].mean():.3f} ({int(rows['rho'].notna().sum())} of {len(rows)})")
 
 
 if __name__ == "__main__":

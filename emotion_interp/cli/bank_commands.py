@@ -122,6 +122,7 @@ def describe(
     on: Annotated[
         str, typer.Option(help="Other stimuli to test on: words, scenes, stories, goemotions, ...")
     ] = "words",
+    test_limit: Annotated[int, typer.Option(min=2, help="Texts of each emotion of the corpora to test on.")] = 150,
     probes: Annotated[
         bool, typer.Option("--probes/--no-probes", help="Fit sparse and dense probes, the slow part.")
     ] = True,
@@ -156,7 +157,7 @@ def describe(
         found = fitted.add_to(found)
     found = token_lens(subject, found).add_to(found)
     # examples show text: of the shipped scenes where the bank was found on somebody else's
-    texts = None if shown is None else [s.text for s in _stimuli("scenes", found, concepts, seed)]
+    texts = None if shown is None else [s.text for s in _stimuli("scenes", found, seed)]
     found = top_examples(subject, found, texts).add_to(found)
     spoken = [language for language in found.languages if language in NEUTRAL_PROMPTS]
     if spoken:
@@ -164,12 +165,12 @@ def describe(
         show_frame(scores.counts().reset_index(), "Input and output features", False)
         found = scores.add_to(found)
     for name in [part.strip() for part in on.split(",") if part.strip()]:
-        found = _tested(subject, concepts, found, name, shown, seed)
+        found = _tested(subject, concepts, found, name, shown, seed, test_limit)
     found.save(out or bank)
     typer.echo(str(out or bank))
 
 
-def _stimuli(name: str, bank: FeatureBank, concepts: ConceptSet, seed: int) -> list[Stimulus]:
+def _stimuli(name: str, bank: FeatureBank, seed: int, limit: int = 150) -> list[Stimulus]:
     """Stimuli by name, in the bank's languages."""
     from emotion_interp.concepts import corpus_stimuli, scene_stimuli
     from emotion_interp.concepts.scenes import SCENE_LANGUAGES
@@ -177,14 +178,18 @@ def _stimuli(name: str, bank: FeatureBank, concepts: ConceptSet, seed: int) -> l
     if name == "scenes":
         return scene_stimuli([lang for lang in bank.languages if lang in SCENE_LANGUAGES], bank.emotions)
     languages = ("en",) if name in ("stories", "goemotions") else bank.languages
-    return [s for lang in languages if lang in bank.languages for s in corpus_stimuli(name, lang, limit=150, seed=seed)]
+    return [
+        s for lang in languages if lang in bank.languages for s in corpus_stimuli(name, lang, limit=limit, seed=seed)
+    ]
 
 
-def _tested(subject: Subject, concepts: ConceptSet, bank: FeatureBank, name: str, shown: Any, seed: int) -> FeatureBank:
+def _tested(
+    subject: Subject, concepts: ConceptSet, bank: FeatureBank, name: str, shown: Any, seed: int, limit: int
+) -> FeatureBank:
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.features import transfer
 
-    texts: Any = name if name in ("words", "scenes") else _stimuli(name, bank, concepts, seed)
+    texts: Any = name if name in ("words", "scenes") else _stimuli(name, bank, seed, limit)
     result = transfer(subject, concepts, bank, texts, tested_on=name, found_on=shown, seed=seed)
     show_frame(result.by_layer(), f"Top features tested on {name}", False)
     return result.add_to(bank)

@@ -69,15 +69,9 @@ def bootstrap_counts(n: int, n_bootstrap: int, seed: int) -> np.ndarray:
     return rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap).astype(np.float64)
 
 
-def bca_of(
-    boot: np.ndarray, observed: float, deviations: np.ndarray, level: float = 0.95, n_expanded: int | None = None
-) -> Interval:
-    """BCa interval from bootstrap values and the jackknife's deviations (mean minus value, summing to about 0).
-
-    With `n_expanded` the normal quantiles become Student's with n - 1 degrees times sqrt(n / (n - 1)): the bootstrap
-    divides by n and knows no degrees of freedom, so it is too narrow in small samples ("expanded", Hesterberg 2015).
-    """
-    from scipy.special import ndtr, ndtri, stdtrit
+def bca_of(boot: np.ndarray, observed: float, deviations: np.ndarray, level: float = 0.95) -> Interval:
+    """BCa interval from bootstrap values and the jackknife's deviations (mean minus value, summing to about 0)."""
+    from scipy.special import ndtr, ndtri
 
     boot = np.sort(boot[np.isfinite(boot)])
     if len(boot) < 20 or len(deviations) < 3 or not np.isfinite(observed):
@@ -87,12 +81,15 @@ def bca_of(
     spread = (deviations**2).sum()
     acceleration = (deviations**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
     tails = ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
-    if n_expanded is not None:
-        tails = np.array([-1, 1]) * stdtrit(n_expanded - 1, (1 + level) / 2) * np.sqrt(n_expanded / (n_expanded - 1))
     # the formula turns round where its denominator changes sign: stay on this side
     levels = ndtr(bias + (bias + tails) / np.maximum(1 - acceleration * (bias + tails), 0.05))
     low, high = np.quantile(boot, levels)
     return float(low), float(high)
+
+
+def fisher_z(r: np.ndarray | float) -> np.ndarray:
+    """Fisher's z of correlations; that of 1 is cut off, as it has no finite z."""
+    return np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
 
 
 def jackknife_interval(observed: float, left_out: np.ndarray, level: float = 0.95) -> Interval:
@@ -103,22 +100,22 @@ def jackknife_interval(observed: float, left_out: np.ndarray, level: float = 0.9
     n = len(left_out)
     if n < 3 or not np.isfinite(observed):
         return NO_INTERVAL
-    # a correlation of one has no finite z
-    z = np.arctanh(np.clip(left_out, -1 + 1e-12, 1 - 1e-12))
-    centre = np.arctanh(np.clip(observed, -1 + 1e-12, 1 - 1e-12))
+    z, centre = fisher_z(left_out), fisher_z(observed)
     half = stdtrit(n - 1, (1 + level) / 2) * np.sqrt((n - 1) / n * ((z - z.mean()) ** 2).sum())
     return float(np.tanh(centre - half)), float(np.tanh(centre + half))
 
 
-def bias_corrected_interval(observed: float, boot: np.ndarray, level: float = 0.95) -> Interval:
-    """Interval of a correlation on Fisher's z: the observed value less the bootstrap's bias, plus and minus the
-    bootstrap's standard error (Efron & Tibshirani 1993, chapter 10)."""
+def bias_corrected_interval(
+    observed: float, boot: np.ndarray, error: float | None = None, level: float = 0.95
+) -> Interval:
+    """Interval of a correlation on Fisher's z: the observed value less the bootstrap's bias, plus and minus its standard
+    error, given or the bootstrap's (Efron & Tibshirani 1993, chapter 10)."""
     from scipy.special import ndtri
 
     boot = boot[np.isfinite(boot)]
     if len(boot) < 20 or not np.isfinite(observed):
         return NO_INTERVAL
-    z = np.arctanh(np.clip(boot, -1 + 1e-12, 1 - 1e-12))
-    centre = 2 * np.arctanh(np.clip(observed, -1 + 1e-12, 1 - 1e-12)) - z.mean()
-    half = ndtri((1 + level) / 2) * z.std(ddof=1)
+    z = fisher_z(boot)
+    centre = 2 * fisher_z(observed) - z.mean()
+    half = ndtri((1 + level) / 2) * (z.std(ddof=1) if error is None else error)
     return float(np.tanh(centre - half)), float(np.tanh(centre + half))

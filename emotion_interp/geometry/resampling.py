@@ -19,6 +19,7 @@ from emotion_interp.geometry.intervals import (
     bca_of,
     bias_corrected_interval,
     bootstrap_counts,
+    fisher_z,
     weighted_correlation,
 )
 from emotion_interp.geometry.rsa import pairs, unit_ranks
@@ -26,6 +27,7 @@ from emotion_interp.geometry.space import EmotionSpace
 
 _BASIS = 2
 _CHUNK = 4_000_000
+_GROUPS = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class ResampledComponents:
     n: int
 
     def interval(self, pc: int, target: np.ndarray) -> Interval:
-        """Expanded BCa interval over emotions of the r of component `pc` (from 0) with `target` [emotion]."""
+        """BCa interval over emotions of the r of component `pc` (from 0) with `target` [emotion]."""
         overlap = self.axes[:, pc, :]
         best = np.abs(overlap).argmax(axis=1)
         rows = np.arange(len(best))
@@ -52,7 +54,7 @@ class ResampledComponents:
         jack = found[1 : self.n + 1]
         jack = jack[np.isfinite(jack)]
         deviations = jack.mean() - jack if len(jack) else jack
-        return bca_of(found[self.n + 1 :], float(found[0]), deviations, n_expanded=self.n)
+        return bca_of(found[self.n + 1 :], float(found[0]), deviations)
 
 
 def resampled_components(
@@ -104,8 +106,11 @@ def word_intervals(
     """Bias-corrected intervals under resampling of the units within each emotion, everything fitted anew.
 
     The noise of words pulls r and rho towards 0, and resampled words once more: by about as much, which is what the
-    interval takes off. (A BCa interval would need the far end of the bootstrap distribution for that.) Deviations from an emotion's mean are scaled by sqrt(m / (m - 1)), m its units, so that resampling varies it as much
-    as drawing new words would (Rao & Wu 1988). NaN without units, or where an emotion has but one.
+    interval takes off. (A BCa interval would need the far end of the bootstrap distribution for that.) Deviations from
+    an emotion's mean are scaled by sqrt(m / (m - 1)), m its units, so that resampling varies it as much as drawing new
+    words would (Rao & Wu 1988). The standard error of rho is the jackknife's over units, as `jackknife_interval` has it
+    over emotions: among resampled words, twice as noisy, rho varies less than it does among new ones, and the
+    bootstrap's error held the truth in but 90% of simulated spaces. NaN without units, or where an emotion has but one.
 
     Args:
         space: with `units`.
@@ -122,7 +127,11 @@ def word_intervals(
     rng = generator(seed, "words", len(space.unit_emotions))
     boot = sampler.bootstrap(n_bootstrap, rng)
     observed = sampler.statistics(sampler.base[None])
-    found = {name: bias_corrected_interval(float(observed[0, k]), boot[:, k]) for k, name in enumerate(sampler.names)}
+    error = {"rsa": sampler.jackknife_error(rng)}
+    found = {
+        name: bias_corrected_interval(float(observed[0, k]), boot[:, k], error.get(name))
+        for k, name in enumerate(sampler.names)
+    }
     return WordIntervals(**found)
 
 
@@ -169,6 +178,19 @@ class _Words:
             found.append(self.statistics(vectors))
         return np.concatenate(found)
 
+    def jackknife_error(self, rng: np.random.Generator) -> float:
+        """Standard error of Fisher's z of rho: units left out one by one, of many units in `_GROUPS` random groups
+        (Shao & Tu 1995, sections 2.3 and 6.2)."""
+        variance = 0.0
+        for e, rows in enumerate(self.members):
+            total = self.units[rows].sum(axis=0)
+            groups = np.array_split(rng.permutation(rows), min(len(rows), _GROUPS))
+            vectors = np.repeat(self.base[None], len(groups), axis=0)
+            vectors[:, e] = [(total - self.units[g].sum(axis=0)) / (len(rows) - len(g)) for g in groups]
+            z = fisher_z(self.rho(vectors))
+            variance += (len(groups) - 1) / len(groups) * ((z - z.mean()) ** 2).sum()
+        return float(np.sqrt(variance))
+
     def statistics(self, vectors: np.ndarray) -> np.ndarray:
         """r of each picked component and rho, for spaces [sample, emotion, dimension]."""
         centred = vectors - vectors.mean(axis=1, keepdims=True)
@@ -183,8 +205,15 @@ class _Words:
             scores = left[rows, :, best] * np.where(overlap[rows, best] < 0, -1, 1)[:, None]
             target = self.targets[name] - self.targets[name].mean()
             found.append(scores @ target / np.linalg.norm(target))
+        return np.column_stack([*found, self._rho_of_gram(gram)])
+
+    def rho(self, vectors: np.ndarray) -> np.ndarray:
+        """Spearman's rho of cosine distances and human ones, for spaces [sample, emotion, dimension]."""
+        centred = vectors - vectors.mean(axis=1, keepdims=True)
+        return self._rho_of_gram(centred @ centred.transpose(0, 2, 1))
+
+    def _rho_of_gram(self, gram: np.ndarray) -> np.ndarray:
         lengths = np.sqrt(np.maximum(np.einsum("bee->be", gram), 1e-300))
         first, second = self.pairs
         cosines = gram[:, first, second] / (lengths[:, first] * lengths[:, second])
-        found.append(unit_ranks(-cosines) @ self.human)
-        return np.column_stack(found)
+        return unit_ranks(-cosines) @ self.human

@@ -63,14 +63,12 @@ def geometry_blocks(study: StudyData) -> list[dict[str, Any]]:
 
 
 def _curves(alignment: Any) -> list[dict[str, Any]]:
-    """|r| of valence, |r| of arousal, and rho of the distances, over the layers."""
-    import pandas as pd
-
+    """|r| of valence, |r| of arousal, and rho of the distances, over the layers, language by language."""
     several = alignment["kind"].nunique() > 1
     curves: dict[str, list[dict[str, Any]]] = {"valence": [], "arousal": [], "rsa": []}
     for _, row in alignment.iterrows():
-        of = language_name(row["language"]) + (f", {row['kind']}" if several else "") + row["stream"]
-        start = {"layer": row["layer"], "series": of}
+        of = (row["kind"] if several else language_name(row["language"])) + row["stream"]
+        start = {"layer": row["layer"], "series": of, "language": row["language"]}
         for name in ("valence", "arousal"):
             low, high = row[f"{name}_lo"], row[f"{name}_hi"]
             if row[f"{name}_r"] < 0:
@@ -82,6 +80,19 @@ def _curves(alignment: Any) -> list[dict[str, Any]]:
         rsa = {"value": row["rsa_rho"], "lo": row["rsa_lo"], "hi": row["rsa_hi"], "ceiling": row["rsa_ceiling"]}
         rsa |= {"chance_lo": row["rsa_chance_lo"], "chance_hi": row["rsa_chance_hi"]}
         curves["rsa"].append(start | rsa)
+    # a language has its own emotions, hence its own chance band: languages never share a picture
+    panels = []
+    for language in dict.fromkeys(alignment["language"]):
+        of = f", {language_name(language)}" if alignment["language"].nunique() > 1 else ""
+        own = {name: [row for row in rows if row["language"] == language] for name, rows in curves.items()}
+        panels.append((language_name(language), _curve_blocks(own, of, several)))
+    return [choice_block("By layer", panels)] if len(panels) > 1 else panels[0][1]
+
+
+def _curve_blocks(curves: dict[str, list[dict[str, Any]]], of: str, several: bool) -> list[dict[str, Any]]:
+    """One language's three pictures."""
+    import pandas as pd
+
     blocks = []
     for name, title, y_title, how in (
         ("valence", "Best principal component for valence, by layer", "|r| with people's valence", _COMPONENTS),
@@ -90,7 +101,7 @@ def _curves(alignment: Any) -> list[dict[str, Any]]:
     ):
         frame: Any = pd.DataFrame(curves[name]).dropna(subset=["value"])
         if len(frame):
-            blocks.append(_curve_block(frame, title, y_title, how, several))
+            blocks.append(_curve_block(frame, title + of, y_title, how, several))
     return blocks
 
 

@@ -284,10 +284,11 @@ def trace_views(subject: Subject, bank: FeatureBank) -> list[TokenView]:
     summary: Any = bank.summary
     views = []
     for language in bank.languages:
-        confirmed = summary[summary["language"] == language].groupby("layer")["confirmed"].sum()
-        layer = int(confirmed.idxmax())
+        confirmed = summary[summary["language"] == language].groupby("layer")["confirmed"].agg(["sum", "size"])
+        layer = int(confirmed["sum"].idxmax())
+        found, tested = confirmed.loc[layer, ["sum", "size"]].astype(int)
         title = (
-            f"{language}: {int(confirmed.max())} of {len(bank.emotions)} emotions have a confirmed feature at this layer, "
+            f"{language}: {found} of {tested} emotions have a confirmed feature at this layer, "
             "the others show their best candidates"
         )
         for sentence in SENTENCES.get(language, ()):

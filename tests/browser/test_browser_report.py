@@ -81,7 +81,7 @@ def test_every_figure_is_drawn_at_its_full_width_once_its_panel_is_chosen(page: 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert narrow == []
     assert page.evaluate("document.querySelectorAll('.figure:not(.js-plotly-plot)').length") == 0
-    assert page.evaluate("document.querySelectorAll('.js-plotly-plot').length") == 38
+    assert page.evaluate("document.querySelectorAll('.js-plotly-plot').length") == 41
     assert page.problems == []
 
 

@@ -39,7 +39,7 @@ def study() -> StudyData:
 
 @pytest.fixture(scope="module")
 def small(study: StudyData) -> StudyData:
-    """One layer and language of it: drawing 38 figures for every part left out would take a minute."""
+    """One layer and language of it: drawing 41 figures for every part left out would take a minute."""
     cut = {}
     for name in COLUMNS:
         frame = study.frame(name)
@@ -196,7 +196,7 @@ def test_no_p_value_is_ever_zero() -> None:
 
 def test_figures_in_the_page_are_valid_json_with_their_line(html: str) -> None:
     figures = re.findall(r'<div class="figure"[^>]*><script type="application/json">(.*?)</script>', html, re.DOTALL)
-    assert len(figures) == 38
+    assert len(figures) == 41
     for text in figures:
         assert {"data", "layout"} <= set(json.loads(text))
     assert html.count('<p class="how">') >= len(figures)

@@ -88,16 +88,29 @@ def test_every_card_can_be_chosen(study: StudyData) -> None:
 
 def test_curves_show_chance_and_the_ceiling_and_say_so(study: StudyData) -> None:
     by_title = {f["title"]: f for f in _blocks(geometry_blocks(study), "figure")}
-    rsa = by_title["Agreement of distances, by layer"]
+    rsa = by_title["Agreement of distances, by layer, English"]
     traces = {t.get("name"): t for t in json.loads(rsa["json"])["data"]}
     assert {min(traces["chance"]["y"]), max(traces["chance"]["y"])} == {-0.12, 0.14}
     assert set(traces["ceiling"]["y"]) == {0.9}
     assert "Grey:" in rsa["how_to_read"] and "Dotted:" in rsa["how_to_read"]
-    valence = by_title["Best principal component for valence, by layer"]
+    valence = by_title["Best principal component for valence, by layer, English"]
     assert "grey band" in valence["how_to_read"]
     bare = StudyData(title="t", alignment=study.frame("alignment")[["layer", "valence_r", "arousal_r"]].head(4))
     drawn = _blocks(geometry_blocks(bare), "figure")[0]
     assert "see the p-values" in drawn["how_to_read"] and '"chance"' not in drawn["json"]
+
+
+def test_a_language_is_held_against_its_own_chance_alone(study: StudyData) -> None:
+    alignment = study.frame("alignment").copy()
+    alignment.loc[alignment["language"] == "zh", ["valence_chance", "rsa_chance_hi"]] = 0.97
+    figures = _blocks(geometry_blocks(StudyData(title="t", alignment=alignment)), "figure")
+    bands = {
+        f["title"]: max(t["y"]) for f in figures for t in json.loads(f["json"])["data"] if t.get("name") == "chance"
+    }
+    assert bands["Best principal component for valence, by layer, English"] == 0.5
+    assert bands["Best principal component for valence, by layer, Chinese"] == 0.97
+    assert bands["Agreement of distances, by layer, English"] == 0.14
+    assert bands["Agreement of distances, by layer, Chinese"] == 0.97
 
 
 def test_rating_ceilings_follow_from_r_over_ceiling_where_they_are_not_given(study: StudyData) -> None:
@@ -119,5 +132,5 @@ def test_the_circumplex_that_knows_its_errors_is_shown_first(study: StudyData) -
     points = study.frame("circumplex_points")
     dense = points.assign(kind="dense", model_var_x=float("nan"), model_var_y=float("nan"), model_cov=float("nan"))
     both = StudyData(title="t", alignment=study.alignment, circumplex_points=pd.concat([dense, points]))
-    choice = next(b for b in geometry_blocks(both) if b["type"] == "choice")
+    choice = next(b for b in geometry_blocks(both) if b["type"] == "choice" and b["label"] == "Circumplex of")
     assert choice["panels"][choice["chosen"]]["name"] == "layer 3, English, features"
