@@ -53,6 +53,9 @@ def run(
     emotions: Annotated[str | None, typer.Option(help="Emotions, e.g. joy,fear; default: all of the sets.")] = None,
     judge: Annotated[str, typer.Option(help="Of steering: words, or classifier (of written texts).")] = "words",
     cebra: Annotated[bool, typer.Option("--cebra/--no-cebra", help="Align CEBRA spaces too (extra `cebra`).")] = False,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve/--no-learning-curve", help="How many rated words it takes.")
+    ] = False,
     coordinates: Annotated[
         str, typer.Option(help="Of the emotions: label, or words (not shown to the model).")
     ] = "label",
@@ -85,6 +88,7 @@ def run(
         "judge": judge,
         "cebra": cebra,
         "coordinates": coordinates,
+        "learning_curve": learning_curve,
     }
     if preset is None:
         settings = StudySettings(**asked)

@@ -62,6 +62,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "max_rated_words": None,
                     "n_permutations": 10_000,
                     "cebra": True,
+                    "learning_curve": True,
                     "judge": "classifier",
                     "steering_emotions": BASIC_EIGHT,
                 }

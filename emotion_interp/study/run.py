@@ -131,7 +131,7 @@ def run_study(
         ]
         stages.append(("alignment", key, lambda: alignment_frames(subject, bank, norms, settings, progress, concepts)))
     if "ratings" in settings.stages:
-        key = [base, rated, settings.key("max_rated_words"), "predicted"]
+        key = [base, rated, settings.key("max_rated_words", "learning_curve"), "predicted"]
         stages.append(("ratings", key, lambda: rating_frames(subject, bank, norms, settings, progress)))
     if "steering" in settings.stages:
         key = [base, settings.key("steering_emotions", "doses", "methods", "n_random", "new_tokens", "judge")]
@@ -177,6 +177,7 @@ _TABLES = {
     "rdms": "alignment",
     "ratings": "ratings",
     "predicted": "ratings",
+    "learning": "ratings",
     "steering": "steering",
     "steered_text": "steering",
 }

@@ -42,8 +42,9 @@ class StudySettings:
     scale; n_random: random directions of the same norm; judge: of steering, "words" (probability of the emotion's
     held-out words) or "classifier" (the bundled classifier of texts); emotions: of the concept set, None for all; cebra:
     add the CEBRA space to the alignment; coordinates: of the emotions, "label" (the rating of the emotion's name) or
-    "words" (the mean rating of concept words that the subject was not shown: not with words); stages: which parts run. preset and notes: where the settings come from, and
-    which of them are our own choices; kept in study.json, they decide nothing.
+    "words" (the mean rating of concept words that the subject was not shown: not with words); learning_curve: of the
+    rated words, at the layer that predicts them best; stages: which parts run. preset and notes: where the settings come
+    from, and which of them are our own choices; kept in study.json, they decide nothing.
     """
 
     norms: str = "builtin"
@@ -66,6 +67,7 @@ class StudySettings:
     cebra: bool = False
     coordinates: str = "label"
     judge: str = "words"
+    learning_curve: bool = False
     preset: str | None = None
     notes: tuple[str, ...] = ()
 

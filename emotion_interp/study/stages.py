@@ -204,8 +204,10 @@ def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[
 def rating_frames(
     subject: Subject, bank: FeatureBank, norms: Norms, settings: StudySettings, tick: Tick | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Predicted word ratings per layer and feature set, and word by word at the best layer."""
-    from emotion_interp.ratings import predict_ratings
+    """Predicted word ratings per layer and feature set, word by word at the best layer, and its learning curve if asked."""
+    import pandas as pd
+
+    from emotion_interp.ratings import learning_curve, predict_ratings
     from emotion_interp.study.pictures import best_predictions
 
     total = len(norms.table) if settings.max_rated_words is None else min(settings.max_rated_words, len(norms.table))
@@ -218,7 +220,22 @@ def rating_frames(
         seed=settings.seed,
         progress=Counter(tick, "reading rated words", total),
     )
-    return {"ratings": result.to_frame(), "predicted": best_predictions(result)}
+    predicted = best_predictions(result)
+    learning = pd.DataFrame()
+    if settings.learning_curve:
+        valence: Any = predicted[predicted["dimension"] == "valence"]
+        best = valence["site" if "site" in valence else "layer"].iloc[0] if len(valence) else bank.layers[0]
+        curve = learning_curve(
+            subject,
+            norms,
+            bank,
+            layers=[best if isinstance(best, str) else int(best)],
+            max_words=settings.max_rated_words,
+            seed=settings.seed,
+            progress=Counter(tick, "reading words to learn from", total),
+        )
+        learning = curve.to_frame()
+    return {"ratings": result.to_frame(), "predicted": predicted, "learning": learning}
 
 
 def steering_frames(

@@ -104,6 +104,7 @@ def study_data(
         rdms=tables.get("rdms"),
         ratings=study.ratings,
         predicted=tables.get("predicted"),
+        learning=tables.get("learning"),
         controls=_of_confirmed(bank, "controls", kept),
         transfer=_of_confirmed(bank, "transfer", kept),
         cards=_cards(bank, kept),

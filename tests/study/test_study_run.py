@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -92,6 +93,21 @@ def test_the_closing_table_agrees_with_the_tables_it_is_made_from(study):
             # the norms are English
             assert pd.isna(row["rated_valence_r"])
     assert "<table" in made._repr_html_() and "Study(" in repr(made)
+
+
+def test_a_learning_curve_is_drawn_where_it_is_asked_for(study, subject, concepts, tmp_path):
+    made = study[0]
+    assert "Learning curve" not in made.report.read_text(encoding="utf-8")
+    assert pd.read_parquet(made.path / "learning.parquet").empty
+    settings = replace(SMALL, learning_curve=True, stages=("features", "ratings"))
+    curve = run_study(subject, concepts, tmp_path / "s", settings)
+    table = pd.read_parquet(curve.path / "learning.parquet")
+    rated = curve.ratings
+    own = rated[(rated["feature_set"] == "all") & (rated["dimension"] == "valence") & (rated["test_language"] == "en")]
+    own = own[own["train_language"] == "en"]
+    assert set(table["layer"]) == {own.loc[own["r"].idxmax(), "layer"]}
+    assert {"all", "dense"} <= set(table["feature_set"]) and {"valence", "arousal"} <= set(table["dimension"])
+    assert "Learning curve" in curve.report.read_text(encoding="utf-8")
 
 
 def test_steered_text_stands_beside_unsteered_text(study):
