@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ SIZES = (1, 4, 16)
 CASES = {
     "bundled subject, one unit per text": ("bundled", "texts"),
     "bundled subject, more carriers per word": ("bundled", "words"),
+    "bundled subject, find_features on labelled texts": ("bundled", "search"),
     "random model, SAEs of 24,576 latents, one unit per text": ("wide", "texts"),
 }
 
@@ -68,6 +70,19 @@ def make_texts(times: int, n: int) -> list[str]:
     return [" ".join(rng.permutation(text.split())) for _ in range(times) for text in scenes]
 
 
+def make_stimuli(times: int) -> list[Any]:
+    """`times` x the English scenes, labelled, each with its words in another order."""
+    from emotion_interp.concepts import scene_stimuli
+
+    rng = np.random.default_rng(0)
+    return [
+        replace(s, text=text, span=(0, len(text)), word=f"{s.word} {t}", group=f"{s.group} {t}")
+        for t in range(times)
+        for s in scene_stimuli(["en"])
+        for text in [" ".join(rng.permutation(s.text.split()))]
+    ]
+
+
 def measure(subject: str, stimuli: str, times: int) -> dict[str, float]:
     """Peak before and after one reading, in MB, and what it returned."""
     import emotion_interp as ei
@@ -77,6 +92,15 @@ def measure(subject: str, stimuli: str, times: int) -> dict[str, float]:
     loaded = make_subject(subject)
     peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # noqa: E731
     before, began = peak(), time.perf_counter()
+    if stimuli == "search":
+        found = ei.find_features(loaded, ei.concept_set("en"), stimuli=make_stimuli(times))
+        return {
+            "stimuli": len(found.words),
+            "peak MB": round(peak(), 1),
+            "peak before reading MB": round(before, 1),
+            "result MB": round(found.activations.memory_usage(deep=True).sum() / 2**20, 1),
+            "seconds": round(time.perf_counter() - began, 1),
+        }
     if stimuli == "texts":
         texts = make_texts(times, 508)
         # the wide SAEs read one token of a text, or the encoder would be all that is measured

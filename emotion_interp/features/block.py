@@ -46,7 +46,11 @@ class Selection:
 
 
 class Block:
-    """One site and language: its words, tests and scores."""
+    """One site and language: its words, tests and scores.
+
+    Of the readings it keeps which units are whose and what fired; activations, which may lie on disk, are taken when
+    they are needed and let go, so that a search holds one block's at a time.
+    """
 
     def __init__(
         self,
@@ -65,23 +69,28 @@ class Block:
         index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
         # a word fires if the feature is active in at least half of its carriers
         fired: Any = _above_level(reading.features, here["unit"].to_numpy()) if by_level else reading.fired >= 0.5
-        halves = {}
+        self._reading = reading
+        self._units: dict[str, np.ndarray] = {}
+        codes, own = {}, {}
         for side in ("discovery", "confirmation"):
             rows = here[here["side"] == side]
-            unit = rows["unit"].to_numpy()
-            codes = rows["emotion"].map(index).to_numpy()
-            halves[side] = (
-                codes,
-                reading.features[unit],
-                fired[unit],
-                reading.dense[unit].astype(np.float64),
-            )
-        self.codes, self.values, self.fired, self.dense = halves["discovery"]
-        self.codes2, self.values2, self.fired2, self.dense2 = halves["confirmation"]
+            self._units[side] = rows["unit"].to_numpy()
+            codes[side] = rows["emotion"].map(index).to_numpy()
+            own[side] = fired[self._units[side]]
+        self.codes, self.codes2 = codes["discovery"], codes["confirmation"]
+        self.fired, self.fired2 = own["discovery"], own["confirmation"]
         self.alive = np.asarray(self.fired.sum(0)).ravel() > 0
         self.p = fisher_enrichment(self.fired, self.codes, self.n_classes)[: len(emotions)]
         self.q = np.ones_like(self.p)
         self.rate = np.asarray(self.fired.mean(0)).ravel()
+
+    def _values(self, side: str, columns: Any) -> np.ndarray:
+        """Activations of some features, [unit, feature] float64."""
+        features: Any = self._reading.features
+        return features[self._units[side]][:, columns].toarray().astype(np.float64)
+
+    def _dense(self, side: str) -> np.ndarray:
+        return self._reading.dense[self._units[side]].astype(np.float64)
 
     def score(self, selection: Selection, siblings: dict[str, set[int]]) -> pd.DataFrame:
         """Effect sizes of every feature with p <= .05, the selected ones marked, the top one fixed."""
@@ -97,7 +106,7 @@ class Block:
                 # the least unlikely feature stands for the emotion, so that its failure shows in the summary
                 living = np.flatnonzero(self.alive)
                 chosen = living[[int(np.argmin(self.p[i, living]))]]
-            values = self.values[:, chosen].toarray().astype(np.float64)
+            values = self._values("discovery", chosen)
             pairwise = pairwise_auroc(values, self.codes, i, self.n_classes)
             frame = pd.DataFrame(
                 {
@@ -136,13 +145,13 @@ class Block:
 
         "means" is the difference of means over both halves, for emotion spaces only.
         """
-        dense = np.nan_to_num(
-            contrast_means(self.dense, self.codes, self.n_classes, self.neutral)[: len(self.emotions)]
-        )
+        first = self._dense("discovery")
+        dense = np.nan_to_num(contrast_means(first, self.codes, self.n_classes, self.neutral)[: len(self.emotions)])
         clean = dense
         if self.neutral is not None:
-            clean = project_out(dense, neutral_components(self.dense[self.codes == self.neutral]))
-        contrast: Any = contrast_means(self.values.toarray(), self.codes, self.n_classes, self.neutral)
+            clean = project_out(dense, neutral_components(first[self.codes == self.neutral]))
+        used = np.unique(frame["feature"][frame["selected"] | frame["top"]].to_numpy())
+        contrast = contrast_means(self._values("discovery", used), self.codes, self.n_classes, self.neutral)
         sae = np.zeros((len(self.emotions), reader.d_in))
         for i, emotion in enumerate(self.emotions):
             rows: Any = frame[(frame["emotion"] == emotion) & frame["selected"]]
@@ -151,10 +160,10 @@ class Block:
                 rows = frame[(frame["emotion"] == emotion) & frame["top"]]
             if not rows.empty:
                 ids = rows["feature"].to_numpy()
-                weights = np.maximum(contrast[i, ids], 0.0)
+                weights = np.maximum(contrast[i, np.searchsorted(used, ids)], 0.0)
                 sae[i] = weights @ reader.decoder_rows(ids).double().cpu().numpy()
         # for geometry alone: both halves, since a shape is no claim about held-out stimuli
-        every = np.concatenate([self.dense, self.dense2])
+        every = np.concatenate([first, self._dense("confirmation")])
         codes = np.concatenate([self.codes, self.codes2])
         means = np.nan_to_num(contrast_means(every, codes, self.n_classes, self.neutral)[: len(self.emotions)])
         return {"dense": dense, "dense_clean": clean, "sae": sae, "means": means}
@@ -164,6 +173,7 @@ class Block:
         import pandas as pd
 
         p2 = fisher_enrichment(self.fired2, self.codes2, self.n_classes)
+        dense2 = self._dense("confirmation")
         rows = []
         for i, emotion in enumerate(self.emotions):
             top = frame[(frame["emotion"] == emotion) & frame["top"]]
@@ -172,12 +182,12 @@ class Block:
                 continue
             row: Any = top.iloc[0]
             feature = int(row["feature"])
-            values = self.values2[:, [feature]].toarray().astype(np.float64)
+            values = self._values("confirmation", [feature])
             held = composite_auroc(pairwise_auroc(values, self.codes2, i, self.n_classes), i, self.neutral)[0]
             low, high = bootstrap_composite(values[:, 0], self.codes2, i, self.neutral, self.n_classes, rng)
             dense = {
                 f"{kind}_auroc": composite_auroc(
-                    pairwise_auroc((self.dense2 @ vectors[kind][i])[:, None], self.codes2, i, self.n_classes),
+                    pairwise_auroc((dense2 @ vectors[kind][i])[:, None], self.codes2, i, self.n_classes),
                     i,
                     self.neutral,
                 )[0]
@@ -222,13 +232,17 @@ def _above_level(features: Any, units: np.ndarray) -> Any:
     """
     from scipy.sparse import csc_matrix, csr_matrix
 
-    columns: Any = csc_matrix(features[units])
+    matrix: Any = csr_matrix(features)
+    everything = np.array_equal(units, np.arange(matrix.shape[0]))
+    columns: Any = csc_matrix(matrix if everything else matrix[units])
     level = np.zeros(columns.shape[1], dtype=np.float32)
     for feature in np.flatnonzero(np.diff(columns.indptr)):
         values = columns.data[columns.indptr[feature] : columns.indptr[feature + 1]]
         full = np.zeros(len(units), dtype=np.float32)
         full[: len(values)] = values
         level[feature] = max(0.0, float(np.quantile(full, LEVEL)))
-    matrix = csr_matrix(features).tocoo()
-    kept = matrix.data > level[matrix.col]
-    return csr_matrix((np.ones(kept.sum(), dtype=bool), (matrix.row[kept], matrix.col[kept])), shape=matrix.shape)
+    del columns
+    kept = matrix.data > level[matrix.indices]
+    ends = np.append(0, np.cumsum(kept))[matrix.indptr]
+    ones = np.ones(ends[-1], dtype=bool)
+    return csr_matrix((ones, matrix.indices[kept], ends), shape=matrix.shape)
