@@ -195,26 +195,28 @@ def _rates(blocks: list[Block]) -> pd.DataFrame:
 def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
     """Per-unit activations of the selected and top features of each layer, in long form."""
     import pandas as pd
-    from scipy.sparse import csr_matrix, diags
+    from scipy.sparse import csr_matrix
 
     parts = []
     for site, reading in readings.items():
         assert reading.features is not None
         own = features[(features["site"] == str(site)) & (features["selected"] | features["top"])]
-        values: Any = reading.features
-        kept = np.zeros(values.shape[1])
-        kept[own["feature"].to_numpy()] = 1.0
-        matrix = csr_matrix(values @ diags(kept))
-        matrix.eliminate_zeros()
-        matrix = matrix.tocoo()
+        values: Any = csr_matrix(reading.features)
+        kept = np.zeros(values.shape[1], dtype=bool)
+        kept[own["feature"].to_numpy()] = True
+        # only what stays is ever copied: the readings themselves may lie on disk
+        places = np.flatnonzero(kept[values.indices])
+        places = places[values.data[places] != 0]
+        units, ids = np.searchsorted(values.indptr, places, side="right") - 1, values.indices[places]
+        order = np.lexsort((-ids, units))
         parts.append(
             pd.DataFrame(
                 {
-                    "layer": np.full(matrix.nnz, site.layer, dtype=np.int16),
+                    "layer": np.full(len(places), site.layer, dtype=np.int16),
                     "site": str(site),
-                    "unit": matrix.row.astype(np.int32),
-                    "feature": matrix.col.astype(np.int32),
-                    "activation": matrix.data.astype(np.float32),
+                    "unit": units[order].astype(np.int32),
+                    "feature": ids[order].astype(np.int32),
+                    "activation": values.data[places][order].astype(np.float32),
                 }
             )
         )

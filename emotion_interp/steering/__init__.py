@@ -2,7 +2,7 @@
 
 from emotion_interp.steering.best_site import SteeringTest, best_site, steering_test
 from emotion_interp.steering.coherence import distinct_2, is_coherent, perplexity
-from emotion_interp.steering.content import content_overlap, content_words
+from emotion_interp.steering.content import content_overlap, content_similarity, content_words
 from emotion_interp.steering.context import batch_steer, sae_operation, steer, steer_rows, unsteered
 from emotion_interp.steering.controls import shuffled_directions, steering_controls
 from emotion_interp.steering.cross_language import cross_language
@@ -39,6 +39,7 @@ __all__ = [
     "batch_steer",
     "best_site",
     "content_overlap",
+    "content_similarity",
     "content_words",
     "cross_language",
     "decay",

@@ -1,4 +1,4 @@
-"""How much of a text's content survives steering: overlap of content words."""
+"""How much of a text's content survives steering: overlap of content words, and their TF-IDF similarity."""
 
 from __future__ import annotations
 
@@ -48,11 +48,41 @@ def content_overlap(unsteered: Sequence[str], steered: Sequence[str], language: 
         >>> content_overlap(["The train was late."], ["Joy! The train came!"])
         array([0.5])
     """
-    if isinstance(unsteered, str) or isinstance(steered, str) or len(unsteered) != len(steered):
-        raise EmotionInterpError("content_overlap compares two lists of texts of the same length.")
+    _check_pairs(unsteered, steered, "content_overlap")
     result = np.full(len(unsteered), np.nan)
     for i, (before, after) in enumerate(zip(unsteered, steered, strict=True)):
         words = content_words(before, language)
         if words:
             result[i] = len(words & content_words(after, language)) / len(words)
     return result
+
+
+def content_similarity(unsteered: Sequence[str], steered: Sequence[str], language: str = "en") -> np.ndarray:
+    """Cosine of the TF-IDF vectors of content words, each text with its partner: [text]; NaN where one has no such word.
+
+    Unlike the overlap it is symmetric and weighs rare words more; the weights come from all the texts given
+    (Salton & Buckley 1988).
+
+    Raises:
+        EmotionInterpError: the lists differ in length.
+
+    Example:
+        >>> content_similarity(["The train was late."], ["The train was late."])
+        array([1.])
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    _check_pairs(unsteered, steered, "content_similarity")
+    words = [sorted(content_words(text, language)) for text in (*unsteered, *steered)]
+    if not any(words):
+        return np.full(len(unsteered), np.nan)
+    weights = TfidfVectorizer(analyzer=list, dtype=np.float64).fit_transform(words)
+    n = len(unsteered)
+    cosine = np.asarray(weights[:n].multiply(weights[n:]).sum(axis=1)).ravel()
+    known = np.array([bool(before and after) for before, after in zip(words[:n], words[n:], strict=True)], dtype=bool)
+    return np.where(known, cosine, np.nan)
+
+
+def _check_pairs(unsteered: Sequence[str], steered: Sequence[str], name: str) -> None:
+    if isinstance(unsteered, str) or isinstance(steered, str) or len(unsteered) != len(steered):
+        raise EmotionInterpError(f"{name} compares two lists of texts of the same length.")

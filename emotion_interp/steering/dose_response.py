@@ -99,7 +99,8 @@ def dose_response(
         shift = target - target_unsteered, shift_lo, shift_hi; p = (1 + b) / (n_random + 1), b the random directions
         that shift the target at least as far; p_holm (a family is all emotions of one layer, method and dose);
         over_random = target - mean of the random directions, over_random_lo, over_random_hi (over prompts);
-        perplexity_ratio, distinct2, distinct2_ratio against unsteered text; regime and in_window (see `regime` and
+        perplexity_ratio, distinct2, distinct2_ratio against unsteered text; content_overlap, content_similarity of the
+        continuations with the unsteered ones of the same prompt and random numbers (see `content_overlap`); regime and in_window (see `regime` and
         `stable_windows`); n_prompts, n_words; note (why a row is empty).
 
     Raises:
@@ -156,4 +157,6 @@ def make_setting(
             raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
         if not set(names) & set(judge.emotions):
             raise EmotionInterpError(f"the judge knows none of {list(names)}, only {list(judge.emotions)}.")
-    return Setting(subject, tuple(prompts), chosen, names, positions, max_new_tokens, seed, dict(options), samples)
+    return Setting(
+        subject, tuple(prompts), chosen, names, positions, max_new_tokens, seed, dict(options), samples, language
+    )

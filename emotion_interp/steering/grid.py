@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.features.scores import holm
 from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, perplexity
+from emotion_interp.steering.content import content_overlap, content_similarity
 from emotion_interp.steering.interventions import row_interventions, scale_at, scale_of
 from emotion_interp.steering.judging import Continuations, Setting, continue_all, judged, nothing, random_directions
 from emotion_interp.steering.next_word import NextWords
@@ -40,7 +42,7 @@ STATISTICS = (
     "shift_hi",
     "p",
 )
-COHERENCE = ("perplexity_ratio", "distinct2", "distinct2_ratio")
+COHERENCE = ("perplexity_ratio", "distinct2", "distinct2_ratio", "content_overlap", "content_similarity")
 
 
 @dataclass(frozen=True)
@@ -192,14 +194,29 @@ def _coherence(
     n = len(prompts)
     perplexities = [perplexity(scores[i * n : (i + 1) * n]) for i in range(len(everything))]
     distinct = [distinct_2(one) for one in everything]
+    bare, *written = [
+        [text[len(p) :] for text, p in zip(one, setting.written_prompts, strict=True)]
+        for one in (*base.texts, *texts.texts)
+    ]
+    kept = [content_overlap(bare, one, setting.language) for one in written]
+    # weighted over all texts at once, so that cells can be compared
+    alike = content_similarity(bare * len(written), [*chain(*written)], setting.language).reshape(len(written), n)
     return [
         {
             "perplexity_ratio": perplexities[i] / perplexities[0],
             "distinct2": distinct[i],
             "distinct2_ratio": distinct[i] / distinct[0] if distinct[0] else float("nan"),
+            "content_overlap": _mean(kept[i - 1]),
+            "content_similarity": _mean(alike[i - 1]),
         }
         for i in range(1, len(everything))
     ]
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of the known values, NaN where there are none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _text_frame(

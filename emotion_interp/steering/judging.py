@@ -46,6 +46,7 @@ class Setting:
     seed: int
     options: Mapping[str, Any]
     samples: int = 1
+    language: str = "en"
 
     @property
     def written_prompts(self) -> tuple[str, ...]:

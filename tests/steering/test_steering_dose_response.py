@@ -16,6 +16,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.steering import (
     NEUTRAL_PROMPTS,
     best_site,
+    content_overlap,
     distinct_2,
     dose_response,
     next_word_probability,
@@ -202,6 +203,19 @@ def test_perplexity_is_that_of_the_unsteered_subject_over_pooled_tokens(subjects
     bigrams = [[tuple(t[i : i + 2]) for i in range(len(t) - 1)] for t in steered]
     assert row["distinct2"] == pytest.approx(sum(len(set(b)) for b in bigrams) / sum(map(len, bigrams)))
     assert np.isnan(row["p"]) and np.isnan(row["random_lo"])
+
+
+def test_content_kept_compares_each_continuation_with_its_own_unsteered_one(subjects):
+    options = {"n_random": 0, "max_new_tokens": 6, "samples": 2, "do_sample": True}
+    result = dose_response(subjects["gpt2"], Bank(), ["joy"], [1e-6, 4.0], PROMPTS, layers=[1], **options)
+    table, texts = result.to_frame(), result.texts
+    assert table["content_overlap"].iloc[0] == table["content_similarity"].iloc[0] == 1
+    bare, strong = (
+        [row.text[len(row.prompt) :] for row in texts[texts["dose"] == dose].itertuples()] for dose in (0.0, 4.0)
+    )
+    assert len(bare) == 2 * len(PROMPTS)
+    assert table["content_overlap"].iloc[1] == pytest.approx(np.nanmean(content_overlap(bare, strong)))
+    assert table["content_overlap"].iloc[1] < 1 and 0 <= table["content_similarity"].iloc[1] < 1
 
 
 def test_a_direction_the_bank_lacks_becomes_an_empty_row_with_the_reason(subjects):

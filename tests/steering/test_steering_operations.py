@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from emotion_interp.core import Direction, EmotionInterpError, Site, UnknownNameError, UnsupportedError
-from emotion_interp.steering import ablate_rows, content_overlap, content_words, project_out, sae_operation
+from emotion_interp.steering import (
+    ablate_rows,
+    content_overlap,
+    content_similarity,
+    content_words,
+    project_out,
+    sae_operation,
+)
 from emotion_interp.subjects import Subject
 from emotion_interp.subjects.generation import decode
 
@@ -168,3 +175,19 @@ def test_overlap_is_the_share_of_the_unsteered_words_that_stay():
     assert np.allclose(overlap, [2 / 3, np.nan, 0], equal_nan=True)
     with pytest.raises(EmotionInterpError, match="same length"):
         content_overlap(before, after[:1])
+
+
+def test_similarity_is_the_cosine_of_tf_idf_vectors_worked_out_by_hand():
+    before, after = ["late train rain", "bread", "the of"], ["late train", "bread", "stone"]
+    words = [set(t.split()) - {"the", "of"} for t in (*before, *after)]
+    known = sorted(set().union(*words))
+    idf = {w: np.log((1 + 6) / (1 + sum(w in s for s in words))) + 1 for w in known}
+    rows = np.array([[idf[w] * (w in s) for w in known] for s in words])
+    lengths = np.linalg.norm(rows, axis=1)
+    expected = [rows[i] @ rows[i + 3] / (lengths[i] * lengths[i + 3]) if lengths[i] else np.nan for i in range(3)]
+    found = content_similarity(before, after)
+    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(found, content_similarity(after, before))
+    assert 0 < found[0] < found[1] == pytest.approx(1) and np.isnan(content_similarity(["the"], ["of"])).all()
+    with pytest.raises(EmotionInterpError, match="content_similarity compares two lists"):
+        content_similarity("the train", ["the train"])
