@@ -93,6 +93,11 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     from safetensors.numpy import load_file
 
     path = Path(path)
+    if not (path / "manifest.json").is_file():
+        raise FileFormatError(
+            f"there is no feature bank at {path}: a bank is a folder with a manifest.json, as bank.save(folder) or "
+            "`emotion-interp features find --out FOLDER` writes it."
+        )
     manifest = read_json(path / "manifest.json")
     if not isinstance(manifest, dict) or manifest.get("format") != "emotion_interp.feature_bank":
         raise FileFormatError(f"{path} is no feature bank: its manifest.json is of another kind.")

@@ -122,7 +122,7 @@ def test_an_sae_that_is_damaged_or_foreign(refused, model_folder, tmp_path, dama
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("missing", "manifest.json does not exist"),
+        ("missing", "there is no feature bank at"),
         ("manifest", "not readable JSON"),
         ("foreign", "no feature bank"),
         ("version", "bank format 99"),

@@ -163,7 +163,7 @@ def test_directions_and_selection_never_see_the_confirmation_half(tiny_subject, 
         (lambda f: (f / "manifest.json").write_text("{}"), FileFormatError, "no feature bank"),
         (lambda f: (f / "manifest.json").write_text("{"), FileFormatError, "not readable JSON"),
         (lambda f: _edit(f, format_version=99), FileFormatError, "bank format 99"),
-        (lambda f: shutil.rmtree(f), FileFormatError, "does not exist"),
+        (lambda f: shutil.rmtree(f), FileFormatError, "there is no feature bank at"),
         (lambda f: _poison(f), NotFiniteError, "NaN"),
     ],
 )
