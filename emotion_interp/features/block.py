@@ -150,7 +150,8 @@ class Block:
         clean = dense
         if self.neutral is not None:
             clean = project_out(dense, neutral_components(first[self.codes == self.neutral]))
-        used = np.unique(frame["feature"][frame["selected"] | frame["top"]].to_numpy())
+        kept: Any = frame[frame["selected"] | frame["top"]]
+        used = np.unique(kept["feature"].to_numpy())
         contrast = contrast_means(self._values("discovery", used), self.codes, self.n_classes, self.neutral)
         sae = np.zeros((len(self.emotions), reader.d_in))
         for i, emotion in enumerate(self.emotions):
