@@ -1,10 +1,11 @@
 """Judged steering: does sampled text under an emotion's direction read as that emotion, more than under random directions?
 
 `python -m benchmarks.judged_steering [--bank saved_features/bundled] [--model FOLDER --saes FOLDER]` chooses layer,
-dose and kind of direction on the tuning half of STORY_PROMPTS and reports on the test half: five sampled texts of each
+dose and kind of direction on the tuning half of STORY_PROMPTS and reports on the test half: three sampled texts of each
 prompt, the bundled English judge (trained on stories of topics 64-71 and public corpora), 799 random directions at each
 chosen site and dose (Holm over 25 emotions needs a smallest p of .002 or less; 199 could never pass). Then controls
-beside each figure, the content kept, and how steadily the target grows with the dose.
+beside each figure, the content kept, and how steadily the target grows with the dose. `--sentences second --samples 5`
+is the run before: its 24 test sentences are among those for tuning now, since they have been looked at.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 import emotion_interp as ei
 from emotion_interp.steering import STORY_PROMPTS
+from emotion_interp.steering.prompts import PromptSplit
 
 COLUMNS = [
     "emotion",
@@ -55,7 +57,8 @@ def main() -> None:
     parser.add_argument("--doses", default="0.45")
     parser.add_argument("--methods", default="dense,sae,sae_output,probe_k16")
     parser.add_argument("--random", type=int, default=799)
-    parser.add_argument("--samples", type=int, default=5)
+    parser.add_argument("--samples", type=int, default=3)
+    parser.add_argument("--sentences", choices=("third", "second"), default="third", help="test set of which run")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     subject = ei.load_subject(given.model, saes=given.saes)
@@ -65,6 +68,8 @@ def main() -> None:
         bank = ei.with_output_directions(subject, bank)
     judge = ei.load_judge()
     prompts = STORY_PROMPTS["en"]
+    if given.sentences == "second":
+        prompts = PromptSplit(prompts.tune[:24], prompts.tune[24:])
     test = ei.steering_test(
         subject,
         bank,
@@ -93,7 +98,7 @@ def main() -> None:
     wide = beside.pivot_table(index="emotion", columns="control", values="target")
     wide["which"] = beside[beside["control"] == "strongest other"].set_index("emotion")["which"]
     show(chosen.drop(columns="dense", errors="ignore").merge(wide.reset_index(), on="emotion", how="left"))
-    monotonicity(subject, bank, judge, chosen, given)
+    monotonicity(subject, bank, judge, chosen, list(prompts.test), given)
 
 
 def keep(out: Path | None, **tables: Any) -> None:
@@ -126,7 +131,9 @@ def content_kept(chosen: Any, texts: Any) -> list[float]:
     return shares
 
 
-def monotonicity(subject: Any, bank: Any, judge: Any, chosen: Any, given: argparse.Namespace) -> None:
+def monotonicity(
+    subject: Any, bank: Any, judge: Any, chosen: Any, prompts: list[str], given: argparse.Namespace
+) -> None:
     """Spearman of dose and judged target, over the doses below the first breach of fluency, at each chosen site."""
     import pandas as pd
 
@@ -139,7 +146,7 @@ def monotonicity(subject: Any, bank: Any, judge: Any, chosen: Any, given: argpar
             bank,
             rows["emotion"].tolist(),
             list(DOSES),
-            list(STORY_PROMPTS["en"].test),
+            prompts,
             layers=[int(layer)],
             method=str(method),
             judge=judge,
