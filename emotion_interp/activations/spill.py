@@ -14,7 +14,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 
-SPILL_BYTES = 64 * 2**20
+SPILL_BYTES = 32 * 2**20
 """Bytes of readings one pass keeps in memory."""
 
 _CHUNK = 2**20
