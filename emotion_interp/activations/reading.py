@@ -10,7 +10,7 @@ import numpy as np
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.activations.packed import PackedTexts
-from emotion_interp.activations.spill import SPILL_BYTES, DenseSums, SparseRows, Spool, streamed_median
+from emotion_interp.activations.spill import SPILL_BYTES, DenseSums, SparseRows, Spool, let_go, streamed_median
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.subjects.subject import Subject, TokenizedText, span_tokens
@@ -40,6 +40,13 @@ class SiteReadings:
     dense: np.ndarray
     scale: float
     n_stimuli: np.ndarray
+
+    def rest(self) -> None:
+        """Give back the memory of what lies in a temporary file, until it is asked for again."""
+        for matrix in (self.features, self.fired):
+            if matrix is not None:
+                let_go(matrix.data, matrix.indices)
+        let_go(self.dense)
 
 
 class _PointSums:

@@ -36,6 +36,17 @@ def _no_room(error: OSError) -> EmotionInterpError:
     )
 
 
+def let_go(*arrays: np.ndarray) -> None:
+    """Give back the memory of spilled arrays' pages; they stay in their file, and come back when they are read again."""
+    for array in arrays:
+        source: Any = array
+        while isinstance(source, np.ndarray):
+            source = source.base
+        source = getattr(source, "obj", source)
+        if isinstance(source, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            source.madvise(mmap.MADV_DONTNEED)
+
+
 class Spool:
     """Values of one type, appended piece by piece; the pieces in memory are written away when they pass `limit` bytes."""
 

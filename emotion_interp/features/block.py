@@ -48,7 +48,7 @@ class Selection:
 class Block:
     """One site and language: its words, tests and scores.
 
-    Of the readings it keeps which units are whose and what fired; activations, which may lie on disk, are taken when
+    Of the readings, which may lie on disk, it keeps which units are whose; activations and what fired are taken when
     they are needed and let go, so that a search holds one block's at a time.
     """
 
@@ -67,22 +67,27 @@ class Block:
         self.n_classes = len(emotions) + (self.neutral is not None)
         assert reading.features is not None and reading.fired is not None
         index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
-        # a word fires if the feature is active in at least half of its carriers
-        fired: Any = _above_level(reading.features, here["unit"].to_numpy()) if by_level else reading.fired >= 0.5
         self._reading = reading
+        self._levels = _levels(reading.features, here["unit"].to_numpy()) if by_level else None
         self._units: dict[str, np.ndarray] = {}
-        codes, own = {}, {}
+        codes = {}
         for side in ("discovery", "confirmation"):
             rows = here[here["side"] == side]
             self._units[side] = rows["unit"].to_numpy()
             codes[side] = rows["emotion"].map(index).to_numpy()
-            own[side] = fired[self._units[side]]
         self.codes, self.codes2 = codes["discovery"], codes["confirmation"]
-        self.fired, self.fired2 = own["discovery"], own["confirmation"]
-        self.alive = np.asarray(self.fired.sum(0)).ravel() > 0
-        self.p = fisher_enrichment(self.fired, self.codes, self.n_classes)[: len(emotions)]
+        fired = self._fired("discovery")
+        self.alive = np.asarray(fired.sum(0)).ravel() > 0
+        self.p = fisher_enrichment(fired, self.codes, self.n_classes)[: len(emotions)]
         self.q = np.ones_like(self.p)
-        self.rate = np.asarray(self.fired.mean(0)).ravel()
+        self.rate = np.asarray(fired.mean(0)).ravel()
+        reading.rest()
+
+    def _fired(self, side: str) -> Any:
+        """Which features fire on which units of a side, sparse boolean [unit, feature]; worked out when it is needed."""
+        # a word fires if the feature is active in at least half of its carriers
+        fired: Any = self._reading.fired >= 0.5 if self._levels is None else _above(self._reading.features, self._levels)
+        return fired[self._units[side]]
 
     def _values(self, side: str, columns: Any) -> np.ndarray:
         """Activations of some features, [unit, feature] float64."""
@@ -96,7 +101,7 @@ class Block:
         """Effect sizes of every feature with p <= .05, the selected ones marked, the top one fixed."""
         import pandas as pd
 
-        frames = []
+        frames, fired = [], self._fired("discovery")
         for i, emotion in enumerate(self.emotions):
             own = self.codes == i
             if not own.any() or not self.alive.any():
@@ -120,7 +125,7 @@ class Block:
                     "auroc": composite_auroc(pairwise, i, self.neutral),
                     "auroc_neutral": np.full(len(chosen), np.nan) if self.neutral is None else pairwise[self.neutral],
                     "specificity": specificity(pairwise, i, siblings[emotion], self.neutral),
-                    "coverage": np.asarray(self.fired[own][:, chosen].mean(0)).ravel(),
+                    "coverage": np.asarray(fired[own][:, chosen].mean(0)).ravel(),
                     "smd": standardised_mean_difference(values, self.codes, i),
                     "rate": self.rate[chosen],
                     "mean_activation": values[own].mean(0),
@@ -138,6 +143,7 @@ class Block:
             best = order[:1] if len(order) else ranked.index[:1]
             frame["top"] = frame.index.isin(best)
             frames.append(frame)
+        self._reading.rest()
         return pd.concat(frames, ignore_index=True)
 
     def directions(self, frame: pd.DataFrame, reader: Any) -> dict[str, np.ndarray]:
@@ -167,13 +173,15 @@ class Block:
         every = np.concatenate([first, self._dense("confirmation")])
         codes = np.concatenate([self.codes, self.codes2])
         means = np.nan_to_num(contrast_means(every, codes, self.n_classes, self.neutral)[: len(self.emotions)])
+        self._reading.rest()
         return {"dense": dense, "dense_clean": clean, "sae": sae, "means": means}
 
     def confirm(self, frame: pd.DataFrame, vectors: dict[str, np.ndarray], rng: np.random.Generator) -> pd.DataFrame:
         """Held-out figures of each emotion's fixed top feature, with the dense directions beside them."""
         import pandas as pd
 
-        p2 = fisher_enrichment(self.fired2, self.codes2, self.n_classes)
+        fired2 = self._fired("confirmation")
+        p2 = fisher_enrichment(fired2, self.codes2, self.n_classes)
         dense2 = self._dense("confirmation")
         rows = []
         for i, emotion in enumerate(self.emotions):
@@ -212,11 +220,12 @@ class Block:
                     "hi": high,
                     "shrinkage": row["auroc"] - held,
                     "p_heldout": p2[i, feature],
-                    "coverage_heldout": float(self.fired2[self.codes2 == i][:, [feature]].mean()),
+                    "coverage_heldout": float(fired2[self.codes2 == i][:, [feature]].mean()),
                     **dense,
                     "n_words": own,
                 }
             )
+        self._reading.rest()
         summary = pd.DataFrame(rows)
         # only a feature that was selected can be confirmed; Holm runs over the emotions of this layer and language
         tested = np.where(summary["selected"], summary["p_heldout"], np.nan)
@@ -231,6 +240,11 @@ def _above_level(features: Any, units: np.ndarray) -> Any:
     Over a whole text most features are active somewhere; the level tells. The threshold knows no label, so the exact
     test stays exact. Sparse boolean [unit, feature].
     """
+    return _above(features, _levels(features, units))
+
+
+def _levels(features: Any, units: np.ndarray) -> np.ndarray:
+    """Upper quartile of every feature over some units, 0 at least: [feature]."""
     from scipy.sparse import csc_matrix, csr_matrix
 
     matrix: Any = csr_matrix(features)
@@ -242,8 +256,15 @@ def _above_level(features: Any, units: np.ndarray) -> Any:
         full = np.zeros(len(units), dtype=np.float32)
         full[: len(values)] = values
         level[feature] = max(0.0, float(np.quantile(full, LEVEL)))
-    del columns
-    kept = matrix.data > level[matrix.indices]
+    return level
+
+
+def _above(features: Any, levels: np.ndarray) -> Any:
+    """Activations above their feature's level, sparse boolean [unit, feature]."""
+    from scipy.sparse import csr_matrix
+
+    matrix: Any = csr_matrix(features)
+    kept = matrix.data > levels[matrix.indices]
     ends = np.append(0, np.cumsum(kept))[matrix.indptr]
     ones = np.ones(ends[-1], dtype=bool)
     return csr_matrix((ones, matrix.indices[kept], ends), shape=matrix.shape)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 
+_UNITS = 1024
+"""Units whose activations are put into long form at a time."""
+
+
 def find_features(
     subject: Subject,
     concepts: ConceptSet,
@@ -157,8 +161,7 @@ def bank_from_readings(
     subject.scales.update(scales)
     activations, rates = _long(readings, features), _rates(blocks)
     if one_site_per_layer(readings):
-        # the layer says it all, as in every bank before there could be several sites
-        activations, rates = (frame.drop(columns="site") for frame in (activations, rates))
+        rates = rates.drop(columns="site")
     return FeatureBank(
         features,
         pd.concat(summaries, ignore_index=True),
@@ -204,20 +207,23 @@ def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
         values: Any = csr_matrix(reading.features)
         kept = np.zeros(values.shape[1], dtype=bool)
         kept[own["feature"].to_numpy()] = True
-        # only what stays is ever copied: the readings themselves may lie on disk
-        places = np.flatnonzero(kept[values.indices])
-        places = places[values.data[places] != 0]
-        units, ids = np.searchsorted(values.indptr, places, side="right") - 1, values.indices[places]
-        order = np.lexsort((-ids, units))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "layer": np.full(len(places), site.layer, dtype=np.int16),
-                    "site": str(site),
-                    "unit": units[order].astype(np.int32),
-                    "feature": ids[order].astype(np.int32),
-                    "activation": values.data[places][order].astype(np.float32),
-                }
-            )
-        )
+        # only what stays is ever copied, some units at a time: the readings themselves may lie on disk
+        for first in range(0, values.shape[0], _UNITS):
+            ends = values.indptr[first : first + _UNITS + 1]
+            places = ends[0] + np.flatnonzero(kept[values.indices[ends[0] : ends[-1]]])
+            places = places[values.data[places] != 0]
+            units, ids = first + np.searchsorted(ends, places, side="right") - 1, values.indices[places]
+            order = np.lexsort((-ids, units))
+            part = {
+                "layer": np.full(len(places), site.layer, dtype=np.int16),
+                "site": str(site),
+                "unit": units[order].astype(np.int32),
+                "feature": ids[order].astype(np.int32),
+                "activation": values.data[places][order].astype(np.float32),
+            }
+            if one_site_per_layer(readings):
+                # the layer says it all, as in every bank before there could be several sites
+                del part["site"]
+            parts.append(pd.DataFrame(part))
+        reading.rest()
     return pd.concat(parts, ignore_index=True)
