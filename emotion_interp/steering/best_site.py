@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,12 +109,13 @@ def steering_test(
     max_new_tokens: int = 20,
     samples: int = 1,
     text_language: str | None = None,
+    null_folder: str | Path | None = None,
     **options: Any,
 ) -> SteeringTest:
     """Choose layer and dose of every emotion and method on `tune_prompts`; report on `test_prompts`.
 
     Args:
-        subject, bank, emotions, language, judge, words, samples, text_language, options: as in
+        subject, bank, emotions, language, judge, words, samples, text_language, null_folder, options: as in
             `dose_response`.
         tune_prompts: prompts for choosing; none of them may be among the test prompts.
         test_prompts: prompts for reporting.
@@ -139,7 +141,7 @@ def steering_test(
     if shared:
         raise EmotionInterpError(f"a prompt is both for choosing and for reporting: {shared[0]!r}; keep them apart.")
     common: dict[str, Any] = {"words": words, "judge": judge, "max_new_tokens": max_new_tokens, "seed": seed, **options}
-    common |= {"samples": samples, "text_language": text_language}
+    common |= {"samples": samples, "text_language": text_language, "null_folder": null_folder}
     tuning = dose_response(
         subject, bank, emotions, doses, tune_prompts, layers, list(methods), language, n_random=TUNE_RANDOM, **common
     )
@@ -151,6 +153,7 @@ def steering_test(
     setting = make_setting(
         subject, bank, emotions, test_prompts, spoken, judge, words, max_new_tokens, positions, seed, options, samples
     )
+    setting = replace(setting, null_folder=null_folder)
     cells = []
     for c in choices.to_dict("records"):
         cells += make_cells(bank, [c["emotion"]], [c["layer"]], [c["method"]], [c["dose"]], language)

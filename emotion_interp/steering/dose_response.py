@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError
@@ -67,6 +68,7 @@ def dose_response(
     positions: Positions = "from_last_prompt_token",
     samples: int = 1,
     text_language: str | None = None,
+    null_folder: str | Path | None = None,
     **options: Any,
 ) -> DoseResponse:
     """Judged shift of every emotion over doses, against random directions of the same norm.
@@ -91,6 +93,8 @@ def dose_response(
         positions: where vectors are added.
         samples: texts of each prompt under each intervention, averaged before any interval; above 1 with `do_sample`.
         text_language: of the prompts and of the next-word judge's words, where it is another one than the directions'.
+        null_folder: where the answers of random directions are kept and taken again, so that a killed run goes on (see
+            `nulls.random_answers`).
         **options: of `decode` (`do_sample`, `temperature`, ...).
 
     Returns:
@@ -118,6 +122,7 @@ def dose_response(
     places = list(bank.layers if layers is None else layers)
     if not (amounts and places and methods):
         raise EmotionInterpError("dose_response needs at least one dose, one layer and one method.")
+    setting = replace(setting, null_folder=null_folder)
     cells = make_cells(bank, setting.emotions, places, methods, amounts, language)
     return DoseResponse(*evaluate(setting, cells, bank.scales, n_random))
 

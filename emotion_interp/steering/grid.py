@@ -16,8 +16,9 @@ from emotion_interp.features.scores import holm
 from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, perplexity
 from emotion_interp.steering.content import content_overlap, content_similarity
 from emotion_interp.steering.interventions import row_interventions, scale_at, scale_of
-from emotion_interp.steering.judging import Continuations, Setting, continue_all, judged, nothing, random_directions
+from emotion_interp.steering.judging import Continuations, Setting, continue_all, judged, nothing
 from emotion_interp.steering.next_word import NextWords
+from emotion_interp.steering.nulls import random_answers
 from emotion_interp.steering.windows import with_regimes
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def evaluate(
         texts = continue_all(setting, rows) if setting.max_new_tokens else None
         answers = judged(setting, rows, texts)
         quality = _coherence(setting, base_texts, texts, len(places))
-        nulls = {d: _random_answers(setting, scale, site, d, n_random) for d in dict.fromkeys(c.dose for c in chosen)}
+        nulls = {d: random_answers(setting, scale, site, d, n_random) for d in dict.fromkeys(c.dose for c in chosen)}
         for k, (i, cell) in enumerate(zip(places, chosen, strict=True)):
             e = setting.emotions.index(cell.emotion)
             words = setting.judge.words[cell.emotion] if isinstance(setting.judge, NextWords) else ()
@@ -143,14 +144,6 @@ def _holm_by(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
     for places in table.groupby(columns, sort=False).indices.values():
         result[places] = holm(table["p"].to_numpy(dtype=float)[places])
     return result
-
-
-def _random_answers(setting: Setting, scale: float, site: Site, dose: float, count: int) -> np.ndarray:
-    """Every emotion's judged probability under random directions: [direction, prompt, emotion]."""
-    if not count:
-        return np.zeros((0, len(setting.prompts), len(setting.emotions)))
-    rows = random_directions(site, count, setting.subject.d_model, scale, dose, setting.seed)
-    return judged(setting, rows)
 
 
 def _record(steered: np.ndarray, base: np.ndarray, random: np.ndarray, picks: np.ndarray) -> dict[str, float]:

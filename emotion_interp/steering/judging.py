@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -47,6 +48,7 @@ class Setting:
     options: Mapping[str, Any]
     samples: int = 1
     language: str = "en"
+    null_folder: str | Path | None = None
 
     @property
     def written_prompts(self) -> tuple[str, ...]:
