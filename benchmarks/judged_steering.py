@@ -1,11 +1,12 @@
 """Judged steering: does sampled text under an emotion's direction read as that emotion, more than under random directions?
 
 `python -m benchmarks.judged_steering [--bank saved_features/bundled] [--model FOLDER --saes FOLDER]` chooses layer,
-dose and kind of direction on the tuning half of STORY_PROMPTS and reports on the test half: three sampled texts of each
-prompt, the bundled English judge (trained on stories of topics 64-71 and public corpora), 799 random directions at each
-chosen site and dose (Holm over 25 emotions needs a smallest p of .002 or less; 199 could never pass). Then controls
-beside each figure, the content kept, and how steadily the target grows with the dose. `--sentences second --samples 5`
-is the run before: its 24 test sentences are among those for tuning now, since they have been looked at.
+dose and kind of direction on sentences that runs before have used and reports on those that none has: three sampled
+texts of each, the bundled English judge (trained on stories of topics 64-71 and public corpora), 599 random directions
+at each chosen site and dose (Holm over 28 emotions needs a smallest p below .0018; 199 could never pass). Then controls
+beside each figure, the content kept, and how steadily the target grows with the dose. `--nulls FOLDER` keeps the
+random directions' answers, so that a killed run goes on. `--sentences second --samples 5` and `--sentences third` are
+the runs before: their test sentences are among those for tuning now, since they have been looked at.
 """
 
 from __future__ import annotations
@@ -39,6 +40,13 @@ COLUMNS = [
     "content",
 ]
 DOSES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+_USED, _FRESH = STORY_PROMPTS["en"]
+SENTENCES = {
+    "second": PromptSplit(_USED[:24], _USED[24:48]),
+    "third": PromptSplit(_USED[:48], _USED[48:88]),
+    "fourth": PromptSplit(_USED[40:88], _FRESH),
+}
+"""Run -> sentences to choose on and to report on."""
 SAMPLING: dict[str, Any] = {"do_sample": True, "top_k": 50, "max_new_tokens": 30}
 
 
@@ -54,11 +62,15 @@ def main() -> None:
     parser.add_argument("--model", default=None)
     parser.add_argument("--saes", default=None)
     parser.add_argument("--layers", default="2,3")
-    parser.add_argument("--doses", default="0.45")
-    parser.add_argument("--methods", default="dense,sae,sae_output,probe_k16")
-    parser.add_argument("--random", type=int, default=799)
+    parser.add_argument("--doses", default="0.4,0.55")
+    parser.add_argument("--methods", default="dense,sae")
+    parser.add_argument("--random", type=int, default=599)
     parser.add_argument("--samples", type=int, default=3)
-    parser.add_argument("--sentences", choices=("third", "second"), default="third", help="test set of which run")
+    parser.add_argument(
+        "--curve-samples", type=int, default=6, help="texts of each sentence and dose of the dose curves"
+    )
+    parser.add_argument("--sentences", choices=tuple(SENTENCES), default="fourth", help="test set of which run")
+    parser.add_argument("--nulls", type=Path, default=None, help="folder that keeps random directions' answers")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     subject = ei.load_subject(given.model, saes=given.saes)
@@ -67,9 +79,7 @@ def main() -> None:
     if "sae_output" in methods:
         bank = ei.with_output_directions(subject, bank)
     judge = ei.load_judge()
-    prompts = STORY_PROMPTS["en"]
-    if given.sentences == "second":
-        prompts = PromptSplit(prompts.tune[:24], prompts.tune[24:])
+    prompts = SENTENCES[given.sentences]
     test = ei.steering_test(
         subject,
         bank,
@@ -82,6 +92,7 @@ def main() -> None:
         n_random=given.random,
         judge=judge,
         samples=given.samples,
+        null_folder=given.nulls,
         **SAMPLING,
     )
     frame: Any = test.to_frame()
@@ -151,7 +162,7 @@ def monotonicity(
             method=str(method),
             judge=judge,
             n_random=0,
-            samples=given.samples,
+            samples=given.curve_samples,
             **SAMPLING,
         )
         tables.append(grid.table)

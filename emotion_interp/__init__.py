@@ -63,11 +63,13 @@ _HOMES = {
     "targeted_direction": "steering",
     "token_lens": "features",
     "top_examples": "features",
+    "train_directions": "steering",
     "train_saes": "training",
     "train_subject": "training",
     "transfer": "features",
     "universality": "features",
     "with_output_directions": "features",
+    "with_targeted_directions": "steering",
 }
 
 __all__ = [
@@ -124,11 +126,13 @@ __all__ = [
     "targeted_direction",
     "token_lens",
     "top_examples",
+    "train_directions",
     "train_saes",
     "train_subject",
     "transfer",
     "universality",
     "with_output_directions",
+    "with_targeted_directions",
 ]
 
 
@@ -191,6 +195,8 @@ if TYPE_CHECKING:
         steering_controls,
         steering_test,
         targeted_direction,
+        train_directions,
+        with_targeted_directions,
     )
     from emotion_interp.study import run_study
     from emotion_interp.subjects import Subject, load_subject

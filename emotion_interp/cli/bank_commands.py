@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emotion_interp.cli.analysis_commands import features_app
-from emotion_interp.cli.options import Json, Model, Saes, Seed
+from emotion_interp.cli.options import Json, Layers, Model, Quiet, Saes, Seed
 
 if TYPE_CHECKING:
     from emotion_interp.concepts import ConceptSet
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import Subject
 
+ADDED_METHODS = ("trained", "sae_ts", "sae_output")
 Bank = Annotated[Path, typer.Argument(help="Folder of a bank.")]
 RepoType = Annotated[str, typer.Option("--repo-type", help="model or dataset.")]
 
@@ -166,6 +167,73 @@ def describe(
         found = scores.add_to(found)
     for name in [part.strip() for part in on.split(",") if part.strip()]:
         found = _tested(subject, concepts, found, name, shown, seed, test_limit)
+    found.save(out or bank)
+    typer.echo(str(out or bank))
+
+
+@features_app.command()
+def directions(
+    bank: Bank,
+    methods: Annotated[
+        str, typer.Option(help="trained (on the texts' likelihood), sae_ts (effect-targeted), sae_output.")
+    ] = "trained,sae_ts",
+    model: Model = None,
+    saes: Saes = None,
+    stimuli: Annotated[str | None, typer.Option(help="Corpus or CSV the bank was found on, if it was.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=2, help="Texts of each emotion of that corpus; default: all.")
+    ] = None,
+    layers: Layers = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 80,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the bank with its new directions; default: BANK.")
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Add directions to steer with: trained on texts, effect-targeted (SAE-TS), or made of output features.
+
+    Example: emotion-interp features directions runs/bank --methods trained --stimuli stories --layers 2
+    """
+    from emotion_interp.cli.options import concepts_of, corpus_texts, numbers, subject_of
+    from emotion_interp.cli.progress import progress_bars, show_frame
+    from emotion_interp.core.errors import UnknownNameError
+    from emotion_interp.features import FeatureBank, with_output_directions
+    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.steering import output_scores, train_directions, with_targeted_directions
+
+    wanted = [part.strip() for part in methods.split(",") if part.strip()]
+    for name in wanted:
+        if name not in ADDED_METHODS:
+            raise UnknownNameError("kind of direction to add", name, ADDED_METHODS)
+    found = FeatureBank.load(bank)
+    subject = subject_of(model, saes, None)
+    require_same_subject(found, subject.name, subject.sites)
+    subject.scales.update(found.scales)
+    languages, places = ",".join(found.languages), numbers(layers, "--layers")
+    if "trained" in wanted:
+        shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit)
+        total, done = steps * len(found.layers if places is None else places) * len(found.languages), [0]
+        with progress_bars(quiet) as bars:
+
+            def tick(texts: int) -> None:
+                del texts
+                done[0] += 1
+                bars("training directions", done[0], total)
+
+            trained = train_directions(
+                subject, concepts_of(languages), found, places, stimuli=shown, steps=steps, seed=seed, progress=tick
+            )
+        shown_columns = ["gain", "preferred", "gain_dense", "preferred_dense", "cosine_dense"]
+        by_layer: Any = trained.to_frame().groupby(["layer", "language"])[shown_columns]
+        show_frame(by_layer.mean().reset_index(), "Held-out texts: mean over emotions", False)
+        found = trained.add_to(found)
+    if "sae_ts" in wanted:
+        found = with_targeted_directions(subject, found, places, seed=seed)
+    if "sae_output" in wanted:
+        if "outputs" not in found.extras:
+            found = output_scores(subject, found, places, seed=seed).add_to(found)
+        found = with_output_directions(subject, found)
     found.save(out or bank)
     typer.echo(str(out or bank))
 

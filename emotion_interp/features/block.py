@@ -86,7 +86,8 @@ class Block:
     def _fired(self, side: str) -> Any:
         """Which features fire on which units of a side, sparse boolean [unit, feature]; worked out when it is needed."""
         # a word fires if the feature is active in at least half of its carriers
-        fired: Any = self._reading.fired >= 0.5 if self._levels is None else _above(self._reading.features, self._levels)
+        share: Any = self._reading.fired
+        fired: Any = share >= 0.5 if self._levels is None else _above(self._reading.features, self._levels)
         return fired[self._units[side]]
 
     def _values(self, side: str, columns: Any) -> np.ndarray:

@@ -19,6 +19,8 @@ from emotion_interp.steering.positions import RowPositions
 from emotion_interp.steering.prompts import NEUTRAL_PROMPTS, STORY_PROMPTS
 from emotion_interp.steering.schedules import decay, ramp
 from emotion_interp.steering.targeted import SteeringEffects, fit_effects, measure_effects, targeted_direction
+from emotion_interp.steering.targeted_bank import with_targeted_directions
+from emotion_interp.steering.trained import TrainedDirections, train_directions
 from emotion_interp.steering.windows import dose_monotonicity, regime, stable_windows
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "RowPositions",
     "SteeringEffects",
     "SteeringTest",
+    "TrainedDirections",
     "ValenceArousalJudge",
     "ablate_rows",
     "batch_steer",
@@ -70,5 +73,7 @@ __all__ = [
     "steering_controls",
     "steering_test",
     "targeted_direction",
+    "train_directions",
     "unsteered",
+    "with_targeted_directions",
 ]

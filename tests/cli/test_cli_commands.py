@@ -24,7 +24,16 @@ def test_version_and_help(shell):
 
 @pytest.mark.parametrize(
     "command",
-    [*COMMANDS, "train-saes", "train-subject", "norms list", "norms show", "norms fetch"],
+    [
+        *COMMANDS,
+        "features directions",
+        "features describe",
+        "train-saes",
+        "train-subject",
+        "norms list",
+        "norms show",
+        "norms fetch",
+    ],
 )
 def test_the_help_of_a_command_has_an_example_that_names_it(shell, command):
     answer = shell(*command.split(), "--help")
@@ -53,6 +62,26 @@ def test_features_of_one_emotion_and_layer_from_a_saved_bank(shell, bank_options
     assert [r["auroc"] for r in answer.records] == pytest.approx(expected["auroc"].tolist())
     table = shell("features", "joy", "--layer", "1", *bank_options)
     assert "features of joy" in table.out and "specificity" in table.out
+
+
+def test_features_directions_adds_methods_to_steer_with(shell, subject_options, tiny_subject, tmp_path):
+    csv = tmp_path / "texts.csv"
+    words = {"joy": "sun smile bright", "fear": "dark shadow cold"}
+    lines = [
+        f"The old man said that {w} {' '.join(w.split()[::-1])} {i},{e}" for e, w in words.items() for i in range(8)
+    ]
+    csv.write_text("text,emotion\n" + "\n".join(lines), encoding="utf-8")
+    bank = ei.find_features(tiny_subject, ei.concept_set("en"), [1], stimuli=ei.corpus_stimuli(csv), skip=4)
+    bank.save(tmp_path / "bank")
+    answer = shell(
+        *("features", "directions", tmp_path / "bank", "--methods", "trained,sae_ts", "--stimuli", csv),
+        *(*subject_options, "--steps", "2", "--out", tmp_path / "more"),
+    )
+    assert answer.code == 0, answer.err
+    assert "preferred" in answer.out.replace("\n", "") and str(tmp_path / "more") in answer.out
+    more = ei.FeatureBank.load(tmp_path / "more")
+    assert set(more.methods) - set(bank.methods) == {"trained", "sae_ts"}
+    assert ei.FeatureBank.load(tmp_path / "bank").methods == bank.methods
 
 
 def test_align_gives_one_row_per_layer_language_and_kind(shell, subject_options, tmp_path):

@@ -157,6 +157,24 @@ def test_a_bank_of_another_subject_or_of_a_layer_that_is_not_loaded(refused, sub
     assert "no SAE" in line
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--methods", "trained,magic"],
+            "unknown kind of direction to add 'magic'. Available: trained, sae_ts, sae_output",
+        ),
+        (["--methods", "trained"], "trained on texts"),
+        (["--methods", "sae_ts", "--layers", "2"], "unknown layer 2"),
+    ],
+    ids=["unknown", "a bank of words", "layer"],
+)
+def test_directions_that_cannot_be_added(refused, subject_options, bank_folder, options, message):
+    before = ei.FeatureBank.load(bank_folder).methods
+    assert message in refused("features", "directions", bank_folder, *subject_options, *options)
+    assert ei.FeatureBank.load(bank_folder).methods == before
+
+
 @pytest.mark.parametrize("command", ["run", "features"])
 def test_out_at_a_file_or_below_one_is_refused_before_any_work(refused, tmp_path, command):
     (tmp_path / "file").write_text("mine")

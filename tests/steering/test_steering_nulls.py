@@ -1,0 +1,108 @@
+"""Random directions' answers that are kept: the same as fresh ones, taken again, and never those of another question."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from emotion_interp.core import Site
+from emotion_interp.core.errors import FileFormatError
+from emotion_interp.steering import dose_response
+from emotion_interp.steering.judging import Setting, judged, random_directions
+from emotion_interp.steering.next_word import NextWords
+from emotion_interp.steering.nulls import BLOCK, random_answers
+
+PROMPTS = ("The letter said", "He felt")
+
+
+class Counting:
+    """A judge of texts that counts how often it is asked; its answers depend on the text alone."""
+
+    def __init__(self, shift: float = 0.0):
+        self.emotions, self.asked, self.shift = ("joy", "fear", "calm"), 0, shift
+
+    def predict_proba(self, texts):
+        self.asked += len(texts)
+        values = [[(sum(map(ord, t)) * k) % 97 / 97 + self.shift for k in (1, 3, 7)] for t in texts]
+        return np.asarray(values)
+
+
+@pytest.fixture
+def setting(subjects):
+    options = {"do_sample": True}
+    return Setting(subjects["gpt2"], PROMPTS, Counting(), ("fear", "joy"), "generated", 3, 0, options, 2)
+
+
+def test_kept_answers_are_those_of_all_directions_at_once(setting, tmp_path):
+    count = BLOCK + 5
+    got = random_answers(replace(setting, null_folder=tmp_path), 2.0, Site(1), 0.5, count)
+    expected = judged(setting, random_directions(Site(1), count, setting.subject.d_model, 2.0, 0.5, setting.seed))
+    assert got.shape == (count, 2, 2) and np.allclose(got, expected)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_second_test_asks_the_judge_about_no_random_direction(setting, tmp_path):
+    kept = replace(setting, null_folder=tmp_path)
+    first = random_answers(kept, 2.0, Site(1), 0.5, 8)
+    setting.judge.asked = 0
+    assert np.array_equal(random_answers(kept, 2.0, Site(1), 0.5, 8), first)
+    # only what the judge says to the prompts, which is how it is known again
+    assert setting.judge.asked == len(PROMPTS)
+
+
+def test_other_emotions_of_the_same_judge_are_answered_from_the_same_file(setting, tmp_path):
+    both = random_answers(replace(setting, null_folder=tmp_path), 2.0, Site(1), 0.5, 8)
+    one = random_answers(replace(setting, emotions=("joy",), null_folder=tmp_path), 2.0, Site(1), 0.5, 8)
+    assert np.array_equal(one, both[:, :, 1:]) and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"samples": 3}, {"prompts": ("He felt",)}, {"judge": Counting(0.5)}, {"max_new_tokens": 4}],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_question_is_another_file(setting, tmp_path, change):
+    for one in (setting, replace(setting, **change)):
+        random_answers(replace(one, null_folder=tmp_path), 2.0, Site(1), 0.5, 4)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("site,dose", [(Site(0), 0.5), (Site(1), 0.25)])
+def test_another_site_or_dose_is_another_file(setting, tmp_path, site, dose):
+    kept = replace(setting, null_folder=tmp_path)
+    random_answers(kept, 2.0, Site(1), 0.5, 4)
+    random_answers(kept, 2.0, site, dose, 4)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_next_word_judge_is_known_by_its_words(subjects, tmp_path):
+    subject = subjects["gpt2"]
+    for ids in ((5,), (6,)):
+        judge = NextWords(("joy",), {"joy": ("x",)}, {"joy": ids}, {"joy": ()})
+        one = Setting(subject, PROMPTS, judge, ("joy",), "generated", 0, 0, {}, null_folder=tmp_path)
+        assert random_answers(one, 2.0, Site(1), 0.5, 4).shape == (4, 2, 1)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_damaged_file_is_refused_and_named(setting, tmp_path):
+    kept = replace(setting, null_folder=tmp_path)
+    random_answers(kept, 2.0, Site(1), 0.5, 4)
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(FileFormatError, match=path.name):
+        random_answers(kept, 2.0, Site(1), 0.5, 4)
+    np.save(path, np.zeros((3, 2, 3)))
+    with pytest.raises(FileFormatError, match="expected"):
+        random_answers(kept, 2.0, Site(1), 0.5, 4)
+
+
+def test_a_dose_response_has_the_same_table_with_and_without_a_folder(tiny_subject, tiny_bank, tmp_path):
+    options = {"layers": [1], "n_random": 19, "judge": Counting(), "max_new_tokens": 3}
+    bare = dose_response(tiny_subject, tiny_bank, ["joy", "fear"], [0.5], list(PROMPTS), **options).to_frame()
+    for _ in range(2):
+        kept = dose_response(
+            tiny_subject, tiny_bank, ["joy", "fear"], [0.5], list(PROMPTS), null_folder=tmp_path, **options
+        ).to_frame()
+        assert kept.equals(bare)
