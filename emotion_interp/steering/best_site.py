@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.types import Site
 from emotion_interp.features.scores import holm
 from emotion_interp.steering.coherence import is_coherent
 from emotion_interp.steering.dose_response import DoseResponse, dose_response, make_setting
@@ -63,7 +64,7 @@ def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
         tuning: a dose-response grid on prompts that are not reported on.
 
     Returns:
-        columns emotion, method, layer, dose, tune_shift, tune_z, intact; an emotion that could not be judged is left out.
+        columns emotion, method, layer, site, dose, tune_shift, tune_z, intact; an emotion that could not be judged is left out.
     """
     import pandas as pd
 
@@ -82,13 +83,14 @@ def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
                 "emotion": emotion,
                 "method": method,
                 "layer": int(best["layer"]),
+                "site": best.get("site"),
                 "dose": float(best["dose"]),
                 "tune_shift": float(best["shift"]),
                 "tune_z": float(best["z"]),
                 "intact": bool(intact.any()) if wrote else None,
             }
         )
-    columns = ["emotion", "method", "layer", "dose", "tune_shift", "tune_z", "intact"]
+    columns = ["emotion", "method", "layer", "site", "dose", "tune_shift", "tune_z", "intact"]
     return pd.DataFrame(chosen, columns=columns)
 
 
@@ -98,7 +100,7 @@ def steering_test(
     emotions: Sequence[str],
     tune_prompts: Sequence[str],
     test_prompts: Sequence[str],
-    layers: Sequence[int] | None = None,
+    layers: Sequence[int | Site | str] | None = None,
     doses: Sequence[float] = (0.1, 0.2, 0.35, 0.5, 0.75),
     methods: Sequence[str] = ("dense", "sae"),
     n_random: int = 199,
@@ -119,7 +121,7 @@ def steering_test(
             `dose_response`.
         tune_prompts: prompts for choosing; none of them may be among the test prompts.
         test_prompts: prompts for reporting.
-        layers, doses, methods: what is tried.
+        layers, doses, methods: what is tried; layers may be sites or hook names.
         n_random: random directions at the chosen site and dose; the smallest p is 1 / (n_random + 1).
         seed: of everything random.
         max_new_tokens: length of the texts that decide whether a cell is intact; 0 for none.
@@ -155,8 +157,10 @@ def steering_test(
     )
     setting = replace(setting, null_folder=null_folder)
     cells = []
+    by_layer = all(isinstance(place, (int, np.integer)) for place in layers or ())
     for c in choices.to_dict("records"):
-        cells += make_cells(bank, [c["emotion"]], [c["layer"]], [c["method"]], [c["dose"]], language)
+        place = c["layer"] if by_layer else c["site"]
+        cells += make_cells(bank, [c["emotion"]], [place], [c["method"]], [c["dose"]], language)
     table, confusion, texts = evaluate(setting, cells, bank.scales, n_random)
     table = table.merge(
         choices[["emotion", "method", "tune_shift", "tune_z", "intact"]], on=["emotion", "method"], how="left"

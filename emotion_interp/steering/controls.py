@@ -167,7 +167,7 @@ def steering_controls(
 
     Args:
         subject, bank, judge, language, words, max_new_tokens, positions, samples, options: as in `dose_response`.
-        choices: frame with emotion, layer, method, dose (`best_site(...)`, or the chosen rows of `steering_test`).
+        choices: frame with emotion, layer, method, dose, and site where a layer has several (`best_site(...)`, or the chosen rows of `steering_test`).
         prompts: other ones than those on which the choices were made.
         others: emotions whose directions are the other emotions; default: all of the bank that the judge can judge.
         n_random: random directions.
@@ -224,7 +224,11 @@ def steering_controls(
     picks = generator(seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
     records: list[dict[str, Any]] = []
     for choice in frame.to_dict("records"):
-        emotion, dose, site = choice["emotion"], check_dose(choice["dose"]), bank.site(choice["layer"])
+        emotion, dose, site = (
+            choice["emotion"],
+            check_dose(choice["dose"]),
+            bank.site(choice.get("site") or choice["layer"]),
+        )
         e = setting.emotions.index(emotion)
         groups = _groups(answers, site, dose, choice["method"], e)
         asked = [p.format(label=_label(bank, emotion, language)) for p in prefixes or PROMPT_CONTROLS[language]]
@@ -266,12 +270,11 @@ def _groups(answers: _Answers, site: Site, dose: float, method: str, e: int) -> 
 
 def _vector(bank: Any, emotion: str, site: Site, language: str, method: str) -> np.ndarray:
     """An emotion's direction, zeros where the bank has none."""
+    place = site.layer if bank.site(site.layer) == site else site
     try:
-        direction = bank.direction(emotion, layer=site.layer, language=language, method=method)
+        direction = bank.direction(emotion, layer=place, language=language, method=method)
     except EmotionInterpError:
-        return np.zeros(
-            bank.direction(bank.emotions[0], layer=site.layer, language=language, method="dense").vector.size
-        )
+        return np.zeros(bank.direction(bank.emotions[0], layer=place, language=language, method="dense").vector.size)
     return np.asarray(direction.unit, dtype=np.float64)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.types import Site
 from emotion_interp.steering.grid import evaluate, make_cells
 from emotion_interp.steering.interventions import Positions, check_dose, check_positions
 from emotion_interp.steering.judging import Setting, TextJudge
@@ -24,9 +25,9 @@ class DoseResponse:
     """A dose-response grid.
 
     Attributes:
-        table: one row per emotion x layer x method x dose; see `dose_response`.
-        confusion: emotion, layer, method, dose, judged, shift: what every emotion's direction does to every emotion.
-        texts: emotion, layer, method, dose, prompt, text (dose 0: unsteered); empty when nothing was generated.
+        table: one row per emotion x site x method x dose; see `dose_response`.
+        confusion: emotion, layer, site, method, dose, judged, shift: what every emotion's direction does to every emotion.
+        texts: emotion, layer, site, method, dose, prompt, text (dose 0: unsteered); empty when nothing was generated.
     """
 
     table: pd.DataFrame
@@ -37,15 +38,19 @@ class DoseResponse:
         """The table, a copy."""
         return self.table.copy()
 
-    def plot(self, layer: int | None = None, method: str | None = None) -> Any:
-        """Dose curves of one layer and method (default: the first) as a plotly figure."""
+    def plot(self, layer: int | Site | str | None = None, method: str | None = None) -> Any:
+        """Dose curves of one layer (or site) and method, default: the first, as a plotly figure."""
         from emotion_interp.figures.doses import dose_curves
 
         frame: Any = self.table
-        chosen_layer = frame["layer"].iloc[0] if layer is None else layer
+        if isinstance(layer, (str, Site)):
+            place = str(layer)
+        else:
+            place = next(iter(frame["site"] if layer is None else frame.loc[frame["layer"] == layer, "site"]), "")
         chosen_method = frame["method"].iloc[0] if method is None else method
-        rows = frame[(frame["layer"] == chosen_layer) & (frame["method"] == chosen_method)].dropna(subset=["target"])
-        return dose_curves(rows, title=f"Steering by dose, layer {chosen_layer}, {chosen_method} directions")
+        rows = frame[(frame["site"] == place) & (frame["method"] == chosen_method)].dropna(subset=["target"])
+        where = place if frame.groupby("layer")["site"].nunique().max() > 1 else f"layer {rows['layer'].max()}"
+        return dose_curves(rows, title=f"Steering by dose, {where}, {chosen_method} directions")
 
     def _repr_html_(self) -> str:
         return self.table._repr_html_()  # type: ignore[operator]
@@ -57,7 +62,7 @@ def dose_response(
     emotions: Sequence[str],
     doses: Sequence[float],
     prompts: Sequence[str],
-    layers: Sequence[int] | None = None,
+    layers: Sequence[int | Site | str] | None = None,
     method: str | Sequence[str] = "dense",
     language: str = "en",
     judge: TextJudge | None = None,
@@ -80,7 +85,7 @@ def dose_response(
         emotions: which directions; also the columns of the confusion matrix.
         doses: in units of the site's scale.
         prompts: neutral beginnings (`NEUTRAL_PROMPTS`).
-        layers: default: all of the bank.
+        layers: layers, hook names or sites; default: all layers of the bank.
         method: "dense", "sae", or several.
         language: of directions and words.
         judge: a classifier with `emotions` and `predict_proba(texts)`; default: the next-word judge, which reads the
@@ -98,10 +103,10 @@ def dose_response(
         **options: of `decode` (`do_sample`, `temperature`, ...).
 
     Returns:
-        `.to_frame()` columns: emotion, layer, method, dose; target (mean judged probability), lo, hi (95% percentile
+        `.to_frame()` columns: emotion, layer, site, method, dose; target (mean judged probability), lo, hi (95% percentile
         bootstrap over prompts), random_lo, random_hi (2.5 and 97.5% of the random directions); target_unsteered;
         shift = target - target_unsteered, shift_lo, shift_hi; p = (1 + b) / (n_random + 1), b the random directions
-        that shift the target at least as far; p_holm (a family is all emotions of one layer, method and dose);
+        that shift the target at least as far; p_holm (a family is all emotions of one site, method and dose);
         over_random = target - mean of the random directions, over_random_lo, over_random_hi (over prompts);
         perplexity_ratio, distinct2, distinct2_ratio against unsteered text; content_overlap, content_similarity of the
         continuations with the unsteered ones of the same prompt and random numbers (see `content_overlap`); regime and in_window (see `regime` and

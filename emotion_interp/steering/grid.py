@@ -50,10 +50,11 @@ COHERENCE = ("perplexity_ratio", "distinct2", "distinct2_ratio", "content_overla
 class Cell:
     """One direction at one dose; without a direction, the note says why."""
 
-    KEYS: ClassVar[tuple[str, ...]] = ("emotion", "layer", "method", "dose")
+    KEYS: ClassVar[tuple[str, ...]] = ("emotion", "layer", "site", "method", "dose")
 
     emotion: str
     layer: int
+    site: str
     method: str
     dose: float
     direction: Direction | None
@@ -68,12 +69,14 @@ class Cell:
 def make_cells(
     bank: Any,
     emotions: Sequence[str],
-    layers: Sequence[int],
+    layers: Sequence[int | Site | str],
     methods: Sequence[str],
     doses: Sequence[float],
     language: str,
 ) -> list[Cell]:
     """Every direction at every dose; a direction the bank does not have becomes an empty cell with the reason.
+
+    A layer stands for the site that the bank takes there; sites and hook names stand for themselves.
 
     Raises:
         EmotionInterpError: the bank has none of them.
@@ -81,6 +84,7 @@ def make_cells(
     cells: list[Cell] = []
     failure: EmotionInterpError | None = None
     for layer in layers:
+        named = Site.parse(layer) if isinstance(layer, str) else layer
         for method in methods:
             for emotion in emotions:
                 direction, note = None, ""
@@ -88,7 +92,8 @@ def make_cells(
                     direction = bank.direction(emotion, layer=layer, language=language, method=method)
                 except EmotionInterpError as error:
                     failure, note = error, str(error)
-                cells += [Cell(emotion, layer, method, dose, direction, note) for dose in doses]
+                place = named if isinstance(named, Site) else Site(named) if direction is None else direction.site
+                cells += [Cell(emotion, place.layer, str(place), method, dose, direction, note) for dose in doses]
     if failure is not None and all(cell.direction is None for cell in cells):
         raise failure
     return cells
@@ -135,7 +140,7 @@ def evaluate(
                 texts_of[i] = texts.texts[k]
     columns = [*Cell.KEYS, *STATISTICS, "p_holm", *COHERENCE, "regime", "in_window", "n_prompts", "n_words", "note"]
     table = with_regimes(pd.DataFrame(records).reindex(columns=columns))
-    table["p_holm"] = _holm_by(table, ["layer", "method", "dose"])
+    table["p_holm"] = _holm_by(table, ["layer", "site", "method", "dose"])
     return table, pd.DataFrame(confusion), _text_frame(setting, cells, base_texts, texts_of)
 
 
@@ -217,7 +222,7 @@ def _text_frame(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    unsteered_key = {"emotion": "unsteered", "layer": -1, "method": "none", "dose": 0.0}
+    unsteered_key = {"emotion": "unsteered", "layer": -1, "site": "", "method": "none", "dose": 0.0}
     pairs = [] if base is None else [(unsteered_key, base.texts[0])]
     pairs += [(cells[i].key, texts) for i, texts in sorted(texts_of.items())]
     records = [

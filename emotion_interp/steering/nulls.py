@@ -39,14 +39,14 @@ def random_answers(setting: Setting, scale: float, site: Site, dose: float, coun
     parts = []
     for start in range(0, count, BLOCK):
         rows = RowInterventions({site: vectors[start : start + BLOCK]})
-        parts.append(_block(wide, rows, _key(wide, rows, site))[:, :, columns])
+        parts.append(_block(wide, rows, site)[:, :, columns])
     return np.concatenate(parts)
 
 
-def _block(setting: Setting, rows: RowInterventions, key: str) -> np.ndarray:
+def _block(setting: Setting, rows: RowInterventions, site: Site) -> np.ndarray:
     if setting.null_folder is None:
         return judged(setting, rows)
-    path = Path(setting.null_folder) / f"{key}.npy"
+    path = Path(setting.null_folder) / f"{_key(setting, rows, site)}.npy"
     shape = (rows.n_rows, len(setting.prompts), len(setting.emotions))
     if path.is_file():
         try:

@@ -18,7 +18,7 @@ REGIMES = ("surgical", "repetitive", "explosive")
 LEAST_DOSES = 4
 """Doses below the first breach that a rank correlation needs."""
 
-_GROUP = ["emotion", "layer", "method"]
+_GROUP = ["emotion", "layer", "site", "method"]
 
 
 def regime(perplexity_ratio: float, distinct2_ratio: float) -> str | None:
@@ -72,7 +72,7 @@ def stable_windows(table: Any) -> pd.DataFrame:
         table: a dose-response grid (`DoseResponse` or its table), with texts written and random directions.
 
     Returns:
-        columns emotion, layer, method; window_from, window_to (doses; of several runs of neighbouring doses the longest,
+        columns emotion, layer, site, method; window_from, window_to (doses; of several runs of neighbouring doses the longest,
         then the one with the larger shift; NaN without one), n_window, n_doses; best_dose, best_shift (largest shift in
         the window); breach (smallest dose whose text is not intact; NaN for none), breach_regime.
 
@@ -116,7 +116,7 @@ def dose_monotonicity(table: Any) -> pd.DataFrame:
         table: a dose-response grid (`DoseResponse` or its table), with texts written.
 
     Returns:
-        columns emotion, layer, method, n_doses (below the first dose whose text is not intact), rho (NaN with fewer than
+        columns emotion, layer, site, method, n_doses (below the first dose whose text is not intact), rho (NaN with fewer than
         four doses, or a target that does not change), breach.
 
     Raises:
@@ -146,6 +146,9 @@ def _written(table: Any) -> Any:
     """Judged rows at doses above 0, by dose."""
     frame: Any = table.to_frame() if hasattr(table, "confusion") else table
     needed = [*_GROUP, "dose", "target", "shift", "regime", "in_window"]
+    if "site" not in frame and "layer" in frame:
+        # a table of before there were sites
+        frame = frame.assign(site="")
     missing = [c for c in needed if c not in frame]
     if missing:
         raise EmotionInterpError(f"the table has no column {missing[0]!r}; give what dose_response returns.")

@@ -24,6 +24,7 @@ from emotion_interp.steering import (
     perplexity,
     row_interventions,
     steer,
+    steering_controls,
     steering_test,
 )
 from emotion_interp.steering.grid import holm
@@ -324,3 +325,47 @@ def test_shipped_prompts_are_apart_distinct_and_carry_no_emotion_word():
             tokens = set(re.findall(r"\w+", prompt.casefold()))
             found = words & tokens if language == "en" else {w for w in words if w in prompt}
             assert not found, (prompt, found)
+
+
+class Lengths:
+    """A judge of texts whose answers depend on the text alone."""
+
+    emotions = ("joy", "fear")
+
+    def predict_proba(self, texts):
+        return np.asarray([[sum(map(ord, t)) % 97 / 97, sum(map(ord, t)) % 89 / 89] for t in texts])
+
+
+@pytest.fixture(scope="module")
+def two_sites(gpt2, tokenizer):
+    """A subject that is read at two sites of layer 1, and its bank."""
+    import emotion_interp as ei
+    from tests.conftest import make_sae
+
+    saes = [make_sae(0), make_sae(1), make_sae(1, "mlp_out")]
+    subject = ei.Subject(gpt2, saes=saes, tokenizer=tokenizer, name="two sites")
+    return subject, ei.find_features(subject, ei.concept_set("en"))
+
+
+def test_sites_of_one_layer_are_told_apart_from_choice_to_controls(two_sites):
+    subject, bank = two_sites
+    options = {"judge": Lengths(), "max_new_tokens": 4, "n_random": 9}
+    names = ["blocks.1.hook_mlp_out", "blocks.1.hook_resid_post"]
+    grid = dose_response(subject, bank, ["joy", "fear"], [0.5, 0.9], ["He felt", "She said"], layers=names, **options)
+    frame = grid.to_frame()
+    assert sorted(set(frame["site"])) == names and set(frame["layer"]) == {1} and len(frame) == 8
+    # each row is what the site alone gives
+    for name in names:
+        alone = dose_response(
+            subject, bank, ["joy", "fear"], [0.5, 0.9], ["He felt", "She said"], layers=[Site.parse(name)], **options
+        ).to_frame()
+        assert alone["target"].tolist() == frame[frame["site"] == name]["target"].tolist()
+    assert "hook_mlp_out" in grid.plot(names[0]).layout.title.text
+    test = steering_test(
+        subject, bank, ["joy"], ["He felt", "I"], ["She said", "We"], layers=names[:1], doses=[0.5], **options
+    )
+    chosen = test.to_frame()[test.to_frame()["chosen"]]
+    assert chosen["site"].tolist() == names[:1]
+    beside = steering_controls(subject, bank, chosen, ["She said", "We"], judge=Lengths(), max_new_tokens=4, n_random=9)
+    steered = beside[beside["control"] == "steered"]["target"].tolist()
+    assert steered == pytest.approx(chosen["target"].tolist())

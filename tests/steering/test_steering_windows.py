@@ -68,6 +68,7 @@ def test_window_is_the_longest_run_of_working_doses_and_ends_where_text_breaks()
         {
             "emotion": "joy",
             "layer": 1,
+            "site": "",
             "method": "dense",
             "window_from": 0.2,
             "window_to": 0.4,
