@@ -23,7 +23,7 @@ def main() -> None:
     judges = None
     if sys.argv[1:] == ["text"]:
         judges = {name: ei.load_judge(language=name) for name in ("en", "zh")}
-        options |= {"doses": (0.2, 0.35), "layers": (1, 2), "max_new_tokens": 24, "n_random": 99}
+        options |= {"doses": (0.2, 0.35), "layers": (1, 2), "max_new_tokens": 24, "n_random": 199}
     frame: Any = cross_language(subject, shipped_bank(subject), list(BASIC_EIGHT), judges=judges, **options)
     print(frame[COLUMNS].round(4).to_string(index=False))
     passed = frame.assign(passed=frame["p"] < 0.05, holm=frame["p_holm_chosen"] < 0.05, n=1)

@@ -22,7 +22,7 @@ from emotion_interp.features.scores import holm
 from emotion_interp.steering.judge_data import STORY_NAMES, TEST_TOPICS
 from emotion_interp.study.settings import BASIC_EIGHT
 
-WORDS, TEXTS, FEATURES, RANDOM, LAYERS = 30, 16, 16, 39, (1, 2)
+WORDS, TEXTS, FEATURES, RANDOM, LAYERS = 30, 16, 16, 199, (1, 2)
 
 
 def stories(data: Path) -> dict[str, list[str]]:

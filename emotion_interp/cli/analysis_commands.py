@@ -66,11 +66,11 @@ def features(
     Example: emotion-interp features joy --layer 3
     """
     from emotion_interp.cli.progress import show_frame
-    from emotion_interp.core.files import require_place
+    from emotion_interp.features.bank_files import require_bank_place
     from emotion_interp.features.frames import summary_by_layer
 
     if out is not None:
-        require_place(out, folder=True)
+        require_bank_place(out)
     subject = subject_of(model, saes, layers)
     found = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features)
     if out is not None:

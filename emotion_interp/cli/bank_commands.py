@@ -48,10 +48,10 @@ def pull(
 
     Example: emotion-interp features pull someone/emotions-of-a-model --out runs/theirs
     """
-    from emotion_interp.core.files import require_place
     from emotion_interp.features import pull_bank
+    from emotion_interp.features.bank_files import require_bank_place
 
-    require_place(out, folder=True)
+    require_bank_place(out)
     typer.echo(repr(pull_bank(source, out, revision=revision, repo_type=repo_type)))
 
 
@@ -76,10 +76,10 @@ def merge(
 
     Example: emotion-interp features merge runs/low/bank runs/high/bank --out runs/all
     """
-    from emotion_interp.core.files import require_place
     from emotion_interp.features import FeatureBank
+    from emotion_interp.features.bank_files import require_bank_place
 
-    require_place(out, folder=True)
+    require_bank_place(out)
     joint = FeatureBank.load(first).merge(FeatureBank.load(second))
     joint.save(out)
     typer.echo(repr(joint))
@@ -138,11 +138,14 @@ def describe(
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.features import FeatureBank, feature_controls, sparse_probes, token_lens, top_examples
     from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.features.bank_files import require_bank_place
     from emotion_interp.steering import NEUTRAL_PROMPTS, output_scores
 
     found = FeatureBank.load(bank)
+    place = out or bank
+    require_bank_place(place)
     subject = subject_of(model, saes, None)
-    require_same_subject(found, subject.name, subject.sites)
+    require_same_subject(found, subject)
     subject.scales.update(found.scales)
     languages = ",".join(found.languages)
     concepts = concepts_of(languages)
@@ -152,7 +155,11 @@ def describe(
     found = found.with_table("controls", controls.to_frame())
     if probes:
         fitted = sparse_probes(
-            subject, concepts, stimuli=shown or found.manifest["stimuli"], seed=int(found.manifest["seed"])
+            subject,
+            concepts,
+            stimuli=shown or found.manifest["stimuli"],
+            layers=found.sites,
+            seed=int(found.manifest["seed"]),
         )
         show_frame(fitted.by_layer(), "Sparse probes: median held-out AUROC", False)
         found = fitted.add_to(found)
@@ -166,9 +173,11 @@ def describe(
         show_frame(scores.counts().reset_index(), "Input and output features", False)
         found = scores.add_to(found)
     for name in [part.strip() for part in on.split(",") if part.strip()]:
+        # what is done is kept, should a later corpus fail
+        found.save(place)
         found = _tested(subject, concepts, found, name, shown, seed, test_limit)
-    found.save(out or bank)
-    typer.echo(str(out or bank))
+    found.save(place)
+    typer.echo(str(place))
 
 
 @features_app.command()
@@ -200,6 +209,7 @@ def directions(
     from emotion_interp.core.errors import UnknownNameError
     from emotion_interp.features import FeatureBank, with_output_directions
     from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.features.bank_files import require_bank_place
     from emotion_interp.steering import output_scores, train_directions, with_targeted_directions
 
     wanted = [part.strip() for part in methods.split(",") if part.strip()]
@@ -208,8 +218,10 @@ def directions(
             raise UnknownNameError("kind of direction to add", name, ADDED_METHODS)
     found = FeatureBank.load(bank)
     subject = subject_of(model, saes, None)
-    require_same_subject(found, subject.name, subject.sites)
+    require_same_subject(found, subject)
     subject.scales.update(found.scales)
+    place = out or bank
+    require_bank_place(place)
     languages, places = ",".join(found.languages), numbers(layers, "--layers")
     if "trained" in wanted:
         shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit)
@@ -228,14 +240,15 @@ def directions(
         by_layer: Any = trained.to_frame().groupby(["layer", "language"])[shown_columns]
         show_frame(by_layer.mean().reset_index(), "Held-out texts: mean over emotions", False)
         found = trained.add_to(found)
+        found.save(place)
     if "sae_ts" in wanted:
         found = with_targeted_directions(subject, found, places, seed=seed)
     if "sae_output" in wanted:
         if "outputs" not in found.extras:
             found = output_scores(subject, found, places, seed=seed).add_to(found)
         found = with_output_directions(subject, found)
-    found.save(out or bank)
-    typer.echo(str(out or bank))
+    found.save(place)
+    typer.echo(str(place))
 
 
 def _stimuli(name: str, bank: FeatureBank, seed: int, limit: int = 150) -> list[Stimulus]:
@@ -247,7 +260,13 @@ def _stimuli(name: str, bank: FeatureBank, seed: int, limit: int = 150) -> list[
         return scene_stimuli([lang for lang in bank.languages if lang in SCENE_LANGUAGES], bank.emotions)
     languages = ("en",) if name in ("stories", "goemotions") else bank.languages
     return [
-        s for lang in languages if lang in bank.languages for s in corpus_stimuli(name, lang, limit=limit, seed=seed)
+        s
+        for lang in languages
+        if lang in bank.languages
+        # the English test file of BRIGHTER came without its labels
+        for s in corpus_stimuli(
+            name, lang, split="dev" if (name, lang) == ("brighter", "en") else "test", limit=limit, seed=seed
+        )
     ]
 
 

@@ -98,7 +98,7 @@ def bank_of(
         names = {name.strip() for name in languages.split(",")}
         loaded = shipped if shipped is not None and names <= set(shipped.languages) else None
     if loaded is not None:
-        require_same_subject(loaded, subject.name, subject.sites)
+        require_same_subject(loaded, subject)
         subject.scales.update(loaded.scales)
         return loaded
     kind = stimuli or ("scenes" if subject.name == "bundled" else "words")

@@ -1,6 +1,6 @@
 """Which features carry which emotion: scores, selection, confirmation, and the bank that keeps them."""
 
-from emotion_interp.features.bank import FeatureBank, shipped_bank
+from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.bank_tools import bank_to_csv, diff_banks, merge_banks, subset_bank
 from emotion_interp.features.controls import FeatureControls, feature_controls
 from emotion_interp.features.examples import TopExamples, top_examples
@@ -9,6 +9,7 @@ from emotion_interp.features.outputs import OutputScores, with_output_directions
 from emotion_interp.features.probes import SparseProbes, sparse_probes
 from emotion_interp.features.search import Selection, find_features
 from emotion_interp.features.sharing import bank_card, feature_link, pull_bank, push_bank
+from emotion_interp.features.shipped import shipped_bank
 from emotion_interp.features.transfer import Transfer, transfer
 from emotion_interp.features.universality import Universality, universality, universality_all
 

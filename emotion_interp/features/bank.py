@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,20 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.types import Direction, Site, one_site_per_layer, sites_at
-from emotion_interp.features.bank_files import EXTRA_TABLES, JOINED, KEYS, check_columns, read_bank, write_bank
+from emotion_interp.features.bank_files import (
+    CARDS,
+    EXTRA_TABLES,
+    JOINED,
+    KEYS,
+    check_columns,
+    read_bank,
+    write_bank,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from emotion_interp.subjects.subject import Subject
 
 METHODS = ("dense", "dense_clean", "sae")
 """Directions that every bank has; analyses may add others (`FeatureBank.methods`)."""
@@ -31,8 +40,8 @@ class FeatureBank:
     words: the units; activations: mean activation per unit of the selected and top features (long);
     directions: "site|language|method" -> [emotion, d_model];
     scales: median norm per site;
-    rates: the living features of each layer and language and the share of discovery words they fire on; None in banks
-    of earlier versions;
+    rates: the living features of each layer and language and the share of discovery words they fire on, of texts the share
+    in which they are active at all; None in banks of earlier versions;
     extras: tables that other analyses added, by name (`EXTRA_TABLES`, see `with_table`).
     """
 
@@ -261,10 +270,18 @@ class FeatureBank:
     def save(self, path: str | Path) -> Path:
         """Write the bank as a folder (parquet, safetensors, manifest with SHA-256); nothing half-written.
 
+        A bank that is there is replaced, and its card written anew where it has one.
+
         Raises:
-            EmotionInterpError: the folder cannot be written.
+            EmotionInterpError: the folder cannot be written, or holds something that is no part of a bank.
         """
-        return write_bank(self, path)
+        from emotion_interp.features.sharing import write_card
+
+        cards = [name for name in CARDS if (Path(path) / name).is_file()]
+        folder = write_bank(self, path)
+        for name in cards:
+            write_card(self, folder, name)
+        return folder
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureBank:
@@ -288,8 +305,14 @@ def _passes(frame: pd.DataFrame, condition: str, value: Any) -> Any:
     return frame[condition].eq(value)
 
 
-def require_same_subject(bank: FeatureBank, name: str, sites: Iterable[Site]) -> None:
-    """Refuse a bank of another subject, whose feature numbers would mean something else."""
+def require_same_subject(bank: FeatureBank, subject: Subject) -> None:
+    """Refuse a bank of another subject or of other SAEs, whose feature numbers would mean something else.
+
+    Raises:
+        EmotionInterpError: another name, a site that the subject does not read, or an SAE with other decoder rows than
+            the one the bank was found with (banks of before those were noted are taken on trust).
+    """
+    name, sites = subject.name, subject.sites
     if bank.manifest.get("subject") != name:
         raise EmotionInterpError(f"the bank belongs to the subject {bank.manifest.get('subject')!r}, not to {name!r}.")
     missing = sorted(set(bank.sites) - set(sites))
@@ -298,16 +321,18 @@ def require_same_subject(bank: FeatureBank, name: str, sites: Iterable[Site]) ->
             f"the bank reads {missing[0]}, where this subject has no SAE; load the subject with that layer, and with as "
             f"many SAEs there as the bank was found with. It reads: {', '.join(map(str, sites)) or 'nothing'}."
         )
+    for sae in bank.manifest.get("saes", ()):
+        site = Site.parse(sae["site"]) if "signature" in sae else None
+        if site in bank.scales and not np.allclose(subject.readers[site].signature(), sae["signature"], atol=0.01):
+            raise EmotionInterpError(
+                f"the SAE at {site} is another one than the bank was found with: feature numbers mean something else. "
+                "Load the SAEs of the bank, or find the features again."
+            )
 
 
-def shipped_bank(subject: Any) -> FeatureBank | None:
-    """The bank that the project ships for a subject in `saved_features/`, or None where it ships none."""
-    package = Path(__file__).parents[1]
-    for root in (package / "saved_features", package.parent / "saved_features"):
-        folder = root / subject.name
-        if (folder / "manifest.json").is_file():
-            bank = FeatureBank.load(folder)
-            # a user's folder of the same name is another subject
-            if bank.manifest.get("provenance") == subject.provenance:
-                return bank
-    return None
+def with_added_directions(
+    bank: FeatureBank, method: str, directions: dict[str, np.ndarray], settings: dict[str, Any]
+) -> FeatureBank:
+    """A bank with directions of one more method, and how they were made in the manifest ("added")."""
+    added = {**bank.manifest.get("added", {}), method: settings}
+    return replace(bank, directions={**bank.directions, **directions}, manifest={**bank.manifest, "added": added})

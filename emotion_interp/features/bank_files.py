@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError
-from emotion_interp.core.files import atomic_folder, read_json, sha256_file, write_json
+from emotion_interp.core.files import atomic_folder, read_json, require_place, sha256_file, write_json
 from emotion_interp.core.types import Site
 
 if TYPE_CHECKING:
@@ -46,8 +46,28 @@ EXTRA_TABLES: dict[str, tuple[str, ...]] = {
     "probes": ("layer", "site", "language", "emotion", "k", "features", "weights"),
 }
 """Optional tables that later analyses add to a bank, with the columns each must have."""
+CARDS = ("CARD.md", "README.md")
+"""Names of a card beside a bank: in `saved_features/`, and where it was pushed."""
 JOINED = ("controls", "outputs")
 """Extra tables whose columns `table()` shows beside the scores."""
+
+
+def require_bank_place(path: str | Path) -> None:
+    """Refuse a place where a bank cannot be written, or where it would replace something that is no bank.
+
+    Raises:
+        EmotionInterpError: a file, a folder that is not writable, or one that holds files of something else.
+    """
+    path = Path(path)
+    require_place(path, folder=True)
+    if path.is_dir():
+        own = {*_FILES, _RATES, "manifest.json", *CARDS, *(f"{name}.parquet" for name in EXTRA_TABLES)}
+        foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
+        if foreign:
+            raise EmotionInterpError(
+                f"{path} holds {foreign[0]!r}, which is no part of a bank; saving replaces the whole folder. Name a new "
+                "folder, such as one inside it."
+            )
 
 
 def write_bank(bank: FeatureBank, path: str | Path) -> Path:
@@ -56,6 +76,7 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
     from safetensors.numpy import save_file
 
     path = Path(path)
+    require_bank_place(path)
     with atomic_folder(path) as folder:
         frames = (bank.features, bank.summary, bank.words, bank.activations)
         for name, frame in zip(_FILES[:4], frames, strict=True):

@@ -81,6 +81,7 @@ class Block:
         self.p = fisher_enrichment(fired, self.codes, self.n_classes)[: len(emotions)]
         self.q = np.ones_like(self.p)
         self.rate = np.asarray(fired.mean(0)).ravel()
+        self.activity = self.rate if self._levels is None else _activity(reading.features, self._units["discovery"])
         reading.rest()
 
     def _fired(self, side: str) -> Any:
@@ -258,6 +259,18 @@ def _levels(features: Any, units: np.ndarray) -> np.ndarray:
         full[: len(values)] = values
         level[feature] = max(0.0, float(np.quantile(full, LEVEL)))
     return level
+
+
+def _activity(features: Any, units: np.ndarray) -> np.ndarray:
+    """Share of some texts in which each feature is active at all: [feature]. By its level every feature fires on a quarter."""
+    from scipy.sparse import csr_matrix
+
+    matrix: Any = csr_matrix(features)
+    active = np.zeros(matrix.shape[1])
+    for unit in units:
+        row = slice(matrix.indptr[unit], matrix.indptr[unit + 1])
+        active[matrix.indices[row][matrix.data[row] > 0]] += 1
+    return active / max(1, len(units))
 
 
 def _above(features: Any, levels: np.ndarray) -> Any:

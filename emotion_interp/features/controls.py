@@ -66,7 +66,7 @@ def feature_controls(
     *,
     stimuli: Sequence[Stimulus] | None = None,
     rows: str = "all",
-    skip: int = 8,
+    skip: int | None = None,
     batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
 ) -> FeatureControls:
@@ -99,7 +99,7 @@ def feature_controls(
         bank: features to control.
         stimuli: the labelled texts the bank was found on, if it was found on texts of your own.
         rows: "all" features of the table, or "kept" (selected and top).
-        skip: as it was given to `find_features`.
+        skip: tokens left out at the start of a text; default: as the bank was found.
         batch_tokens, progress: as in `find_features`.
 
     Raises:
@@ -116,7 +116,8 @@ def feature_controls(
     from emotion_interp.activations.columns import read_columns
     from emotion_interp.features.bank import require_same_subject
 
-    require_same_subject(bank, subject.name, subject.sites)
+    require_same_subject(bank, subject)
+    skip = int(bank.manifest.get("skip", 8)) if skip is None else skip
     frame = chosen_rows(bank, rows)
     words, shown, units = design_of(concepts, bank, stimuli)
     kind, position = bank.manifest["stimuli"], bank.manifest["position"]

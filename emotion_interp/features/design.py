@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.files import sha256_of
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Stimulus
 
@@ -83,6 +84,12 @@ def _texts(kind: str, stimuli: list[Stimulus], seed: int) -> Design:
 def text_hash(text: str) -> str:
     """Hash of a text whatever its spacing and case: 16 hexadecimal digits."""
     return hashlib.sha256(" ".join(text.split()).casefold().encode()).hexdigest()[:16]
+
+
+def split_hash(words: pd.DataFrame) -> str:
+    """Hash of which units stand on which side; texts are known by their content, in whatever order they were read."""
+    name = "text_sha256" if "text_sha256" in words else "word"
+    return sha256_of(sorted(map(list, words[["language", "emotion", name, "side"]].astype(str).to_numpy())))
 
 
 def _design(kind: str, stimuli: list[Stimulus], sides: dict[str, str]) -> Design:

@@ -102,7 +102,7 @@ def chosen_features(
     Raises:
         EmotionInterpError, UnknownNameError: as `token_lens`.
     """
-    require_same_subject(bank, subject.name, subject.sites)
+    require_same_subject(bank, subject)
     sites = bank.sites if layers is None else sorted({s for layer in layers for s in sites_at(bank.sites, layer)})
     frame: Any = bank.features[bank.features["selected"] | bank.features["top"]] if rows is None else rows
     found = {s: np.unique(frame.loc[frame["site"] == str(s), "feature"].to_numpy(dtype=np.int64)) for s in sites}

@@ -95,7 +95,7 @@ def with_output_directions(subject: Subject, bank: FeatureBank, weight: str = "o
         raise EmotionInterpError(
             "the bank has no table 'outputs'; measure it first: bank = output_scores(subject, bank).add_to(bank)."
         )
-    require_same_subject(bank, subject.name, subject.sites)
+    require_same_subject(bank, subject)
     table: Any = bank.extras["outputs"]
     if weight not in table or table[weight].dtype.kind not in "fiu":
         raise UnknownNameError("weight column", weight, [c for c in table if table[c].dtype.kind == "f"])

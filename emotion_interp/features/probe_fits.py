@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,12 +11,16 @@ from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.features.dense import neutral_components, project_out
+from emotion_interp.features.design import split_hash
 from emotion_interp.features.scores import composite_auroc, pairwise_auroc
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Ridge penalties tried, as multiples of the mean eigenvalue of the weighted covariance."""
 
 FOLDS = 4
+
+if TYPE_CHECKING:
+    from emotion_interp.features.bank import FeatureBank
 
 
 def balanced_weights(codes: np.ndarray, target: int, neutral: int | None) -> np.ndarray:
@@ -131,8 +135,9 @@ def probe_directions(
     return found
 
 
-def require_same_split(source: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+def require_same_split(source: Mapping[str, Any], bank: FeatureBank) -> None:
     """Refuse probes of another subject, or fitted on stimuli that the bank holds out."""
+    manifest = bank.manifest
     if source["subject"] != manifest.get("subject"):
         raise EmotionInterpError(
             f"the probes belong to the subject {source['subject']!r}, the bank to {manifest.get('subject')!r}."
@@ -145,3 +150,8 @@ def require_same_split(source: Mapping[str, Any], manifest: Mapping[str, Any]) -
                 f"the probes were fitted with another {name} than the bank, so on words that the bank holds out. "
                 "Fit them with the seed and the concepts of the bank."
             )
+    if manifest.get("stimuli") == "texts" and source["split_sha256"] != split_hash(bank.words):
+        raise EmotionInterpError(
+            "the probes were fitted on other texts than the bank, or on another split of them, so perhaps on texts that "
+            "the bank holds out. Fit them on the texts of the bank, in the same order."
+        )

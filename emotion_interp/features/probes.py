@@ -10,7 +10,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Direction, Site, Stimulus, one_site_per_layer, sites_at
-from emotion_interp.features.design import design_stimuli
+from emotion_interp.features.design import design_stimuli, split_hash
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
 from emotion_interp.features.scores import composite_auroc, pairwise_auroc
 
@@ -94,7 +94,7 @@ class SparseProbes:
                 otherwise the probes would have been fitted on words that the bank holds out.
 
         Raises:
-            EmotionInterpError: a bank of another subject, or another split of the same kind of stimuli.
+            EmotionInterpError: a bank of another subject, or another split of the same kind of stimuli or of other texts.
             UnknownNameError: a site, language or emotion that the bank lacks.
 
         Example:
@@ -102,7 +102,7 @@ class SparseProbes:
         """
         from emotion_interp.features.probe_fits import probe_directions, require_same_split
 
-        require_same_split(self.source, bank.manifest)
+        require_same_split(self.source, bank)
         for kind, column, allowed in (
             ("site", "site", list(map(str, bank.sites))),
             ("language", "language", bank.languages),
@@ -217,6 +217,7 @@ def probes_from_readings(
                     rows.append(own | row)
                 dense_rows.append(own | _dense(halves, i, cleaner, seed))
     source = {"subject": subject.name, "stimuli": kind, "seed": seed, "concepts_sha256": concepts.sha256}
+    source["split_sha256"] = split_hash(words)
     return SparseProbes(pd.DataFrame(rows), pd.DataFrame(dense_rows), vectors, source)
 
 

@@ -50,7 +50,9 @@ def design_of(
     if kind == "texts" and stimuli is None:
         raise EmotionInterpError("the bank was found on texts of your own; pass them again as stimuli=.")
     design = design_stimuli(concepts, kind if stimuli is None else stimuli, int(bank.manifest["seed"]))
-    keys = ["language", "emotion", "word", "side"]
+    # texts are known by their content: their numbers depend on what else was read
+    name = "text_sha256" if "text_sha256" in bank.words and "text_sha256" in design.words else "word"
+    keys = ["language", "emotion", name, "side"]
     made, kept = (set(map(tuple, frame[keys].to_numpy())) for frame in (design.words, bank.words))
     if not kept <= made:
         raise EmotionInterpError(

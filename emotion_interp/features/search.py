@@ -87,7 +87,15 @@ def find_features(
         progress=progress,
     )
     return bank_from_readings(
-        subject, concepts, design.words, readings, position=position, selection=selection, seed=seed, kind=design.kind
+        subject,
+        concepts,
+        design.words,
+        readings,
+        position=position,
+        selection=selection,
+        seed=seed,
+        kind=design.kind,
+        skip=skip,
     )
 
 
@@ -101,6 +109,7 @@ def bank_from_readings(
     selection: Selection,
     seed: int,
     kind: str = "words",
+    skip: int = 8,
 ) -> FeatureBank:
     """Test, select and confirm: everything after the forward pass."""
     import pandas as pd
@@ -150,6 +159,7 @@ def bank_from_readings(
         "concept_words": {lang: {e: list(concepts.words(e, lang)) for e in emotions} for lang in languages},
         "stimuli": kind,
         "position": position,
+        "skip": skip,
         "seed": seed,
         "selection": asdict(selection),
         "n_tested": len(q),
@@ -175,7 +185,7 @@ def bank_from_readings(
 
 
 def _rates(blocks: list[Block]) -> pd.DataFrame:
-    """Every living feature of each layer and language with its firing rate over discovery words."""
+    """Every living feature of each layer and language: the share of discovery words it fires on, of texts it is active in."""
     import pandas as pd
 
     parts = []
@@ -188,7 +198,7 @@ def _rates(blocks: list[Block]) -> pd.DataFrame:
                     "site": str(block.site),
                     "language": block.language,
                     "feature": living.astype(np.int32),
-                    "rate": block.rate[living].astype(np.float32),
+                    "rate": block.activity[living].astype(np.float32),
                 }
             )
         )

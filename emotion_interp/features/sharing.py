@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
-from emotion_interp.core.files import atomic_folder
+from emotion_interp.core.files import atomic_folder, write_text
 from emotion_interp.features.bank import FeatureBank
+from emotion_interp.features.bank_files import require_bank_place
 
 if TYPE_CHECKING:
     from emotion_interp.core.types import Site
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 NEURONPEDIA = "https://www.neuronpedia.org"
 REPO_TYPES = ("model", "dataset")
 CARD = "README.md"
+"""Name of the card where a bank is pushed."""
 
 
 def feature_link(bank: FeatureBank, layer: int | Site, feature: int) -> str | None:
@@ -57,7 +59,7 @@ def bank_card(bank: FeatureBank) -> str:
         "",
         f"# Emotion features of {manifest.get('subject')}",
         "",
-        "A feature bank of emotion_interp: numbers and directions only, no text and no weights of the subject or its SAEs.",
+        f"A feature bank of emotion_interp: {_content(bank)}, and no weights of the subject or its SAEs.",
         "",
         "```python",
         "import emotion_interp as ei",
@@ -90,6 +92,18 @@ def bank_card(bank: FeatureBank) -> str:
     return "\n".join([*head, *rows, ""])
 
 
+def _content(bank: FeatureBank) -> str:
+    """What a bank holds, in words: its examples are texts."""
+    if "examples" in bank.extras:
+        return "numbers and directions, in the table `examples` also texts on which features fired"
+    return "numbers and directions only, no text"
+
+
+def write_card(bank: FeatureBank, folder: Path, name: str = CARD) -> None:
+    """Write the card of a bank beside it."""
+    write_text(folder / name, bank_card(bank))
+
+
 def push_bank(
     bank: FeatureBank,
     destination: str | Path,
@@ -108,8 +122,10 @@ def push_bank(
         repo_type: "model" or "dataset".
         token: of the Hugging Face hub; default: the one you are logged in with.
 
+    A table of examples holds texts: leave it out of a bank that nobody else should read them in.
+
     Raises:
-        EmotionInterpError: no place of either kind, or the hub refuses.
+        EmotionInterpError: no place of either kind, a folder of something else, or the hub refuses.
         UnknownNameError: another type of repository.
 
     Example:
@@ -119,8 +135,7 @@ def push_bank(
 
     folder = _folder(destination)
     if folder is not None:
-        bank.save(folder)
-        (folder / CARD).write_text(bank_card(bank), encoding="utf-8")
+        write_card(bank, bank.save(folder))
         return str(folder)
     _check_repo(destination, repo_type)
     from huggingface_hub import HfApi
@@ -129,7 +144,7 @@ def push_bank(
     api = HfApi(token=token)
     with tempfile.TemporaryDirectory() as temporary:
         path = bank.save(Path(temporary) / "bank")
-        (path / CARD).write_text(bank_card(bank), encoding="utf-8")
+        write_card(bank, path)
         try:
             api.create_repo(str(destination), private=private, repo_type=repo_type, exist_ok=True)
             api.upload_folder(
@@ -171,6 +186,7 @@ def pull_bank(
         folder = _snapshot(str(source), revision, repo_type, token)
     bank = FeatureBank.load(folder)
     if out is not None:
+        require_bank_place(out)
         with atomic_folder(Path(out)) as place:
             for file in (*bank_files(folder), folder / CARD):
                 if file.is_file():

@@ -99,7 +99,7 @@ def transfer(
     found_on: Sequence[Stimulus] | None = None,
     rows: str = "kept",
     position: str | None = None,
-    skip: int = 8,
+    skip: int | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
     batch_tokens: int = 2048,
@@ -122,7 +122,8 @@ def transfer(
         tested_on: name in the table; default "words", "scenes" or "texts".
         found_on: further texts to skip; those the bank was found on are known to it by their hashes and are skipped.
         rows: "kept" (selected and top features), "top", or "all".
-        position, skip: which tokens are read; default: the "last" token of a word, the mean of a "text".
+        position, skip: which tokens are read; default: the "last" token of a word, the mean of a "text" after as many
+            tokens as the bank left out.
         n_resamples: bootstrap resamples.
         seed: of the bootstrap.
         batch_tokens, progress: as in `find_features`.
@@ -138,7 +139,8 @@ def transfer(
     from emotion_interp.activations.columns import read_columns
     from emotion_interp.features.bank import require_same_subject
 
-    require_same_subject(bank, subject.name, subject.sites)
+    require_same_subject(bank, subject)
+    skip = int(bank.manifest.get("skip", 8)) if skip is None else skip
     frame = chosen_rows(bank, rows)
     if stimuli is None:
         stimuli = "scenes" if bank.manifest["stimuli"] == "words" else "words"

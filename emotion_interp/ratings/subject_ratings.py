@@ -144,7 +144,7 @@ def _read(
     if bank is not None:
         from emotion_interp.features.bank import require_same_subject
 
-        require_same_subject(bank, subject.name, subject.sites)
+        require_same_subject(bank, subject)
     if not any(site in subject.readers for site in sites):
         raise EmotionInterpError(
             f"{subject.name} has no SAE at the layers that were asked for; pass saes= to load_subject."

@@ -118,7 +118,7 @@ def emotion_trace(
         raise EmotionInterpError("the text is empty; give at least one word.")
     if kind not in ("features", "dense"):
         raise UnknownNameError("trace kind", kind, ("features", "dense"))
-    require_same_subject(bank, subject.name, subject.sites)
+    require_same_subject(bank, subject)
     language = language or bank.languages[0]
     sites = [bank.site(layer) for layer in (bank.layers if layers is None else layers)]
     readings = read_tokens(subject, text, sites)

@@ -40,7 +40,8 @@ def steer(
         positions: "generated" (past the prompt), "from_last_prompt_token" (also the first new token is steered),
             "prompt", "all", "all_with_bos", an index k (from k on), `slice(start, stop)`, `slice(start, None, n)` (every
             n-th), a list of indices, or a function: see `select`.
-        scale: a number or a mapping from `Site`; default: the subject's own scales.
+        scale: a number or a mapping from `Site`; default: the scale that a bank's direction carries, so that a dose means
+            the same as in the bank's tables; else the subject's own.
         schedule: how the dose goes on from the first steered token: "decay" (halves every 8 tokens), "ramp" (whole from
             the 8th on), `decay(half_life)`, `ramp(tokens)`, or a function from the number of tokens since the start
             (an array, 0 at the first steered token) to the dose's multiplier; None: constant.

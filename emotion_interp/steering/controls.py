@@ -75,17 +75,16 @@ def shuffled_directions(
     from emotion_interp.activations import read_stimuli
     from emotion_interp.features.bank import require_same_subject
     from emotion_interp.features.dense import contrast_means
-    from emotion_interp.features.design import design_stimuli
+    from emotion_interp.features.retest import design_of
 
     if n < 1:
         raise EmotionInterpError(f"at least one shuffle is needed, got n={n!r}.")
-    require_same_subject(bank, subject.name, subject.sites)
-    kind = bank.manifest["stimuli"] if stimuli is None else stimuli
-    if isinstance(kind, str) and kind not in ("words", "scenes"):
-        raise EmotionInterpError("the bank was found with texts of your own; give them as stimuli=.")
-    design = design_stimuli(concepts, kind, bank.manifest["seed"])
-    readings = read_stimuli(subject, design.stimuli, design.units, sites=bank.sites, position=bank.manifest["position"])
-    words: Any = design.words
+    require_same_subject(bank, subject)
+    own = None if isinstance(stimuli, str) else stimuli
+    words: Any
+    words, shown, units = design_of(concepts, bank, own)
+    reading = {"position": bank.manifest["position"], "skip": int(bank.manifest.get("skip", 8))}
+    readings = read_stimuli(subject, shown, units, sites=bank.sites, **reading)
     here = words[(words["language"] == language) & (words["side"] == "discovery")]
     emotions = list(bank.emotions)
     if not set(emotions) <= set(here["emotion"]):
@@ -176,7 +175,7 @@ def steering_controls(
         seed: of random directions, bootstrap and sampling.
 
     Returns:
-        one row per emotion x control: emotion, layer, method, dose, control, n (directions or templates), target, shift
+        one row per emotion x control: emotion, layer, site, method, dose, control, n (directions or templates), target, shift
         (mean over prompts, and over directions), lo, hi (of the shift; 95% percentile bootstrap over prompts), p (share
         of the control's directions that shift at least as far as the emotion's own, (1 + b) / (n + 1)), which (of
         "strongest other").
@@ -252,7 +251,8 @@ def steering_controls(
             beaten = (1 + (shifts.mean(1) >= own).sum()) / (len(values) + 1) if several else float("nan")
             row = {"control": control, "n": len(values), "target": float(values.mean()), "shift": float(shifts.mean())}
             row |= {"lo": float(low), "hi": float(high), "p": float(beaten), "which": which}
-            records.append({**{k: choice[k] for k in ("emotion", "layer", "method", "dose")}, **row})
+            where = {"emotion": emotion, "layer": choice["layer"], "site": str(site)}
+            records.append({**where, "method": choice["method"], "dose": choice["dose"], **row})
     return pd.DataFrame(records)
 
 

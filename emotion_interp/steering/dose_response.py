@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,6 +113,9 @@ def dose_response(
         continuations with the unsteered ones of the same prompt and random numbers (see `content_overlap`); regime and in_window (see `regime` and
         `stable_windows`); n_prompts, n_words; note (why a row is empty).
 
+    Warns:
+        UserWarning: "sae_output" directions judged by the words that chose them.
+
     Raises:
         EmotionInterpError: nothing to do, a bad dose, no direction at all, or a text judge without new tokens.
 
@@ -128,6 +132,12 @@ def dose_response(
     if not (amounts and places and methods):
         raise EmotionInterpError("dose_response needs at least one dose, one layer and one method.")
     setting = replace(setting, null_folder=null_folder)
+    if judge is None and words is None and "sae_output" in methods:
+        warnings.warn(
+            "output features were chosen by what they do to the words that the next-word judge counts; give other words, "
+            "or a judge of texts.",
+            stacklevel=2,
+        )
     cells = make_cells(bank, setting.emotions, places, methods, amounts, language)
     return DoseResponse(*evaluate(setting, cells, bank.scales, n_random))
 

@@ -137,6 +137,8 @@ def row_interventions(
 ) -> RowInterventions:
     """`dose * scale(site) * unit direction` for every row: a direction, several (added up), or None for none.
 
+    The scale is the one given; else the one a bank's direction carries; else the subject's own.
+
     Raises:
         EmotionInterpError: rows and doses differ in number, or a direction or dose does not fit.
     """
@@ -153,6 +155,11 @@ def row_interventions(
             site = direction.site
             if site not in vectors:
                 vectors[site] = np.zeros((len(rows), subject.d_model), dtype=np.float32)
-                scales[site] = scale_of(subject, site, scale)
-            vectors[site][i] += dose * scales[site] * direction.unit
+            # the scale of the tables that a bank's directions were judged with
+            size = direction.provenance.get("scale") if scale is None else scale
+            if size is None and site not in scales:
+                scales[site] = scale_of(subject, site)
+            vectors[site][i] += (
+                dose * (scales[site] if size is None else scale_of(subject, site, size)) * direction.unit
+            )
     return RowInterventions(vectors, shared)

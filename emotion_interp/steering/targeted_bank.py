@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,12 +64,12 @@ def with_targeted_directions(
         >>> bank = with_targeted_directions(subject, bank, layers=[2])  # doctest: +SKIP
         >>> steer(subject, bank.direction("joy", layer=2, method="sae_ts"))  # doctest: +SKIP
     """
-    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.features.bank import require_same_subject, with_added_directions
 
-    require_same_subject(bank, subject.name, subject.sites)
+    require_same_subject(bank, subject)
     spoken = {language: list(split.tune) for language, split in NEUTRAL_PROMPTS.items()} | dict(prompts or {})
     sites = list(bank.scales) if layers is None else [s for layer in layers for s in sites_at(bank.scales, layer)]
-    directions = dict(bank.directions)
+    directions: dict[str, np.ndarray] = {}
     for site in dict.fromkeys(sites):
         reader = writable_reader(subject, site)
         kept: Any = bank.features[
@@ -105,4 +104,11 @@ def with_targeted_directions(
                 if target:
                     vectors[e] = targeted_direction(effects, target, bias_weight=bias_weight, name=emotion).unit
             directions[f"{site}|{language}|{METHOD}"] = vectors
-    return replace(bank, directions=directions)
+    how = {
+        "dose": dose,
+        "n_vectors": n_vectors,
+        "max_new_tokens": max_new_tokens,
+        "bias_weight": bias_weight,
+        "seed": seed,
+    }
+    return with_added_directions(bank, METHOD, directions, how)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,12 +59,14 @@ class TrainedDirections:
         Raises:
             EmotionInterpError: the bank has other emotions than those that were trained.
         """
+        from emotion_interp.features.bank import with_added_directions
+
         if self.settings.get("emotions") != bank.emotions:
             raise EmotionInterpError(
                 f"these directions are of {self.settings.get('emotions')}, the bank's emotions are {bank.emotions}."
             )
         added = {f"{site}|{language}|{METHOD}": vectors for (site, language), vectors in self.vectors.items()}
-        return replace(bank, directions={**bank.directions, **added})
+        return with_added_directions(bank, METHOD, added, {k: v for k, v in self.settings.items() if k != "emotions"})
 
     def _repr_html_(self) -> str:
         return self.frame._repr_html_()  # type: ignore[operator]
@@ -122,7 +124,8 @@ def train_directions(
         method "trained".
 
     Raises:
-        EmotionInterpError: a bank of words, texts that are too short, a bank of another subject or fewer than two emotions.
+        EmotionInterpError: a bank of words, other texts than the bank's or too short ones, a bank of another subject, or
+            fewer than two emotions.
         UnsupportedError: a site that cannot be written.
         NotFiniteError: the loss is not finite; take a smaller dose.
 
@@ -137,7 +140,7 @@ def train_directions(
 
     from emotion_interp.features.bank import require_same_subject
 
-    require_same_subject(bank, subject.name, subject.sites)
+    require_same_subject(bank, subject)
     for name, value in {"steps": steps, "texts_per_step": texts_per_step}.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise EmotionInterpError(f"{name} is a whole number from 1, got {value!r}.")
@@ -147,10 +150,12 @@ def train_directions(
     for language in asked:
         if language not in bank.languages:
             raise UnknownNameError("language", language, bank.languages)
-    sites = list(bank.scales) if layers is None else [s for layer in layers for s in sites_at(bank.scales, layer)]
-    closed = [s for s in sites if s.kind not in WRITABLE_KINDS]
-    if closed:
-        raise UnsupportedError(f"{closed[0]} can be read but not written; name other layers.")
+    named = list(bank.scales) if layers is None else [s for layer in layers for s in sites_at(bank.scales, layer)]
+    sites = [s for s in named if s.kind in WRITABLE_KINDS]
+    if not sites:
+        raise UnsupportedError(
+            f"{', '.join(map(str, named)) or 'nothing'} can be read but not written; name other layers."
+        )
     frames, vectors = [], {}
     for language in asked:
         texts = _texts(subject, concepts, bank, stimuli, language, n_tokens, skip)
@@ -163,7 +168,9 @@ def train_directions(
             run = _Training(subject, site, length, skip, [texts[0][e] for e in there], generator(seed, site, language))
             start = dense[there] / np.linalg.norm(dense[there], axis=1, keepdims=True)
             found = run.train(start, steps, texts_per_step, contrast, likelihood, learning_rate, progress)
-            rows = run.held_out([texts[1][e][:_HELD_OUT] for e in there], found, start)
+            draw = generator(seed, "held-out texts", language)
+            tested = [[texts[1][e][i] for i in draw.permutation(len(texts[1][e]))[:_HELD_OUT]] for e in there]
+            rows = run.held_out(tested, found, start)
             rows |= {"cosine_dense": (found * start).sum(1), "n_texts": [len(texts[0][e]) for e in there]}
             names = [bank.emotions[e] for e in there]
             frames.append(
@@ -188,17 +195,13 @@ def _texts(
     subject: Subject, concepts: ConceptSet, bank: FeatureBank, stimuli: Any, language: str, n_tokens: int, skip: int
 ) -> tuple[list[list[tuple[int, ...]]], list[list[tuple[int, ...]]]]:
     """Token ids of every emotion's texts, [emotion][text], of the discovery half and of the confirmation half."""
-    from emotion_interp.features.design import design_stimuli
+    from emotion_interp.features.retest import design_of
 
-    kind = bank.manifest["stimuli"] if stimuli is None else stimuli
-    if isinstance(kind, str) and kind != "scenes":
-        raise EmotionInterpError(
-            "directions are trained on texts: a bank of single words has none, and one of your own texts needs them as "
-            "stimuli=."
-        )
-    design = design_stimuli(concepts, kind, bank.manifest["seed"])
-    side = dict(zip(design.words["unit"], design.words["side"], strict=True))
-    kept = [(s, side[u]) for s, u in zip(design.stimuli, design.units, strict=True) if s.language == language]
+    if bank.manifest["stimuli"] == "words" and stimuli is None:
+        raise EmotionInterpError("directions are trained on texts, and this bank was found on single words.")
+    words, shown, units = design_of(concepts, bank, stimuli)
+    side = dict(zip(words["unit"], words["side"], strict=True))
+    kept = [(s, side[u]) for s, u in zip(shown, units, strict=True) if s.language == language]
     tokens = subject.tokenize([s.text for s, _ in kept])
     halves: dict[str, list[list[tuple[int, ...]]]] = {
         k: [[] for _ in bank.emotions] for k in ("discovery", "confirmation")
@@ -244,10 +247,12 @@ class _Training:
             other = (own + self.random.integers(1, count, size=len(own))) % count
             vectors.grad = torch.zeros_like(vectors)
             for part in self._parts(rows, 2):
-                units = vectors / vectors.norm(dim=1, keepdim=True)
-                chosen = units[torch.from_numpy(np.concatenate([own[part], other[part]])).to(units.device)]
-                mine, theirs, n = self._pair([rows[i] for i in part], chosen)
-                loss = (softplus(contrast * (theirs - mine)) - likelihood * mine / n).sum() / len(rows)
+                # notebooks of TransformerLens often switch gradients off for good
+                with torch.enable_grad():
+                    units = vectors / vectors.norm(dim=1, keepdim=True)
+                    chosen = units[torch.from_numpy(np.concatenate([own[part], other[part]])).to(units.device)]
+                    mine, theirs, n = self._pair([rows[i] for i in part], chosen)
+                    loss = (softplus(contrast * (theirs - mine)) - likelihood * mine / n).sum() / len(rows)
                 if not bool(torch.isfinite(loss)):
                     raise NotFiniteError(f"the likelihood at {self.site} is not finite; a smaller dose may help.")
                 # only the vectors' gradient: the subject's parameters keep theirs as they were

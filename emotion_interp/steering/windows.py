@@ -153,6 +153,8 @@ def _written(table: Any) -> Any:
     if missing:
         raise EmotionInterpError(f"the table has no column {missing[0]!r}; give what dose_response returns.")
     kept = frame[(frame["dose"] > 0) & frame["target"].notna()]
-    if not len(kept) or kept["regime"].isna().any():
+    # a cell whose every text ended at once has no perplexity, and says nothing of the doses around it
+    kept = kept[kept["regime"].notna()]
+    if not len(kept):
         raise EmotionInterpError("no text was written, so nobody knows where it breaks; give max_new_tokens.")
     return kept.sort_values([*_GROUP, "dose"], kind="stable")

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.types import Site
 
@@ -194,7 +196,19 @@ class SaeReader:
             "d_sae": self.d_sae,
             "input_transform": "centre" if self.centred else "none",
             "normalize_activations": str(self.sae.cfg.normalize_activations),
+            "signature": [round(value, 5) for value in self.signature()],
         }
+
+    def signature(self) -> list[float]:
+        """A few projections of decoder rows, by which an SAE is known again in any precision.
+
+        Cosines of eight rows, spread over the dictionary, with one fixed vector.
+        """
+        ids = np.linspace(0, self.d_sae - 1, 8).astype(int)
+        rows = self.decoder_rows(ids).double().cpu().numpy()
+        fixed = np.cos(np.arange(1, rows.shape[1] + 1) ** 1.5)
+        lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(fixed)
+        return np.divide(rows @ fixed, lengths, out=np.zeros(len(rows)), where=lengths > 0).tolist()
 
 
 def named_apart(readers: Sequence[SaeReader]) -> list[SaeReader]:

@@ -9,7 +9,9 @@ import pytest
 from scipy.sparse import csr_matrix
 
 import emotion_interp as ei
+from emotion_interp.activations import read_stimuli
 from emotion_interp.activations.reading import SiteReadings
+from emotion_interp.concepts import scene_stimuli
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, Site, UnknownNameError
 from emotion_interp.features.design import design_stimuli
 from emotion_interp.features.frames import heatmap_frame, summary_by_layer
@@ -263,3 +265,62 @@ def test_a_feature_fires_on_a_text_above_its_own_upper_quartile_whatever_the_lab
     got = _above_level(csr_matrix(values), units).toarray()
     level = np.maximum(np.quantile(values[units], 0.75, axis=0), 0)
     assert np.array_equal(got, values > level)
+
+
+def test_a_bank_never_replaces_a_folder_of_something_else(tiny_bank, tmp_path):
+    place = tmp_path / "runs"
+    place.mkdir()
+    (place / "thesis.txt").write_text("years of work")
+    kept = tiny_bank.save(tmp_path / "kept")
+    for write in (tiny_bank.save, lambda p: ei.push_bank(tiny_bank, p), lambda p: ei.pull_bank(kept, p)):
+        with pytest.raises(EmotionInterpError, match="thesis.txt"):
+            write(place)
+        assert [p.name for p in place.iterdir()] == ["thesis.txt"]
+    # an empty folder, and a bank with its card, are replaced
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert ei.FeatureBank.load(tiny_bank.save(empty)).emotions == tiny_bank.emotions
+
+
+def test_a_bank_that_is_saved_again_keeps_a_card_that_is_its_own(tiny_bank, tmp_path):
+    folder = tiny_bank.save(tmp_path / "bank")
+    assert not (folder / "CARD.md").exists()
+    (folder / "CARD.md").write_text("old")
+    more = tiny_bank.with_table(
+        "examples", pd.DataFrame({"layer": [1], "site": ["x"], "feature": [1], "rank": [0], "activation": [1.0]})
+    )
+    more.save(folder)
+    card = (folder / "CARD.md").read_text(encoding="utf-8")
+    assert "further tables | examples" in card and "also texts" in card
+    tiny_bank.save(folder)
+    assert "no text" in (folder / "CARD.md").read_text(encoding="utf-8")
+
+
+def test_a_bank_of_other_saes_is_refused_and_rounding_is_not(tiny_bank, gpt2, tokenizer):
+    import torch
+
+    from emotion_interp.features.bank import require_same_subject
+    from tests.conftest import make_sae
+
+    other = [make_sae(0), make_sae(1)]
+    with torch.no_grad():
+        other[1].W_dec.copy_(other[1].W_dec.flip(0))
+    with pytest.raises(EmotionInterpError, match="blocks.1.hook_resid_post is another one"):
+        require_same_subject(tiny_bank, ei.Subject(gpt2, saes=other, tokenizer=tokenizer, name="tiny"))
+    halves = [make_sae(0), make_sae(1)]
+    for sae in halves:
+        with torch.no_grad():
+            sae.W_dec.copy_(sae.W_dec.half().float() * 3)
+    require_same_subject(tiny_bank, ei.Subject(gpt2, saes=halves, tokenizer=tokenizer, name="tiny"))
+
+
+def test_rates_of_texts_are_shares_in_which_a_feature_is_active_at_all(tiny_subject):
+    texts = list(scene_stimuli(["en"], ["joy", "fear", "anger"]))
+    bank = ei.find_features(tiny_subject, ei.concept_set("en"), [1], stimuli=texts)
+
+    design = design_stimuli(ei.concept_set("en"), texts, 0)
+    reading = read_stimuli(tiny_subject, texts, design.units, sites=bank.sites, position="text", skip=8)[Site(1)]
+    own = design.words[design.words["side"] == "discovery"]["unit"].to_numpy()
+    by_hand = (reading.features.toarray()[own] > 0).mean(0)
+    rates = bank.rates.set_index("feature")["rate"]
+    assert np.allclose(rates, by_hand[rates.index], atol=1e-6) and rates.nunique() > 5

@@ -84,3 +84,18 @@ def test_probes_that_do_not_belong_to_a_bank_are_refused(several, bank, probes, 
     # other stimuli are another split, and hold out other words
     scenes = ei.sparse_probes(several, small_concepts, (1,), layers=[1], stimuli="scenes").add_to(bank)
     assert "probe_k1" in scenes.methods
+
+
+def test_probes_fitted_on_a_banks_texts_in_another_order_are_refused(several):
+    from emotion_interp.concepts import scene_stimuli
+
+    texts = list(scene_stimuli(["en"], ["joy", "fear", "anger"]))
+    english = ei.concept_set("en")
+    # as labelled texts of a user, who gave each a group of its own
+    texts = ei.concepts.labelled_stimuli([s.text for s in texts], [s.emotion for s in texts])
+    bank = ei.find_features(several, english, stimuli=texts)
+    probes = ei.sparse_probes(several, english, (1,), stimuli=texts)
+    assert "probe_k1" in probes.add_to(bank).methods
+    turned = ei.concepts.labelled_stimuli([s.text for s in texts[::-1]], [s.emotion for s in texts[::-1]])
+    with pytest.raises(EmotionInterpError, match="other texts"):
+        ei.sparse_probes(several, english, (1,), stimuli=turned).add_to(bank)

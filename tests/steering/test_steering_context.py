@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from emotion_interp.core import (
     UnknownNameError,
     UnsupportedError,
 )
-from emotion_interp.steering import RowInterventions, batch_steer, steer, steer_rows, unsteered
+from emotion_interp.steering import RowInterventions, batch_steer, row_interventions, steer, steer_rows, unsteered
 from emotion_interp.subjects.generation import decode
 
 PROMPTS = ["The letter said", "She was", "When he opened the door he was afraid of the", "他打开门"]
@@ -287,3 +288,18 @@ def test_an_index_lets_many_rows_take_few_vectors(subjects):
         indexed = decode(subject, rows, 3)
     with batch_steer(subject, [a_direction(seed=i) for i in (1, 0, 0, 1)], 1.0, "all"):
         assert decode(subject, rows, 3).tokens == indexed.tokens
+
+
+def test_a_banks_direction_is_steered_at_the_scale_it_carries_unless_another_is_given(subjects):
+    subject = subjects["gpt2"]
+    plain = a_direction()
+    carried = Direction(plain.vector, layer=1, provenance={"scale": 7.0})
+    assert subject.scales[Site(1)] == 2.0
+    for direction, options, length in ((plain, {}, 1.0), (carried, {}, 3.5), (carried, {"scale": 4.0}, 2.0)):
+        rows = row_interventions(subject, [direction, None], [0.5, 0.0], **options)
+        assert np.linalg.norm(rows.vectors[Site(1)][0]) == pytest.approx(length, rel=1e-5)
+        # and as plain hooks, which know no subject
+        if options or direction is carried:
+            hook = direction.hooks(0.5, has_bos=False, **options)[0][1]
+            moved = hook(torch.zeros(1, 3, 16))
+            assert float(moved[0, 0].norm()) == pytest.approx(length, rel=1e-5)

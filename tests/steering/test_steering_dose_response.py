@@ -369,3 +369,22 @@ def test_sites_of_one_layer_are_told_apart_from_choice_to_controls(two_sites):
     beside = steering_controls(subject, bank, chosen, ["She said", "We"], judge=Lengths(), max_new_tokens=4, n_random=9)
     steered = beside[beside["control"] == "steered"]["target"].tolist()
     assert steered == pytest.approx(chosen["target"].tolist())
+
+
+def test_output_features_judged_by_the_words_that_chose_them_are_warned_of(tiny_subject, tiny_bank):
+    import emotion_interp as ei
+    from tests.steering.test_steering_feature_outputs import EMOTIONS
+
+    pieces = sorted(
+        p for p in tiny_subject.tokenizer.get_vocab() if p.startswith("\u0120") and p[1:].isascii() and len(p) > 2
+    )
+    words = {"en": {e: [p[1:] for p in pieces[i::4][:4]] for i, e in enumerate(EMOTIONS)}}
+    scores = ei.output_scores(
+        tiny_subject, tiny_bank, [1], ["en"], words=words, prompts={"en": ["He felt"]}, n_random=19
+    )
+    scores.frame["label"] = "output"
+    bank = ei.with_output_directions(tiny_subject, scores.add_to(tiny_bank))
+    options = {"layers": [1], "method": "sae_output", "n_random": 0}
+    with pytest.warns(UserWarning, match="chosen by what they do to the words"), pytest.raises(EmotionInterpError):
+        # the tiny vocabulary has no held-out word as a single token; the warning comes before
+        dose_response(tiny_subject, bank, ["joy"], [0.5], ["He felt"], **options)

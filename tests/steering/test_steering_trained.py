@@ -103,9 +103,10 @@ def test_planted_texts_are_preferred_under_their_own_direction(trained):
     assert frame["gain"].mean() > frame["gain_dense"].mean()
 
 
-def test_labels_without_meaning_give_no_preference(tiny_subject, bank, shown):
-    mixed = np.random.default_rng(0).permutation([s.emotion for s in shown])
+def test_labels_without_meaning_give_no_preference(tiny_subject, shown):
+    mixed = np.random.default_rng(0).permutation([s.emotion for s in shown]).tolist()
     shuffled = [replace(s, emotion=e) for s, e in zip(shown, mixed, strict=True)]
+    bank = ei.find_features(tiny_subject, ei.concept_set("en"), [1], stimuli=shuffled, skip=SKIP)
     null = train_directions(tiny_subject, ei.concept_set("en"), bank, stimuli=shuffled, **OPTIONS)
     assert abs(null.to_frame()["preferred"].mean() - 0.5) < 0.25
 
@@ -142,6 +143,30 @@ def test_a_bank_gives_them_as_a_method_and_keeps_them_on_disk(trained, bank, tmp
     loaded = ei.FeatureBank.load(more.save(tmp_path / "bank"))
     found = loaded.direction("joy", layer=1, method="trained")
     assert np.allclose(found.unit, trained.vectors[Site(1), "en"][bank.emotions.index("joy")], atol=1e-6)
+
+
+def test_texts_that_stand_on_another_side_than_the_banks_are_refused(tiny_subject, bank, shown):
+    # fewer groups are split elsewhere: confirmation texts of the bank would be trained on
+    english = ei.concept_set("en")
+    with pytest.raises(EmotionInterpError, match="other side of the split"):
+        train_directions(tiny_subject, english, bank, stimuli=shown[:60], **OPTIONS)
+    with pytest.raises(EmotionInterpError, match="texts of your own"):
+        train_directions(tiny_subject, english, bank, **OPTIONS)
+
+
+def test_it_trains_where_gradients_were_switched_off(tiny_subject, bank, shown, trained):
+    torch.set_grad_enabled(False)
+    try:
+        again = train_directions(tiny_subject, ei.concept_set("en"), bank, stimuli=shown, **OPTIONS)
+        assert not torch.is_grad_enabled()
+    finally:
+        torch.set_grad_enabled(True)
+    assert np.array_equal(again.vectors[Site(1), "en"], trained.vectors[Site(1), "en"])
+
+
+def test_the_manifest_says_how_they_were_trained(trained, bank):
+    added = trained.add_to(bank).manifest["added"]["trained"]
+    assert added["steps"] == OPTIONS["steps"] and added["dose"] == OPTIONS["dose"] and "added" not in bank.manifest
 
 
 def test_progress_counts_texts(tiny_subject, bank, shown):

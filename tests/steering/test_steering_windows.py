@@ -125,3 +125,15 @@ def test_a_grid_without_texts_is_refused():
 
 def test_a_cell_that_could_not_be_judged_is_in_no_window():
     assert a_table([(0.1, np.nan, 1.0, 1.0, np.nan)])["in_window"].tolist() == [None]
+
+
+def test_a_cell_without_a_perplexity_is_left_out_and_does_not_stop_the_others():
+    whole = dose_monotonicity(a_table(ROWS))
+    broken = a_table(ROWS)
+    broken.loc[broken["dose"] == 0.3, "regime"] = None
+    found = dose_monotonicity(broken)
+    assert found["n_doses"].tolist() == [whole["n_doses"].iloc[0] - 1] and stable_windows(broken)[
+        "n_doses"
+    ].tolist() == [5]
+    with pytest.raises(EmotionInterpError, match="no text was written"):
+        dose_monotonicity(broken.assign(regime=None))
