@@ -6,8 +6,10 @@ texts of each, the bundled English judge (trained on stories of topics 64-71 and
 at each chosen site and dose (Holm over 28 emotions needs a smallest p below .0018; 199 could never pass). `--also BANK`
 gives the directions of emotions that the first bank lacks (no story is about admiration, desire or disappointment). Then controls
 beside each figure, the content kept, and how steadily the target grows with the dose. `--nulls FOLDER` keeps the
-random directions' answers, so that a killed run goes on. `--sentences second --samples 5` and `--sentences third` are
-the runs before: their test sentences are among those for tuning now, since they have been looked at.
+random directions' answers, so that a killed run goes on. `--sentences second|third|fourth` are the runs before: their
+test sentences are among those for tuning now, since they have been looked at. They had other settings: second
+`--doses 0.45 --random 799 --samples 5 --margin 1`, third `--doses 0.45 --random 799 --margin 1`, fourth
+`--doses 0.4,0.55 --margin 1`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import emotion_interp as ei
 from emotion_interp.steering import STORY_PROMPTS
@@ -46,7 +49,8 @@ _USED, _FRESH = STORY_PROMPTS["en"]
 SENTENCES = {
     "second": PromptSplit(_USED[:24], _USED[24:48]),
     "third": PromptSplit(_USED[:48], _USED[48:88]),
-    "fourth": PromptSplit(_USED[40:88], _FRESH),
+    "fourth": PromptSplit(_USED[40:88], _USED[88:128]),
+    "fifth": PromptSplit(_USED[40:88], _FRESH),
 }
 """Run -> sentences to choose on and to report on."""
 SAMPLING: dict[str, Any] = {"do_sample": True, "top_k": 50, "max_new_tokens": 30}
@@ -65,14 +69,16 @@ def main() -> None:
     parser.add_argument("--model", default=None)
     parser.add_argument("--saes", default=None)
     parser.add_argument("--layers", default="2,3")
-    parser.add_argument("--doses", default="0.4,0.55")
+    parser.add_argument("--doses", default="0.4")
     parser.add_argument("--methods", default="dense,sae")
     parser.add_argument("--random", type=int, default=599)
     parser.add_argument("--samples", type=int, default=3)
     parser.add_argument(
         "--curve-samples", type=int, default=6, help="texts of each sentence and dose of the dose curves"
     )
-    parser.add_argument("--sentences", choices=tuple(SENTENCES), default="fourth", help="test set of which run")
+    parser.add_argument("--sentences", choices=tuple(SENTENCES), default="fifth", help="test set of which run")
+    parser.add_argument("--margin", type=float, default=0.9, help="share of the limits of fluency while choosing")
+    parser.add_argument("--tuning", type=Path, default=None, help="OUT of a run with the same sentences for tuning")
     parser.add_argument("--nulls", type=Path, default=None, help="folder that keeps random directions' answers")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
@@ -98,6 +104,8 @@ def main() -> None:
         judge=judge,
         samples=given.samples,
         null_folder=given.nulls,
+        margin=given.margin,
+        tuning=None if given.tuning is None else pd.read_parquet(given.tuning / "tuning.parquet"),
         **SAMPLING,
     )
     frame: Any = test.to_frame()
@@ -165,8 +173,6 @@ def monotonicity(
     subject: Any, bank: Any, judge: Any, chosen: Any, prompts: list[str], given: argparse.Namespace
 ) -> None:
     """Spearman of dose and judged target, over the doses below the first breach of fluency, at each chosen site."""
-    import pandas as pd
-
     from emotion_interp.steering import dose_monotonicity
 
     tables = []

@@ -51,7 +51,7 @@ class SteeringTest:
         return self.table._repr_html_()  # type: ignore[operator]
 
 
-def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
+def best_site(tuning: pd.DataFrame | DoseResponse, margin: float = 1.0) -> pd.DataFrame:
     """For each emotion and method the layer and dose furthest beyond random directions among those that keep the text intact.
 
     Furthest is the largest z (standard deviations of random directions of the same norm), or the largest shift where
@@ -62,12 +62,19 @@ def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
 
     Args:
         tuning: a dose-response grid on prompts that are not reported on.
+        margin: share of the limits that counts as intact here: at .9 perplexity ratios in [0.56, 1.8] and distinct-2 at
+            least .89, so that what is chosen at the edge does not fall over it on other prompts.
+
+    Raises:
+        EmotionInterpError: a margin that is not above 0 and at most 1.
 
     Returns:
         columns emotion, method, layer, site, dose, tune_shift, tune_z, intact; an emotion that could not be judged is left out.
     """
     import pandas as pd
 
+    if not 0 < margin <= 1:
+        raise EmotionInterpError(f"margin is a share of the limits, above 0 and at most 1; got {margin!r}.")
     frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
     if "z" not in frame:
         frame = frame.assign(z=np.nan)
@@ -75,7 +82,9 @@ def best_site(tuning: pd.DataFrame | DoseResponse) -> pd.DataFrame:
     for (emotion, method), cells in frame[frame["shift"].notna()].groupby(["emotion", "method"], sort=False):
         wrote = bool(cells["perplexity_ratio"].notna().any())
         ratios = zip(cells["perplexity_ratio"], cells["distinct2_ratio"], strict=True)
-        intact = np.asarray([is_coherent(p, d) for p, d in ratios]) if wrote else np.ones(len(cells), dtype=bool)
+        intact = (
+            np.asarray([is_coherent(p, d, margin) for p, d in ratios]) if wrote else np.ones(len(cells), dtype=bool)
+        )
         pool = cells[intact] if intact.any() else cells[cells["dose"].abs() == cells["dose"].abs().min()]
         best = pool.loc[pool["z" if pool["z"].notna().any() else "shift"].idxmax()]
         chosen.append(
@@ -112,6 +121,8 @@ def steering_test(
     samples: int = 1,
     text_language: str | None = None,
     null_folder: str | Path | None = None,
+    margin: float = 1.0,
+    tuning: DoseResponse | pd.DataFrame | None = None,
     **options: Any,
 ) -> SteeringTest:
     """Choose layer and dose of every emotion and method on `tune_prompts`; report on `test_prompts`.
@@ -125,6 +136,9 @@ def steering_test(
         n_random: random directions at the chosen site and dose; the smallest p is 1 / (n_random + 1).
         seed: of everything random.
         max_new_tokens: length of the texts that decide whether a cell is intact; 0 for none.
+        margin: of `best_site`.
+        tuning: the grid on `tune_prompts`, where a run before has made it (`SteeringTest.tuning`); of it the rows with
+            these emotions, layers, doses and methods are used.
 
     Returns:
         `.to_frame()`: one row per emotion and method with the columns of `dose_response`, tune_shift, tune_z, intact (on the
@@ -144,10 +158,21 @@ def steering_test(
         raise EmotionInterpError(f"a prompt is both for choosing and for reporting: {shared[0]!r}; keep them apart.")
     common: dict[str, Any] = {"words": words, "judge": judge, "max_new_tokens": max_new_tokens, "seed": seed, **options}
     common |= {"samples": samples, "text_language": text_language, "null_folder": null_folder}
-    tuning = dose_response(
-        subject, bank, emotions, doses, tune_prompts, layers, list(methods), language, n_random=TUNE_RANDOM, **common
-    )
-    choices = best_site(tuning)
+    if tuning is None:
+        tuning = dose_response(
+            subject,
+            bank,
+            emotions,
+            doses,
+            tune_prompts,
+            layers,
+            list(methods),
+            language,
+            n_random=TUNE_RANDOM,
+            **common,
+        )
+    grid = _asked(tuning, emotions, layers, doses, methods)
+    choices = best_site(grid, margin)
     if choices.empty:
         raise EmotionInterpError("no emotion could be judged on the tuning prompts; give other words or another judge.")
     positions = options.pop("positions", "from_last_prompt_token")
@@ -165,7 +190,7 @@ def steering_test(
     table = table.merge(
         choices[["emotion", "method", "tune_shift", "tune_z", "intact"]], on=["emotion", "method"], how="left"
     )
-    missing: Any = tuning.table.drop_duplicates(["emotion", "method"])[["emotion", "method", "note"]]
+    missing: Any = grid.drop_duplicates(["emotion", "method"])[["emotion", "method", "note"]]
     missing = missing.merge(choices[["emotion", "method"]], how="left", indicator=True)
     missing = missing[missing["_merge"] == "left_only"].drop(columns="_merge")
     if len(missing):
@@ -179,4 +204,17 @@ def steering_test(
     best: Any = rank.dropna().groupby(table["emotion"]).idxmax()
     table["chosen"] = table.index.isin(list(best))
     table["p_holm_chosen"] = holm(table["p"].where(table["chosen"]).to_numpy(dtype=float))
-    return SteeringTest(table, tuning.to_frame(), confusion, texts)
+    return SteeringTest(table, grid, confusion, texts)
+
+
+def _asked(
+    tuning: Any, emotions: Sequence[str], layers: Sequence[Any] | None, doses: Sequence[float], methods: Sequence[str]
+) -> pd.DataFrame:
+    """Those rows of a tuning grid that a test asks for."""
+    frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
+    kept = frame[frame["emotion"].isin(emotions) & frame["method"].isin(methods)]
+    kept = kept[np.isclose(kept["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float)).any(1)]
+    if layers is not None:
+        places = {int(x) if isinstance(x, (int, np.integer)) else str(x) for x in layers}
+        kept = kept[kept["layer"].isin(places) | kept["site"].isin(places)]
+    return kept.reset_index(drop=True)

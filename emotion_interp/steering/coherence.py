@@ -57,7 +57,12 @@ def distinct_2(token_rows: Sequence[Sequence[int]]) -> float:
     return sum(len(set(p)) for p in pairs) / total if total else float("nan")
 
 
-def is_coherent(perplexity_ratio: float, distinct2_ratio: float) -> bool:
-    """Whether text is intact: both ratios to the unsteered text within their bounds; NaN is not."""
+def is_coherent(perplexity_ratio: float, distinct2_ratio: float, margin: float = 1.0) -> bool:
+    """Whether text is intact: both ratios to the unsteered text within a share of their bounds; NaN is not.
+
+    Example:
+        >>> is_coherent(1.9, 0.95), is_coherent(1.9, 0.95, margin=0.9)
+        (True, False)
+    """
     low, high = STABLE_PERPLEXITY
-    return bool(low <= perplexity_ratio <= high and distinct2_ratio >= STABLE_DISTINCT2)
+    return bool(low / margin <= perplexity_ratio <= high * margin and distinct2_ratio >= STABLE_DISTINCT2 / margin)

@@ -101,7 +101,6 @@ def test_resid_mid_of_a_bridge_is_a_side_branch_and_is_written_at_attn_out(subje
 )
 @pytest.mark.parametrize("cache", [True, False])
 def test_positions_count_net_of_padding_in_every_forward_pass(subjects, positions, chosen, cache):
-    import torch
 
     for name in ("gpt2", "hooked"):
         subject = subjects[name]

@@ -295,6 +295,38 @@ def test_the_best_site_is_the_largest_shift_among_intact_texts():
     assert tuple(best.loc["joy", ["layer", "dose", "intact"]]) == (1, 0.5, True)
 
 
+def test_a_margin_keeps_the_choice_away_from_the_edge_of_fluency():
+    frame = pd.DataFrame(
+        {
+            "emotion": "joy",
+            "method": "dense",
+            "layer": 1,
+            "dose": [0.4, 0.5, 0.6],
+            "shift": [0.1, 0.2, 0.3],
+            "perplexity_ratio": [1.4, 1.79, 1.95],
+            "distinct2_ratio": 1.0,
+        }
+    )
+    assert best_site(frame)["dose"].tolist() == [0.6]
+    assert best_site(frame, margin=0.9)["dose"].tolist() == [0.5]
+    assert best_site(frame.assign(distinct2_ratio=[1.0, 0.85, 1.0]), margin=0.9)["dose"].tolist() == [0.4]
+    for wrong in (0, 1.2, float("nan")):
+        with pytest.raises(EmotionInterpError, match="share of the limits"):
+            best_site(frame, margin=wrong)
+
+
+def test_a_tuning_grid_of_a_run_before_is_taken_for_what_the_test_asks_of_it(subjects):
+    subject, bank = subjects["gpt2"], Bank()
+    args = (subject, bank, list(WORDS), PROMPTS, ["The woman"])
+    options = {"n_random": 9, "max_new_tokens": 4, "methods": ("dense",)}
+    whole = steering_test(*args, doses=[0.2, 0.6], **options)
+    fresh = steering_test(*args, doses=[0.2], **options)
+    taken = steering_test(*args, doses=[0.2], tuning=whole.tuning, **options)
+    assert set(taken.tuning["dose"]) == {0.2}
+    columns = ["emotion", "layer", "dose", "target", "p", "tune_shift", "tune_z"]
+    pd.testing.assert_frame_equal(taken.table[columns], fresh.table[columns])
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(st.floats(0, 1), st.just(float("nan"))), max_size=12))
 def test_holm_is_the_largest_of_the_smaller_steps(p):
