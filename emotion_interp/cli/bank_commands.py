@@ -163,17 +163,19 @@ def describe(
         )
         show_frame(fitted.by_layer(), "Sparse probes: median held-out AUROC", False)
         found = fitted.add_to(found)
+        # what is done is kept, should a later part fail
+        found.save(place)
     found = token_lens(subject, found).add_to(found)
     # examples show text: of the shipped scenes where the bank was found on somebody else's
     texts = None if shown is None else [s.text for s in _stimuli("scenes", found, seed)]
     found = top_examples(subject, found, texts).add_to(found)
+    found.save(place)
     spoken = [language for language in found.languages if language in NEUTRAL_PROMPTS]
     if spoken:
         scores = output_scores(subject, found, languages=spoken, seed=seed)
         show_frame(scores.counts().reset_index(), "Input and output features", False)
         found = scores.add_to(found)
     for name in [part.strip() for part in on.split(",") if part.strip()]:
-        # what is done is kept, should a later corpus fail
         found.save(place)
         found = _tested(subject, concepts, found, name, shown, seed, test_limit)
     found.save(place)

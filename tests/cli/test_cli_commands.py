@@ -84,6 +84,24 @@ def test_features_directions_adds_methods_to_steer_with(shell, subject_options, 
     assert ei.FeatureBank.load(tmp_path / "bank").methods == bank.methods
 
 
+def test_what_describe_has_done_is_kept_when_a_later_part_fails(shell, subject_options, tiny_subject, tmp_path):
+    csv = tmp_path / "texts.csv"
+    words = {"joy": "sun smile bright", "fear": "dark shadow cold", "anger": "shout fist hate"}
+    lines = [
+        f"The old man said that {w} {' '.join(w.split()[::-1])} {i},{e}" for e, w in words.items() for i in range(8)
+    ]
+    csv.write_text("text,emotion\n" + "\n".join(lines), encoding="utf-8")
+    # of one of the subject's two SAEs
+    ei.find_features(tiny_subject, ei.concept_set("en"), [1], stimuli=ei.corpus_stimuli(csv)).save(tmp_path / "bank")
+    answer = shell(
+        "features", "describe", tmp_path / "bank", *subject_options[:-1], "--stimuli", csv, "--out", tmp_path / "more"
+    )
+    # the tiny vocabulary has no emotion word as one token, so that outputs cannot be scored
+    assert answer.code == 2 and "single token" in answer.err
+    more = ei.FeatureBank.load(tmp_path / "more")
+    assert {"controls", "probes", "tokens", "examples"} <= set(more.extras) and "probe_k4" in more.methods
+
+
 def test_align_gives_one_row_per_layer_language_and_kind(shell, subject_options, tmp_path):
     answer = shell("align", *subject_options, "--languages", "en", "--permutations", "19", "--json")
     assert answer.code == 0
