@@ -161,7 +161,9 @@ def steer(
     ] = None,
     doses: Annotated[str, typer.Option(help="Doses of --grid, with commas.")] = "0.1,0.2,0.35,0.5,0.75",
     judge: Annotated[str, typer.Option(help="Judge of --grid: next-word or text.")] = "next-word",
-    random: Annotated[int, typer.Option(min=0, help="Random directions at every dose of --grid.")] = 99,
+    random: Annotated[
+        int, typer.Option(min=0, help="Random directions at every dose of --grid; Holm over k emotions needs 20 k - 1.")
+    ] = 199,
     model: Model = None,
     saes: Saes = None,
     bank: BankOption = None,

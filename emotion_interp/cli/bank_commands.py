@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 ADDED_METHODS = ("trained", "sae_ts", "sae_output")
 Bank = Annotated[Path, typer.Argument(help="Folder of a bank.")]
+FoundOn = Annotated[str | None, typer.Option("--stimuli", help="Corpus or CSV the bank was found on, if it was.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=2, help="Texts of each emotion of that corpus, as the bank was found; default: all."),
+]
 RepoType = Annotated[str, typer.Option("--repo-type", help="model or dataset.")]
 
 
@@ -116,10 +121,8 @@ def describe(
     bank: Bank,
     model: Model = None,
     saes: Saes = None,
-    stimuli: Annotated[str | None, typer.Option(help="Corpus or CSV the bank was found on, if it was.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=2, help="Texts of each emotion of that corpus; default: all.")
-    ] = None,
+    stimuli: FoundOn = None,
+    limit: Limit = None,
     on: Annotated[
         str, typer.Option(help="Other stimuli to test on: words, scenes, stories, goemotions, ...")
     ] = "words",
@@ -190,10 +193,8 @@ def directions(
     ] = "trained,sae_ts",
     model: Model = None,
     saes: Saes = None,
-    stimuli: Annotated[str | None, typer.Option(help="Corpus or CSV the bank was found on, if it was.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=2, help="Texts of each emotion of that corpus; default: all.")
-    ] = None,
+    stimuli: FoundOn = None,
+    limit: Limit = None,
     layers: Layers = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 80,
     out: Annotated[
