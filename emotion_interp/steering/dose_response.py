@@ -122,22 +122,22 @@ def dose_response(
     Example:
         >>> dose_response(subject, bank, ["joy"], [0.25, 0.5], NEUTRAL_PROMPTS["en"].tune).plot()  # doctest: +SKIP
     """
-    spoken = text_language or language
-    setting = make_setting(
-        subject, bank, emotions, prompts, spoken, judge, words, max_new_tokens, positions, seed, options, samples
-    )
     methods = [method] if isinstance(method, str) else list(method)
-    amounts = [check_dose(d) for d in doses]
-    places = list(bank.layers if layers is None else layers)
-    if not (amounts and places and methods):
-        raise EmotionInterpError("dose_response needs at least one dose, one layer and one method.")
-    setting = replace(setting, null_folder=null_folder)
     if judge is None and words is None and "sae_output" in methods:
         warnings.warn(
             "output features were chosen by what they do to the words that the next-word judge counts; give other words, "
             "or a judge of texts.",
             stacklevel=2,
         )
+    spoken = text_language or language
+    setting = make_setting(
+        subject, bank, emotions, prompts, spoken, judge, words, max_new_tokens, positions, seed, options, samples
+    )
+    amounts = [check_dose(d) for d in doses]
+    places = list(bank.layers if layers is None else layers)
+    if not (amounts and places and methods):
+        raise EmotionInterpError("dose_response needs at least one dose, one layer and one method.")
+    setting = replace(setting, null_folder=null_folder)
     cells = make_cells(bank, setting.emotions, places, methods, amounts, language)
     return DoseResponse(*evaluate(setting, cells, bank.scales, n_random))
 
