@@ -99,7 +99,7 @@ def tokenizer_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tokenizer(tokenizer_folder):
+def root_tokenizer(tokenizer_folder):
     """Loaded from a folder: HookedTransformer loads a tokenizer anew from the place it came from."""
     from transformers import PreTrainedTokenizerFast
 
@@ -107,20 +107,26 @@ def tokenizer(tokenizer_folder):
 
 
 @pytest.fixture(scope="session")
-def gpt2(tokenizer):
-    return make_gpt2(tokenizer)
+def tokenizer(root_tokenizer):
+    """A room may have its own under this name; the fixtures here are made with the root's, whoever asks first."""
+    return root_tokenizer
 
 
 @pytest.fixture(scope="session")
-def tiny_subject(gpt2, tokenizer):
+def gpt2(root_tokenizer):
+    return make_gpt2(root_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_subject(gpt2, root_tokenizer):
     """Bridge backend, an SAE at layers 0 and 1."""
     import emotion_interp as ei
 
-    return ei.Subject(gpt2, saes=[make_sae(0), make_sae(1)], tokenizer=tokenizer, name="tiny")
+    return ei.Subject(gpt2, saes=[make_sae(0), make_sae(1)], tokenizer=root_tokenizer, name="tiny")
 
 
 @pytest.fixture(scope="session")
-def hooked_model(tokenizer):
+def hooked_model(root_tokenizer):
     """A HookedTransformer of the same shape, with raw random weights."""
     import torch
     from transformer_lens import HookedTransformer, HookedTransformerConfig
@@ -132,13 +138,13 @@ def hooked_model(tokenizer):
         n_ctx=CONTEXT,
         d_head=16,
         n_heads=2,
-        d_vocab=len(tokenizer),
+        d_vocab=len(root_tokenizer),
         act_fn="gelu_new",
         init_weights=True,
         seed=1,
         device="cpu",
     )
-    model = HookedTransformer(config, tokenizer=tokenizer)
+    model = HookedTransformer(config, tokenizer=root_tokenizer)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim >= 2:
