@@ -84,6 +84,7 @@ def main() -> None:
     given = parser.parse_args()
     subject = ei.load_subject(given.model, saes=given.saes)
     bank = ei.FeatureBank.load(given.bank)
+    first = bank.emotions
     if given.also is not None:
         bank = extended(bank, ei.FeatureBank.load(given.also))
     methods = given.methods.split(",")
@@ -121,8 +122,14 @@ def main() -> None:
     keep(given.out, controls=beside)
     wide = beside.pivot_table(index="emotion", columns="control", values="target")
     wide["which"] = beside[beside["control"] == "strongest other"].set_index("emotion")["which"]
-    show(chosen.drop(columns="dense", errors="ignore").merge(wide.reset_index(), on="emotion", how="left"))
-    monotonicity(subject, bank, judge, chosen, list(prompts.test), given)
+    whole: Any = chosen.drop(columns="dense", errors="ignore").merge(wide.reset_index(), on="emotion", how="left")
+    show(whole)
+    reached = whole[whole["strongest other"] >= whole["target"]]
+    among = reached[reached["passes"]]["emotion"].tolist()
+    print(
+        f"another emotion's direction reaches as far for {len(reached)}, of those that pass: {', '.join(among) or 'none'}"
+    )
+    monotonicity(subject, bank, judge, chosen, list(prompts.test), given, first)
 
 
 def extended(bank: Any, other: Any) -> Any:
@@ -170,7 +177,7 @@ def content_kept(chosen: Any, texts: Any) -> list[float]:
 
 
 def monotonicity(
-    subject: Any, bank: Any, judge: Any, chosen: Any, prompts: list[str], given: argparse.Namespace
+    subject: Any, bank: Any, judge: Any, chosen: Any, prompts: list[str], given: argparse.Namespace, first: list[str]
 ) -> None:
     """Spearman of dose and judged target, over the doses below the first breach of fluency, at each chosen site."""
     from emotion_interp.steering import dose_monotonicity
@@ -196,7 +203,12 @@ def monotonicity(
     keep(given.out, doses=table)
     print("\ndose against judged target, each emotion at its chosen layer and kind of direction")
     print(found.round(3).to_string(index=False))
-    for name, rows in (("all", found), ("those that pass", found[found["passes"]])):
+    groups = {
+        "all": found,
+        "those of the first bank": found[found["emotion"].isin(first)],
+        "those that pass": found[found["passes"]],
+    }
+    for name, rows in groups.items():
         print(f"mean Spearman, {name}: {rows['rho'].mean():.3f} ({int(rows['rho'].notna().sum())} of {len(rows)})")
 
 

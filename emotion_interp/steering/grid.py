@@ -92,20 +92,19 @@ def make_cells(
                     direction = bank.direction(emotion, layer=layer, language=language, method=method)
                 except EmotionInterpError as error:
                     failure, note = error, str(error)
-                place = direction.site if direction is not None else _place(bank, named)
-                place = named if isinstance(named, Site) else place
+                place = named if isinstance(named, Site) else direction.site if direction else _place(bank, named)
                 cells += [Cell(emotion, place.layer, str(place), method, dose, direction, note) for dose in doses]
     if failure is not None and all(cell.direction is None for cell in cells):
         raise failure
     return cells
 
 
-def _place(bank: Any, layer: int | Site) -> Site:
+def _place(bank: Any, layer: int) -> Site:
     """The site that a bank takes at a layer where it has no direction to say so."""
     try:
-        return bank.site(layer) if hasattr(bank, "site") else Site(layer) if isinstance(layer, int) else layer
-    except EmotionInterpError:
-        return Site(layer) if isinstance(layer, int) else layer
+        return bank.site(layer)
+    except (AttributeError, EmotionInterpError):
+        return Site(layer)
 
 
 def evaluate(
