@@ -16,6 +16,7 @@ from emotion_interp.core import Direction, EmotionInterpError, Site, UnknownName
 from emotion_interp.core.seeds import generator
 from emotion_interp.steering import (
     NEUTRAL_PROMPTS,
+    STORY_PROMPTS,
     best_site,
     content_overlap,
     distinct_2,
@@ -350,9 +351,12 @@ def test_coherence_figures_of_empty_and_looping_texts():
 def test_shipped_prompts_are_apart_distinct_and_carry_no_emotion_word():
     from emotion_interp.concepts import concept_set
 
-    for language, split in NEUTRAL_PROMPTS.items():
+    sizes = {"neutral en": 24, "neutral zh": 12, "story en": 248}
+    splits = [("neutral", *pair) for pair in NEUTRAL_PROMPTS.items()]
+    splits += [("story", *pair) for pair in STORY_PROMPTS.items()]
+    for kind, language, split in splits:
         assert not set(split.tune) & set(split.test)
-        assert len(set(split.tune + split.test)) == {"en": 24, "zh": 12}[language]
+        assert len(split.tune + split.test) == len(set(split.tune + split.test)) == sizes[f"{kind} {language}"]
         words = {w.casefold() for e in concept_set(language).emotions for w in concept_set(language).words(e)}
         for prompt in split.tune + split.test:
             tokens = set(re.findall(r"\w+", prompt.casefold()))
