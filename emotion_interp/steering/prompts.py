@@ -1,4 +1,5 @@
-"""Neutral beginnings: an emotion word may follow, and no word of the concept sets is there. Written for this project."""
+"""Neutral beginnings: an emotion word may follow, and no word of the concept sets is there
+(four sentences of stories for choosing have one: dark, alone, lake, photograph). Written for this project."""
 
 from __future__ import annotations
 
@@ -246,10 +247,10 @@ STORY_PROMPTS: dict[str, PromptSplit] = {
             "The plumber had left a note on the refrigerator.",
             "A tall man in a raincoat got on at the next stop.",
             "Bridget turned the sign to face the road.",
-            "The minutes of the last meeting were read out.",
+            "The minutes of the May session were read out.",
             "Two cups and a plate were standing in the sink.",
             "Gordon tightened the strap and lifted the pack onto the wall.",
-            "The nurse wrote the time on a slip of paper.",
+            "The orderly wrote the time on a sheet of paper.",
             "By four o'clock the hall had been swept.",
             "Harriet drew a chair up to the table and opened the folder.",
             "The bus driver adjusted the mirror and switched on the wipers.",
@@ -266,7 +267,7 @@ STORY_PROMPTS: dict[str, PromptSplit] = {
             "Joyce took the lid off the tin and counted the buttons.",
             "Near the weir three boys were fishing.",
             "The landlord came up with a new lock and a screwdriver.",
-            "Ingrid had been told to be there at half past eight.",
+            "Ingrid had been told to be there at ten to nine.",
             "The gardener leaned the rake against the shed.",
             "Patrick unlocked the cabinet and took out the second drawer.",
             "The pharmacist put the bottle in a paper bag.",
@@ -274,12 +275,12 @@ STORY_PROMPTS: dict[str, PromptSplit] = {
             "Lydia stood at the copier with a stack of forms.",
             "The ticket collector came through the carriage at Ashford.",
             "Neil carried the last of the planks into the barn.",
-            "A letter with a foreign stamp lay on the mat.",
+            "A postcard with a foreign stamp lay on the mat.",
             "The caretaker showed them the room on the fourth floor.",
             "Monica set four places and lit the stove.",
             "The men at the next table had finished their soup.",
             "Owen tied his shoes and went down the back stairs.",
-            "The judge took off his glasses and laid them on the file.",
+            "The magistrate took off his glasses and laid them on the file.",
             "A girl with a satchel was sitting on the kerb.",
             "The library closed at six, and Barbara was stacking the returns.",
             "Clive parked behind the station and locked the car.",
@@ -290,7 +291,7 @@ STORY_PROMPTS: dict[str, PromptSplit] = {
             "Up on the scaffolding a painter was mixing white and grey.",
             "The grocer weighed the onions and twisted the bag shut.",
             "Pauline had typed nine pages since the morning.",
-            "The drawbridge went up at twenty past two.",
+            "The drawbridge went up at twenty to three.",
             "Ronald lifted the receiver and dialled his office.",
             "The interpreter took the seat between the two men.",
             "There were tyre marks on the gravel in front of the house.",

