@@ -2,14 +2,15 @@
 
 `python -m benchmarks.judged_steering [--bank saved_features/bundled] [--model FOLDER --saes FOLDER]` chooses layer,
 dose and kind of direction on sentences that runs before have used and reports on those that none has: three sampled
-texts of each, the bundled English judge (trained on stories of topics 64-71 and public corpora), 599 random directions
-at each chosen site and dose (Holm over 28 emotions needs a smallest p below .0018; 199 could never pass). `--also BANK`
-gives the directions of emotions that the first bank lacks (no story is about admiration, desire or disappointment). Then controls
-beside each figure, the content kept, and how steadily the target grows with the dose. `--nulls FOLDER` keeps the
-random directions' answers, so that a killed run goes on. `--sentences second|third|fourth` are the runs before: their
-test sentences are among those for tuning now, since they have been looked at. They had other settings: second
-`--doses 0.45 --random 799 --samples 5 --margin 1`, third `--doses 0.45 --random 799 --margin 1`, fourth
-`--doses 0.4,0.55 --margin 1`.
+texts of each, the bundled English judge (trained on stories of topics 64-71 and public corpora), 699 random directions
+at each chosen site and dose (Holm over 28 emotions needs a smallest p below .0018; 199 could never pass). `--also NAME=BANK`
+adds another bank's directions as kinds of their own, "dense_NAME" and "sae_NAME", also of emotions that the first bank
+lacks (no story is about admiration, desire or disappointment). Then controls beside each figure, the content kept, and
+how steadily the target grows with the dose. `--nulls FOLDER` keeps the random directions' answers, so that a killed run
+goes on. `--sentences second|third|fourth|fifth` are the runs before: their test sentences are among those for tuning now,
+since they have been looked at. They had other settings: second `--doses 0.45 --random 799 --samples 5 --margin 1`, third
+`--doses 0.45 --random 799 --margin 1`, fourth `--doses 0.4,0.55 --random 599 --margin 1`, fifth `--doses 0.4 --random 599`,
+all with `--tune-random 24`; the last two had the dense and SAE directions of scenes for three emotions without stories.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ SENTENCES = {
     "second": PromptSplit(_USED[:24], _USED[24:48]),
     "third": PromptSplit(_USED[:48], _USED[48:88]),
     "fourth": PromptSplit(_USED[40:88], _USED[88:128]),
-    "fifth": PromptSplit(_USED[40:88], _FRESH),
+    "fifth": PromptSplit(_USED[40:88], _USED[128:168]),
+    "sixth": PromptSplit(_USED[88:168], _FRESH),
 }
 """Run -> sentences to choose on and to report on."""
 SAMPLING: dict[str, Any] = {"do_sample": True, "top_k": 50, "max_new_tokens": 30}
@@ -65,19 +67,20 @@ def passes(frame: Any) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bank", type=Path, default=Path("saved_features/bundled"))
-    parser.add_argument("--also", type=Path, default=None, help="bank for emotions that the first one lacks")
+    parser.add_argument("--also", action="append", default=[], metavar="NAME=BANK", help="directions of another bank")
     parser.add_argument("--model", default=None)
     parser.add_argument("--saes", default=None)
     parser.add_argument("--layers", default="2,3")
-    parser.add_argument("--doses", default="0.4")
+    parser.add_argument("--doses", default="0.4,0.5")
     parser.add_argument("--methods", default="dense,sae")
-    parser.add_argument("--random", type=int, default=599)
+    parser.add_argument("--random", type=int, default=699)
     parser.add_argument("--samples", type=int, default=3)
     parser.add_argument(
         "--curve-samples", type=int, default=6, help="texts of each sentence and dose of the dose curves"
     )
-    parser.add_argument("--sentences", choices=tuple(SENTENCES), default="fifth", help="test set of which run")
+    parser.add_argument("--sentences", choices=tuple(SENTENCES), default="sixth", help="test set of which run")
     parser.add_argument("--margin", type=float, default=0.9, help="share of the limits of fluency while choosing")
+    parser.add_argument("--tune-random", type=int, default=100, help="random directions while choosing")
     parser.add_argument("--tuning", type=Path, default=None, help="OUT of a run with the same sentences for tuning")
     parser.add_argument("--nulls", type=Path, default=None, help="folder that keeps random directions' answers")
     parser.add_argument("--out", type=Path, default=None)
@@ -85,8 +88,9 @@ def main() -> None:
     subject = ei.load_subject(given.model, saes=given.saes)
     bank = ei.FeatureBank.load(given.bank)
     first = bank.emotions
-    if given.also is not None:
-        bank = extended(bank, ei.FeatureBank.load(given.also))
+    for pair in given.also:
+        name, _, place = pair.partition("=")
+        bank = extended(bank, ei.FeatureBank.load(place), name)
     methods = given.methods.split(",")
     if "sae_output" in methods:
         bank = ei.with_output_directions(subject, bank)
@@ -106,6 +110,7 @@ def main() -> None:
         samples=given.samples,
         null_folder=given.nulls,
         margin=given.margin,
+        tune_random=given.tune_random,
         tuning=None if given.tuning is None else pd.read_parquet(given.tuning / "tuning.parquet"),
         **SAMPLING,
     )
@@ -132,16 +137,23 @@ def main() -> None:
     monotonicity(subject, bank, judge, chosen, list(prompts.test), given, first)
 
 
-def extended(bank: Any, other: Any) -> Any:
-    """A bank with the directions of another one's further emotions, at the sites and of the kinds that it has itself."""
-    new = [e for e in other.emotions if e not in bank.emotions]
-    rows = [other.emotions.index(e) for e in new]
+def extended(bank: Any, other: Any, name: str) -> Any:
+    """A bank that has another one's dense and SAE directions as well, under the kinds "dense_<name>" and "sae_<name>".
+
+    Zeros steer nothing and are reported as missing: old kinds of new emotions, new kinds of emotions the other lacks.
+    """
+    emotions = [*bank.emotions, *(e for e in other.emotions if e not in bank.emotions)]
     directions = {}
     for key, vectors in bank.directions.items():
-        # a kind that the other bank does not have: zeros, which steer nothing and are reported as missing
-        more = other.directions[key][rows] if key in other.directions else np.zeros((len(new), vectors.shape[1]))
-        directions[key] = np.concatenate([vectors, more.astype(vectors.dtype)])
-    return replace(bank, directions=directions, manifest={**bank.manifest, "emotions": [*bank.emotions, *new]})
+        more = np.zeros((len(emotions) - len(vectors), vectors.shape[1]), dtype=vectors.dtype)
+        directions[key] = np.concatenate([vectors, more])
+    for key, vectors in other.directions.items():
+        site, language, kind = key.split("|")
+        if kind in ("dense", "sae") and f"{site}|{language}|dense" in bank.directions:
+            wide = np.zeros((len(emotions), vectors.shape[1]), dtype=vectors.dtype)
+            wide[[emotions.index(e) for e in other.emotions]] = vectors
+            directions[f"{site}|{language}|{kind}_{name}"] = wide
+    return replace(bank, directions=directions, manifest={**bank.manifest, "emotions": emotions})
 
 
 def keep(out: Path | None, **tables: Any) -> None:

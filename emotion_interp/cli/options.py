@@ -23,7 +23,7 @@ StimuliOption = Annotated[
     str | None,
     typer.Option(
         "--stimuli",
-        help="words (in carriers), scenes (short texts), a corpus (stories, goemotions, brighter; or en=stories,zh=brighter), "
+        help="words (in carriers), scenes (short texts), a corpus (stories, goemotions, brighter; goemotions:dev; or en=stories,zh=brighter), "
         "or a CSV with text and emotion; default: words; bundled: the shipped bank.",
     ),
 ]
@@ -119,9 +119,11 @@ def bank_of(
 def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None) -> list[Stimulus]:
     """Texts that features may be found on: training splits, and the stories that judges never see.
 
-    `corpus` is one for all languages, or names one for each: "en=stories,zh=brighter".
+    `corpus` is one for all languages, or names one for each: "en=stories,zh=brighter". Another split is named behind a
+    colon, several with a plus: "goemotions:dev+test".
     """
     from emotion_interp.concepts import corpus_stimuli
+    from emotion_interp.concepts.corpora import CORPORA
     from emotion_interp.core.errors import EmotionInterpError
 
     names = [name.strip() for name in languages.split(",")]
@@ -131,8 +133,12 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None) -> l
         raise EmotionInterpError(f"no corpus is named for {missing[0]!r}; say for example {missing[0]}=brighter.")
     found = []
     for name in names:
-        split = "subject" if pairs[name] == "stories" else "train"
-        found += corpus_stimuli(pairs[name], name, split=split, limit=limit, seed=seed)
+        place, _, split = pairs[name].partition(":")
+        if place not in CORPORA:
+            # a path, which may have a colon of its own
+            place, split = pairs[name], ""
+        split = split or ("subject" if place == "stories" else "train")
+        found += corpus_stimuli(place, name, split=split, limit=limit, seed=seed)
     return found
 
 

@@ -143,8 +143,8 @@ def corpus_stimuli(
             (Reddit comments), "brighter" (tweets and news), or the path of a CSV with columns text and emotion,
             optionally language and group (texts of one group stay on one side of a split).
         language: language of the texts; of a CSV with a language column, the one to keep.
-        split: "train", "dev" or "test"; of stories "subject", "train" or "test" (see `STORY_TOPICS`); a CSV has none. Where the English test file of
-            BRIGHTER lacks its labels, use "dev".
+        split: "train", "dev" or "test", or several joined, "dev+test"; of stories "subject", "train" or "test" (see
+            `STORY_TOPICS`); a CSV has none. Where the English test file of BRIGHTER lacks its labels, use "dev".
         limit: at most this many texts of each emotion, drawn at random.
         seed: of that draw.
         data: folder with `labelled/` and `corpora/`; default: the one that EMOTION_INTERP_DATA names.
@@ -193,16 +193,21 @@ def _read_corpus(corpus: str, language: str, split: str, root: Path) -> list[_Te
     languages = tuple(BRIGHTER_LANGUAGES) if corpus == "brighter" else ("en",)
     if language not in languages:
         raise UnknownNameError(f"language of {corpus}", language, languages)
-    splits = tuple(STORY_TOPICS) if corpus == "stories" else ("train", "dev", "test")
-    if split not in splits:
-        raise UnknownNameError(f"split of {corpus}", split, splits)
+    known = tuple(STORY_TOPICS) if corpus == "stories" else ("train", "dev", "test")
+    splits = dict.fromkeys(split.split("+"))
+    for one in splits:
+        if one not in known:
+            raise UnknownNameError(f"split of {corpus}", one, known)
     if corpus == "stories":
+        topics = {n for one in splits for n in STORY_TOPICS[one]}
         stories = read_stories(root / "corpora" / "emotion_stories.jsonl.gz")
-        return [(t.text, t.emotions[0], f"topic {n}") for n, t in stories if n in STORY_TOPICS[split]]
-    if corpus == "goemotions":
-        texts = read_goemotions(labelled, split)
-    else:
-        texts = read_brighter(labelled, split, BRIGHTER_LANGUAGES[language])
+        return [(t.text, t.emotions[0], f"topic {n}") for n, t in stories if n in topics]
+    texts: list[LabelledText] = []
+    for one in splits:
+        if corpus == "goemotions":
+            texts += read_goemotions(labelled, one)
+        else:
+            texts += read_brighter(labelled, one, BRIGHTER_LANGUAGES[language])
     return [(t.text, t.emotions[0] if t.emotions else NEUTRAL, None) for t in texts if len(t.emotions) < 2]
 
 

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
 
-TUNE_RANDOM = 24
-"""Random directions for each site and dose while choosing: enough for a standard deviation."""
-
-
 @dataclass(frozen=True, eq=False)
 class SteeringTest:
     """A steering test.
@@ -123,6 +119,7 @@ def steering_test(
     null_folder: str | Path | None = None,
     margin: float = 1.0,
     tuning: DoseResponse | pd.DataFrame | None = None,
+    tune_random: int = 24,
     **options: Any,
 ) -> SteeringTest:
     """Choose layer and dose of every emotion and method on `tune_prompts`; report on `test_prompts`.
@@ -139,6 +136,8 @@ def steering_test(
         margin: of `best_site`.
         tuning: the grid on `tune_prompts`, where a run before has made it (`SteeringTest.tuning`); of it the rows with
             these emotions, layers, doses and methods are used.
+        tune_random: random directions at each site and dose of that grid, for tune_z. A text judge's rare emotions have
+            heavy tails; 100 give a steadier choice there.
 
     Returns:
         `.to_frame()`: one row per emotion and method with the columns of `dose_response`, tune_shift, tune_z, intact (on the
@@ -168,7 +167,7 @@ def steering_test(
             layers,
             list(methods),
             language,
-            n_random=TUNE_RANDOM,
+            n_random=tune_random,
             **common,
         )
     grid = _asked(tuning, emotions, layers, doses, methods)
