@@ -55,6 +55,32 @@ def test_texts_with_one_emotion_or_none_are_kept(data):
     assert pairs(got) == [("Qué bien", "joy"), ("Nada", "neutral")] and {s.language for s in got} == {"es"}
 
 
+def test_splits_joined_by_a_plus_give_the_texts_of_each_in_groups_of_their_own(data):
+    (data / "labelled" / "goemotions" / "dev.tsv").write_text("so mad\t1\ta\nwell\t2\tb", encoding="utf-8")
+    dev, test = (corpus_stimuli("goemotions", split=s, data=data) for s in ("dev", "test"))
+    both = corpus_stimuli("goemotions", split="dev+test", data=data)
+    assert pairs(both) == pairs(dev) + pairs(test) and len({s.group for s in both}) == len(both) == 6
+    assert pairs(corpus_stimuli("stories", split="train+test", data=data)) == [
+        ("happy 72", "joy"),
+        ("scared 79", "fear"),
+        ("scared 65", "fear"),
+    ]
+    with pytest.raises(UnknownNameError, match="'dve'"):
+        corpus_stimuli("goemotions", split="dev+dve", data=data)
+
+
+def test_the_shell_names_a_split_behind_a_colon(data, monkeypatch):
+    from emotion_interp.cli.options import corpus_texts
+
+    monkeypatch.setenv("EMOTION_INTERP_DATA", str(data))
+    assert pairs(corpus_texts("stories", "en", 0, None)) == [("happy 5", "joy")]
+    assert pairs(corpus_texts("stories:test", "en", 0, None)) == pairs(corpus_stimuli("stories"))
+    assert pairs(corpus_texts("en=goemotions:test,es=brighter:test", "en,es", 0, None))[-1] == ("Nada", "neutral")
+    own = data / "a:b.csv"
+    own.write_text("text,emotion\nGood,joy\n", encoding="utf-8")
+    assert pairs(corpus_texts(str(own), "en", 0, None)) == [("Good", "joy")]
+
+
 def test_the_folder_comes_from_the_environment(data, monkeypatch):
     monkeypatch.setenv("EMOTION_INTERP_DATA", str(data))
     assert len(corpus_stimuli("stories")) == 2

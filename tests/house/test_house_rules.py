@@ -73,6 +73,13 @@ def test_the_help_loads_nothing_heavy_and_is_quick():
     assert seconds < 0.6
 
 
+def test_the_package_runs_as_a_module_as_well():
+    env = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    asked = [sys.executable, "-m", "emotion_interp", "--version"]
+    done = subprocess.run(asked, capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.strip() == f"emotion-interp {ei.__version__}"
+
+
 def test_every_public_name_resolves_and_is_listed():
     assert sorted(ei.__all__) == dir(ei)
     for name in ei.__all__:

@@ -329,6 +329,16 @@ def test_a_tuning_grid_of_a_run_before_is_taken_for_what_the_test_asks_of_it(sub
     pd.testing.assert_frame_equal(taken.table[columns], fresh.table[columns])
 
 
+def test_tune_random_sets_the_random_directions_of_the_choice_alone(subjects):
+    subject, bank = subjects["gpt2"], Bank()
+    args = (subject, bank, list(WORDS), PROMPTS, ["The woman"])
+    options = {"n_random": 9, "max_new_tokens": 0, "methods": ("dense",), "doses": [0.2]}
+    few, many = (steering_test(*args, tune_random=n, **options) for n in (8, 30))
+    grid = dose_response(subject, bank, list(WORDS), [0.2], PROMPTS, None, ["dense"], n_random=30, max_new_tokens=0)
+    assert many.tuning["z"].tolist() == pytest.approx(grid.table["z"].tolist()) != few.tuning["z"].tolist()
+    assert many.table["p"].tolist() == few.table["p"].tolist()
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(st.floats(0, 1), st.just(float("nan"))), max_size=12))
 def test_holm_is_the_largest_of_the_smaller_steps(p):
