@@ -39,7 +39,7 @@ def columns_of(frame: pd.DataFrame) -> dict[Site, np.ndarray]:
 
 
 def design_of(
-    concepts: ConceptSet, bank: FeatureBank, stimuli: Sequence[Stimulus] | None = None
+    concepts: ConceptSet, bank: FeatureBank, stimuli: str | Sequence[Stimulus] | None = None
 ) -> tuple[pd.DataFrame, list[Stimulus], np.ndarray]:
     """The units, stimuli and unit of each stimulus that a bank was found on, made anew and checked against the bank.
 

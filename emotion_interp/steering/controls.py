@@ -80,9 +80,8 @@ def shuffled_directions(
     if n < 1:
         raise EmotionInterpError(f"at least one shuffle is needed, got n={n!r}.")
     require_same_subject(bank, subject)
-    own = None if isinstance(stimuli, str) else stimuli
     words: Any
-    words, shown, units = design_of(concepts, bank, own)
+    words, shown, units = design_of(concepts, bank, stimuli)
     reading = {"position": bank.manifest["position"], "skip": int(bank.manifest.get("skip", 8))}
     readings = read_stimuli(subject, shown, units, sites=bank.sites, **reading)
     here = words[(words["language"] == language) & (words["side"] == "discovery")]

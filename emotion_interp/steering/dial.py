@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
-from emotion_interp.core.types import Direction
+from emotion_interp.core.types import Direction, Site
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ def dial(
     bank: Any,
     valence: float = 0.0,
     arousal: float = 0.0,
-    layer: int | None = None,
+    layer: int | Site | str | None = None,
     norms: str | Norms | pd.DataFrame = "builtin",
     language: str = "en",
     method: str = "dense",
@@ -41,7 +41,7 @@ def dial(
     Args:
         bank: a `FeatureBank`, or anything with `emotions`, `layers` and `direction(...)`.
         valence, arousal: in standard deviations over the bank's emotions, from their mean; not both 0.
-        layer: default: the middle of the bank's layers.
+        layer: a layer or site; default: the middle of the bank's layers.
         norms: name for `load_norms`, norms, or a frame with word, valence, arousal.
         language: of the directions.
         method: kind of direction; emotions without one are left out.
@@ -99,7 +99,7 @@ def dial(
     return Direction(weights @ units, first.layer, first.kind, name, language, "dial", provenance)
 
 
-def _directions(bank: Any, layer: int, language: str, method: str) -> dict[str, Direction]:
+def _directions(bank: Any, layer: int | Site | str, language: str, method: str) -> dict[str, Direction]:
     found: dict[str, Direction] = {}
     failure: EmotionInterpError | None = None
     for emotion in bank.emotions:

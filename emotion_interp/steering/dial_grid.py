@@ -11,7 +11,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
-from emotion_interp.core.types import Direction
+from emotion_interp.core.types import Direction, Site
 from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, is_coherent, perplexity
 from emotion_interp.steering.context import steer_rows
 from emotion_interp.steering.dial import dial
@@ -44,7 +44,7 @@ class DialGrid:
     Attributes:
         table: one row per cell: valence, arousal (requested), judged_valence, judged_arousal (mean over texts),
             perplexity_ratio, distinct2_ratio, intact, n_texts.
-        fit: one row: layer, dose, method; r_valence, r_arousal over the cells with lo and hi (95% percentile bootstrap
+        fit: one row: layer, site, dose, method; r_valence, r_arousal over the cells with lo and hi (95% percentile bootstrap
             over prompts); cross_valence (requested arousal with judged valence), cross_arousal; share_intact (of the
             cells), r_valence_intact and r_arousal_intact (over those alone), n_cells, n_prompts, n_samples, max_new_tokens.
         texts: valence, arousal, prompt, sample, text (what was written after the prompt), judged_valence, judged_arousal.
@@ -67,7 +67,7 @@ def dial_grid(
     bank: Any,
     prompts: Sequence[str],
     judge: CoordinateJudge | None = None,
-    layer: int | None = None,
+    layer: int | Site | str | None = None,
     dose: float = 0.25,
     valences: Sequence[float] = STEPS,
     arousals: Sequence[float] = STEPS,
@@ -91,7 +91,7 @@ def dial_grid(
         bank: as for `dial`.
         prompts: neutral beginnings, other ones than those on which layer and dose were chosen (`dial_test`).
         judge: default: `load_judge("emobank")`.
-        layer: default: the middle of the bank's layers.
+        layer: a layer or site; default: the middle of the bank's layers.
         dose: of one standard deviation, in units of the site's scale.
         valences, arousals: requested, in standard deviations over the bank's emotions.
         method, language, norms: of the dial.
@@ -141,7 +141,9 @@ def dial_grid(
     table[["judged_valence", "judged_arousal"]] = values.mean((1, 2))
     table = pd.concat([table, _fluency(subject, list(prompts), n_samples, tokens)], axis=1)
     table["n_texts"] = size
-    fit = {"layer": place, "dose": amount, "method": method, **_correlations(np.asarray(cells), values, seed)}
+    first = next(d for d in directions if d is not None)
+    fit = {"layer": first.layer, "site": str(first.site), "dose": amount, "method": method}
+    fit |= _correlations(np.asarray(cells), values, seed)
     fit |= {
         "share_intact": float(table["intact"].to_numpy().mean()),
         **_intact(table),
@@ -165,7 +167,7 @@ def dial_test(
     tune_prompts: Sequence[str],
     test_prompts: Sequence[str],
     judge: CoordinateJudge | None = None,
-    layers: Sequence[int] | None = None,
+    layers: Sequence[int | Site | str] | None = None,
     doses: Sequence[float] = (0.1, 0.2, 0.3),
     methods: Sequence[str] = ("dense", "dense_clean", "sae"),
     least_intact: float = 0.8,

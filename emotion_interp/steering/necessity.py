@@ -34,7 +34,7 @@ def necessity(
     emotion: str,
     texts: Sequence[str],
     judge: TextJudge | None = None,
-    layer: int | None = None,
+    layer: int | Site | str | None = None,
     language: str = "en",
     n_random: int = 199,
     max_new_tokens: int = 20,
@@ -55,7 +55,7 @@ def necessity(
         texts: texts with this emotion, best broken off before it is named.
         judge: a classifier, which sees the continuation alone; default: the next-word judge, the probability of the
             emotion's words right after the text.
-        layer: default: the layer with most selected features.
+        layer: a layer or site; default: the one with most selected features.
         language: of features and words.
         n_random: random sets; the smallest p is 1 / (n_random + 1).
         max_new_tokens: of the continuation, for a text judge.
@@ -65,7 +65,7 @@ def necessity(
         **options: of `decode` (`do_sample`, `temperature`, ...).
 
     Returns:
-        one row: emotion, layer, language, n_features, n_texts; rate (share of the texts' tokens at which an ablated
+        one row: emotion, layer, site, language, n_features, n_texts; rate (share of the texts' tokens at which an ablated
         feature fires, mean over features); target (mean judged probability), target_ablated, drop = target -
         target_ablated, lo, hi (95% percentile bootstrap over texts), random_drop (mean), random_lo, random_hi (2.5 and
         97.5% of the random sets), p = (1 + b) / (n_random + 1), b the random sets that drop at least as far; n_random.
@@ -101,6 +101,7 @@ def necessity(
     row: Mapping[str, Any] = {
         "emotion": emotion,
         "layer": site.layer,
+        "site": str(site),
         "language": language,
         "n_features": len(chosen),
         "n_texts": len(texts),
@@ -120,7 +121,7 @@ def necessity(
 
 
 def _chosen(
-    bank: Any, emotion: str, layer: int | None, language: str, features: Sequence[int] | None
+    bank: Any, emotion: str, layer: int | Site | str | None, language: str, features: Sequence[int] | None
 ) -> tuple[Site, np.ndarray]:
     """Where, and which features."""
     if features is not None:

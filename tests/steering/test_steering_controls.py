@@ -157,6 +157,8 @@ def test_shuffled_directions_are_differences_of_means_of_permuted_labels(tiny_su
     assert np.allclose(tiny_bank.direction("joy", 1, "en", "dense").vector, own, atol=1e-4)
     with pytest.raises(EmotionInterpError, match="n=0"):
         shuffled_directions(tiny_subject, small_concepts, tiny_bank, n=0)
+    with pytest.raises(EmotionInterpError, match="not those the bank was found with"):
+        shuffled_directions(tiny_subject, small_concepts, tiny_bank, n=1, stimuli="scenes")
 
 
 # -- two languages ----------------------------------------------------------------------------------------------------

@@ -108,6 +108,7 @@ def test_layer_and_dose_are_chosen_on_the_tuning_prompts_and_reported_on_the_oth
     assert tuple(tuning[tuning["chosen"]].iloc[0][["layer", "dose"]]) == (best["layer"], best["dose"])
     assert set(grid.texts["prompt"]) == {PROMPTS[2]}
     assert (grid.fit.iloc[0]["layer"], grid.fit.iloc[0]["dose"]) == (best["layer"], best["dose"])
+    assert grid.fit.iloc[0]["site"] == f"blocks.{best['layer']}.hook_resid_post"
 
 
 @pytest.mark.parametrize(

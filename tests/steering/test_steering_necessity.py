@@ -62,6 +62,7 @@ def test_the_drop_is_that_of_the_ablation_alone(subject):
     assert abs(frame["drop"] - (plain - without).mean()) < 1e-6
     assert frame["lo"] <= frame["drop"] <= frame["hi"]
     assert (frame["n_features"], frame["n_texts"], frame["layer"]) == (2, 3, 1)
+    assert frame["site"] == "blocks.1.hook_resid_post"
 
 
 def test_p_counts_the_random_sets_that_drop_as_far(subject):
