@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -264,9 +265,14 @@ def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any) -> Any:
     parameter = next(iter(model.parameters()))
     training = model.training
     name = str(getattr(model.config, "_name_or_path", "") or "custom")
-    bridge = bridge_class.boot_transformers(
-        name, hf_model=clone, tokenizer=own_tokenizer, dtype=parameter.dtype, device=parameter.device
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        if "name_or_path" not in own_tokenizer.init_kwargs:
+            # TransformerLens loads a tokenizer again from where it came from; one made in memory came from nowhere
+            own_tokenizer.save_pretrained(folder)
+            own_tokenizer = type(tokenizer).from_pretrained(folder)
+        bridge = bridge_class.boot_transformers(
+            name, hf_model=clone, tokenizer=own_tokenizer, dtype=parameter.dtype, device=parameter.device
+        )
     bridge.train(training)
     return bridge
 

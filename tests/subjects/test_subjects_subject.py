@@ -10,7 +10,7 @@ import emotion_interp as ei
 from emotion_interp.activations import read_units
 from emotion_interp.core import EmotionInterpError, NotFiniteError, Site, UnknownNameError, UnsupportedError
 from emotion_interp.subjects.sae_reader import SaeReader
-from tests.conftest import D_MODEL, make_gpt2, make_sae
+from tests.conftest import D_MODEL, make_gpt2, make_sae, make_tokenizer
 
 FEW = ["joy", "fear", "anger", "sadness"]
 
@@ -206,6 +206,17 @@ def test_models_of_another_kind_and_models_without_tokenizer_are_refused(gpt2):
         ei.Subject(torch.nn.Linear(2, 2))
     with pytest.raises(EmotionInterpError, match="tokenizer"):
         ei.Subject(gpt2)
+
+
+def test_trap_a_tokenizer_that_was_never_saved_is_taken_and_left_as_it_is(tokenizer):
+    fresh = make_tokenizer()
+    before = dict(fresh.init_kwargs)
+    assert "name_or_path" not in before
+    subject = ei.Subject(make_gpt2(fresh), saes=[make_sae(0)], tokenizer=fresh)
+    saved = ei.Subject(make_gpt2(tokenizer), saes=[make_sae(0)], tokenizer=tokenizer)
+    use(subject)
+    assert subject.tokenize(["a happy dog"]) == saved.tokenize(["a happy dog"])
+    assert subject.tokenizer is fresh and fresh.init_kwargs == before
 
 
 def test_bos_is_first_and_offsets_reach_the_end(tiny_subject):
