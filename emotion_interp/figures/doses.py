@@ -28,23 +28,32 @@ def _perplexity_axis(ratios: list[float]) -> tuple[list[float], list[float]]:
     return ticks, [math.log10(low), math.log10(high)]
 
 
+def _probability_range(rows: Any) -> list[float]:
+    """From 0 to just above the curve and its band: a rare emotion would lie flat on an axis up to 1."""
+    columns = [c for c in ("target", "hi", "random_hi") if c in rows]
+    highest = rows[columns].to_numpy(dtype=float)
+    highest = highest[highest > 0]
+    return [0.0, min(1.0, 1.12 * float(highest.max())) if len(highest) else 1.0]
+
+
 def _narrow(emotions: list[str], across: int) -> dict[str, Any]:
     """For a phone: at most two emotions side by side; `across`: how many there are on a desk."""
     columns = min(2, across)
     blocks = -(-len(emotions) // columns)
     height = blocks * _BLOCK - _BETWEEN
-    share = 1 / columns - (0.03 if columns > 1 else 0)
+    gap = 0.18 if columns > 1 else 0.0
+    share = (1 - gap) / columns
     changes: dict[str, Any] = {}
     for i in range(len(emotions)):
-        left = (i % columns) / columns + (0.03 if i % columns else 0)
+        left = (i % columns) * (share + gap)
         top = 1 - (i // columns) * _BLOCK / height
         middle = top - _PROBABILITY / height
         lower = middle - _GAP / height
         for below, domain in ((0, [middle, top]), (1, [max(0.0, lower - _PERPLEXITY / height), lower])):
             number = (2 * (i // across) + below) * across + i % across + 1
             x, y = (f"{axis}axis{number if number > 1 else ''}" for axis in "xy")
-            changes |= {f"{x}.domain": [left, left + share], f"{y}.domain": domain, f"{x}.nticks": 4}
-            changes |= {f"{y}.showticklabels": i % columns == 0, f"{x}.title.font.size": 11}
+            changes |= {f"{x}.domain": [left, left + share], f"{y}.domain": domain, f"{x}.nticks": 6}
+            changes |= {f"{y}.showticklabels": not below or i % columns == 0, f"{x}.title.font.size": 11}
             named = "" if i % columns else ("perplexity" if below else "probability")
             changes[f"{y}.title.text"] = named
         changes |= {f"annotations.{i}.x": left + share / 2, f"annotations.{i}.y": top}
@@ -52,7 +61,7 @@ def _narrow(emotions: list[str], across: int) -> dict[str, Any]:
 
 
 def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4) -> go.Figure:
-    """Per emotion: probability of the target emotion (top) and perplexity ratio (below) over the dose.
+    """Per emotion: probability of the target emotion (top, each on a scale of its own) and perplexity ratio over the dose.
 
     Args:
         frame: columns `emotion, dose, target, random_lo, random_hi, perplexity_ratio`; optional `lo, hi`, the interval
@@ -67,8 +76,8 @@ def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4
         >>> import pandas as pd
         >>> frame = pd.DataFrame({"emotion": "joy", "dose": [0., .5], "target": [.1, .6], "random_lo": [.05, .05],
         ...                       "random_hi": [.2, .2], "perplexity_ratio": [1., 1.3]})
-        >>> dose_curves(frame).layout.yaxis.range
-        (0, 1)
+        >>> round(dose_curves(frame).layout.yaxis.range[1], 3)
+        0.672
     """
     from plotly.subplots import make_subplots
 
@@ -78,7 +87,7 @@ def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4
     across = min(columns, len(emotions))
     blocks = -(-len(emotions) // across)
     height = blocks * _BLOCK - _BETWEEN
-    figure = make_subplots(rows=2 * blocks, cols=across, horizontal_spacing=0.05, shared_yaxes=True)
+    figure = make_subplots(rows=2 * blocks, cols=across, horizontal_spacing=0.07)
     with_interval = {"lo", "hi"} <= set(frame.columns)
     ticks, extent = _perplexity_axis(frame["perplexity_ratio"].dropna().tolist())
     for i, emotion in enumerate(emotions):
@@ -119,7 +128,9 @@ def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4
         top = 1 - (i // across) * _BLOCK / height
         middle = top - _PROBABILITY / height
         lower = middle - _GAP / height
-        figure.update_yaxes(range=[0, 1], domain=[middle, top], row=row, col=col)
+        figure.update_yaxes(
+            range=_probability_range(rows), nticks=5, exponentformat="none", domain=[middle, top], row=row, col=col
+        )
         figure.update_xaxes(showticklabels=False, row=row, col=col)
         figure.update_yaxes(
             type="log",
@@ -127,6 +138,7 @@ def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4
             range=extent,
             tickvals=ticks,
             ticktext=[f"{tick:g}" for tick in ticks],
+            showticklabels=col == 1,
             row=row + 1,
             col=col,
         )
@@ -151,7 +163,8 @@ def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4
         figure,
         title,
         "Blue above the grey band: steering does more than a random push of the same size. Orange inside the green "
-        "band (0.5 to 2): the text is still about as fluent as unsteered text.",
+        "band (0.5 to 2): the text is still about as fluent as unsteered text. Each emotion has its own scale of "
+        "probability.",
         height=height,
         min_width=200 * across + 120 if across > 1 else None,
         legend=legend,

@@ -170,6 +170,18 @@ def test_dose_curves_hold_every_emotion_and_its_own_random_band() -> None:
     assert highest == [0.3] * 5 + [0.77]
 
 
+def test_a_rare_emotion_fills_its_own_panel_of_the_dose_curves() -> None:
+    frame = _doses()
+    rare = frame["emotion"] == EMOTIONS[1]
+    frame.loc[rare, ["target", "random_lo", "random_hi"]] /= 100
+    frame.loc[frame["emotion"] == EMOTIONS[2], ["target", "random_lo", "random_hi"]] = np.nan
+    figure = figures.dose_curves(frame.drop(columns=["lo", "hi"], errors="ignore"))
+    common, own, unknown = (figure.layout[f"yaxis{i}"].range for i in ("", 2, 3))
+    highest = frame[rare][["target", "random_hi"]].to_numpy().max()
+    assert own[0] == 0 and highest < own[1] < 1.2 * highest and common[1] > 50 * own[1]
+    assert tuple(unknown) == (0, 1) and figure.layout.yaxis2.matches is None
+
+
 @pytest.mark.parametrize("ratio", [0.01, 1.0, 3.0, 500.0, 1e6])
 def test_perplexity_axis_holds_the_ratio_and_few_ticks(ratio: float) -> None:
     figure = figures.dose_curves(_doses().assign(perplexity_ratio=ratio))
