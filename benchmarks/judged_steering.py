@@ -89,9 +89,12 @@ def main() -> None:
     bank = ei.FeatureBank.load(given.bank)
     first = bank.emotions
     for pair in given.also:
-        name, _, place = pair.partition("=")
+        name, equals, place = pair.partition("=")
+        if not (name and equals and place):
+            parser.error(f"--also is NAME=BANK, got {pair!r}")
         bank = extended(bank, ei.FeatureBank.load(place), name)
-    methods = given.methods.split(",")
+    more = [f"{kind}_{pair.partition('=')[0]}" for pair in given.also for kind in ("dense", "sae")]
+    methods = list(dict.fromkeys([*given.methods.split(","), *more]))
     if "sae_output" in methods:
         bank = ei.with_output_directions(subject, bank)
     judge = ei.load_judge()
@@ -122,7 +125,7 @@ def main() -> None:
         own = (rows["p_holm"] < 0.05) & passes(rows.assign(p_holm_chosen=rows["p_holm"]))
         print(f"{method} directions alone: {int(own.sum())} of {len(rows)} after Holm, text intact", flush=True)
     beside = ei.steering_controls(
-        subject, bank, chosen, list(prompts.test), judge=judge, n_random=0, samples=min(2, given.samples), **SAMPLING
+        subject, bank, chosen, list(prompts.test), judge=judge, n_random=0, samples=given.samples, **SAMPLING
     )
     keep(given.out, controls=beside)
     wide = beside.pivot_table(index="emotion", columns="control", values="target")

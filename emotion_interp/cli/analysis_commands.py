@@ -153,7 +153,7 @@ def steer(
     ] = "joy",
     layer: Annotated[int | None, typer.Option(help="Layer; default: the middle one.")] = None,
     dose: Annotated[float, typer.Option(help="Strength in units of the site's scale.")] = 0.5,
-    method: Annotated[str, typer.Option(help="sae, dense or dense_clean.")] = "sae",
+    method: Annotated[str, typer.Option(help="Kind of direction: sae, dense, ...; a wrong one lists all.")] = "sae",
     language: Annotated[str, typer.Option(help="Language in which the direction was found.")] = "en",
     grid: Annotated[
         Path | None,
@@ -198,7 +198,8 @@ def steer(
             raise UnknownNameError("language of the neutral prompts", language, NEUTRAL_PROMPTS)
     amounts = doses_of(doses)
     subject = subject_of(model, saes, None)
-    found = bank_of(bank, subject, language, seed, quiet, stimuli)
+    # the seed is that of a search only where one is asked for: another seed must not mean another bank
+    found = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
     layer = found.layers[len(found.layers) // 2] if layer is None else layer
     emotions = emotions_of(emotion, found)
     options: dict[str, Any] = {"max_new_tokens": tokens, "do_sample": sample, "seed": seed}
@@ -247,7 +248,8 @@ def trace(
     if out is not None:
         require_place(out)
     subject = subject_of(model, saes, None)
-    found = bank_of(bank, subject, language, seed, quiet, stimuli)
+    # the seed is that of a search only where one is asked for: another seed must not mean another bank
+    found = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
     layer = found.layers[len(found.layers) // 2] if layer is None else layer
     result = emotion_trace(subject, text, found, layers=[layer], language=language)
     if out is not None:

@@ -119,6 +119,7 @@ def bank_of(
 def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None) -> list[Stimulus]:
     """Texts that features may be found on: training splits, and the stories that judges never see.
 
+    The bundled judges learnt from the training splits of goemotions and brighter: where they judge, name another split.
     `corpus` is one for all languages, or names one for each: "en=stories,zh=brighter". Another split is named behind a
     colon, several with a plus: "goemotions:dev+test".
     """
@@ -127,16 +128,24 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None) -> l
     from emotion_interp.core.errors import EmotionInterpError
 
     names = [name.strip() for name in languages.split(",")]
-    pairs = dict(part.split("=", 1) for part in corpus.split(",")) if "=" in corpus else dict.fromkeys(names, corpus)
+    pairs = dict.fromkeys(names, corpus)
+    if "=" in corpus and not corpus.endswith((".csv", ".tsv")):
+        parts = [part.partition("=") for part in corpus.split(",")]
+        pairs = {language.strip(): name.strip() for language, _, name in parts}
     missing = [name for name in names if name not in pairs]
     if missing:
         raise EmotionInterpError(f"no corpus is named for {missing[0]!r}; say for example {missing[0]}=brighter.")
+    spare = [name for name in pairs if name not in names]
+    if spare:
+        raise EmotionInterpError(f"a corpus is named for {spare[0]!r}, but the languages are {languages}.")
     found = []
     for name in names:
-        place, _, split = pairs[name].partition(":")
+        place, colon, split = pairs[name].partition(":")
         if place not in CORPORA:
             # a path, which may have a colon of its own
-            place, split = pairs[name], ""
+            place, colon, split = pairs[name], "", ""
+        if colon and not split:
+            raise EmotionInterpError(f"{pairs[name]!r} names no split; say for example {place}:test.")
         split = split or ("subject" if place == "stories" else "train")
         found += corpus_stimuli(place, name, split=split, limit=limit, seed=seed)
     return found

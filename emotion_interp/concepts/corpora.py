@@ -169,7 +169,10 @@ def corpus_stimuli(
     chosen = _limited(texts, limit, seed)
     if not chosen:
         raise FileFormatError(f"{corpus} holds no {language!r} text with exactly one emotion, or neutral.")
-    groups = [group if group is not None else f"{corpus} {i}" for i, (_, _, group) in enumerate(chosen)]
+    # a text that is there twice stays on one side of a split
+    first: dict[str, int] = {}
+    places = [first.setdefault(text, i) for i, (text, _, _) in enumerate(chosen)]
+    groups = [group if group is not None else f"{corpus} {i}" for i, (_, _, group) in zip(places, chosen, strict=True)]
     return labelled_stimuli([t for t, _, _ in chosen], [e for _, e, _ in chosen], language, groups)
 
 
@@ -205,9 +208,12 @@ def _read_corpus(corpus: str, language: str, split: str, root: Path) -> list[_Te
     texts: list[LabelledText] = []
     for one in splits:
         if corpus == "goemotions":
-            texts += read_goemotions(labelled, one)
+            more = list(read_goemotions(labelled, one))
         else:
-            texts += read_brighter(labelled, one, BRIGHTER_LANGUAGES[language])
+            more = list(read_brighter(labelled, one, BRIGHTER_LANGUAGES[language]))
+        if not more and len(splits) > 1:
+            raise FileFormatError(f"the split {one!r} of {corpus} holds no labelled {language!r} text; leave it out.")
+        texts += more
     return [(t.text, t.emotions[0] if t.emotions else NEUTRAL, None) for t in texts if len(t.emotions) < 2]
 
 

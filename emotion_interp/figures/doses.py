@@ -87,7 +87,7 @@ def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4
     across = min(columns, len(emotions))
     blocks = -(-len(emotions) // across)
     height = blocks * _BLOCK - _BETWEEN
-    figure = make_subplots(rows=2 * blocks, cols=across, horizontal_spacing=0.07)
+    figure = make_subplots(rows=2 * blocks, cols=across, horizontal_spacing=min(0.07, 0.5 / max(1, across - 1)))
     with_interval = {"lo", "hi"} <= set(frame.columns)
     ticks, extent = _perplexity_axis(frame["perplexity_ratio"].dropna().tolist())
     for i, emotion in enumerate(emotions):

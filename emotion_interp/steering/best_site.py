@@ -142,10 +142,11 @@ def steering_test(
     Returns:
         `.to_frame()`: one row per emotion and method with the columns of `dose_response`, tune_shift, tune_z, intact (on the
         tuning prompts), p_holm over all emotions of one method, chosen: the emotion's method with the largest
-        tune_z, and p_holm_chosen over the emotions' chosen rows.
+        tune_z among those that kept the text intact on the tuning prompts (among all, if none did), and p_holm_chosen
+        over the emotions' chosen rows.
 
     Raises:
-        EmotionInterpError: prompts on both sides, or nothing that can be judged.
+        EmotionInterpError: prompts on both sides, nothing that can be judged, or a `tuning` that lacks what is asked for.
 
     Example:
         >>> steering_test(subject, bank, ["joy"], *NEUTRAL_PROMPTS["en"]).to_frame()  # doctest: +SKIP
@@ -181,7 +182,7 @@ def steering_test(
     )
     setting = replace(setting, null_folder=null_folder)
     cells = []
-    by_layer = all(isinstance(place, (int, np.integer)) for place in layers or ())
+    by_layer = layers is None or all(isinstance(place, (int, np.integer)) for place in layers)
     for c in choices.to_dict("records"):
         place = c["layer"] if by_layer else c["site"]
         cells += make_cells(bank, [c["emotion"]], [place], [c["method"]], [c["dose"]], language)
@@ -198,9 +199,11 @@ def steering_test(
     for method in table["method"].unique():
         rows = (table["method"] == method).to_numpy()
         table.loc[rows, "p_holm"] = holm(table.loc[rows, "p"].to_numpy(dtype=float))
-    # one method for each emotion, fixed on the tuning prompts as well
+    # one method for each emotion, fixed on the tuning prompts as well; one that broke the text there only if all did
     rank = table["tune_z"].where(table["tune_z"].notna(), table["tune_shift"])
-    best: Any = rank.dropna().groupby(table["emotion"]).idxmax()
+    broken = table["intact"].eq(False)
+    whole = (~broken & rank.notna()).groupby(table["emotion"]).transform("any")
+    best: Any = rank.mask(broken & whole).dropna().groupby(table["emotion"]).idxmax()
     table["chosen"] = table.index.isin(list(best))
     table["p_holm_chosen"] = holm(table["p"].where(table["chosen"]).to_numpy(dtype=float))
     return SteeringTest(table, grid, confusion, texts)
@@ -212,8 +215,18 @@ def _asked(
     """Those rows of a tuning grid that a test asks for."""
     frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
     kept = frame[frame["emotion"].isin(emotions) & frame["method"].isin(methods)]
-    kept = kept[np.isclose(kept["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float)).any(1)]
+    same = np.isclose(kept["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float))
+    kept = kept[same.any(1)]
+    asked: dict[str, tuple[Any, Any]] = {"emotion": (emotions, kept["emotion"]), "method": (methods, kept["method"])}
+    asked["dose"] = ([d for d, there in zip(doses, same.any(0), strict=True) if not there], ())
     if layers is not None:
         places = {int(x) if isinstance(x, (int, np.integer)) else str(x) for x in layers}
         kept = kept[kept["layer"].isin(places) | kept["site"].isin(places)]
+        asked["layer"] = (places, {*kept["layer"], *kept["site"]})
+    for what, (wanted, there) in asked.items():
+        lacking = [x for x in wanted if x not in set(there)]
+        if lacking:
+            raise EmotionInterpError(
+                f"the tuning grid has no {what} {lacking[0]!r}; make it with all that is asked for."
+            )
     return kept.reset_index(drop=True)

@@ -197,6 +197,9 @@ def steering_controls(
     if prefixes is None and language not in PROMPT_CONTROLS:
         raise UnknownNameError("language of a prompt control", language, PROMPT_CONTROLS)
     wanted = list(dict.fromkeys(frame["emotion"]))
+    templates = PROMPT_CONTROLS[language] if prefixes is None else list(prefixes)
+    if not templates:
+        raise EmotionInterpError("prefixes are templates with {label}, at least one; got none.")
     pool = [e for e in (bank.emotions if others is None else others) if e not in wanted]
     if judge is not None:
         wanted_known = [e for e in wanted if e in judge.emotions]
@@ -229,7 +232,7 @@ def steering_controls(
         )
         e = setting.emotions.index(emotion)
         groups = _groups(answers, site, dose, choice["method"], e)
-        asked = [p.format(label=_label(bank, emotion, language)) for p in prefixes or PROMPT_CONTROLS[language]]
+        asked = [p.format(label=_label(bank, emotion, language)) for p in templates]
         groups["prompt"] = np.stack([_prefixed(setting, one)[:, e] for one in asked])
         groups["none"] = base[None, :, e]
         own = float((groups["steered"][0] - base[:, e]).mean())

@@ -95,6 +95,9 @@ def dial(
         "r_valence": fit[0],
         "r_arousal": fit[1],
     }
+    if "scale" in first.provenance:
+        # of the bank's site: a dose of the dial then means what a dose of the bank's directions means
+        provenance["scale"] = first.provenance["scale"]
     name = f"valence {valence:+g}, arousal {arousal:+g}"
     return Direction(weights @ units, first.layer, first.kind, name, language, "dial", provenance)
 

@@ -142,7 +142,8 @@ def dial_grid(
     table = pd.concat([table, _fluency(subject, list(prompts), n_samples, tokens)], axis=1)
     table["n_texts"] = size
     first = next(d for d in directions if d is not None)
-    fit = {"layer": first.layer, "site": str(first.site), "dose": amount, "method": method}
+    site = bank.site(place) if hasattr(bank, "site") else first.site
+    fit = {"layer": first.layer, "site": str(site), "dose": amount, "method": method}
     fit |= _correlations(np.asarray(cells), values, seed)
     fit |= {
         "share_intact": float(table["intact"].to_numpy().mean()),

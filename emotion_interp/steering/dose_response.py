@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site
 from emotion_interp.steering.grid import evaluate, make_cells
 from emotion_interp.steering.interventions import Positions, check_dose, check_positions
 from emotion_interp.steering.judging import Setting, TextJudge
 from emotion_interp.steering.next_word import NextWords, next_words
+from emotion_interp.subjects.decoding import Decoding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,6 +119,7 @@ def dose_response(
 
     Raises:
         EmotionInterpError: nothing to do, a bad dose, no direction at all, or a text judge without new tokens.
+        UnknownNameError: words of an emotion that is neither asked for nor the bank's.
 
     Example:
         >>> dose_response(subject, bank, ["joy"], [0.25, 0.5], NEUTRAL_PROMPTS["en"].tune).plot()  # doctest: +SKIP
@@ -166,7 +168,13 @@ def make_setting(
         raise EmotionInterpError(
             f"{samples} greedy texts of one prompt are all the same; give do_sample=True, or samples=1."
         )
+    # an option that is none must not wait for the first text to be noticed
+    Decoding(subject, [], 0, **options)
     names = tuple(dict.fromkeys(emotions))
+    known = {*names, *getattr(bank, "emotions", ())}
+    for emotion in words or ():
+        if emotion not in known:
+            raise UnknownNameError("emotion of the words", emotion, sorted(known))
     chosen: NextWords | TextJudge
     if judge is None:
         held = {e: (words or {}).get(e) or bank.held_out_words(e, language) for e in names}

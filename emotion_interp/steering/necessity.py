@@ -14,6 +14,7 @@ from emotion_interp.steering.context import unsteered
 from emotion_interp.steering.judging import TextJudge
 from emotion_interp.steering.next_word import NextWords, next_words
 from emotion_interp.steering.operations import ablate_rows, writable_reader
+from emotion_interp.subjects.decoding import Decoding
 from emotion_interp.subjects.generation import continuation_text, decode
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def necessity(
         97.5% of the random sets), p = (1 + b) / (n_random + 1), b the random sets that drop at least as far; n_random.
 
     Raises:
-        EmotionInterpError: no texts, no selected feature, or a judge that does not know the emotion.
+        EmotionInterpError: no texts, no selected feature, a text judge without new tokens, or one that does not know the
+            emotion.
 
     Example:
         >>> necessity(subject, bank, "fear", ["It was dark, and behind me somebody"])  # doctest: +SKIP
@@ -80,6 +82,12 @@ def necessity(
 
     if isinstance(texts, str) or not len(texts):
         raise EmotionInterpError(f"texts is a list of at least one text, got {texts!r}.")
+    if n_random < 0:
+        raise EmotionInterpError(f"n_random is a number of random sets from 0, got {n_random!r}.")
+    if judge is not None and max_new_tokens < 1:
+        raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
+    # an option that is none must not wait for the first text to be noticed
+    Decoding(subject, [], 0, **options)
     site, chosen = _chosen(bank, emotion, layer, language, features)
     asked: TextJudge | NextWords
     if judge is None:

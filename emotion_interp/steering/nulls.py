@@ -44,7 +44,8 @@ def random_answers(setting: Setting, scale: float, site: Site, dose: float, coun
 
 
 def _block(setting: Setting, rows: RowInterventions, site: Site) -> np.ndarray:
-    if setting.null_folder is None:
+    # a function has no name that the next run would know it by
+    if setting.null_folder is None or callable(setting.positions):
         return judged(setting, rows)
     path = Path(setting.null_folder) / f"{_key(setting, rows, site)}.npy"
     shape = (rows.n_rows, len(setting.prompts), len(setting.emotions))
@@ -69,9 +70,16 @@ def _key(setting: Setting, rows: RowInterventions, site: Site) -> str:
         asked: object = {e: list(ids) for e, ids in judge.token_ids.items()}
     else:
         asked = np.asarray(judge.predict_proba(list(setting.prompts)), dtype=np.float64).round(6).tolist()
+    known: object = setting.subject.provenance
+    if not known:
+        # a user's own model: two of one name differ in their weights
+        known = [
+            [n, p.numel(), f"{float(p.detach().double().sum()):.6e}"]
+            for n, p in setting.subject.model.named_parameters()
+        ]
     return sha256_of(
         {
-            "subject": [setting.subject.name, setting.subject.provenance],
+            "subject": [setting.subject.name, known],
             "site": str(site),
             "vectors": sha256_of(np.asarray(rows.vectors[site], dtype=np.float64).round(6).tolist()),
             "prompts": list(setting.prompts),

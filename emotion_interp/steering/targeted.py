@@ -30,6 +30,7 @@ class SteeringEffects:
         names: of the effects: features of the site's SAE ("17"), or emotions.
         weights: [d_model, effect], per unit vector; bias: [effect], what any vector of this length does on average.
         r2: [effect], out of sample, by folds; NaN for an effect that never varies.
+        scale: of the site, for directions made of it; None: `steer` takes the subject's own.
     """
 
     site: Site
@@ -38,6 +39,7 @@ class SteeringEffects:
     weights: np.ndarray
     bias: np.ndarray
     r2: np.ndarray
+    scale: float | None = None
 
     def predict(self, units: np.ndarray) -> np.ndarray:
         """Effects of unit vectors [vector, d_model]: [vector, effect]."""
@@ -101,7 +103,13 @@ def measure_effects(
 
 
 def fit_effects(
-    site: Site, dose: float, vectors: np.ndarray, effects: np.ndarray, names: Sequence[str], seed: int = 0
+    site: Site,
+    dose: float,
+    vectors: np.ndarray,
+    effects: np.ndarray,
+    names: Sequence[str],
+    seed: int = 0,
+    scale: float | None = None,
 ) -> SteeringEffects:
     """Ridge regression of effects on unit vectors; the penalty with the smallest error over five folds.
 
@@ -111,6 +119,7 @@ def fit_effects(
         effects: [vector, effect].
         names: of the effects.
         seed: of the folds.
+        scale: that of the site while the effects were measured, e.g. `bank.scales[site]`.
 
     Raises:
         EmotionInterpError: shapes do not fit, or fewer than ten vectors.
@@ -143,7 +152,9 @@ def fit_effects(
     with np.errstate(invalid="ignore", divide="ignore"):
         r2 = np.where(spread > 0, 1 - best[2] / spread, np.nan)
     weights = np.asarray(ridge.coef_, dtype=np.float64).reshape(len(names), -1).T
-    return SteeringEffects(site, float(dose), tuple(names), weights, np.asarray(ridge.intercept_).reshape(-1), r2)
+    return SteeringEffects(
+        site, float(dose), tuple(names), weights, np.asarray(ridge.intercept_).reshape(-1), r2, scale
+    )
 
 
 def targeted_direction(
@@ -208,6 +219,8 @@ def targeted_direction(
         "dose": effects.dose,
         "predicted": float(effects.predict((towards / np.linalg.norm(towards))[None])[0] @ mixture),
     }
+    if effects.scale is not None:
+        provenance["scale"] = effects.scale
     return Direction(towards, effects.site.layer, effects.site.kind, label, None, "targeted", provenance)
 
 

@@ -94,7 +94,7 @@ def with_targeted_directions(
                 seed=seed,
                 **options,
             )
-            effects = fit_effects(site, dose, tried, measured, names, seed)
+            effects = fit_effects(site, dose, tried, measured, names, seed, bank.scales[site])
             vectors = np.zeros((len(bank.emotions), tried.shape[1]), dtype=np.float32)
             for e, emotion in enumerate(bank.emotions):
                 own = kept[(kept["emotion"] == emotion) & (kept["language"] == language)]

@@ -6,6 +6,7 @@ import copy
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -266,13 +267,17 @@ def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any) -> Any:
     training = model.training
     name = str(getattr(model.config, "_name_or_path", "") or "custom")
     with tempfile.TemporaryDirectory() as folder:
-        if "name_or_path" not in own_tokenizer.init_kwargs:
+        source = str(own_tokenizer.init_kwargs.get("name_or_path") or "")
+        homeless = not source or (Path(source).is_absolute() and not Path(source).exists())
+        if homeless:
             # TransformerLens loads a tokenizer again from where it came from; one made in memory came from nowhere
             own_tokenizer.save_pretrained(folder)
             own_tokenizer = type(tokenizer).from_pretrained(folder)
         bridge = bridge_class.boot_transformers(
             name, hf_model=clone, tokenizer=own_tokenizer, dtype=parameter.dtype, device=parameter.device
         )
+        if homeless:
+            bridge.tokenizer.name_or_path = source
     bridge.train(training)
     return bridge
 

@@ -55,16 +55,21 @@ def test_texts_with_one_emotion_or_none_are_kept(data):
     assert pairs(got) == [("Qué bien", "joy"), ("Nada", "neutral")] and {s.language for s in got} == {"es"}
 
 
-def test_splits_joined_by_a_plus_give_the_texts_of_each_in_groups_of_their_own(data):
+def test_splits_joined_by_a_plus_give_the_texts_of_each_and_keep_repeated_ones_together(data):
     (data / "labelled" / "goemotions" / "dev.tsv").write_text("so mad\t1\ta\nwell\t2\tb", encoding="utf-8")
     dev, test = (corpus_stimuli("goemotions", split=s, data=data) for s in ("dev", "test"))
     both = corpus_stimuli("goemotions", split="dev+test", data=data)
-    assert pairs(both) == pairs(dev) + pairs(test) and len({s.group for s in both}) == len(both) == 6
+    assert pairs(both) == pairs(dev) + pairs(test) and len(both) == 6
+    # "so mad" and "well" are in both, and stay on one side of a split
+    assert len({s.group for s in both}) == 4
     assert pairs(corpus_stimuli("stories", split="train+test", data=data)) == [
         ("happy 72", "joy"),
         ("scared 79", "fear"),
         ("scared 65", "fear"),
     ]
+    again = corpus_stimuli("goemotions", split="test+dev", data=data)
+    by_text = {s.text: {t.group for t in again if t.text == s.text} for s in again}
+    assert all(len(groups) == 1 for groups in by_text.values())
     with pytest.raises(UnknownNameError, match="'dve'"):
         corpus_stimuli("goemotions", split="dev+dve", data=data)
 
@@ -76,7 +81,15 @@ def test_the_shell_names_a_split_behind_a_colon(data, monkeypatch):
     assert pairs(corpus_texts("stories", "en", 0, None)) == [("happy 5", "joy")]
     assert pairs(corpus_texts("stories:test", "en", 0, None)) == pairs(corpus_stimuli("stories"))
     assert pairs(corpus_texts("en=goemotions:test,es=brighter:test", "en,es", 0, None))[-1] == ("Nada", "neutral")
-    own = data / "a:b.csv"
+    for wrong, match in (
+        ("goemotions:", "names no split"),
+        ("en=stories,de=brighter", "named for 'de'"),
+        ("zh=brighter", "no corpus is named for 'en'"),
+    ):
+        with pytest.raises(EmotionInterpError, match=match):
+            corpus_texts(wrong, "en", 0, None)
+    assert pairs(corpus_texts("es = brighter:test, en = stories", "en,es", 0, None))[0] == ("happy 5", "joy")
+    own = data / "a:b=c.csv"
     own.write_text("text,emotion\nGood,joy\n", encoding="utf-8")
     assert pairs(corpus_texts(str(own), "en", 0, None)) == [("Good", "joy")]
 

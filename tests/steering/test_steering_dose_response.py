@@ -327,6 +327,40 @@ def test_a_tuning_grid_of_a_run_before_is_taken_for_what_the_test_asks_of_it(sub
     assert set(taken.tuning["dose"]) == {0.2}
     columns = ["emotion", "layer", "dose", "target", "p", "tune_shift", "tune_z"]
     pd.testing.assert_frame_equal(taken.table[columns], fresh.table[columns])
+    for lacking, match in (
+        ({"doses": [0.2, 0.5]}, "no dose 0.5"),
+        ({"doses": [0.2], "methods": ("dense", "sae")}, "no method 'sae'"),
+        ({"doses": [0.2], "layers": [1, 7]}, "no layer 7"),
+    ):
+        with pytest.raises(EmotionInterpError, match=match):
+            steering_test(*args, tuning=whole.tuning, **{**options, **lacking})
+    with pytest.raises(EmotionInterpError, match="no emotion"):
+        part = whole.tuning[whole.tuning["emotion"] != next(iter(WORDS))]
+        steering_test(*args, doses=[0.2], tuning=part, **options)
+
+
+def test_a_kind_of_direction_that_broke_the_text_while_choosing_is_chosen_only_where_all_did(subjects):
+    subject, bank = subjects["gpt2"], Bank()
+    args = (subject, bank, list(WORDS), PROMPTS, ["The woman"])
+    options = {"n_random": 9, "max_new_tokens": 4, "methods": ("dense", "sae"), "doses": [0.2]}
+    grid = steering_test(*args, **options).tuning
+    one, other = list(WORDS)[:2]
+    grid["perplexity_ratio"], grid["distinct2_ratio"] = 1.0, 1.0
+    grid["z"] = np.where(grid["method"] == "dense", 9.0, 5.0)
+    # dense is stronger everywhere; it breaks the text of one emotion, both kinds break that of another
+    grid.loc[(grid["emotion"] == one) & (grid["method"] == "dense"), "perplexity_ratio"] = 3.0
+    grid.loc[grid["emotion"] == other, "perplexity_ratio"] = 3.0
+    table = steering_test(*args, tuning=grid, **options).table
+    chosen = table[table["chosen"]].set_index("emotion")["method"]
+    assert chosen[one] == "sae" and chosen[other] == "dense" and set(chosen.drop([one, other])) <= {"dense"}
+
+
+def test_options_and_words_that_nothing_would_use_are_noticed_without_any_text(subjects):
+    args = (subjects["gpt2"], Bank(), list(WORDS), [0.2], PROMPTS)
+    with pytest.raises(TypeError, match="n_radom"):
+        dose_response(*args, n_random=0, n_radom=3)
+    with pytest.raises(UnknownNameError, match="emotion of the words"):
+        dose_response(*args, n_random=0, words={"Joyy": ["glad"]})
 
 
 def test_tune_random_sets_the_random_directions_of_the_choice_alone(subjects):
@@ -364,6 +398,7 @@ def test_shipped_prompts_are_apart_distinct_and_carry_no_emotion_word():
     sizes = {"neutral en": 24, "neutral zh": 12, "story en": 248}
     splits = [("neutral", *pair) for pair in NEUTRAL_PROMPTS.items()]
     splits += [("story", *pair) for pair in STORY_PROMPTS.items()]
+    used = set()
     for kind, language, split in splits:
         assert not set(split.tune) & set(split.test)
         assert len(split.tune + split.test) == len(set(split.tune + split.test)) == sizes[f"{kind} {language}"]
@@ -371,7 +406,12 @@ def test_shipped_prompts_are_apart_distinct_and_carry_no_emotion_word():
         for prompt in split.tune + split.test:
             tokens = set(re.findall(r"\w+", prompt.casefold()))
             found = words & tokens if language == "en" else {w for w in words if w in prompt}
-            assert not found or (kind == "story" and prompt in split.tune), (prompt, found)
+            if kind == "story" and prompt in split.tune:
+                used |= found
+            else:
+                assert not found, (prompt, found)
+    # the docstring of the prompts names them
+    assert used == {"dark", "alone", "lake", "photograph"}
 
 
 class Lengths:

@@ -141,4 +141,10 @@ def test_features_can_be_given_and_nothing_to_ablate_is_said(subject, hooks_on):
     judge.emotions = ("joy",)
     with pytest.raises(UnknownNameError, match="fear"):
         necessity(subject, SmallBank([3]), "fear", TEXTS, judge)
+    with pytest.raises(EmotionInterpError, match="needs texts"):
+        necessity(subject, SmallBank([3]), "fear", TEXTS, LengthJudge(), max_new_tokens=0)
+    with pytest.raises(EmotionInterpError, match="from 0"):
+        necessity(subject, SmallBank([3]), "fear", TEXTS, n_random=-1)
+    with pytest.raises(TypeError, match="n_radom"):
+        necessity(subject, SmallBank([3]), "fear", TEXTS, n_random=0, n_radom=3)
     assert hooks_on(subject) == count

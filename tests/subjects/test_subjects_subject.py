@@ -1,6 +1,7 @@
 """A subject leaves what it is given as it was, and refuses what it cannot read."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -217,6 +218,19 @@ def test_trap_a_tokenizer_that_was_never_saved_is_taken_and_left_as_it_is(tokeni
     use(subject)
     assert subject.tokenize(["a happy dog"]) == saved.tokenize(["a happy dog"])
     assert subject.tokenizer is fresh and fresh.init_kwargs == before
+    assert subject.model.tokenizer.name_or_path == ""
+
+
+def test_a_tokenizer_whose_folder_is_gone_is_taken(tmp_path):
+    from transformers import PreTrainedTokenizerFast
+
+    place = tmp_path / "was_here"
+    make_tokenizer().save_pretrained(str(place))
+    loaded = PreTrainedTokenizerFast.from_pretrained(str(place))
+    shutil.rmtree(place)
+    subject = ei.Subject(make_gpt2(loaded), saes=[make_sae(0)], tokenizer=loaded)
+    use(subject)
+    assert subject.model.tokenizer.name_or_path == loaded.name_or_path == str(place)
 
 
 def test_bos_is_first_and_offsets_reach_the_end(tiny_subject):
