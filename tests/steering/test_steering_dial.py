@@ -100,6 +100,19 @@ def test_the_layer_is_the_middle_one_unless_named(bank, norms):
     assert dial(bank, 1, norms=norms, layer=4).layer == 4
 
 
+def test_a_dose_of_the_dial_is_that_of_the_banks_own_directions(bank, norms):
+    class Scaled:
+        emotions, layers = bank.emotions, bank.layers
+
+        def direction(self, emotion, layer, language, method):
+            found = bank.direction(emotion, layer, language, method)
+            return Direction(found.vector, layer, name=emotion, provenance={"scale": 37.5})
+
+    assert dial(Scaled(), 1.0, -1.0, norms=norms).provenance["scale"] == 37.5
+    assert len(dial(Scaled(), 1.0, -1.0, norms=norms).hooks(dose=0.3)) == 1
+    assert "scale" not in dial(bank, 1.0, -1.0, norms=norms).provenance
+
+
 def test_what_cannot_be_dialled_is_refused(bank, norms):
     with pytest.raises(EmotionInterpError, match="another place"):
         dial(bank, norms=norms)

@@ -13,6 +13,8 @@ from emotion_interp.steering import dose_response
 from emotion_interp.steering.judging import Setting, judged, random_directions
 from emotion_interp.steering.next_word import NextWords
 from emotion_interp.steering.nulls import BLOCK, random_answers
+from emotion_interp.subjects import Subject
+from tests.conftest import make_gpt2
 
 PROMPTS = ("The letter said", "He felt")
 
@@ -50,6 +52,23 @@ def test_a_second_test_asks_the_judge_about_no_random_direction(setting, tmp_pat
     assert np.array_equal(random_answers(kept, 2.0, Site(1), 0.5, 8), first)
     # only what the judge says to the prompts, which is how it is known again
     assert setting.judge.asked == len(PROMPTS)
+
+
+def test_a_users_own_model_is_known_by_its_weights_and_a_function_of_positions_by_nothing(setting, tmp_path):
+    import torch
+
+    bare = Subject(make_gpt2(setting.subject.tokenizer), tokenizer=setting.subject.tokenizer, name="mine")
+    assert not bare.provenance
+    kept = replace(setting, subject=bare, null_folder=tmp_path)
+    random_answers(kept, 2.0, Site(1), 0.5, 4)
+    random_answers(kept, 2.0, Site(1), 0.5, 4)
+    assert len(list(tmp_path.iterdir())) == 1
+    with torch.no_grad():
+        next(bare.model.parameters()).mul_(1.5)
+    random_answers(kept, 2.0, Site(1), 0.5, 4)
+    assert len(list(tmp_path.iterdir())) == 2
+    random_answers(replace(kept, positions=lambda at, lengths: at > 2), 2.0, Site(1), 0.5, 4)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_other_emotions_of_the_same_judge_are_answered_from_the_same_file(setting, tmp_path):
