@@ -215,7 +215,7 @@ def _asked(
     """Those rows of a tuning grid that a test asks for."""
     frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
     kept = frame[frame["emotion"].isin(emotions) & frame["method"].isin(methods)]
-    same = np.isclose(kept["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float))
+    same: Any = np.isclose(kept["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float))
     kept = kept[same.any(1)]
     asked: dict[str, tuple[Any, Any]] = {"emotion": (emotions, kept["emotion"]), "method": (methods, kept["method"])}
     asked["dose"] = ([d for d, there in zip(doses, same.any(0), strict=True) if not there], ())
