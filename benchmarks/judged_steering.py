@@ -61,7 +61,8 @@ SAMPLING: dict[str, Any] = {"do_sample": True, "top_k": 50, "max_new_tokens": 30
 def passes(frame: Any) -> Any:
     """Beats random directions after Holm with the text intact."""
     intact = frame["perplexity_ratio"].between(0.5, 2) & (frame["distinct2_ratio"] >= 0.8)
-    return (frame["p_holm_chosen"] < 0.05) & intact
+    # multiples of 1 / (random + 1): one that is .05 but for rounding is not below it
+    return (frame["p_holm_chosen"] < 0.05 - 1e-9) & intact
 
 
 def main() -> None:
@@ -122,7 +123,7 @@ def main() -> None:
     chosen = frame[frame["chosen"]].assign(passes=passes, content=lambda rows: content_kept(rows, test.texts))
     show(chosen)
     for method, rows in frame.groupby("method"):
-        own = (rows["p_holm"] < 0.05) & passes(rows.assign(p_holm_chosen=rows["p_holm"]))
+        own = passes(rows.assign(p_holm_chosen=rows["p_holm"]))
         print(f"{method} directions alone: {int(own.sum())} of {len(rows)} after Holm, text intact", flush=True)
     beside = ei.steering_controls(
         subject, bank, chosen, list(prompts.test), judge=judge, n_random=0, samples=given.samples, **SAMPLING
