@@ -220,7 +220,9 @@ def _asked(
     asked: dict[str, tuple[Any, Any]] = {"emotion": (emotions, kept["emotion"]), "method": (methods, kept["method"])}
     asked["dose"] = ([d for d, there in zip(doses, same.any(0), strict=True) if not there], ())
     if layers is not None:
-        places = {int(x) if isinstance(x, (int, np.integer)) else str(x) for x in layers}
+        # a hook may have several names, and the grid has one
+        named = [Site.parse(x) if isinstance(x, str) else x for x in layers]
+        places = {int(x) if isinstance(x, (int, np.integer)) else str(x) for x in named}
         kept = kept[kept["layer"].isin(places) | kept["site"].isin(places)]
         asked["layer"] = (places, {*kept["layer"], *kept["site"]})
     for what, (wanted, there) in asked.items():
