@@ -88,14 +88,13 @@ def main() -> None:
     given = parser.parse_args()
     subject = ei.load_subject(given.model, saes=given.saes)
     bank = ei.FeatureBank.load(given.bank)
-    first = bank.emotions
+    first, methods = bank.emotions, given.methods.split(",")
     for pair in given.also:
         name, equals, place = pair.partition("=")
         if not (name and equals and place):
             parser.error(f"--also is NAME=BANK, got {pair!r}")
         bank = extended(bank, ei.FeatureBank.load(place), name)
-    more = [f"{kind}_{pair.partition('=')[0]}" for pair in given.also for kind in ("dense", "sae")]
-    methods = list(dict.fromkeys([*given.methods.split(","), *more]))
+        methods += [f"dense_{name}", f"sae_{name}"]
     if "sae_output" in methods:
         bank = ei.with_output_directions(subject, bank)
     judge = ei.load_judge()

@@ -198,7 +198,7 @@ def steer(
             raise UnknownNameError("language of the neutral prompts", language, NEUTRAL_PROMPTS)
     amounts = doses_of(doses)
     subject = subject_of(model, saes, None)
-    # the seed is that of a search only where one is asked for: another seed must not mean another bank
+    # here the seed is that of the sampling: another one must not mean another bank, unless a search is asked for
     found = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
     layer = found.layers[len(found.layers) // 2] if layer is None else layer
     emotions = emotions_of(emotion, found)
@@ -248,8 +248,7 @@ def trace(
     if out is not None:
         require_place(out)
     subject = subject_of(model, saes, None)
-    # the seed is that of a search only where one is asked for: another seed must not mean another bank
-    found = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
+    found = bank_of(bank, subject, language, seed, quiet, stimuli)
     layer = found.layers[len(found.layers) // 2] if layer is None else layer
     result = emotion_trace(subject, text, found, layers=[layer], language=language)
     if out is not None:

@@ -36,18 +36,21 @@ def random_answers(setting: Setting, scale: float, site: Site, dose: float, coun
         known = list(setting.judge.emotions)
         wide = replace(setting, emotions=tuple(dict.fromkeys([*known, *setting.emotions])))
         columns = [wide.emotions.index(e) for e in setting.emotions]
+    # a function has no name that the next run would know it by
+    kept = setting.null_folder is not None and not callable(setting.positions)
+    asked = _question(wide, site) if kept else None
     parts = []
     for start in range(0, count, BLOCK):
         rows = RowInterventions({site: vectors[start : start + BLOCK]})
-        parts.append(_block(wide, rows, site)[:, :, columns])
+        parts.append(_block(wide, rows, site, asked)[:, :, columns])
     return np.concatenate(parts)
 
 
-def _block(setting: Setting, rows: RowInterventions, site: Site) -> np.ndarray:
-    # a function has no name that the next run would know it by
-    if setting.null_folder is None or callable(setting.positions):
+def _block(setting: Setting, rows: RowInterventions, site: Site, asked: dict[str, object] | None) -> np.ndarray:
+    if setting.null_folder is None or asked is None:
         return judged(setting, rows)
-    path = Path(setting.null_folder) / f"{_key(setting, rows, site)}.npy"
+    vectors = sha256_of(np.asarray(rows.vectors[site], dtype=np.float64).round(6).tolist())
+    path = Path(setting.null_folder) / f"{sha256_of({**asked, 'vectors': vectors})[:32]}.npy"
     shape = (rows.n_rows, len(setting.prompts), len(setting.emotions))
     if path.is_file():
         try:
@@ -63,8 +66,8 @@ def _block(setting: Setting, rows: RowInterventions, site: Site) -> np.ndarray:
     return answers
 
 
-def _key(setting: Setting, rows: RowInterventions, site: Site) -> str:
-    """Hash of everything that a block's answers depend on."""
+def _question(setting: Setting, site: Site) -> dict[str, object]:
+    """Everything that a block's answers depend on but its vectors."""
     judge = setting.judge
     if isinstance(judge, NextWords):
         asked: object = {e: list(ids) for e, ids in judge.token_ids.items()}
@@ -73,19 +76,18 @@ def _key(setting: Setting, rows: RowInterventions, site: Site) -> str:
     known: object = setting.subject.provenance
     if not known:
         # a user's own model: two of one name differ in their weights
+        import torch
+
         known = [
-            [n, p.numel(), f"{float(p.detach().double().sum()):.6e}"]
+            [n, p.numel(), f"{float(p.detach().sum(dtype=torch.float64)):.6e}"]
             for n, p in setting.subject.model.named_parameters()
         ]
-    return sha256_of(
-        {
-            "subject": [setting.subject.name, known],
-            "site": str(site),
-            "vectors": sha256_of(np.asarray(rows.vectors[site], dtype=np.float64).round(6).tolist()),
-            "prompts": list(setting.prompts),
-            "judge": [type(judge).__name__, list(judge.emotions), asked],
-            "emotions": list(setting.emotions),
-            "positions": repr(setting.positions),
-            "texts": [setting.max_new_tokens, setting.samples, setting.seed, dict(setting.options)],
-        }
-    )[:32]
+    return {
+        "subject": [setting.subject.name, known],
+        "site": str(site),
+        "prompts": list(setting.prompts),
+        "judge": [type(judge).__name__, list(judge.emotions), asked],
+        "emotions": list(setting.emotions),
+        "positions": repr(setting.positions),
+        "texts": [setting.max_new_tokens, setting.samples, setting.seed, dict(setting.options)],
+    }

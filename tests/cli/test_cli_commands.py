@@ -102,6 +102,18 @@ def test_what_describe_has_done_is_kept_when_a_later_part_fails(shell, subject_o
     assert {"controls", "probes", "tokens", "examples"} <= set(more.extras) and "probe_k4" in more.methods
 
 
+def test_the_seed_of_steer_is_that_of_the_sampling_and_not_of_the_bank(shell, subject_options):
+    texts = [
+        shell(
+            *("steer", "The letter said", *subject_options, "--method", "dense", "--layer", "1", "--dose", "2"),
+            *("--tokens", "24", "--seed", seed, "--json"),
+        ).records
+        for seed in (0, 1)
+    ]
+    # nothing is sampled, so only another bank's direction could give another text
+    assert texts[0] == texts[1] and texts[0][0]["steered"] != texts[0][0]["unsteered"]
+
+
 def test_align_gives_one_row_per_layer_language_and_kind(shell, subject_options, tmp_path):
     answer = shell("align", *subject_options, "--languages", "en", "--permutations", "19", "--json")
     assert answer.code == 0
