@@ -72,7 +72,8 @@ def test_steered_random_and_other_emotions_agree_with_dose_response(subjects):
         )
         assert frame.loc[(emotion, "random"), "p"] == pytest.approx(own["p"])
         shifts = grid.confusion[grid.confusion["judged"] == emotion].set_index("emotion")["shift"].drop(emotion)
-        assert frame.loc[(emotion, "other emotions"), "shift"] == pytest.approx(shifts.mean())
+        # batches of other shapes: float32 logits agree to rounding, as in the first comparison
+        assert np.allclose(frame.loc[(emotion, "other emotions"), "shift"], shifts.mean())
         assert frame.loc[(emotion, "strongest other"), "shift"] == pytest.approx(shifts.max())
         assert frame.loc[(emotion, "strongest other"), "which"] == shifts.idxmax()
         assert frame.loc[(emotion, "none"), "shift"] == 0
