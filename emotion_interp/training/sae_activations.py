@@ -191,6 +191,54 @@ def sink_limits(activations: Mapping[Site, torch.Tensor]) -> dict[Site, float]:
 
 
 @dataclass(frozen=True)
+class InputScaling:
+    """What an SAE's input is standardised with, per coordinate: (x - mean) / deviation; both [d_model], or None for neither."""
+
+    mean: torch.Tensor | None = None
+    deviation: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, sample: torch.Tensor, standardize: bool) -> InputScaling:
+        """From a sample [token, d_model]; without `standardize`, the scaling that changes nothing."""
+        if not standardize:
+            return cls()
+        # a coordinate that hardly varies must not be blown up to the size of the others
+        deviation = sample.double().std(0)
+        return cls(sample.double().mean(0).float(), deviation.clamp_min(1e-3 * float(deviation.median())).float())
+
+    def __call__(self, activations: torch.Tensor) -> torch.Tensor:
+        """Standardise activations [token, d_model]."""
+        if self.mean is None or self.deviation is None:
+            return activations
+        return (activations - self.mean) / self.deviation
+
+    def fold(self, tensors: dict[str, torch.Tensor], subtracts_b_dec: bool) -> dict[str, torch.Tensor]:
+        """Weights of a JumpReLU SAE of standardised input -> weights of the same SAE on the raw stream, decoder rows of norm 1.
+
+        Args:
+            tensors: W_enc [d_model, d_sae], W_dec [d_sae, d_model], b_enc, threshold [d_sae], b_dec [d_model].
+            subtracts_b_dec: whether the SAE subtracts b_dec from its input before encoding.
+        """
+        if self.mean is None or self.deviation is None:
+            return tensors
+        mean, deviation = self.mean.double(), self.deviation.double()
+        old = {name: tensor.double() for name, tensor in tensors.items()}
+        decoder = old["W_dec"] * deviation
+        norms = decoder.norm(dim=1).clamp_min(1e-12)
+        encoder = old["W_enc"] / deviation[:, None]
+        # with b_dec subtracted the mean cancels: x - (mean + deviation * b_dec) is deviation * (z - b_dec)
+        bias = old["b_enc"] if subtracts_b_dec else old["b_enc"] - mean @ encoder
+        folded = {
+            "W_enc": encoder * norms,
+            "W_dec": decoder / norms[:, None],
+            "b_enc": bias * norms,
+            "threshold": old["threshold"] * norms,
+            "b_dec": mean + deviation * old["b_dec"],
+        }
+        return {**tensors, **{name: tensor.float().contiguous() for name, tensor in folded.items()}}
+
+
+@dataclass(frozen=True)
 class Cursor:
     """Where the next block of activations starts; with the seed it decides all that follows, so a run can go on from it."""
 

@@ -13,7 +13,7 @@ from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import atomic_folder, read_json, sha256_of, write_json
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.subject import Subject
-from emotion_interp.training.sae_activations import Cursor
+from emotion_interp.training.sae_activations import Cursor, InputScaling
 from emotion_interp.training.sae_report import load_quietly, mean_l0, threshold_for
 
 if TYPE_CHECKING:
@@ -106,8 +106,16 @@ def remove_checkpoint(out: Path) -> None:
     shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
 
 
-def save_sae(subject: Subject, site: Site, trainer: Any, calibration: torch.Tensor, k: float, folder: Path) -> bool:
-    """Fold the activation norm, convert to JumpReLU, halve the precision and write one folder, atomically.
+def save_sae(
+    subject: Subject,
+    site: Site,
+    trainer: Any,
+    scaling: InputScaling,
+    calibration: torch.Tensor,
+    k: float,
+    folder: Path,
+) -> bool:
+    """Fold the activation norm and the input's scaling, convert to JumpReLU, halve the precision and write one folder, atomically.
 
     Returns whether the threshold was set anew on the calibration activations [token, d_model], because the one learnt in
     training left an L0 more than `L0_TOLERANCE` off k.
@@ -131,7 +139,10 @@ def save_sae(subject: Subject, site: Site, trainer: Any, calibration: torch.Tens
         record["device"] = "cpu"
         record["metadata"] = {**record["metadata"], **metadata, "weights_dtype": "float16"}
         write_json(config, record)
-        tensors = load_file(weights)
+        if scaling.mean is not None:
+            record["metadata"]["standardized_input"] = "per coordinate, folded into the weights"
+            write_json(config, record)
+        tensors = scaling.fold(load_file(weights), bool(record["apply_b_dec_to_input"]))
         halves = {name: tensor.half() for name, tensor in tensors.items()}
         if not all(bool(tensor.isfinite().all()) for tensor in halves.values()):
             # a stream beyond 65,504 does not fit in half precision
