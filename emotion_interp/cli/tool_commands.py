@@ -61,20 +61,24 @@ def norms_show(
 
 @app.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")] = False) -> None:
-    """Models with published residual-stream SAE releases that SAELens knows.
+    """Models that load by a short name, also offline, and models with SAE releases that SAELens knows.
 
     Example: emotion-interp models
     """
     import pandas as pd
 
     from emotion_interp.cli.progress import show_frame
+    from emotion_interp.subjects.named import named_models
 
-    rows = [{"model": "bundled", "release": "(ships with the package)", "saes": 4}]
+    rows = [{"model": "bundled", "release": "(ships with the package)", "saes": 4, "weights": "here"}]
+    for model in named_models().to_dict("records"):
+        here = model["weights"] if model["weights"] != "missing" else model["install"]
+        rows.append({"model": model["name"], "release": "(no SAEs)", "saes": 0, "weights": here})
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
     for release, entry in get_pretrained_saes_directory().items():
         if "res" in release:
-            rows.append({"model": entry.model, "release": release, "saes": len(entry.saes_map)})
+            rows.append({"model": entry.model, "release": release, "saes": len(entry.saes_map), "weights": "hub"})
     show_frame(pd.DataFrame(rows), "Subjects with SAEs", as_json)
 
 

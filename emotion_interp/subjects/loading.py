@@ -10,6 +10,7 @@ from typing import Any
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.named import find_weights
 from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.subject import Subject, wrap_transformers
 
@@ -28,10 +29,11 @@ def load_subject(
     device: str = "auto",
     dtype: Any = None,
 ) -> Subject:
-    """Load a subject: no name for the bundled one, a folder, or a hub name (from the local cache when offline).
+    """Load a subject: no name for the bundled one, a folder, a GGUF file, or a hub name (from the local cache when offline).
 
     Args:
-        name_or_path: None or "bundled"; a Hugging Face folder; a hub name such as "gpt2".
+        name_or_path: None or "bundled"; a Hugging Face folder; a `.gguf` file, dequantised once into a cache folder; a
+            name of `named_models()` such as "gemma-3-270m"; a hub name such as "gpt2".
         saes: a SAELens release name, a folder of SAEs (each subfolder with cfg.json), or a list of SAELens SAEs.
             None: no SAEs (the bundled subject brings its own).
         layers: keep only the SAEs of these layers.
@@ -40,6 +42,7 @@ def load_subject(
 
     Raises:
         EmotionInterpError: the model cannot be found or read; a layer has no SAE.
+        FileFormatError: a folder without config.json, or a GGUF file that cannot be read.
         UnknownNameError: no such SAE release.
 
     Example:
@@ -51,23 +54,26 @@ def load_subject(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
-    source = bundled_folder() / "model" if bundled else name_or_path
-    model, tokenizer, revision = _load_model(str(source), device, dtype)
+    weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
+    source = weights.source
+    model, tokenizer, revision = _load_model(source, device, dtype)
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
     readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers)
     provenance: dict[str, Any] = {
-        "source": BUNDLED if bundled else Path(str(source)).name,
+        "source": BUNDLED if bundled else Path(source).name,
         "dtype": str(model.cfg.dtype),
     }
-    weights = Path(str(source)) / "model.safetensors"
-    if weights.is_file():
-        provenance["sha256"] = sha256_file(weights)
-    else:
+    # a dequantised folder knows its digest; a gigabyte is not hashed again
+    provenance.update(weights.provenance or {})
+    file = Path(source) / "model.safetensors"
+    if not file.is_file():
         provenance["revision"] = revision
+    elif not provenance.get("sha256"):
+        provenance["sha256"] = sha256_file(file)
     if isinstance(saes, str) and not Path(saes).is_dir():
         provenance["sae_release"] = saes
-    name = BUNDLED if bundled else Path(str(source)).name if Path(str(source)).is_dir() else str(source)
+    name = BUNDLED if bundled else weights.name or (Path(source).name if Path(source).is_dir() else source)
     return Subject(model, readers, tokenizer, name=name, provenance=provenance)
 
 

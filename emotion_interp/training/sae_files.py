@@ -110,10 +110,10 @@ def save_sae(
     subject: Subject,
     site: Site,
     trainer: Any,
-    scaling: InputScaling,
     calibration: torch.Tensor,
     k: float,
     folder: Path,
+    scaling: InputScaling = InputScaling(),
 ) -> bool:
     """Fold the activation norm and the input's scaling, convert to JumpReLU, halve the precision and write one folder, atomically.
 
@@ -153,8 +153,11 @@ def save_sae(
         inference = load_quietly(temporary, str(subject.device))
         recalibrated = abs(mean_l0(inference, calibration) - k) > L0_TOLERANCE * k
         if recalibrated:
-            threshold = threshold_for(inference, calibration, k)
-            halves["threshold"] = torch.full_like(halves["threshold"], threshold)
+            # latents of rescaled decoder rows keep their relative thresholds
+            units = tensors["threshold"] / tensors["threshold"].max().clamp_min(1e-12)
+            units = torch.ones_like(units) if scaling.mean is None or not bool((units > 0).all()) else units
+            threshold = threshold_for(inference, calibration, k, units)
+            halves["threshold"] = (threshold * units).to(halves["threshold"].dtype)
             save_file(halves, weights)
             record["metadata"]["threshold"] = "set on calibration texts"
             write_json(config, record)

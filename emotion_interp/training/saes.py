@@ -292,7 +292,7 @@ def _finish(
     sums = {}
     for site, trainer in trainers.items():
         folder = layer_folder(out, site.layer)
-        recalibrated[site] = save_sae(subject, site, trainer, scaling[site], calibration[site], recipe.k, folder)
+        recalibrated[site] = save_sae(subject, site, trainer, calibration[site], recipe.k, folder, scaling[site])
         sums[site] = HeldOutSums(load_quietly(folder, str(subject.device)), calibration[site].mean(0))
     # in parts: the held-out activations of all layers together may not fit in memory
     part: list[TokenizedText] = []

@@ -146,12 +146,7 @@ def texts_for_subject(
     """
     if corpus is not None:
         return Texts(load_texts(corpus, limit, lambda record: record.get("topic_idx", 0) in TRAINING_TOPICS))
-    root = data or os.environ.get(DATA_VARIABLE)
-    if not root:
-        raise EmotionInterpError(
-            f"no text to train SAEs on: give a file with --corpus ({', '.join(FORMATS)}), or set {DATA_VARIABLE} to a folder "
-            "that holds corpora/ and labelled/."
-        )
+    root = data_folder(data)
     known = {source.language for source in SOURCES.values()}
     if languages is None:
         chosen = {language for language in known if _knows(subject.tokenizer, language)}
@@ -159,7 +154,7 @@ def texts_for_subject(
         chosen = set(languages)
         for language in sorted(chosen - known):
             raise UnknownNameError("language of the training corpora", language, sorted(known))
-    documents = _documents(Path(root), chosen)
+    documents = _documents(root, chosen)
     stream = dict.fromkeys(document.text for document in training_stream(documents, seed))
     held_out = dict.fromkeys(document.text for document in documents if is_held_out(document))
     train = [text for text in stream if text not in held_out]
@@ -168,6 +163,21 @@ def texts_for_subject(
             f"the corpora under {root} hold too little text in {', '.join(sorted(chosen)) or 'any language'}."
         )
     return Texts(train[:limit], list(held_out))
+
+
+def data_folder(data: str | Path | None = None) -> Path:
+    """The folder with `corpora/` and `labelled/`: the one given, else that of `EMOTION_INTERP_DATA`.
+
+    Raises:
+        EmotionInterpError: neither is there.
+    """
+    root = data or os.environ.get(DATA_VARIABLE)
+    if not root:
+        raise EmotionInterpError(
+            f"no text to train SAEs on: give a file with --corpus ({', '.join(FORMATS)}), or set {DATA_VARIABLE} to a folder "
+            "that holds corpora/ and labelled/."
+        )
+    return Path(root)
 
 
 def _knows(tokenizer: Any, language: str) -> bool:
