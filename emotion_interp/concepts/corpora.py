@@ -11,7 +11,7 @@ from typing import Any
 from emotion_interp.concepts.model import NEUTRAL
 from emotion_interp.concepts.scenes import labelled_stimuli
 from emotion_interp.core import EmotionInterpError, FileFormatError, Stimulus, UnknownNameError
-from emotion_interp.core.reading import parse_json, read_text, regular_file, text_lines
+from emotion_interp.core.reading import json_line, read_text, regular_file, text_lines
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.tables import read_table
 
@@ -98,10 +98,12 @@ def read_stories(path: Path) -> Iterable[tuple[int, LabelledText]]:
 def _record(path: Path, number: int, line: str, kinds: Mapping[str, type]) -> Mapping[str, Any]:
     """One line of a .jsonl file, if it is an object with these entries."""
     place = f"{path}, line {number}"
-    record = parse_json(line, place)
+    record = json_line(path, number, line)
     wrong = [k for k, kind in kinds.items() if not isinstance(record, dict) or not isinstance(record.get(k), kind)]
     if wrong:
-        raise FileFormatError(f"{place}: an object with {', '.join(kinds)} is needed; {wrong[0]} is not as it should be.")
+        raise FileFormatError(
+            f"{place}: an object with {', '.join(kinds)} is needed; {wrong[0]} is not as it should be."
+        )
     return record
 
 
@@ -135,7 +137,9 @@ def read_brighter(labelled: Path, split: str, language: str) -> Iterable[Labelle
     table = read_table(path)
     columns = [c for c in table.columns if c not in ("id", "text")]
     if "text" not in table.columns or not columns:
-        raise FileFormatError(f"{path} needs id, text and a column for each emotion; it has {', '.join(table.columns)}.")
+        raise FileFormatError(
+            f"{path} needs id, text and a column for each emotion; it has {', '.join(table.columns)}."
+        )
     for line, record in table:
         marks = {c: record[c].strip() for c in columns}
         if not all(marks.values()):

@@ -154,7 +154,9 @@ def read_csv(
     names = {name: table.find(name) for name in ("emotion", "word", "id", "lemma", "language", "label")}
     missing = [c for c in ("emotion", "word") if names[c] is None]
     if missing:
-        raise FileFormatError(f"{path} has no column {' or '.join(missing)}; its columns are {', '.join(table.columns)}.")
+        raise FileFormatError(
+            f"{path} has no column {' or '.join(missing)}; its columns are {', '.join(table.columns)}."
+        )
     rows = [(line, {name: cells[c] for name, c in names.items() if c is not None}) for line, cells in table]
     try:
         return _parts_of_rows(rows, language, siblings, tuple(shared), templates)

@@ -25,6 +25,9 @@ LARGEST_FILE = 2 << 30
 LARGEST_RECORD = 64 << 20
 """Bytes of a small structured file (JSON, TOML) and of one line of a text file."""
 
+LONGEST_PATH, LONGEST_PART = 4096, 255
+"""Bytes that file systems allow a path, and each name in it."""
+
 FREE_UNPACKED = 64 << 20
 LARGEST_RATIO = 200
 """A packed file may unpack to `FREE_UNPACKED` bytes; beyond that to at most so many times its size. Text packs 3 to 10 times."""
@@ -55,13 +58,22 @@ _SPECIAL = (
 )
 
 
+def said(text: object, longest: int = 240) -> str:
+    """What a library says, or a file holds, as one line without control characters."""
+    line = " ".join(str(text).split()) or type(text).__name__
+    line = "".join(c if c.isprintable() else "?" for c in line)
+    return line if len(line) <= longest else f"{line[:longest]}..."
+
+
 def checked_name(name: object, what: str = "a path") -> str:
     """A name or path as text; refuses what no file system or hub can have: nothing, NUL and control characters."""
     text = os.fspath(name) if isinstance(name, os.PathLike) else name
     if not isinstance(text, str):
         raise EmotionInterpError(f"{what} is text, got {text!r}.")
-    if not text.strip() or any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
+    if not text.strip() or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xDC80 for c in text):
         raise FileFormatError(f"{text!r} is no name of a file: {what} is text without control characters.")
+    if len(os.fsencode(text)) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_PART for part in Path(text).parts):
+        raise FileFormatError(f"{text[:60]!r}... is no name of a file: it is too long ({len(text):,} characters).")
     return text
 
 
@@ -126,7 +138,9 @@ class _Unpacked(io.RawIOBase):
         try:
             data = self.stream.read(len(buffer))
         except (OSError, EOFError, zlib.error) as error:
-            raise FileFormatError(f"{self.path} is not readable, its gzip packing is damaged: {error}.") from error
+            raise FileFormatError(
+                f"{self.path} is not readable, its gzip packing is damaged: {said(error)}."
+            ) from error
         self.done += len(data)
         if self.done > max(FREE_UNPACKED, LARGEST_RATIO * self.size):
             raise FileFormatError(
@@ -238,18 +252,34 @@ def _finite(text: str) -> float:
 def parse_json(text: str, place: str) -> Any:
     """JSON as the standard has it: no NaN or Infinity; whatever is wrong is a `FileFormatError` that begins with `place`."""
     try:
+        return _json(text)
+    except ValueError as error:
+        raise FileFormatError(f"{place} is not readable JSON: {said(error)}.") from error
+
+
+def json_line(path: str | Path, number: int, line: str, needed: str = "") -> Any:
+    """One line of a .jsonl file; the error names it."""
+    try:
+        return _json(line)
+    except ValueError as error:
+        why = (
+            f"{needed} is needed (no JSON: {said(error)})"
+            if needed
+            else f"no JSON ({said(error)}); one object per line is needed"
+        )
+        raise FileFormatError(f"{path}, line {number}: {why}.") from error
+
+
+def _json(text: str) -> Any:
+    try:
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
         if re.search(r"\\u[dD][89a-fA-F]", text):
             # half of a surrogate pair is no character, and fails when it is written
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise FileFormatError(f"{place} is not readable JSON: it spells half a character (\\ud...).") from None
-    except json.JSONDecodeError as error:
-        raise FileFormatError(f"{place} is not readable JSON: {error}.") from error
-    except ValueError as error:
-        raise FileFormatError(f"{place} is not readable JSON: {error}.") from error
+        raise ValueError("it spells half a character (\\ud...)") from None
     except RecursionError:
-        raise FileFormatError(f"{place} is not readable JSON: it is nested too deeply.") from None
+        raise ValueError("it is nested too deeply") from None
     return value
 
 
@@ -260,7 +290,7 @@ def parse_toml(text: str, place: str) -> dict[str, Any]:
     except RecursionError:
         raise FileFormatError(f"{place} is not readable TOML: it is nested too deeply.") from None
     except (ValueError, OverflowError) as error:
-        raise FileFormatError(f"{place} is not readable TOML: {error}.") from error
+        raise FileFormatError(f"{place} is not readable TOML: {said(error)}.") from error
 
 
 def check_zip(path: str | Path, largest: int = LARGEST_FILE) -> Path:
@@ -277,7 +307,7 @@ def check_zip(path: str | Path, largest: int = LARGEST_FILE) -> Path:
         with zipfile.ZipFile(place) as archive:
             members = archive.infolist()
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise FileFormatError(f"{path} is no readable archive: {error}.") from error
+        raise FileFormatError(f"{path} is no readable archive: {said(error)}.") from error
     total = sum(member.file_size for member in members)
     if total > largest or total > max(FREE_UNPACKED, LARGEST_RATIO * size):
         raise FileFormatError(f"{path} has {size:,} bytes and would unpack to {total:,}; it is not read.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import FileFormatError
-from emotion_interp.core.reading import is_workbook, read_text
+from emotion_interp.core.reading import is_workbook, read_text, said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,9 @@ class Table:
         import pandas as pd
 
         kept = {name: k for k, name in reversed(list(enumerate(self.columns)))}
-        data = {name: [cells[k] or None for _, cells in self.body] for name, k in sorted(kept.items(), key=lambda i: i[1])}
+        data = {
+            name: [cells[k] or None for _, cells in self.body] for name, k in sorted(kept.items(), key=lambda i: i[1])
+        }
         return pd.DataFrame(data, index=[line for line, _ in self.body], dtype=object)
 
 
@@ -186,7 +188,9 @@ def _table(
     for k, name in enumerate(names):
         # the first may be a row's number, as pandas and R write it
         if k and not name and (wrong := next((line for line, cells in body if cells[k].strip()), 0)):
-            raise FileFormatError(f"{path}, line {wrong}: cell {k + 1} is in a column without a name; name it or empty it.")
+            raise FileFormatError(
+                f"{path}, line {wrong}: cell {k + 1} is in a column without a name; name it or empty it."
+            )
     return Table(str(path), tuple(names), separator, body)
 
 
@@ -208,8 +212,9 @@ def _fitted(path: str | Path, line: int, cells: list[str], names: list[str]) -> 
 
 
 def _shown(cells: Sequence[str]) -> str:
-    shown = [cell if len(cell) <= 24 else cell[:24] + "..." for cell in cells[:8]]
-    return " | ".join(" ".join(cell.split()) for cell in shown) + (" | ..." if len(cells) > 8 else "")
+    return " | ".join(said(cell, 24) if cell.strip() else "" for cell in cells[:8]) + (
+        " | ..." if len(cells) > 8 else ""
+    )
 
 
 def _refuse_open_quotes(path: str | Path, rows: list[tuple[int, list[str]]]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from emotion_interp.core.errors import FileFormatError
-from emotion_interp.core.reading import check_zip
+from emotion_interp.core.reading import check_zip, said
 
 LARGEST_WORKBOOK = 256 << 20
 """Bytes that a workbook may unpack to; the tree of its cells takes about ten times as much."""
@@ -38,7 +38,9 @@ def read_xlsx(path: str | Path) -> dict[str, list[dict[str, str]]]:
         header = rows[0][1] if rows else []
         twice = sorted({h for h in header if h and header.count(h) > 1})
         if twice:
-            raise FileFormatError(f"{path}: the sheet {name!r} has several columns called {', '.join(map(repr, twice))}.")
+            raise FileFormatError(
+                f"{path}: the sheet {name!r} has several columns called {', '.join(map(repr, twice))}."
+            )
         result[name] = [
             {header[k]: text for k, text in enumerate(cells) if text and k < len(header) and header[k]}
             for _, cells in rows[1:]
@@ -66,7 +68,7 @@ def sheet_rows(path: str | Path) -> dict[str, list[tuple[int, list[str]]]]:
         zlib.error,
         ElementTree.ParseError,
     ) as error:
-        raise FileFormatError(f"{path} is not a readable Excel workbook (.xlsx): {error}.") from error
+        raise FileFormatError(f"{path} is not a readable Excel workbook (.xlsx): {said(error)}.") from error
 
 
 def _text(element: ElementTree.Element) -> str:

@@ -34,7 +34,9 @@ def _by_name(
         for spelling in spellings:
             found = [c for c in table.columns if _plain(c) == _plain(spelling)]
             if len(found) > 1:
-                raise FileFormatError(f"{path} has {len(found)} columns for {name}: {', '.join(map(repr, found))}. Keep one.")
+                raise FileFormatError(
+                    f"{path} has {len(found)} columns for {name}: {', '.join(map(repr, found))}. Keep one."
+                )
             if found:
                 columns[found[0]] = name
                 break

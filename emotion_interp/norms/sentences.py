@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import FileFormatError
-from emotion_interp.core.reading import parse_json
+from emotion_interp.core.reading import json_line
 from emotion_interp.core.tables import read_table
 from emotion_interp.norms.cells import lines, numeric, pick
 from emotion_interp.norms.entry import NormsEntry, NormsFile
@@ -106,7 +106,7 @@ def read_dimabsa(paths: Sequence[Path]) -> pd.DataFrame:
     for path in (Path(p) for p in paths):
         for number, line in enumerate(lines(path), start=1):
             try:
-                row = parse_json(line, f"{path}, line {number}")
+                row = json_line(path, number, line)
                 pairs = [
                     [float(x) for x in aspect["VA"].split("#")]
                     for aspect in row.get("Aspect_VA", row.get("Quadruplet"))

@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.reading import checked_name
 from emotion_interp.steering.judge_data import LABEL_NAMES, NEUTRAL
 from emotion_interp.steering.judges.parts import fresh_pipeline, read_skops
 from emotion_interp.steering.judges.valence_arousal import KIND, ValenceArousalJudge, read_valence_arousal
@@ -191,15 +192,19 @@ def _checked_scores(path: Path, scores: object) -> Any:
 
 
 def _load_classifier(name: str, labels: Mapping[str, str] | None) -> ClassifierJudge:
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    checked_name(name, "a classifier's name")
     try:
         # safetensors only: the other format is a pickle
         model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{name!r} cannot be loaded as a text classifier: {str(error).splitlines()[0]}") from None
-    given = {int(i): str(label) for i, label in model.config.id2label.items()}
+        given = {int(i): str(label) for i, label in model.config.id2label.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        # a damaged folder leads the readers of configurations and tokenizers anywhere
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FileFormatError(f"{name!r} cannot be loaded as a text classifier: {first}") from None
     columns: dict[str, tuple[int, ...]] = {}
     for output, label in sorted(given.items()):
         emotion = labels.get(label) if labels is not None else LABEL_NAMES.get(label.lower(), label.lower())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from emotion_interp.core.errors import FileFormatError, NotFiniteError
-from emotion_interp.core.reading import check_zip, parse_json
+from emotion_interp.core.reading import check_zip, parse_json, said
 
 LARGEST_JUDGE = 128 << 20
 """Bytes that a judge's file may unpack to."""
@@ -38,7 +38,9 @@ def read_skops(path: Path, trusted: Sequence[str]) -> Any:
     try:
         return load(check_zip(path, LARGEST_JUDGE), trusted=list(trusted))
     except UntrustedTypesFoundException as error:
-        raise FileFormatError(f"{path} holds types that a judge does not need, so it is not loaded: {error}") from None
+        raise FileFormatError(
+            f"{path} holds types that a judge does not need, so it is not loaded: {said(error)}"
+        ) from None
     except FileFormatError as error:
         raise FileFormatError(f"{path} is no skops file of a judge: {error}") from None
     except (
@@ -56,7 +58,7 @@ def read_skops(path: Path, trusted: Sequence[str]) -> Any:
         MemoryError,
     ) as error:
         # a damaged schema leads skops anywhere
-        raise FileFormatError(f"{path} is no skops file of a judge: {type(error).__name__}: {error}.") from None
+        raise FileFormatError(f"{path} is no skops file of a judge: {type(error).__name__}: {said(error)}.") from None
 
 
 def term_list(path: Path, terms: object) -> list[str]:
