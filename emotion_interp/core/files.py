@@ -112,16 +112,10 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON, naming the file when it is missing or broken."""
-    from emotion_interp.core.errors import FileFormatError
+    """Read JSON, naming the file when it is missing or broken; NaN and infinite numbers are no JSON."""
+    from emotion_interp.core.reading import LARGEST_RECORD, parse_json, read_text
 
-    path = Path(path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileFormatError(f"{path} does not exist.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise FileFormatError(f"{path} is not readable JSON: {error}.") from error
+    return parse_json(read_text(path, largest=LARGEST_RECORD), str(path))
 
 
 def sha256_file(path: str | Path) -> str:

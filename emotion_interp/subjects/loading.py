@@ -9,6 +9,7 @@ from typing import Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.reading import checked_name, regular_file
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.named import find_weights
 from emotion_interp.subjects.sae_reader import SaeReader
@@ -80,10 +81,12 @@ def load_subject(
 def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | None]:
     """Bridge, tokenizer and the hub revision (None for a folder)."""
     import torch
+    from safetensors import SafetensorError
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
+    checked_name(source, "a model's name")
     if Path(source).exists() and not (Path(source) / "config.json").is_file():
         raise FileFormatError(f"{source} holds no config.json; a model folder in Hugging Face layout is needed.")
     if dtype is None:
@@ -93,7 +96,8 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | N
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="eager")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EmotionInterpError(
             f"no model can be loaded from {source!r} ({first}). Give a folder in Hugging Face layout, a hub name that is "
@@ -156,9 +160,11 @@ def load_sae(folder: str | Path, device: str = "cpu") -> Any:
     from sae_lens import SAE
     from safetensors import SafetensorError
 
+    for name in ("cfg.json", "sae_weights.safetensors"):
+        regular_file(Path(folder) / name, "an SAE is a folder with cfg.json and sae_weights.safetensors", largest=None)
     try:
         return SAE.load_from_disk(folder, device=device, dtype="float32")
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise FileFormatError(
             f"{folder} is no readable SAELens SAE ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
             "It needs cfg.json and sae_weights.safetensors as SAE.save_model or save_inference_model write them."

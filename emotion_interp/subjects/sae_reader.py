@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
+from emotion_interp.core.errors import (
+    EmotionInterpError,
+    FileFormatError,
+    NotFiniteError,
+    UnknownNameError,
+    UnsupportedError,
+)
 from emotion_interp.core.types import Site
 
 if TYPE_CHECKING:
@@ -75,6 +81,10 @@ class SaeReader:
             # SAEMetadata answers None to any misspelt key, so ask for the key first
             if "hook_name" not in metadata or not metadata.hook_name:
                 raise EmotionInterpError("the SAE's metadata has no hook_name; pass site=Site(layer, kind).")
+            if not isinstance(metadata.hook_name, str):
+                raise FileFormatError(
+                    f"the SAE's metadata has the hook_name {metadata.hook_name!r}; a hook's name is text."
+                )
             site = Site.parse(metadata.hook_name)
         if sae.cfg.normalize_activations == "expected_average_only_in":
             if norm_factor is None:
@@ -264,4 +274,11 @@ def _was_centred(metadata: Any) -> bool:
     """Whether the SAE was trained on a model whose writing weights were centred."""
     if "model_from_pretrained_kwargs" not in metadata or not metadata.model_from_pretrained_kwargs:
         return False
-    return bool(metadata.model_from_pretrained_kwargs.get("center_writing_weights", False))
+    options = metadata.model_from_pretrained_kwargs
+    centred = options.get("center_writing_weights", False) if isinstance(options, dict) else None
+    if not isinstance(centred, bool):
+        raise FileFormatError(
+            f"the SAE's metadata has model_from_pretrained_kwargs={options!r}; these are options by name, and "
+            "center_writing_weights is true or false."
+        )
+    return centred
