@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
+from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site, sites_at
 from emotion_interp.steering.hooks import Chosen, hooked
@@ -311,7 +312,8 @@ class _Training:
         lengths = np.asarray([len(row) for row in rows])
         session = Session(self.subject, lengths, np.arange(len(rows)), self.subject.prepends_bos, use_cache=False)
         changes = {} if vectors is None else {self.site.point: _addition(vectors * self.length)}
-        with resting_mode(self.subject.model), hooked(self.subject, changes, self.skip):
+        mode, steering = resting_mode(self.subject.model), hooked(self.subject, changes, self.skip)
+        with surely(mode), mode, surely(steering), steering:
             logits = session.extend(ids, real, last_only=False)[:, :-1].float()
         target = torch.from_numpy(ids[:, 1:]).to(logits.device)[..., None]
         scores = logits.gather(-1, target)[..., 0] - logits.logsumexp(-1)

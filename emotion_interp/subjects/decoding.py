@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.scopes import Scope, check_open, only_scopes, open_scopes, surely
 from emotion_interp.core.seeds import generator
-from emotion_interp.subjects.plan import resting_mode
+from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.sampling import Sampling
 from emotion_interp.subjects.session import Session
 
@@ -61,6 +63,7 @@ class Decoding:
         self.randoms = [generator(seed, "decode", name) for name in names] if self.sampling.do_sample else []
         self.tokens: list[list[int]] = [[] for _ in self.rows]
         self.stopped = ["length"] * len(self.rows)
+        self.warned = False
         self.logits: list[list[Any]] | None = [[] for _ in self.rows] if return_logits else None
 
     def _check(self, names: Sequence[object]) -> None:
@@ -80,18 +83,22 @@ class Decoding:
     def steps(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """After each step (row indices, their new token ids); -1 for a row that ends or has ended.
 
+        The interventions that act at the first step act to the last, wherever the steps are asked for.
+
         Raises:
             NotFiniteError: the model answers with NaN.
+            EmotionInterpError: one of those interventions has been closed.
+
+        Warns:
+            UserWarning: an intervention was opened after the first step; it does not act here.
         """
         if not self.new:
             return
-        with resting_mode(self.subject.model):
-            for part in chunks([len(r) for r in self.rows], self.new, self.subject.context, self.budget):
-                yield from self._batch(part)
+        scopes = open_scopes(self.subject.model)
+        for part in chunks([len(r) for r in self.rows], self.new, self.subject.context, self.budget):
+            yield from self._batch(part, scopes)
 
-    def _batch(self, part: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        import torch
-
+    def _batch(self, part: np.ndarray, scopes: tuple[Scope, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         lengths = np.asarray([len(self.rows[i]) for i in part])
         limits = np.minimum(self.new, self.subject.context - lengths)
         ids, real = left_padded([self.rows[i] for i in part])
@@ -99,13 +106,19 @@ class Decoding:
         alive = np.ones(len(part), dtype=bool)
         seen: torch.Tensor | None = None
         for step in range(int(limits.max())):
-            # gradients are off inside a step only: between two of them the caller's code runs
-            with torch.no_grad():
+            check_open(scopes)
+            if step and not self.warned and not set(open_scopes(self.subject.model)) <= set(scopes):
+                self.warned = True
+                warnings.warn("steering that was opened after a text was begun does not act on it.", stacklevel=4)
+            # inside a step only: between two of them the caller's code runs
+            mode, acting = evaluation_mode(self.subject.model), only_scopes(scopes)
+            with surely(mode), mode, surely(acting), acting:
                 logits = session.extend(ids, real).float()
                 if self.sampling.repetition_penalty != 1.0:
                     seen = _marked(seen, ids, real, logits)
                 uniforms = np.asarray([self.randoms[i].random() for i in part]) if self.randoms else None
                 chosen = self.sampling.choose(logits, alive, uniforms, seen)
+            check_open(scopes)
             new = self._take(part, chosen, alive, limits - step, logits)
             yield part, new
             if not alive.any():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.scopes import check_open, open_scopes, surely
 from emotion_interp.subjects.decoding import Decoding, chunks, continuation_text, left_padded
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.sampling import check_finite, sample
@@ -152,7 +153,8 @@ def stream(subject: Subject, prompts: str | Sequence[str], max_new_tokens: int =
     """Continue prompts and hand over the text as it grows: pieces for one text, (row, piece) for a list.
 
     A piece is what one token adds; joined, a row's pieces are its continuation. A character of several tokens comes when
-    it is whole. Hooks act while they are on the model: iterate inside `with steer(...)`.
+    it is whole. What is steered when the first piece is asked for stays so to the last: iterate inside `with steer(...)`;
+    a stream that goes on after the block has closed is refused.
 
     Args:
         subject: the model.
@@ -215,13 +217,15 @@ def token_log_probabilities(
     work = [i for i, row in enumerate(rows) if len(row) > prompt_lengths[i]]
     # [row, column, vocab] logits are the largest thing in memory here: 256 MB at most
     budget = max(64, 64_000_000 // int(subject.model.cfg.d_vocab))
-    with evaluation_mode(subject.model):
+    scopes = open_scopes(subject.model)
+    with surely(evaluation_mode(subject.model)) as mode, mode:
         for part in chunks([len(rows[i]) for i in work], 0, subject.context, budget):
             chosen = [work[k] for k in part]
             ids, real = left_padded([rows[i] for i in chosen])
             lengths = np.asarray([prompt_lengths[i] for i in chosen])
             session = Session(subject, lengths, np.asarray(chosen), subject.prepends_bos, use_cache=False)
             logits = session.extend(ids, real, last_only=False)[:, :-1].float()
+            check_open(scopes)
             target = torch.from_numpy(ids[:, 1:]).to(logits.device)[..., None]
             normal = logits.logsumexp(-1)
             check_finite(torch.where(torch.from_numpy(real[:, :-1]).to(normal.device), normal, 0.0))

@@ -37,6 +37,9 @@ class Subject:
     A `TransformerBridge` or `HookedTransformer` is used as it is; a `transformers` model is wrapped through a copy
     that shares its tensors, because wrapping rebuilds a model in place. Nothing handed in is changed.
 
+    Threads and asyncio tasks may share a subject: forward passes take turns, and what is steered belongs to the thread or
+    task that steers (see `steer`). Hooks of your own on `subject.model` act on everybody, as TransformerLens has them.
+
     Args:
         model: `TransformerBridge`, `HookedTransformer`, or a causal `transformers` model.
         saes: SAELens SAEs: a sequence (each placed by its metadata's hook_name) or a mapping from `Site`. SAEs that read
