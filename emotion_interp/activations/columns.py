@@ -12,7 +12,8 @@ from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.activations.reading import SINK_FACTOR, Position, SiteReadings, _pick
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnsupportedError
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.subjects.subject import Subject, TokenizedText
+from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +47,8 @@ def stimulus_tokens(
     for stimulus, pick in zip(stimuli, picks, strict=True):
         if not len(pick):
             raise EmotionInterpError(
-                f"the target of {stimulus.text[:60]!r} becomes no token (or lies beyond the context of "
-                f"{subject.context} tokens)."
+                f"the target of {stimulus.text[:60]!r} becomes no token, or lies (in part) beyond the context of "
+                f"{subject.context} tokens."
             )
     return tokens, picks
 

@@ -17,7 +17,8 @@ from emotion_interp.core.errors import NotFiniteError
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plan import evaluation_mode
-from emotion_interp.subjects.subject import Subject, TokenizedText
+from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
     import torch
@@ -31,11 +32,11 @@ OnSite = Callable[[Site, "torch.Tensor", "Batch"], None]
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one forward pass: which texts they are, and how many tokens of each are real."""
+    """Rows of one forward pass: which texts they are, how many tokens of each are real, and whether the first is BOS."""
 
     rows: np.ndarray
     lengths: np.ndarray
-    has_bos: bool
+    has_bos: np.ndarray
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
@@ -111,7 +112,9 @@ def forward_pass(
             ids = np.zeros((len(rows), width), dtype=np.int64)
             for i, row in enumerate(rows):
                 ids[i, : lengths[row]] = tokens[row].ids
-            reading.batch = Batch(rows, np.asarray([lengths[r] for r in rows]), tokens[rows[0]].has_bos)
+            reading.batch = Batch(
+                rows, *(np.asarray(x) for x in zip(*((lengths[r], tokens[r].has_bos) for r in rows), strict=True))
+            )
             reading.waiting.update(sites)
             with lock_of(subject.model), surely(setting(_READING, reading)) as own, own:
                 subject.model(torch.from_numpy(ids).to(subject.device), **options)
@@ -138,4 +141,4 @@ _READING: ContextVar[_Reading | None] = ContextVar("emotion_interp_reading", def
 def real_tokens(batch: Batch, width: int) -> np.ndarray:
     """Mask of real tokens without BOS and padding, from lengths (pad, bos and eos are often one id): [row, position]."""
     position = np.arange(width)[None, :]
-    return (position >= int(batch.has_bos)) & (position < batch.lengths[:, None])
+    return (position >= batch.has_bos[:, None]) & (position < batch.lengths[:, None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -186,10 +187,18 @@ def _write_point(subject: Subject, site: Site) -> Any:
     return points[name]
 
 
-_CALLS: ContextVar[Mapping[Scope, tuple[ForwardPlan | None, np.ndarray | None]]] = ContextVar(
-    "emotion_interp_calls", default=MappingProxyType({})
-)
-"""Of each intervention: the plan of the running bare call, and the prompt lengths of the text it continues."""
+@dataclass(frozen=True)
+class _Call:
+    """A bare call: its plan, the prompt lengths of the text it continues, and the ids that text began with, where known."""
+
+    plan: ForwardPlan | None = None
+    lengths: np.ndarray | None = None
+    has_bos: np.ndarray | None = None
+    ids: Any = None
+
+
+_CALLS: ContextVar[Mapping[Scope, _Call]] = ContextVar("emotion_interp_calls", default=MappingProxyType({}))
+"""The last bare call under each intervention that is open."""
 
 
 class _CallPlan:
@@ -205,10 +214,12 @@ class _CallPlan:
         module = subject.model.original_model if bridge else subject.model.blocks[0]
         watch = self._before_bridge if bridge else self._before_block
         attach_before(module, watch, undoing)
+        if not bridge:
+            attach_before(subject.model.embed, self._before_embedding, undoing)
 
     def plan(self, rows: int, columns: int) -> ForwardPlan:
         """The plan of the running call; columns are positions where the call did not tell."""
-        plan, _ = _CALLS.get().get(self.scope, (None, None))
+        plan = self._last().plan
         if plan is not None and plan.positions.shape == (rows, columns):
             return plan
         return ForwardPlan.of_columns(rows, columns, self.subject.prepends_bos)
@@ -220,7 +231,12 @@ class _CallPlan:
         ids: Any = args[0] if args else options.get("input_ids")
         cache: Any = options.get("past_key_values")
         past = 0 if cache is None else int(cache.get_seq_length())
-        self._set(ids, past, options.get("attention_mask"))
+        self._set(ids, ids, past, options.get("attention_mask"))
+
+    def _before_embedding(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        del module
+        if current_plan() is None and self.scope.acts:
+            self._keep(replace(self._last(), ids=args[0] if args else options.get("tokens")))
 
     def _before_block(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         del module
@@ -229,13 +245,18 @@ class _CallPlan:
         stream: Any = args[0] if args else options.get("resid_pre")
         entry: Any = options.get("past_kv_cache_entry")
         past = 0 if entry is None else int(entry.past_keys.shape[1])
-        self._set(stream, past, options.get("attention_mask"))
+        self._set(stream, self._last().ids, past, options.get("attention_mask"))
 
-    def _set(self, tensor: Any, past: int, mask: Any) -> None:
-        """`tensor` is [row, column, ...]; `mask` spans the cached columns too."""
-        calls = {scope: call for scope, call in _CALLS.get().items() if scope.is_open}
-        _, lengths = calls.get(self.scope, (None, None))
-        plan = None
+    def _last(self) -> _Call:
+        return _CALLS.get().get(self.scope, _Call())
+
+    def _keep(self, call: _Call) -> None:
+        _CALLS.set({**{scope: c for scope, c in _CALLS.get().items() if scope.is_open}, self.scope: call})
+
+    def _set(self, tensor: Any, ids: Any, past: int, mask: Any) -> None:
+        """`tensor` is [row, column, ...]; `ids` [row, column] where known; `mask` spans the cached columns too."""
+        last = self._last()
+        plan, lengths, has_bos = None, last.lengths, last.has_bos
         if getattr(tensor, "ndim", 0) >= 2:
             rows, columns = int(tensor.shape[0]), int(tensor.shape[1])
             if mask is not None and mask.ndim == 2 and mask.shape[1] == past + columns:
@@ -245,5 +266,14 @@ class _CallPlan:
                 positions = np.broadcast_to(np.arange(past + columns), (rows, past + columns))
             if past == 0 or lengths is None or len(lengths) != rows:
                 lengths = positions.max(1) + 1 if past == 0 else np.full(rows, past)
-            plan = ForwardPlan(positions[:, -columns:], lengths, np.arange(rows), self.subject.prepends_bos)
-        _CALLS.set({**calls, self.scope: (plan, lengths)})
+            if past == 0 or has_bos is None or len(has_bos) != rows:
+                has_bos = self._begins_with_bos(ids if past == 0 else None, positions)
+            plan = ForwardPlan(positions[:, -columns:], lengths, np.arange(rows), has_bos)
+        self._keep(_Call(plan, lengths, has_bos))
+
+    def _begins_with_bos(self, ids: Any, positions: np.ndarray) -> np.ndarray:
+        """Whether each row's first token is BOS; where its ids are not known, as the subject reads texts: [row]."""
+        if ids is None or ids.ndim != 2 or tuple(ids.shape) != positions.shape or ids.is_floating_point():
+            return np.full(len(positions), self.subject.prepends_bos)
+        first = (positions == 0).argmax(1)
+        return self.subject.has_bos([[row[k]] for row, k in zip(ids.tolist(), first, strict=True)])

@@ -203,7 +203,7 @@ def _texts(
     words, shown, units = design_of(concepts, bank, stimuli)
     side = dict(zip(words["unit"], words["side"], strict=True))
     kept = [(s, side[u]) for s, u in zip(shown, units, strict=True) if s.language == language]
-    tokens = subject.tokenize([s.text for s, _ in kept])
+    tokens = subject.tokenize_quietly([s.text for s, _ in kept])
     halves: dict[str, list[list[tuple[int, ...]]]] = {
         k: [[] for _ in bank.emotions] for k in ("discovery", "confirmation")
     }
@@ -310,7 +310,8 @@ class _Training:
 
         ids, real = left_padded(rows)
         lengths = np.asarray([len(row) for row in rows])
-        session = Session(self.subject, lengths, np.arange(len(rows)), self.subject.prepends_bos, use_cache=False)
+        bos = self.subject.has_bos(rows)
+        session = Session(self.subject, lengths, np.arange(len(rows)), bos, use_cache=False)
         changes = {} if vectors is None else {self.site.point: _addition(vectors * self.length)}
         mode, steering = resting_mode(self.subject.model), hooked(self.subject, changes, self.skip)
         with surely(mode), mode, surely(steering), steering:

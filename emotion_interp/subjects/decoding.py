@@ -32,7 +32,7 @@ class Decoding:
         use_past_kv_cache, seed, streams, return_logits, eos_token_id, stop_strings, token_budget: as there.
 
     Raises:
-        EmotionInterpError: an empty row, a row that fills the context, or an impossible option.
+        EmotionInterpError: an empty row, a row that does not fit the context with its new tokens, or an impossible option.
     """
 
     def __init__(
@@ -75,9 +75,14 @@ class Decoding:
         for i, row in enumerate(self.rows):
             if not row:
                 raise EmotionInterpError(f"row {i} has no token; a continuation needs at least one.")
-            if self.new and len(row) >= context:
+            if len(row) > context or (self.new and len(row) == context):
                 raise EmotionInterpError(
                     f"prompt {i} fills the context of {context} tokens and leaves no room to continue; shorten it."
+                )
+            if len(row) + self.new > context:
+                raise EmotionInterpError(
+                    f"prompt {i} has {len(row)} tokens, and max_new_tokens={self.new} more are beyond the context of "
+                    f"{context}; at most {context - len(row)} fit after it."
                 )
 
     def steps(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -100,12 +105,12 @@ class Decoding:
 
     def _batch(self, part: np.ndarray, scopes: tuple[Scope, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         lengths = np.asarray([len(self.rows[i]) for i in part])
-        limits = np.minimum(self.new, self.subject.context - lengths)
         ids, real = left_padded([self.rows[i] for i in part])
-        session = Session(self.subject, lengths, part, self.subject.prepends_bos, self.use_cache)
+        bos = self.subject.has_bos([self.rows[i] for i in part])
+        session = Session(self.subject, lengths, part, bos, self.use_cache)
         alive = np.ones(len(part), dtype=bool)
         seen: torch.Tensor | None = None
-        for step in range(int(limits.max())):
+        for step in range(self.new):
             check_open(scopes)
             if step and not self.warned and not set(open_scopes(self.subject.model)) <= set(scopes):
                 self.warned = True
@@ -119,14 +124,14 @@ class Decoding:
                 uniforms = np.asarray([self.randoms[i].random() for i in part]) if self.randoms else None
                 chosen = self.sampling.choose(logits, alive, uniforms, seen)
             check_open(scopes)
-            new = self._take(part, chosen, alive, limits - step, logits)
+            new = self._take(part, chosen, alive, self.new - step, logits)
             yield part, new
             if not alive.any():
                 return
             ids, real = chosen[:, None], None
 
     def _take(
-        self, part: np.ndarray, chosen: np.ndarray, alive: np.ndarray, left: np.ndarray, logits: torch.Tensor
+        self, part: np.ndarray, chosen: np.ndarray, alive: np.ndarray, left: int, logits: torch.Tensor
     ) -> np.ndarray:
         """Give each living row its token and end those that are done; `left` counts this token."""
         kept = logits.cpu() if self.logits is not None else None
@@ -142,10 +147,8 @@ class Decoding:
             self.tokens[row].append(int(chosen[k]))
             if self.stops and self._has_stop(row):
                 alive[k], self.stopped[row] = False, "stop"
-            elif left[k] <= 1:
+            elif left <= 1:
                 alive[k] = False
-                if len(self.tokens[row]) < self.new:
-                    self.stopped[row] = "context"
         return new
 
     def _has_stop(self, row: int) -> bool:

@@ -25,16 +25,19 @@ class ForwardPlan:
         positions: [row, column], counted from 0 (BOS included) net of padding; -1 on padding.
         prompt_lengths: [row], tokens of each row's prompt, BOS included.
         rows: [row], each row's index in the caller's list (a pass may run a part of it, in another order).
-        has_bos: whether position 0 of every row is BOS.
+        has_bos: [row], whether position 0 is BOS; one for all may be given.
     """
 
     positions: np.ndarray
     prompt_lengths: np.ndarray
     rows: np.ndarray
-    has_bos: bool
+    has_bos: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "has_bos", np.broadcast_to(np.asarray(self.has_bos, dtype=bool), (len(self.rows),)))
 
     @classmethod
-    def of_columns(cls, rows: int, columns: int, has_bos: bool, start: int = 0) -> ForwardPlan:
+    def of_columns(cls, rows: int, columns: int, has_bos: Any, start: int = 0) -> ForwardPlan:
         """The plan of unpadded rows that are all prompt."""
         positions = np.broadcast_to(np.arange(start, start + columns), (rows, columns))
         return cls(positions, np.full(rows, start + columns), np.arange(rows), has_bos)

@@ -97,6 +97,8 @@ class SaeReader:
         self.site = site
         self.architecture = architecture
         self.centred = _was_centred(metadata)
+        asked = metadata.prepend_bos if "prepend_bos" in metadata else None
+        self.prepend_bos: bool | None = asked if isinstance(asked, bool) else None
 
     @property
     def d_in(self) -> int:

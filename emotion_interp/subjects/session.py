@@ -26,7 +26,7 @@ class Session:
         subject: the model.
         prompt_lengths: [row], for the plan that hooks read.
         rows: [row], each row's index in the caller's list.
-        has_bos: whether every row starts with BOS.
+        has_bos: [row], whether it starts with BOS; or one for all.
         use_cache: keep keys and values between calls.
     """
 
@@ -35,7 +35,7 @@ class Session:
         subject: Subject,
         prompt_lengths: np.ndarray,
         rows: np.ndarray,
-        has_bos: bool,
+        has_bos: Any,
         use_cache: bool = True,
     ) -> None:
         self.subject, self.has_bos, self.use_cache = subject, has_bos, use_cache
