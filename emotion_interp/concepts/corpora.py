@@ -14,6 +14,7 @@ from emotion_interp.concepts.model import NEUTRAL
 from emotion_interp.concepts.scenes import labelled_stimuli
 from emotion_interp.core import EmotionInterpError, FileFormatError, Stimulus, UnknownNameError
 from emotion_interp.core.seeds import generator
+from emotion_interp.core.spelling import as_text
 
 CORPORA = ("stories", "goemotions", "brighter")
 
@@ -89,10 +90,11 @@ def read_stories(path: Path) -> Iterable[tuple[int, LabelledText]]:
     """(topic, story) of the emotion stories; stories whose emotion has no counterpart are left out."""
     names = {name: emotion for emotion, several in STORY_NAMES.items() for name in several}
     with gzip.open(existing_file(path), "rt", encoding="utf-8") as lines:
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             story: Mapping[str, Any] = json.loads(line)
             if story["emotion"] in names:
-                yield story["topic_idx"], LabelledText(story["text"], (names[story["emotion"]],), "stories")
+                text = as_text(story["text"], f"{path}, line {number}")
+                yield story["topic_idx"], LabelledText(text, (names[story["emotion"]],), "stories")
 
 
 def mapped_labels(labels: Iterable[str]) -> tuple[str, ...]:
@@ -117,12 +119,16 @@ def read_brighter(labelled: Path, split: str, language: str) -> Iterable[Labelle
     """BRIGHTER texts of a split and a language of its own naming ("eng", "chn", "esp")."""
     import pandas as pd
 
-    frame: Any = pd.read_csv(existing_file(labelled / "brighter" / "track_a" / split / f"{language}.csv"))
+    path = existing_file(labelled / "brighter" / "track_a" / split / f"{language}.csv")
+    # a text "null" or "NA" is a text
+    frame: Any = pd.read_csv(path, dtype=str, keep_default_na=False)
     columns = [c for c in frame.columns if c not in ("id", "text")]
+    frame[columns] = frame[columns].apply(pd.to_numeric, errors="coerce")
     # the English test file came without its labels
     frame = frame.dropna(subset=columns)
-    for record in frame.to_dict("records"):
-        yield LabelledText(str(record["text"]), mapped_labels(c for c in columns if record[c] == 1), "BRIGHTER")
+    for row, record in zip(frame.index, frame.to_dict("records"), strict=True):
+        text = as_text(record["text"], f"{path}, row {row + 1}")
+        yield LabelledText(text, mapped_labels(c for c in columns if record[c] == 1), "BRIGHTER")
 
 
 def corpus_stimuli(

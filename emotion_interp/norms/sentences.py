@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import FileFormatError
+from emotion_interp.core.spelling import as_text
 from emotion_interp.norms.cells import lines, numeric, pick, read_csv
 from emotion_interp.norms.entry import NormsEntry, NormsFile
 
@@ -111,7 +112,9 @@ def read_dimabsa(paths: Sequence[Path]) -> pd.DataFrame:
                     for aspect in row.get("Aspect_VA", row.get("Quadruplet"))
                 ]
                 valence, arousal = zip(*pairs, strict=True)
-                text, group = str(row["Text"]).strip(), str(row["ID"]).split(":")[0]
+                text, group = as_text(row["Text"], f"{path}, line {number}").strip(), str(row["ID"]).split(":")[0]
+            except FileFormatError:
+                raise
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise FileFormatError(
                     f"{path}, line {number}: a JSON object with ID, Text and aspects with VA = 'valence#arousal' is "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.spelling import as_text
 from emotion_interp.core.types import Site
 from emotion_interp.study.settings import SENTENCES, StudySettings
 
@@ -71,7 +72,10 @@ def _story(path: Path, number: int, line: str) -> tuple[str, str, int | None]:
     try:
         row = json.loads(line)
         topic = row.get("topic_idx")
-        return str(row["text"]), str(row["emotion"]), None if topic is None else int(topic)
+        place = f"{path}, line {number}"
+        return as_text(row["text"], place), as_text(row["emotion"], place), None if topic is None else int(topic)
+    except FileFormatError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(
             f"{path}, line {number}: a JSON object with text and emotion is needed ({error})."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
-from emotion_interp.core.files import sha256_file
+from emotion_interp.core.files import require_working_directory, sha256_file
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.subject import Subject, wrap_transformers
@@ -46,6 +46,7 @@ def load_subject(
         >>> load_subject()  # doctest: +SKIP
         Subject('bundled', 4 layers x 256, 4 SAEs, backend='bridge')
     """
+    require_working_directory()
     import torch
 
     if device == "auto":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +93,13 @@ class SaeReader:
         for name, tensor in sae.state_dict().items():
             if not bool(tensor.isfinite().all()):
                 raise NotFiniteError(f"the SAE at {site} has NaN or infinite values in {name}; its file is damaged.")
+        for name, part in (("W_enc", "encoder"), ("W_dec", "decoder")):
+            weights: Any = getattr(sae, name, None)
+            if weights is not None and not bool(weights.any()):
+                raise EmotionInterpError(
+                    f"the {part} of the SAE at {site} is all zeros: it reads nothing of its input. Its file was written "
+                    "wrongly; load or train it again."
+                )
         self.sae = sae
         self.site = site
         self.architecture = architecture
@@ -180,6 +187,7 @@ class SaeReader:
             "input_transform": "centre" if self.centred else "none",
             "normalize_activations": str(self.sae.cfg.normalize_activations),
             "signature": [round(value, 5) for value in self.signature()],
+            "encoder": {name: [float(f"{v:.5g}") for v in values] for name, values in self.encoder_signature().items()},
         }
 
     def signature(self) -> list[float]:
@@ -192,6 +200,33 @@ class SaeReader:
         fixed = np.cos(np.arange(1, rows.shape[1] + 1) ** 1.5)
         lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(fixed)
         return np.divide(rows @ fixed, lengths, out=np.zeros(len(rows)), where=lengths > 0).tolist()
+
+    def encoder_signature(self) -> dict[str, list[float]]:
+        """As `signature` of what encodes: by parameter, projections of eight columns, or eight of the values."""
+        ids = np.linspace(0, self.d_sae - 1, 8).astype(int)
+        fixed = np.cos(np.arange(1, self.d_in + 1) ** 1.5)
+        fixed /= np.linalg.norm(fixed)
+        found = {}
+        for name, tensor in sorted(self.sae.state_dict().items()):
+            values = tensor.detach()
+            if tuple(values.shape) == (self.d_in, self.d_sae):
+                found[name] = (fixed @ values[:, ids].double().cpu().numpy()).tolist()
+            elif tuple(values.shape) == (self.d_sae,):
+                found[name] = values[ids].double().cpu().numpy().tolist()
+            elif tuple(values.shape) == (self.d_in,):
+                found[name] = values[np.linspace(0, self.d_in - 1, 8).astype(int)].double().cpu().numpy().tolist()
+        return found
+
+
+def same_encoder(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> bool:
+    """Whether two encoder signatures are of one SAE, read in whatever precision."""
+    if set(one) != set(other):
+        return False
+    for name, values in one.items():
+        a, b = np.asarray(values, dtype=np.float64), np.asarray(other[name], dtype=np.float64)
+        if a.shape != b.shape or not np.allclose(a, b, rtol=0.02, atol=0.02 * float(np.abs(b).max(initial=0.0))):
+            return False
+    return True
 
 
 class _Encoding(no_gradients):

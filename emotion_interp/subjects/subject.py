@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
+from emotion_interp.core.files import require_working_directory
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.subjects.sae_reader import SaeReader, named_apart
 from emotion_interp.subjects.tokens import TokenizedText, bos_id, refuse_cuts, tell_of_cuts, tokenized
@@ -56,6 +57,7 @@ class Subject:
         name: str | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
+        require_working_directory()
         self.backend, self.model = _hooked(model, tokenizer)
         self.tokenizer: Any = tokenizer if tokenizer is not None else getattr(self.model, "tokenizer", None)
         if self.tokenizer is None:

@@ -47,10 +47,16 @@ def bare_tokens(
     """(ids, character offsets where asked, whether it begins with BOS) of each text as it is spelled; nothing is added.
 
     A BOS that a text spells several times at its start, as a chat template put into another does, is there once.
+
+    Raises:
+        EmotionInterpError: something that is no text.
     """
     texts = list(texts)
     if not texts:
         return
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise EmotionInterpError(f"text {number} is no text, got {text!r}.")
     with lock_of(tokenizer):
         encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=offsets, verbose=False)
     bos, doubled = bos_id(tokenizer), 0

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.files import atomic_file, read_json, write_json
+from emotion_interp.core.files import atomic_file, read_json, require_working_directory, write_json
 from emotion_interp.subjects.tokens import bare_tokens
 from emotion_interp.training.corpus import Document, is_held_out, load_documents, training_stream
 from emotion_interp.training.tokenizer import load_tokenizer, train_tokenizer
@@ -135,6 +135,7 @@ def train_subject(
     Example:
         >>> train_subject("data", "runs/subject")  # doctest: +SKIP
     """
+    require_working_directory()
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
