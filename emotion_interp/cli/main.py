@@ -38,8 +38,10 @@ def main() -> None:
     """Entry point of the console script."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from emotion_interp.core.errors import EmotionInterpError
+    from emotion_interp.core.files import require_working_directory
 
     try:
+        require_working_directory()
         app()
     except EmotionInterpError as error:
         fail(str(error))

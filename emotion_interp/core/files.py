@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 
 
 @contextmanager
@@ -130,3 +130,17 @@ def sha256_file(path: str | Path) -> str:
 def sha256_of(value: Any) -> str:
     """Hex SHA-256 of a JSON-able value, independent of key order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
+
+
+def require_working_directory() -> None:
+    """Refuse to go on in a folder that has been deleted, where torch's libraries end the process.
+
+    Raises:
+        FileFormatError: the working directory is gone.
+    """
+    try:
+        Path.cwd()
+    except OSError:
+        raise FileFormatError(
+            "the working directory has been deleted; change to a folder that exists (cd ~ in the shell, os.chdir in Python)."
+        ) from None

@@ -309,9 +309,11 @@ def require_same_subject(bank: FeatureBank, subject: Subject) -> None:
     """Refuse a bank of another subject or of other SAEs, whose feature numbers would mean something else.
 
     Raises:
-        EmotionInterpError: another name, a site that the subject does not read, or an SAE with other decoder rows than
-            the one the bank was found with (banks of before those were noted are taken on trust).
+        EmotionInterpError: another name, a site that the subject does not read, or an SAE with other decoder rows or
+            another encoder than the one the bank was found with (banks of before those were noted are taken on trust).
     """
+    from emotion_interp.subjects.sae_reader import same_encoder
+
     name, sites = subject.name, subject.sites
     if bank.manifest.get("subject") != name:
         raise EmotionInterpError(f"the bank belongs to the subject {bank.manifest.get('subject')!r}, not to {name!r}.")
@@ -323,7 +325,11 @@ def require_same_subject(bank: FeatureBank, subject: Subject) -> None:
         )
     for sae in bank.manifest.get("saes", ()):
         site = Site.parse(sae["site"]) if "signature" in sae else None
-        if site in bank.scales and not np.allclose(subject.readers[site].signature(), sae["signature"], atol=0.01):
+        if site not in bank.scales:
+            continue
+        reader = subject.readers[site]
+        same = np.allclose(reader.signature(), sae["signature"], atol=0.01)
+        if not same or ("encoder" in sae and not same_encoder(reader.encoder_signature(), sae["encoder"])):
             raise EmotionInterpError(
                 f"the SAE at {site} is another one than the bank was found with: feature numbers mean something else. "
                 "Load the SAEs of the bank, or find the features again."

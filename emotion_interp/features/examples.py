@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from emotion_interp.activations.forward import Batch
     from emotion_interp.subjects import Subject
-    from emotion_interp.subjects.subject import TokenizedText
+    from emotion_interp.subjects.tokens import TokenizedText
 
 COLUMNS = (
     "layer",
@@ -233,9 +233,9 @@ class _Best:
             latents = self.reader.encode(part.flatten(0, 1))
             values = latents[:, columns.to(latents.device)].float().cpu().numpy()
             values = values.reshape(part.shape[0], part.shape[1], -1) * usable[rows, :, None]
-            self._keep(values, batch.rows[rows], batch.has_bos)
+            self._keep(values, batch.rows[rows], batch.has_bos[rows])
 
-    def _keep(self, values: np.ndarray, texts: np.ndarray, has_bos: bool) -> None:
+    def _keep(self, values: np.ndarray, texts: np.ndarray, has_bos: np.ndarray) -> None:
         """`values` is [row, token, feature]."""
         peaks = values.max(axis=1)
         for i, f in zip(*np.nonzero((peaks > 0) & (peaks >= self.floor)), strict=True):
@@ -244,7 +244,7 @@ class _Best:
             if len(heap) == self.k and key < heap[0][:2]:
                 continue
             token = int(values[i, :, f].argmax())
-            first = max(int(has_bos), token - self.before)
+            first = max(int(has_bos[i]), token - self.before)
             last = min(self.lengths[text], token + self.after + 1)
             found = _Found(key[0], text, token, first, [float(v) for v in values[i, first:last, f]])
             (heapq.heappush if len(heap) < self.k else heapq.heapreplace)(heap, (*key, found))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import FileFormatError
 from emotion_interp.core.reading import json_line
+from emotion_interp.core.spelling import as_text
 from emotion_interp.core.tables import read_table
 from emotion_interp.norms.cells import lines, numeric, pick
 from emotion_interp.norms.entry import NormsEntry, NormsFile
@@ -112,7 +113,7 @@ def read_dimabsa(paths: Sequence[Path]) -> pd.DataFrame:
                     for aspect in row.get("Aspect_VA", row.get("Quadruplet"))
                 ]
                 valence, arousal = zip(*pairs, strict=True)
-                text, group = str(row["Text"]).strip(), str(row["ID"]).split(":")[0]
+                text, group = as_text(row["Text"], f"{path}, line {number}").strip(), str(row["ID"]).split(":")[0]
             except FileFormatError:
                 raise
             except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -12,6 +12,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError
 from emotion_interp.core.files import write_text
+from emotion_interp.core.spelling import clings
 from emotion_interp.report.assets import circuitsvis_bundle, script_json
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def token_view(
 
 
 def display_units(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int, list[int]]]:
-    """Group tokens that share a character: byte-level BPE splits one Chinese character over several tokens.
+    """Group tokens that share a character as it is seen: byte-level BPE splits one Chinese character, or an emoji, over several.
 
     Args:
         text: the text.
@@ -240,7 +241,8 @@ def display_units(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[i
             continue
         if units and start < units[-1][0]:
             raise EmotionInterpError(f"the span {(start, end)} of token {i} starts before that of the token before it.")
-        if units and start < units[-1][1]:
+        # a mark, joiner or emoji's part of its own token is shown with what it belongs to
+        if units and (start < units[-1][1] or (start == units[-1][1] and clings(text, start))):
             begun, stop, members = units[-1]
             units[-1] = (begun, max(stop, end), [*members, i])
         else:

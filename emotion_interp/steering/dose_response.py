@@ -168,8 +168,8 @@ def make_setting(
         raise EmotionInterpError(
             f"{samples} greedy texts of one prompt are all the same; give do_sample=True, or samples=1."
         )
-    # an option that is none must not wait for the first text to be noticed
-    Decoding(subject, [], 0, **options)
+    # an option that is none, or a prompt that does not fit, must not wait for the first text to be noticed
+    Decoding(subject, [list(t.ids) for t in subject.tokenize(prompts, whole=True)], max_new_tokens, **options)
     names = tuple(dict.fromkeys(emotions))
     known = {*names, *getattr(bank, "emotions", ())}
     for emotion in words or ():

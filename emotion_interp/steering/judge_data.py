@@ -20,6 +20,7 @@ from emotion_interp.concepts.corpora import (
     read_stories,
 )
 from emotion_interp.core.errors import UnknownNameError
+from emotion_interp.core.spelling import as_text
 
 __all__ = ["LABEL_NAMES", "NEUTRAL", "NO_EMOTION", "STORY_NAMES", "LabelledText", "judge_texts"]
 
@@ -74,6 +75,8 @@ def _isear(path: Path) -> tuple[list[LabelledText], list[LabelledText]]:
 
 
 def _smp(labelled: Path, name: str) -> Iterable[LabelledText]:
-    posts = json.loads(existing_file(labelled / "smp2020" / f"{name}.json").read_text(encoding="utf-8"))
-    for post in posts:
-        yield LabelledText(post["content"], mapped_labels([post["label"]]), "SMP2020")
+    path = existing_file(labelled / "smp2020" / f"{name}.json")
+    for number, post in enumerate(json.loads(path.read_text(encoding="utf-8")), 1):
+        yield LabelledText(
+            as_text(post["content"], f"{path}, post {number}"), mapped_labels([post["label"]]), "SMP2020"
+        )

@@ -201,7 +201,7 @@ def _judged(
     options: Mapping[str, Any],
 ) -> np.ndarray:
     """Judged probability of the emotion after every text under every ablation: [set, text]."""
-    prompts = [list(t.ids) for t in subject.tokenize(texts)]
+    prompts = [list(t.ids) for t in subject.tokenize(texts, whole=True)]
     n = len(prompts)
     step = max(1, _LOGIT_CELLS // (n * int(subject.model.cfg.d_vocab)))
     result = np.zeros((len(sets), n))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
-from emotion_interp.core.files import sha256_file
+from emotion_interp.core.files import require_working_directory, sha256_file
 from emotion_interp.core.reading import checked_name, regular_file
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.named import find_weights
@@ -50,6 +50,7 @@ def load_subject(
         >>> load_subject()  # doctest: +SKIP
         Subject('bundled', 4 layers x 256, 4 SAEs, backend='bridge')
     """
+    require_working_directory()
     import torch
 
     if device == "auto":

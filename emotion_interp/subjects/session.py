@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.scopes import lock_of, surely
 from emotion_interp.subjects.plan import ForwardPlan, using_plan
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Session:
         subject: the model.
         prompt_lengths: [row], for the plan that hooks read.
         rows: [row], each row's index in the caller's list.
-        has_bos: whether every row starts with BOS.
+        has_bos: [row], whether it starts with BOS; or one for all.
         use_cache: keep keys and values between calls.
     """
 
@@ -34,7 +35,7 @@ class Session:
         subject: Subject,
         prompt_lengths: np.ndarray,
         rows: np.ndarray,
-        has_bos: bool,
+        has_bos: Any,
         use_cache: bool = True,
     ) -> None:
         self.subject, self.has_bos, self.use_cache = subject, has_bos, use_cache
@@ -66,7 +67,8 @@ class Session:
         device = self.subject.device
         columns = torch.from_numpy(np.ascontiguousarray(self.ids[:, -width:])).to(device)
         run = self._hooked if self.subject.backend == "hooked" else self._bridge
-        with using_plan(plan):
+        # a bridge and a HookedTransformer keep state while they run
+        with lock_of(self.subject.model), surely(using_plan(plan)) as own, own:
             logits = run(columns, positions, width, last_only)
         return logits[:, -1] if last_only else logits
 

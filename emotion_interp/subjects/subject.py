@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
+from emotion_interp.core.files import require_working_directory
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.subjects.sae_reader import SaeReader, named_apart
+from emotion_interp.subjects.tokens import TokenizedText, bos_id, refuse_cuts, tell_of_cuts, tokenized
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class TokenizedText:
-    """Token ids of one text with character offsets; `ids[0]` is BOS where `has_bos` (its offset is (0, 0))."""
-
-    ids: tuple[int, ...]
-    offsets: tuple[tuple[int, int], ...]
-    has_bos: bool
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 class Subject:
@@ -36,6 +26,9 @@ class Subject:
 
     A `TransformerBridge` or `HookedTransformer` is used as it is; a `transformers` model is wrapped through a copy
     that shares its tensors, because wrapping rebuilds a model in place. Nothing handed in is changed.
+
+    Threads and asyncio tasks may share a subject: forward passes take turns, and what is steered belongs to the thread or
+    task that steers (see `steer`). Hooks of your own on `subject.model` act on everybody, as TransformerLens has them.
 
     Args:
         model: `TransformerBridge`, `HookedTransformer`, or a causal `transformers` model.
@@ -64,6 +57,7 @@ class Subject:
         name: str | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
+        require_working_directory()
         self.backend, self.model = _hooked(model, tokenizer)
         self.tokenizer: Any = tokenizer if tokenizer is not None else getattr(self.model, "tokenizer", None)
         if self.tokenizer is None:
@@ -83,6 +77,7 @@ class Subject:
         for reader in readers:
             self._check_fit(reader)
         self.readers: dict[Site, SaeReader] = dict(sorted((r.site, r) for r in named_apart(readers)))
+        self._tell_of_bos()
 
     # -- what it is ---------------------------------------------------------------------------------------------------
     @property
@@ -110,9 +105,9 @@ class Subject:
 
     @property
     def prepends_bos(self) -> bool:
-        """Whether texts are read with a leading BOS token, as the model was trained."""
+        """Whether a BOS is put before texts that do not spell it: the tokenizer has one, and the model's settings ask for it."""
         default = getattr(self.model.cfg, "default_prepend_bos", True)
-        return self.tokenizer.bos_token_id is not None and default is not False
+        return bos_id(self.tokenizer) is not None and default is not False
 
     def site(self, layer: int | Site | str, kind: str | None = None) -> Site:
         """The site of a layer: the one with an SAE if there is one, else `resid_post`.
@@ -167,29 +162,33 @@ class Subject:
                 raise UnknownNameError("hook", site.hook_name, sorted(n for n in names if n.startswith("blocks.0.")))
 
     # -- text ---------------------------------------------------------------------------------------------------------
-    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
-        """Token ids and character offsets of each text, BOS first where the model wants one, cut to the context.
+    def tokenize(self, texts: Sequence[str], whole: bool = False) -> list[TokenizedText]:
+        """Token ids and character offsets of each text, with one BOS at the start where the model wants or the text spells it.
+
+        Args:
+            texts: the texts.
+            whole: refuse a text that is longer than the context; else it is cut there.
 
         Raises:
-            EmotionInterpError: a text becomes no token at all.
+            EmotionInterpError: a text becomes no token at all, or is too long under `whole`.
+
+        Warns:
+            UserWarning: texts were cut.
         """
-        if not len(texts):
-            return []
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        bos = self.prepends_bos
-        room = self.context - int(bos)
-        result = []
-        for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            if not ids:
-                raise EmotionInterpError(
-                    f"the text {text!r} becomes no token under this model's tokenizer; leave it out."
-                )
-            if bos:
-                ids, offsets = [self.tokenizer.bos_token_id, *ids[:room]], [(0, 0), *offsets[:room]]
-            else:
-                ids, offsets = ids[:room], offsets[:room]
-            result.append(TokenizedText(tuple(ids), tuple(map(tuple, offsets)), bos))
-        return result
+        tokens = self.tokenize_quietly(texts, only_bos=whole)
+        if whole:
+            refuse_cuts(tokens, texts, self.context)
+        tell_of_cuts(sum(t.cut_at is not None for t in tokens), len(tokens), self.context)
+        return tokens
+
+    def tokenize_quietly(self, texts: Sequence[str], only_bos: bool = False) -> list[TokenizedText]:
+        """As `tokenize`, for callers that look at `cut_at` themselves."""
+        return tokenized(self.tokenizer, texts, self.prepends_bos, self.context, only_bos)
+
+    def has_bos(self, token_rows: Sequence[Sequence[int]]) -> np.ndarray:
+        """Whether each row of token ids begins with the model's BOS: [row]."""
+        bos = bos_id(self.tokenizer)
+        return np.asarray([bos is not None and len(row) > 0 and int(row[0]) == bos for row in token_rows], dtype=bool)
 
     def generate(self, prompts: str | Sequence[str], max_new_tokens: int = 40, **options: Any) -> Any:
         """Continue prompts: str in, str out; list in, list out, also for one. Options: see `subjects.generation`."""
@@ -224,6 +223,23 @@ class Subject:
             raise UnsupportedError(
                 f"this HookedTransformer has centred writing weights, and the SAE at {site} was trained on the raw model: "
                 "the mean of the stream is lost. Load the model with from_pretrained_no_processing(...)."
+            )
+
+    def _tell_of_bos(self) -> None:
+        """One line where SAEs were trained with BOS before the texts and the subject has none, or the other way round."""
+        ours = self.prepends_bos
+        other = [str(site) for site, reader in self.readers.items() if reader.prepend_bos == (not ours)]
+        if other:
+            why = "has none" if bos_id(self.tokenizer) is None else "does not put one there (cfg.default_prepend_bos)"
+            warnings.warn(
+                f"{len(other)} of {len(self.readers)} SAEs ({other[0]}, ...) were trained on texts "
+                + (
+                    f"without a BOS token, but {self.name} puts one before them"
+                    if ours
+                    else f"that begin with BOS, but {self.name} {why}"
+                )
+                + ": their features may read differently here.",
+                stacklevel=3,
             )
 
     def __repr__(self) -> str:
@@ -280,11 +296,3 @@ def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any) -> Any:
             bridge.tokenizer.name_or_path = source
     bridge.train(training)
     return bridge
-
-
-def span_tokens(tokens: TokenizedText, span: tuple[int, int]) -> np.ndarray:
-    """Indices of the tokens that overlap a character span (byte-level pieces of one character all count)."""
-    start, end = span
-    first = int(tokens.has_bos)
-    hits = [i for i in range(first, len(tokens)) if tokens.offsets[i][1] > start and tokens.offsets[i][0] < end]
-    return np.asarray(hits, dtype=np.int64)

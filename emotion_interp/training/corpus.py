@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotion_interp.core.errors import FileFormatError
+from emotion_interp.core.spelling import as_text
 
 TRAINING_TOPICS = range(64)
 _SPACED = re.compile(r"\s+([.,!?;:%)\]}]|'s\b|n't\b|'re\b|'ve\b|'ll\b|'d\b|'m\b)")
@@ -46,10 +47,10 @@ def _tidy(text: str) -> str:
 
 def _stories(root: Path) -> Iterator[str]:
     with gzip.open(root / "corpora/emotion_stories.jsonl.gz", "rt", encoding="utf-8") as lines:
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             row = json.loads(line)
             if row["topic_idx"] in TRAINING_TOPICS:
-                yield row["text"]
+                yield as_text(row["text"], f"{root / 'corpora/emotion_stories.jsonl.gz'}, line {number}")
 
 
 def _column(path: Path, column: int | str, delimiter: str, encoding: str = "utf-8") -> Iterator[str]:
@@ -76,8 +77,8 @@ def _english_posts(root: Path) -> Iterator[str]:
 
 def _unique_texts(path: Path) -> Iterator[str]:
     seen = set()
-    for line in path.read_text(encoding="utf-8").splitlines():
-        text = json.loads(line)["Text"]
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        text = as_text(json.loads(line)["Text"], f"{path}, line {number}")
         if text not in seen:
             seen.add(text)
             yield text
@@ -89,8 +90,9 @@ def _chinese_modern(root: Path) -> Iterator[str]:
 
 
 def _chinese_posts(root: Path) -> Iterator[str]:
-    for row in json.loads((root / "labelled/smp2020/virus_train.json").read_text(encoding="utf-8")):
-        yield _simplify(row["content"])
+    path = root / "labelled/smp2020/virus_train.json"
+    for number, row in enumerate(json.loads(path.read_text(encoding="utf-8")), 1):
+        yield _simplify(as_text(row["content"], f"{path}, post {number}"))
     for text in _column(root / "labelled/brighter/track_a/train/chn.csv", "text", ","):
         yield _simplify(text)
     for name in ("cn", "zh", "tw"):

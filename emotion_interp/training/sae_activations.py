@@ -12,7 +12,8 @@ from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.subject import Subject, TokenizedText
+from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.tokens import TokenizedText, bare_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -37,19 +38,21 @@ def text_windows(
     Unlike `Subject.tokenize` nothing behind the first window is lost. Stops once `tokens` readable tokens are there.
     """
     bos = (subject.tokenizer.bos_token_id,) if subject.prepends_bos else ()
-    room = context - len(bos)
     windows: list[TokenizedText] = []
     found = 0
     texts = list(texts)
     for first in range(0, len(texts), 512):
-        encoded = subject.tokenizer(texts[first : first + 512], add_special_tokens=False, verbose=False)["input_ids"]
-        for ids in encoded:
-            for start in range(0, len(ids), room):
-                window = (*bos, *ids[start : start + room])
+        for ids, _, spelled in bare_tokens(subject.tokenizer, texts[first : first + 512], offsets=False):
+            # a BOS that a text spells stays at its start, and is not doubled
+            before, start = (tuple(ids[:1]), 1) if spelled else (bos, 0)
+            while start < len(ids):
+                room = context - len(before)
+                window = (*before, *ids[start : start + room])
                 # position 0 is never read, so a window needs a second token
                 if len(window) > 1:
-                    windows.append(TokenizedText(window, ((0, 0),) * len(window), bool(bos)))
+                    windows.append(TokenizedText(window, ((0, 0),) * len(window), bool(before)))
                     found += len(window) - 1
+                before, start = bos, start + room
             if tokens is not None and found >= tokens:
                 return windows
     return windows

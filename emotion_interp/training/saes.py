@@ -19,7 +19,8 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import sha256_of, write_json
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.subject import Subject, TokenizedText
+from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.tokens import TokenizedText
 from emotion_interp.training.sae_activations import (
     ActivationBlocks,
     Cursor,
