@@ -108,7 +108,7 @@ def test_each_row_stops_at_its_own_eos(subjects):
 
 
 def test_rows_fill_the_context_whatever_their_length(subject):
-    long = ids_of(subject)[2] * 4
+    long = ids_of(subject)[2] * 20
     rows = [long[:45], long[:3], long[:44], long[:3]]
     with pytest.raises(EmotionInterpError, match="at most 3 fit"):
         decode(subject, rows, 4)
