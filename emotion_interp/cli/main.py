@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from typing import Annotated
 
 import typer
@@ -39,6 +40,9 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from emotion_interp.core.errors import EmotionInterpError
     from emotion_interp.core.files import require_working_directory
+
+    # a line, without the place in the code
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
 
     try:
         require_working_directory()

@@ -33,6 +33,8 @@ class Scope:
     def end(self) -> None:
         """Also from another context, and twice."""
         self.is_open = False
+        # a context that lives on keeps its scopes, and should not keep their models
+        self.model = None
         _SCOPES.set(tuple(s for s in _SCOPES.get() if s is not self))
 
     @property

@@ -27,6 +27,10 @@ class Subject:
     A `TransformerBridge` or `HookedTransformer` is used as it is; a `transformers` model is wrapped through a copy
     that shares its tensors, because wrapping rebuilds a model in place. Nothing handed in is changed.
 
+    A text begins with exactly one BOS where the tokenizer was made with one and `model.cfg.default_prepend_bos` is not
+    False: put there, or as the text spells it (chat templates do). An EOS that TransformerLens takes for a missing BOS is
+    none.
+
     Threads and asyncio tasks may share a subject: forward passes take turns, and what is steered belongs to the thread or
     task that steers (see `steer`). Hooks of your own on `subject.model` act on everybody, as TransformerLens has them.
 

@@ -80,16 +80,24 @@ class ClassifierJudge:
     batch_size: int = 32
 
     def predict_proba(self, texts: Sequence[str], /) -> np.ndarray:
-        """[text, emotion], float64; several outputs of one emotion add up (softmax), or the largest counts (sigmoid)."""
+        """[text, emotion], float64; several outputs of one emotion add up (softmax), or the largest counts (sigmoid).
+
+        Warns:
+            UserWarning: texts longer than the classifier reads, of which only the start counts.
+        """
         import torch
+
+        from emotion_interp.subjects.tokens import tell_of_cuts
 
         texts = _checked_texts(texts)
         result = np.zeros((len(texts), len(self.emotions)))
-        limit = min(512, int(getattr(self.model.config, "max_position_embeddings", 512)))
+        # RoBERTa counts positions from 2
+        limit = min(512, int(getattr(self.model.config, "max_position_embeddings", 512))) - 2
+        cut = 0
         for start in range(0, len(texts), self.batch_size):
             part = texts[start : start + self.batch_size]
-            # RoBERTa counts positions from 2
-            inputs = self.tokenizer(part, padding=True, truncation=True, max_length=limit - 2, return_tensors="pt")
+            cut += sum(len(ids) > limit for ids in self.tokenizer(part, verbose=False)["input_ids"])
+            inputs = self.tokenizer(part, padding=True, truncation=True, max_length=limit, return_tensors="pt")
             with torch.no_grad():
                 logits = self.model(**inputs.to(self.model.device)).logits.double()
             values = (logits.sigmoid() if self.several else logits.softmax(-1)).cpu().numpy()
@@ -98,6 +106,7 @@ class ClassifierJudge:
             for e, emotion in enumerate(self.emotions):
                 outputs = values[:, list(self.columns[emotion])]
                 result[start : start + len(part), e] = outputs.max(1) if self.several else outputs.sum(1)
+        tell_of_cuts(cut, len(texts), limit)
         return result
 
     def __repr__(self) -> str:
