@@ -132,16 +132,19 @@ def read_word_associations(
         strengths[emotion] = {w: n / total for w, n in pooled.items() if n > 0 and n / total >= min_strength}
     kept = _resolve(strengths, overlap)
     written = {form: max(sorted(forms), key=lambda w: forms[w]) for form, forms in spellings.items()}
-    words = {
-        emotion: [
-            ConceptWord(written[w], f"{emotion}.{w}") for w, _ in sorted(own.items(), key=lambda i: (-i[1], i[0]))
-        ]
-        for emotion, own in kept.items()
-    }
+    try:
+        words = {
+            emotion: [
+                ConceptWord(written[w], f"{emotion}.{w}") for w, _ in sorted(own.items(), key=lambda i: (-i[1], i[0]))
+            ]
+            for emotion, own in kept.items()
+        }
+    except EmotionInterpError as error:
+        raise FileFormatError(f"{path}: {error}") from error
     few = sorted(emotion for emotion, own in words.items() if len(own) < 2)
     if few:
         raise EmotionInterpError(
-            f"fewer than two words are left for {', '.join(few)} at min_strength={min_strength}, overlap={overlap!r}. "
+            f"{path}: fewer than two words are left for {', '.join(few)} at min_strength={min_strength}, overlap={overlap!r}. "
             "Lower min_strength, give more cues, or choose another overlap."
         )
     counted = Counter(w for own in kept.values() for w in own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -141,6 +142,7 @@ _DAMAGE = (
     RuntimeError,
     RecursionError,
     MemoryError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -92,9 +92,10 @@ def _decimal_points(cells: Any, frame: Any, column: str, path: Path) -> Any:
             f"{path}, line {line}: {column} of {frame['word'][line]!r} is {commas.iloc[0]!r}; a number is needed, with a "
             "decimal comma in all rows or in none."
         )
-    if all(len(cell.split(",")[1]) == 3 for cell in commas) and column.endswith(("_n", "n")):
+    counted = column == "n" or column.endswith("_n")
+    if counted and (len(commas) < len(there) or all(len(cell.split(",")[1]) == 3 for cell in commas)):
         raise FileFormatError(
-            f"{path}, line {line}: {column} is {commas.iloc[0]!r}, which may be a decimal comma or thousands; write whole "
-            "numbers without a comma."
+            f"{path}, line {line}: {column} is {commas.iloc[0]!r}, which may be a decimal comma, thousands or two cells; write "
+            "whole numbers without a comma."
         )
     return cells.str.replace(",", ".", regex=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -30,19 +31,21 @@ def read_skops(path: Path, trusted: Sequence[str]) -> Any:
     Raises:
         FileFormatError: no such file, another kind of file, damaged, too large, or with other types.
     """
+    if not os.path.lexists(path):
+        raise FileFormatError(f"{path} does not exist; give a file that train_judge wrote.")
+    try:
+        check_zip(path, LARGEST_JUDGE)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path} is no skops file of a judge: {error}") from None
     from skops.io import load
     from skops.io.exceptions import UntrustedTypesFoundException
 
-    if not path.exists():
-        raise FileFormatError(f"{path} does not exist; give a file that train_judge wrote.")
     try:
-        return load(check_zip(path, LARGEST_JUDGE), trusted=list(trusted))
+        return load(path, trusted=list(trusted))
     except UntrustedTypesFoundException as error:
         raise FileFormatError(
             f"{path} holds types that a judge does not need, so it is not loaded: {said(error)}"
         ) from None
-    except FileFormatError as error:
-        raise FileFormatError(f"{path} is no skops file of a judge: {error}") from None
     except (
         zipfile.BadZipFile,
         zlib.error,
