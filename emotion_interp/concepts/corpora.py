@@ -13,6 +13,7 @@ from emotion_interp.concepts.scenes import labelled_stimuli
 from emotion_interp.core import EmotionInterpError, FileFormatError, Stimulus, UnknownNameError
 from emotion_interp.core.reading import json_line, read_text, regular_file, text_lines
 from emotion_interp.core.seeds import generator
+from emotion_interp.core.spelling import as_text
 from emotion_interp.core.tables import read_table
 
 CORPORA = ("stories", "goemotions", "brighter")
@@ -90,9 +91,10 @@ def read_stories(path: Path) -> Iterable[tuple[int, LabelledText]]:
     """(topic, story) of the emotion stories; stories whose emotion has no counterpart are left out."""
     names = {name: emotion for emotion, several in STORY_NAMES.items() for name in several}
     for number, line in text_lines(existing_file(path)):
-        story = _record(path, number, line, {"emotion": str, "topic_idx": int, "text": str})
+        story = _record(path, number, line, {"emotion": str, "topic_idx": int})
         if story["emotion"] in names:
-            yield story["topic_idx"], LabelledText(story["text"], (names[story["emotion"]],), "stories")
+            text = as_text(story.get("text"), f"{path}, line {number}")
+            yield story["topic_idx"], LabelledText(text, (names[story["emotion"]],), "stories")
 
 
 def _record(path: Path, number: int, line: str, kinds: Mapping[str, type]) -> Mapping[str, Any]:
@@ -147,7 +149,8 @@ def read_brighter(labelled: Path, split: str, language: str) -> Iterable[Labelle
             continue
         if wrong := next((m for m in marks.values() if m not in ("0", "1", "0.0", "1.0")), None):
             raise FileFormatError(f"{path}, line {line}: a label is 0 or 1, got {wrong!r}.")
-        yield LabelledText(record["text"], mapped_labels(c for c in columns if float(marks[c]) == 1), "BRIGHTER")
+        text = as_text(record["text"], f"{path}, line {line}")
+        yield LabelledText(text, mapped_labels(c for c in columns if float(marks[c]) == 1), "BRIGHTER")
 
 
 def corpus_stimuli(

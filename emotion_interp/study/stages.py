@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.reading import json_line, text_lines
+from emotion_interp.core.spelling import as_text
 from emotion_interp.core.types import Site
 from emotion_interp.study.settings import SENTENCES, StudySettings
 
@@ -66,14 +67,14 @@ _NEEDED = "a JSON object with text and emotion"
 
 def _story(path: Path, number: int, line: str) -> tuple[str, str, int | None]:
     """Text, emotion and topic of one line."""
+    place = f"{path}, line {number}"
     row = json_line(path, number, line, _NEEDED)
-    wrong = [k for k in ("text", "emotion") if not isinstance(row, dict) or not isinstance(row.get(k), str)]
-    topic = None if wrong else row.get("topic_idx")
-    if wrong or not (topic is None or type(topic) is int) or not row["text"].strip() or not row["emotion"].strip():
+    topic = row.get("topic_idx") if isinstance(row, dict) else None
+    if not isinstance(row, dict) or not {"text", "emotion"} <= set(row) or not (topic is None or type(topic) is int):
         raise FileFormatError(
-            f"{path}, line {number}: {_NEEDED} (strings; topic_idx a whole number) is needed, got {line.strip()[:80]}."
+            f"{place}: {_NEEDED} (strings; topic_idx a whole number) is needed, got {line.strip()[:80]}."
         )
-    return row["text"], row["emotion"], topic
+    return as_text(row["text"], place), as_text(row["emotion"], place), topic
 
 
 def alignment_frames(

@@ -50,7 +50,7 @@ def test_a_text_that_reads_null_is_a_text_and_an_empty_one_is_refused(tmp_path):
     (folder / "eng.csv").write_text("id,text,joy\n1,null,1\n2,NA,0\n3,None,1\n", encoding="utf-8")
     assert [t.text for t in read_brighter(tmp_path, "train", "eng")] == ["null", "NA", "None"]
     (folder / "eng.csv").write_text("id,text,joy\n1,good,1\n2,,0\n", encoding="utf-8")
-    with pytest.raises(FileFormatError, match="row 2: the text is empty"):
+    with pytest.raises(FileFormatError, match="line 3: the text is empty"):
         list(read_brighter(tmp_path, "train", "eng"))
 
 
