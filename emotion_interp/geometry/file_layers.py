@@ -12,7 +12,7 @@ from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownName
 
 _WORD = r"(?:layers?|blocks?|h|l)"
 _LAST = re.compile(
-    rf"^(?P<name>.*?\D)(?:[\W_]+{_WORD}[\W_]*|{_WORD}[\W_]+|(?:layer|block)|[\W_]+|)(?P<layer>\d+)$", re.IGNORECASE
+    rf"^(?P<name>.*?\D)(?:[\W_]+{_WORD}[\W_]*|(?:layers?|blocks?)[\W_]*|[\W_]*)(?P<layer>\d+)$", re.IGNORECASE
 )
 _FIRST = re.compile(rf"^{_WORD}?[\W_]*(?P<layer>\d+)[\W_]+(?P<name>.*\D.*)$", re.IGNORECASE)
 _SITE = re.compile(r"^(?:hook_)?(?:resid|mlp|attn)_(?:pre|mid|post|out)[\W_]+", re.IGNORECASE)
