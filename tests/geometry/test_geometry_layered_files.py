@@ -72,6 +72,22 @@ def test_a_layered_file_gives_one_layer_and_never_eighty_emotions(tmp_path, layo
         load_space(path, layer=7)
 
 
+def test_an_entry_numbers_the_layers(tmp_path):
+    path, layers = tmp_path / "space.npz", np.array([5, 9, 12, 15])
+    for arrays in ({"v": VECTORS, "emotions": np.array(EMOTIONS)}, dict(zip(EMOTIONS, VECTORS, strict=True))):
+        np.savez(path, layers=layers, **arrays)
+        with pytest.raises(EmotionInterpError, match=r"5, 9, 12, 15.*layer="):
+            load_space(path)
+        np.testing.assert_array_equal(load_space(path, layer=12).subset(EMOTIONS).vectors, VECTORS[:, 2])
+        with pytest.raises(UnknownNameError, match="layer of space"):
+            load_space(path, layer=2)
+        np.savez(path, layers=layers[:3], **arrays)
+        with pytest.raises(FileFormatError, match="names 3 layers, and it holds 4"):
+            load_space(path, layer=5)
+    np.savez(path, layers=layers, a=VECTORS, b=VECTORS, emotions=np.array(EMOTIONS))
+    np.testing.assert_array_equal(load_space(path, array="b", layer=9).vectors, VECTORS[:, 1])
+
+
 def test_a_table_with_a_column_of_layers_gives_one(tmp_path):
     path = tmp_path / "space.csv"
     rows = [f"{k},{e},{VECTORS[i, k, 0]},{VECTORS[i, k, 1]}," for i, e in enumerate(EMOTIONS) for k in range(4)]
