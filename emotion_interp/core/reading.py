@@ -283,6 +283,19 @@ def _json(text: str) -> Any:
     return value
 
 
+@contextmanager
+def damage_named(path: str | Path) -> Iterator[None]:
+    """Whatever a damaged file leads its readers to becomes a `FileFormatError` that names it; a missing file stays one."""
+    try:
+        yield
+    except (EmotionInterpError, FileNotFoundError):
+        raise
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RecursionError, zlib.error) as error:
+        raise FileFormatError(
+            f"{path} is damaged or of another kind: {said(error)} ({type(error).__name__})."
+        ) from error
+
+
 def parse_toml(text: str, place: str) -> dict[str, Any]:
     """TOML; whatever is wrong is a `FileFormatError` that begins with `place`."""
     try:

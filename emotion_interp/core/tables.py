@@ -112,7 +112,7 @@ def parse_table(
         raise FileFormatError(f"{path} is not a readable CSV file: it is empty.")
     separator = separator or separator_of(text)
     reasons = []
-    for quoting, skip in _readings(separator):
+    for quoting, skip in _readings(separator, text):
         rows = _rows(text, separator, quoting, skip, skipped)
         try:
             return _table(path, list(rows), separator, header, quoting == csv.QUOTE_NONE)
@@ -136,11 +136,12 @@ def separator_of(text: str) -> str:
     return max(counts, key=lambda sign: counts[sign])
 
 
-def _readings(separator: str) -> list[tuple[Any, bool]]:
+def _readings(separator: str, text: str) -> list[tuple[Any, bool]]:
     """(quoting, skip blanks behind a separator) to try in turn."""
-    plain = (csv.QUOTE_NONE, False)
-    quoted = (csv.QUOTE_MINIMAL, False)
-    return [plain, quoted] if separator == "\t" else [quoted, plain, (csv.QUOTE_MINIMAL, True)]
+    plain, quoted, spaced = (csv.QUOTE_NONE, False), (csv.QUOTE_MINIMAL, False), (csv.QUOTE_MINIMAL, True)
+    if separator == "\t":
+        return [plain, quoted]
+    return [spaced, quoted, plain] if f'{separator} "' in text else [quoted, plain]
 
 
 def _rows(text: str, separator: str, quoting: Any, skip: bool, before: int) -> Iterator[tuple[int, list[str]]]:
@@ -174,6 +175,8 @@ def _table(
         rows = [(line, [_unwrapped(cell) for cell in cells]) for line, cells in rows]
         if separator != "\t":
             _refuse_open_quotes(path, rows)
+    if not rows:
+        raise FileFormatError(f"{path} is not a readable CSV file: no line of it has a text.")
     if header is None:
         _, names = rows[0]
         rows = rows[1:]

@@ -10,9 +10,12 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 
+LAYERS = "layers"
+"""Entry of a file that says which layers an axis stands for."""
+
 _WORD = r"(?:layers?|blocks?|h|l)"
 _LAST = re.compile(
-    rf"^(?P<name>.*?\D)(?:[\W_]+{_WORD}[\W_]*|{_WORD}[\W_]+|(?:layer|block)|[\W_]+|)(?P<layer>\d+)$", re.IGNORECASE
+    rf"^(?P<name>.*?\D)(?:[\W_]+{_WORD}[\W_]*|(?:layers?|blocks?)[\W_]*|[\W_]*)(?P<layer>\d+)$", re.IGNORECASE
 )
 _FIRST = re.compile(rf"^{_WORD}?[\W_]*(?P<layer>\d+)[\W_]+(?P<name>.*\D.*)$", re.IGNORECASE)
 _SITE = re.compile(r"^(?:hook_)?(?:resid|mlp|attn)_(?:pre|mid|post|out)[\W_]+", re.IGNORECASE)
@@ -32,10 +35,28 @@ def picked_layer(path: Path, layers: Sequence[int], layer: int | None) -> int:
     return layer
 
 
+def layer_numbers(arrays: dict[str, np.ndarray]) -> list[int] | None:
+    """The entry `layers` of a file, taken out of its arrays: which layers its matrices hold."""
+    values = arrays.get(LAYERS)
+    others = [v for name, v in arrays.items() if name != LAYERS]
+    if values is None or values.ndim != 1 or not others or any(v.ndim == 1 for v in others):
+        return None
+    if not np.array_equal(values, values.astype(int)) or len(set(values.tolist())) < len(values):
+        return None
+    del arrays[LAYERS]
+    return [int(v) for v in values]
+
+
 def one_layer(
-    path: Path, arrays: dict[str, np.ndarray], emotions: Sequence[str] | None, layer: int | None
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    emotions: Sequence[str] | None,
+    layer: int | None,
+    numbers: Sequence[int] | None = None,
 ) -> dict[str, np.ndarray]:
     """The arrays of one layer, under the names of the emotions; arrays of a file without layers as they are.
+
+    `numbers`: which layers an axis of layers stands for; default 0, 1, 2, ...
 
     Raises:
         FileFormatError: not every emotion is there at every layer.
@@ -45,7 +66,7 @@ def one_layer(
     if len(arrays) == 1:
         ((name, values),) = arrays.items()
         if values.ndim == 3:
-            return {name: _slice(path, name, values, emotions, layer)}
+            return {name: _slice(path, name, values, emotions, layer, numbers)}
     if len(arrays) > 1 and all(v.ndim == 2 for v in arrays.values()):
         split = _by_names(arrays, _ALONE, _LAST)
         if split is not None and len({name for name, _ in split}) == 1:
@@ -59,16 +80,29 @@ def one_layer(
             return {key: v for (_, number), (key, v) in zip(split, arrays.items(), strict=True) if number == chosen}
         if len({v.shape for v in arrays.values()}) == 1 and split is None:
             # joy, fear: matrices [layer, dimension], one for each emotion
-            layers = list(range(next(iter(arrays.values())).shape[0]))
+            layers = _numbered(path, next(iter(arrays.values())).shape[0], numbers)
             if emotions is None or set(emotions) & set(arrays):
-                chosen = picked_layer(path, layers, layer)
-                return {name: v[chosen] for name, v in arrays.items()}
+                place = layers.index(picked_layer(path, layers, layer))
+                return {name: v[place] for name, v in arrays.items()}
     if len(arrays) > 1 and all(v.ndim == 1 for v in arrays.values()):
         return _vectors(path, arrays, emotions, layer)
     return arrays
 
 
-def _slice(path: Path, name: str, values: np.ndarray, emotions: Sequence[str] | None, layer: int | None) -> np.ndarray:
+def _numbered(path: Path, count: int, numbers: Sequence[int] | None) -> list[int]:
+    if numbers is not None and len(numbers) != count:
+        raise FileFormatError(f"{path}: its entry {LAYERS!r} names {len(numbers)} layers, and it holds {count}.")
+    return list(range(count)) if numbers is None else list(numbers)
+
+
+def _slice(
+    path: Path,
+    name: str,
+    values: np.ndarray,
+    emotions: Sequence[str] | None,
+    layer: int | None,
+    numbers: Sequence[int] | None,
+) -> np.ndarray:
     """A matrix [emotion, dimension] of an array of three axes: layer and emotion are told apart by the number of names."""
     count = None if emotions is None else len(emotions)
     axes = [axis for axis in (0, 1) if values.shape[1 - axis] == count]
@@ -77,7 +111,8 @@ def _slice(path: Path, name: str, values: np.ndarray, emotions: Sequence[str] | 
             f"{path}: the array {name!r} has the shape {values.shape}; [layer, emotion, dimension] or [emotion, layer, "
             f"dimension] with {'the names of the emotions' if count is None else f'{count} emotions'} is needed."
         )
-    return np.take(values, picked_layer(path, list(range(values.shape[axes[0]])), layer), axis=axes[0])
+    layers = _numbered(path, values.shape[axes[0]], numbers)
+    return np.take(values, layers.index(picked_layer(path, layers, layer)), axis=axes[0])
 
 
 def _vectors(

@@ -15,7 +15,7 @@ import numpy as np
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.reading import check_zip, checked_name, parse_json, regular_file, said
 from emotion_interp.core.tables import read_table
-from emotion_interp.geometry.file_layers import one_layer, picked_layer
+from emotion_interp.geometry.file_layers import layer_numbers, one_layer, picked_layer
 from emotion_interp.geometry.space import EmotionSpace
 
 SUFFIXES = (".npz", ".safetensors", ".npy", ".csv")
@@ -37,7 +37,8 @@ def load_space(
     in the metadata of .safetensors) or by the argument; or one vector per emotion under its name. A .csv has a header,
     one row per emotion, its name in the column `emotion` (or else the first) and numbers in the others.
     Files of several layers: one matrix [layer, dimension] under each emotion's name, one array [layer, emotion,
-    dimension], or names that end in the layer ("joy_layer_3", "joy.3", "layer3/joy", "layer_3"): `layer` picks one.
+    dimension] (an entry `layers` numbers them), or names that end in the layer ("joy_layer_3", "joy.3", "layer3/joy",
+    "layer_3"): `layer` picks one.
 
     Args:
         path: the file.
@@ -68,12 +69,12 @@ def load_space(
         for name, values in arrays.items():
             if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
                 raise FileFormatError(f"{path}: the array {name!r} holds {values.dtype}; vectors are real numbers.")
+        numbers = layer_numbers(arrays)
         if array is not None:
             if array not in arrays:
                 raise UnknownNameError(f"array of {path.name}", array, arrays)
             arrays = {array: arrays[array]}
-        else:
-            arrays = one_layer(path, arrays, stored or wanted, layer)
+        arrays = one_layer(path, arrays, stored or wanted, layer, numbers)
         names, vectors = _layout(path, arrays, stored)
     if names is None:
         if wanted is None:

@@ -113,7 +113,7 @@ def read_vader(paths: Sequence[Path]) -> pd.DataFrame:
         cells = line.split("\t")
         try:
             ratings.setdefault(cells[0].strip(), []).extend(map(float, ast.literal_eval(cells[3])))
-        except (IndexError, ValueError, SyntaxError, TypeError):
+        except (IndexError, ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             raise FileFormatError(
                 f"{paths[0]}, line {number}: expected word, mean, SD and a list of ratings between tabs, got {line[:60]!r}."
             ) from None

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.reading import damage_named
 from emotion_interp.core.seeds import generator
+from emotion_interp.core.spelling import as_text
 from emotion_interp.training import corpus
 from emotion_interp.training.texts import Texts
 
@@ -73,8 +75,10 @@ def _traditional_stories(root: Path) -> Iterator[str]:
 def _weibo(root: Path) -> Iterator[str]:
     import json
 
-    for row in json.loads((root / "labelled/smp2020/virus_train.json").read_text(encoding="utf-8")):
-        yield row["content"]
+    path = root / "labelled/smp2020/virus_train.json"
+    with damage_named(path):
+        for number, row in enumerate(json.loads(path.read_text(encoding="utf-8")), 1):
+            yield as_text(row["content"], f"{path}, post {number}")
 
 
 def _reviews(root: Path) -> Iterator[str]:

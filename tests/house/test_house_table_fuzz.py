@@ -25,6 +25,7 @@ from emotion_interp.norms import load_norms
 from emotion_interp.training.texts import load_texts
 
 EXAMPLES = int(os.environ.get("EMOTION_INTERP_HYPOTHESIS", "15"))
+PLACE = tempfile.TemporaryDirectory(prefix="emotion_interp_fuzz_")
 fuzz = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -59,7 +60,9 @@ def right_or_one_line(read, name: str):
 
 
 def file_of(name: str, raw: bytes) -> Path:
-    path = Path(tempfile.mkdtemp()) / name
+    path = Path(PLACE.name) / name
+    # a new file, not new content: the last one may still be mapped
+    path.unlink(missing_ok=True)
     path.write_bytes(raw)
     return path
 
