@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import atomic_folder, write_text
+from emotion_interp.core.leftovers import found_folder
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.bank_files import require_bank_place
 
@@ -226,7 +227,7 @@ def _folder(place: str | Path) -> Path | None:
         return place
     if not place.strip():
         raise EmotionInterpError("a bank needs a place: a folder, or a repository such as name/bank.")
-    if place.startswith(("./", "../", "/", "~")) or Path(place).is_dir():
+    if place.startswith(("./", "../", "/", "~")) or found_folder(place).is_dir():
         return Path(place).expanduser()
     return None
 
