@@ -174,7 +174,7 @@ def read_signed_json(path: str | Path) -> tuple[Any, bool]:
         return value, False
     plain = {k: v for k, v in value.items() if k != DIGEST}
     try:
-        same = value[DIGEST] == _own_digest(plain) and text == _json_text(value)
+        same = value[DIGEST] == _own_digest(plain) and text.replace("\r\n", "\n") == _json_text(value)
     except ValueError:
         # half of a surrogate pair has no bytes
         same = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import summary_html
 from emotion_interp.core.schema import check_table
 from emotion_interp.core.types import Direction, Site, one_site_per_layer, sites_at
 from emotion_interp.features.bank_files import (
@@ -257,7 +258,7 @@ class FeatureBank:
     def _repr_html_(self) -> str:
         confirmed: Any = self.summary.groupby([*self.places, "language"])["confirmed"].sum()
         counts = confirmed.unstack()
-        return f"<p>{self!r}: emotions with a confirmed feature</p>{counts.to_html()}"
+        return summary_html(f"{self!r}: emotions with a confirmed feature", counts, index=True)
 
     def __repr__(self) -> str:
         chosen = int(self.features["selected"].to_numpy().sum())

@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError
+from emotion_interp.core.markup import clean
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -84,7 +85,8 @@ def only(frame: Any, column: str, chosen: object, picture: str) -> Any:
 
 def plain(text: object) -> str:
     """Text that Plotly shows as it is: its labels are a small HTML, in which `<b>` or `&` would vanish."""
-    return html.escape(str(text), quote=False)
+    # a hover text reads %{...} as a template; plotly turns the entity back
+    return html.escape(clean(text), quote=False).replace("%{", "&#37;{")
 
 
 def text_width(text: str, size: float) -> float:
