@@ -5,6 +5,7 @@ Names come from strangers: from banks, corpora, norms and models. What a name sa
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,23 @@ def fragment(template: str, *values: object, **names: object) -> Markup:
         <p>&lt;script&gt;</p>
     """
     return Markup(template).format(*map(_value, values), **{k: _value(v) for k, v in names.items()})
+
+
+def picture_label(text: object) -> str:
+    """Text that Plotly shows as it is: its labels are a small HTML with links, and a hover text reads %{...} as a template."""
+    # quotes stay: they are no markup there; Plotly turns entities back into what they stand for
+    return html.escape(clean(text), quote=False).replace("%{", "&#37;{")
+
+
+def markdown(text: object) -> str:
+    """Text in Markdown, which pages turn into HTML: on one line, no element, link, code or cell of a table.
+
+    Example:
+        >>> markdown("<b> | [a](b)")
+        '&lt;b&gt; \\\\| \\\\[a](b)'
+    """
+    line = html.escape(" ".join(clean(text).split()), quote=False)
+    return re.sub(r"([|`\[])", r"\\\1", line)
 
 
 def joined(parts: Any) -> Markup:
