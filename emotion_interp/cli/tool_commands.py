@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from emotion_interp.cli.main import app
+from emotion_interp.cli.progress import say
 
 norms_app = typer.Typer(
     help="Human norms: what is known, where it is, how to get it.", no_args_is_help=True, rich_markup_mode=None
@@ -39,7 +40,7 @@ def norms_fetch(name: Annotated[str, typer.Argument(help="Name from `norms list`
     from emotion_interp.norms import fetch_norms
 
     for path in fetch_norms(name):
-        typer.echo(str(path))
+        say(str(path))
 
 
 @norms_app.command("show")
@@ -93,15 +94,15 @@ def doctor() -> None:
 
     from emotion_interp.subjects.loading import bundled_folder
 
-    typer.echo(f"python {platform.python_version()}")
+    say(f"python {platform.python_version()}")
     for name in ("emotion-interp", "torch", "transformer-lens", "sae-lens", "transformers", "numpy", "circuitsvis"):
         try:
-            typer.echo(f"{name} {metadata.version(name)}")
+            say(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            typer.echo(f"{name} is missing; pip install {name}")
+            say(f"{name} is missing; pip install {name}")
     here = (bundled_folder() / "model" / "model.safetensors").is_file()
-    typer.echo(f"bundled subject: {'there' if here else 'missing; reinstall the package'}")
+    say(f"bundled subject: {'there' if here else 'missing; reinstall the package'}")
     data = os.environ.get("EMOTION_INTERP_DATA")
     state = "not set" if not data else ("there" if Path(data).is_dir() else "names no folder")
-    typer.echo(f"EMOTION_INTERP_DATA: {state}")
-    typer.echo(f"cores {os.cpu_count()}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}")
+    say(f"EMOTION_INTERP_DATA: {state}")
+    say(f"cores {os.cpu_count()}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emotion_interp.cli.main import app
+from emotion_interp.cli.progress import say
 
 if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
@@ -44,8 +45,8 @@ def train_subject(
             "no corpus: give --data FOLDER (with corpora/ and labelled/) or set EMOTION_INTERP_DATA."
         )
     recipe = SubjectRecipe(layers=layers, d_model=d_model, heads=heads, tokens=tokens, vocab_size=vocab_size, seed=seed)
-    path = train(folder, out, recipe, compile_model=compile_model, report=lambda line: typer.echo(line, err=True))
-    typer.echo(str(path))
+    path = train(folder, out, recipe, compile_model=compile_model, report=lambda line: say(line, err=True))
+    say(str(path))
 
 
 @app.command("train-saes")
@@ -142,9 +143,9 @@ def train_saes_into(
         out,
         recipe,
         held_out=texts.held_out,
-        report=(lambda _: None) if quiet else (lambda line: typer.echo(line, err=True)),
+        report=(lambda _: None) if quiet else (lambda line: say(line, err=True)),
     )
     for line in result.shortfalls():
-        typer.echo(f"warning: {line}", err=True)
+        say(f"warning: {line}", err=True)
     if not quiet:
         show_frame(result.to_frame(), f"SAEs of {subject.name}", as_json)

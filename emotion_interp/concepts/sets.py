@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from emotion_interp.concepts.model import NEUTRAL, SLOT, Concept, ConceptWord, L
 from emotion_interp.concepts.splits import split_groups, word_groups
 from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
 from emotion_interp.core.files import sha256_of
+from emotion_interp.core.markup import fragment, joined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -336,13 +336,14 @@ class ConceptSet:
         return f"ConceptSet({len(self.emotions)} emotions; {'; '.join(map(' + '.join, zip(counts, neutral, strict=True)))})"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(language)}</th>" for language in self.languages)
+        head = joined(fragment("<th>{}</th>", language) for language in self.languages)
         rows = []
         for emotion in (*self.emotions, NEUTRAL):
-            cells = ""
+            cells = []
             for part in self.parts:
                 words = [w.word for e, w in part.words_by_emotion() if e == emotion]
                 more = ", ..." if len(words) > 8 else ""
-                cells += f"<td>{len(words)}: {html.escape(', '.join(words[:8]))}{more}</td>"
-            rows.append(f"<tr><th>{html.escape(emotion)}</th>{cells}</tr>")
-        return f"<p>{html.escape(repr(self))}</p><table><tr><th>emotion</th>{head}</tr>{''.join(rows)}</table>"
+                cells.append(fragment("<td>{}: {}{}</td>", len(words), ", ".join(words[:8]), more))
+            rows.append(fragment("<tr><th>{}</th>{}</tr>", emotion, joined(cells)))
+        table = "<p>{}</p><table><tr><th>emotion</th>{}</tr>{}</table>"
+        return fragment(table, repr(self), head, joined(rows))

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import summary_html
+from emotion_interp.core.schema import check_table
 from emotion_interp.core.types import Direction, Site, one_site_per_layer, sites_at
 from emotion_interp.features.bank_files import (
     CARDS,
     EXTRA_TABLES,
     JOINED,
     KEYS,
-    check_columns,
     read_bank,
     write_bank,
 )
+from emotion_interp.features.bank_schema import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,13 +216,12 @@ class FeatureBank:
 
         Raises:
             UnknownNameError: no such table.
-            FileFormatError: the table lacks columns, or has two rows of one feature where it is joined.
+            FileFormatError: the table is not as `bank_schema.TABLES` declares it: lacking columns, text for numbers, two
+                rows of one feature.
         """
         if name not in EXTRA_TABLES:
             raise UnknownNameError("extra table", name, EXTRA_TABLES)
-        check_columns(name, frame, EXTRA_TABLES[name])
-        if name in JOINED and bool(frame.duplicated(list(KEYS)).any()):
-            raise FileFormatError(f"the table {name!r} has several rows of one feature, emotion, layer and language.")
+        check_table(f"the table {name!r}", frame, TABLES[name])
         return replace(self, extras={**self.extras, name: frame.reset_index(drop=True)})
 
     def diff(self, other: FeatureBank) -> pd.DataFrame:
@@ -257,7 +258,7 @@ class FeatureBank:
     def _repr_html_(self) -> str:
         confirmed: Any = self.summary.groupby([*self.places, "language"])["confirmed"].sum()
         counts = confirmed.unstack()
-        return f"<p>{self!r}: emotions with a confirmed feature</p>{counts.to_html()}"
+        return summary_html(f"{self!r}: emotions with a confirmed feature", counts, index=True)
 
     def __repr__(self) -> str:
         chosen = int(self.features["selected"].to_numpy().sum())
@@ -285,10 +286,11 @@ class FeatureBank:
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureBank:
-        """Read a bank folder; checks version, hashes, columns, shapes and finite values.
+        """Read a bank folder; checks version, digests, every table against its schema, shapes and finite values.
 
         Raises:
-            FileFormatError: no bank, another version, a changed or damaged file.
+            FileFormatError: no bank, another version, a changed or damaged file, tables that are not what they must be or
+                do not belong to the manifest.
             NotFiniteError: directions with NaN.
         """
         return cls(**read_bank(path))

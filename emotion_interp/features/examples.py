@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.lens import chosen_features
@@ -55,7 +56,7 @@ class TopExamples:
         return bank.with_table("examples", self.frame)
 
     def _repr_html_(self) -> str:
-        return self.frame.drop(columns=["tokens", "activations"])._repr_html_()  # type: ignore[operator]
+        return frame_html(self.frame.drop(columns=["tokens", "activations"]))
 
 
 def top_examples(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from emotion_interp.core.leftovers import found_folder
 from emotion_interp.features.bank import FeatureBank
 
 
@@ -12,7 +13,7 @@ def shipped_bank(subject: Any) -> FeatureBank | None:
     """The bank that the project ships for a subject in `saved_features/`, or None where it ships none."""
     package = Path(__file__).parents[1]
     for root in (package / "saved_features", package.parent / "saved_features"):
-        folder = root / subject.name
+        folder = found_folder(root / subject.name)
         if (folder / "manifest.json").is_file():
             bank = FeatureBank.load(folder)
             # a user's folder of the same name is another subject

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
+from emotion_interp.core.markup import fragment, frame_html
 from emotion_interp.norms.matching import WordIndex, composed
 
 if TYPE_CHECKING:
@@ -176,10 +177,8 @@ class Norms:
         return f"Norms({self.name!r}, {self.language}, {len(self):,} {self.unit}s, scale {low:g} to {high:g}, ceiling {ceilings})"
 
     def _repr_html_(self) -> str:
-        import html
-
         head: Any = self.table.head(8)
-        return f"<p>{html.escape(repr(self))}<br><small>{html.escape(self.citation)}</small></p>{head.to_html(index=False)}"
+        return fragment("<p>{}<br><small>{}</small></p>{}", repr(self), self.citation, frame_html(head))
 
 
 def _checked(table: Any, name: str, scale: tuple[float, float]) -> pd.DataFrame:

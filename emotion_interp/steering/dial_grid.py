@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, is_coherent, perplexity
@@ -59,7 +60,7 @@ class DialGrid:
         return self.fit.copy()
 
     def _repr_html_(self) -> str:
-        return self.fit._repr_html_() + self.table._repr_html_()  # type: ignore[operator]
+        return frame_html(self.fit) + frame_html(self.table)
 
 
 def dial_grid(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site
 from emotion_interp.steering.grid import evaluate, make_cells
 from emotion_interp.steering.interventions import Positions, check_dose, check_positions
@@ -55,7 +56,7 @@ class DoseResponse:
         return dose_curves(rows, title=f"Steering by dose, {where}, {chosen_method} directions")
 
     def _repr_html_(self) -> str:
-        return self.table._repr_html_()  # type: ignore[operator]
+        return frame_html(self.table)
 
 
 def dose_response(

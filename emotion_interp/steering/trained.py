@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site, sites_at
@@ -70,7 +71,7 @@ class TrainedDirections:
         return with_added_directions(bank, METHOD, added, {k: v for k, v in self.settings.items() if k != "emotions"})
 
     def _repr_html_(self) -> str:
-        return self.frame._repr_html_()  # type: ignore[operator]
+        return frame_html(self.frame)
 
 
 def train_directions(

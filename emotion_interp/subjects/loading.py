@@ -9,6 +9,7 @@ from typing import Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import require_working_directory, sha256_file
+from emotion_interp.core.leftovers import found_folder, is_temporary, sweep
 from emotion_interp.core.reading import checked_name, regular_file
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.named import find_weights
@@ -145,8 +146,10 @@ def sae_folders(root: str | Path) -> list[Path]:
     Raises:
         FileFormatError: there is none.
     """
-    root = Path(root)
+    root = found_folder(root)
+    sweep(root)
     folders = sorted(p.parent for p in root.rglob("cfg.json") if (p.parent / "sae_weights.safetensors").is_file())
+    folders = [f for f in folders if not any(is_temporary(part) for part in f.relative_to(root).parts)]
     if not folders:
         raise FileFormatError(f"{root} holds no SAE: a folder with cfg.json and sae_weights.safetensors is needed.")
     return folders
@@ -161,8 +164,9 @@ def load_sae(folder: str | Path, device: str = "cpu") -> Any:
     from sae_lens import SAE
     from safetensors import SafetensorError
 
+    folder = found_folder(folder)
     for name in ("cfg.json", "sae_weights.safetensors"):
-        regular_file(Path(folder) / name, "an SAE is a folder with cfg.json and sae_weights.safetensors", largest=None)
+        regular_file(folder / name, "an SAE is a folder with cfg.json and sae_weights.safetensors", largest=None)
     try:
         return SAE.load_from_disk(folder, device=device, dtype="float32")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:

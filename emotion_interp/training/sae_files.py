@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import atomic_folder, read_json, sha256_of, write_json
+from emotion_interp.core.leftovers import found_folder
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.training.sae_activations import Cursor, InputScaling
@@ -67,7 +68,7 @@ def load_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any]) -> t
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder = out / CHECKPOINT
+    folder = found_folder(out / CHECKPOINT)
     if not folder.exists():
         return None
     record = read_json(folder / "state.json")

@@ -15,6 +15,7 @@ import numpy as np
 
 from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plan import evaluation_mode
@@ -68,7 +69,7 @@ class SaeQuality:
         return lines
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="%.3g")
+        return frame_html(self.frame, digits=3)
 
 
 def sae_quality(

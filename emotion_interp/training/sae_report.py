@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import read_json
+from emotion_interp.core.markup import frame_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,7 @@ class SaeTrainingResult:
         return lines
 
     def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, float_format="%.3g")
+        return frame_html(self.to_frame(), digits=3)
 
     @classmethod
     def load(cls, folder: str | Path) -> SaeTrainingResult:
