@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnsupportedError
+from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
 from emotion_interp.subjects.plan import evaluation_mode
 
 if TYPE_CHECKING:
@@ -122,7 +122,6 @@ def plain_logits(model: Any, ids: list[int]) -> torch.Tensor:
 
     Raises:
         UnsupportedError: it has none for a plain text.
-        NotFiniteError: they are NaN.
     """
     try:
         with evaluation_mode(model):
@@ -133,11 +132,6 @@ def plain_logits(model: Any, ids: list[int]) -> torch.Tensor:
             f"{type(model).__name__} gives no next-token logits for a plain text ({first[:160]}); a causal language model "
             "is needed."
         ) from error
-    if bool(logits.isnan().any()):
-        raise NotFiniteError(
-            f"this {type(model).__name__} answers a short text with NaN. In half precision this is an overflow: load it in "
-            "float32; else its weights are damaged."
-        )
     return logits
 
 
@@ -184,6 +178,9 @@ def check_wrapped(bridge: Any, ids: list[int], expected: torch.Tensor, name: str
         UnsupportedError: with the difference.
     """
     got, _ = uncached(bridge, ids)
+    if bool(expected.isnan().any()):
+        # nothing to compare with; whoever reads or decodes refuses NaN, and says what may help
+        return
     found = difference(got, expected)
     limits = tolerance(bridge)
     if not found.within(limits):
@@ -207,7 +204,7 @@ def check_unchanged(model: Any, ids: list[int], before: torch.Tensor) -> None:
         UnsupportedError: with the difference.
     """
     found = difference(plain_logits(model, ids), before)
-    if not found.within(tolerance(model)):
+    if not bool(before.isnan().any()) and not found.within(tolerance(model)):
         raise UnsupportedError(
             f"wrapping this {type(model).__name__} changed what it computes ({found}): its copy shares a state with it, "
             "as some quantised layers do. Load the model again, without quantisation."

@@ -109,7 +109,7 @@ def _unwritable(subject: Subject, site: Site) -> str:
     """Why a dose at a site does not do what it should; "" where it does."""
     half = _half(subject)
     with _probing(subject) as run:
-        plain, logits = run({})
+        plain, _ = run({})
         shown = [plain[s] for s in (Site(site.layer), Site(site.layer, "resid_pre"), site) if s in plain]
         if not shown:
             return "its hook never fires."
