@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
+from emotion_interp.core.scopes import hooks_locked, lock_of, only_scopes, surely
 from emotion_interp.subjects.plan import evaluation_mode
 
 if TYPE_CHECKING:
@@ -157,15 +158,18 @@ def uncached(model: Any, ids: list[int]) -> tuple[torch.Tensor, dict[str, Any]]:
 @contextmanager
 def resting_hooks(model: Any) -> Iterator[None]:
     """Inside it the hook points of a model are bare: hooks there neither act nor see, and those added inside are dropped."""
-    kept = []
-    for point in dict.fromkeys(model.hook_dict.values()):
-        kept.append((point, {name: point.__dict__[name] for name in _HOOKS if name in point.__dict__}))
-        point.__dict__.update({name: type(value)() for name, value in kept[-1][1].items()})
-    try:
-        yield
-    finally:
-        for point, state in kept:
-            point.__dict__.update(state)
+    kept: list[tuple[Any, dict[str, Any]]] = []
+    acting = only_scopes(())
+    with lock_of(model), hooks_locked(), surely(acting), acting:
+        try:
+            for point in dict.fromkeys(model.hook_dict.values()):
+                state = {name: point.__dict__[name] for name in _HOOKS if name in point.__dict__}
+                kept.append((point, state))
+                point.__dict__.update({name: type(value)() for name, value in state.items()})
+            yield
+        finally:
+            for point, state in kept:
+                point.__dict__.update(state)
 
 
 _HOOKS = ("_forward_hooks", "_backward_hooks", "_forward_pre_hooks", "_backward_pre_hooks", "fwd_hooks", "bwd_hooks")

@@ -112,8 +112,29 @@ def sharing_copy(model: Any) -> Any:
 
 def is_centred(model: Any) -> bool:
     """Whether a model's embedding writes no mean into the stream (centred writing weights)."""
-    embedding = model.W_E.detach().float()
+    try:
+        embedding = model.W_E.detach().float()
+    # a bridge whose embedding has another form
+    except Exception:
+        return False
     return bool(embedding.mean(-1).abs().max() < 1e-5 * embedding.std())
+
+
+def processed_away(model: Any, kind: str, centred_sae: bool) -> str:
+    """What processing of a model's weights has taken from a kind of site; "" where an SAE of the raw model may read it.
+
+    Folded layer norms change no site; centred writing weights take the mean from the stream and from what is added to
+    it; folded value biases take their part from `z`.
+    """
+    if kind != "z":
+        return "centred writing weights" if not centred_sae and is_centred(model) else ""
+    try:
+        values, queries = model.b_V, model.b_Q
+    # a bridge whose attention has no biases, or none of this form
+    except Exception:
+        return ""
+    folded = not bool(values.any()) and bool(queries.any())
+    return "folded value biases" if folded else ""
 
 
 def _class_names(model: Any) -> set[str]:
