@@ -98,7 +98,7 @@ def forward_pass(
 
         return hook_fn
 
-    options: dict[str, Any] = {"return_type": None}
+    options: dict[str, Any] = {"return_type": None, **subject.uncached_options}
     if subject.backend == "hooked":
         options["stop_at_layer"] = max(site.layer for site in sites) + 1
         # under a left-padding tokenizer HookedTransformer guesses a mask from pad ids, and would hide a BOS that is pad

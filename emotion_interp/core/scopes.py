@@ -153,6 +153,11 @@ def lock_of(thing: Any) -> Any:
         return _LOCKS[thing]
 
 
+def hooks_locked() -> Any:
+    """The lock under which this package's hooks are added and taken off, whatever the model; ask for `lock_of` first."""
+    return _GUARD
+
+
 def attach(point: Any, function: Callable[..., Any], undoing: Undoing) -> None:
     """Add a hook to a hook point, and have exactly it taken off later.
 

@@ -16,6 +16,7 @@ from emotion_interp.core.types import Site
 from emotion_interp.steering.positions import Positions, check_positions, select
 from emotion_interp.steering.schedules import Schedule, dose_weights, schedule_function
 from emotion_interp.subjects.plan import ForwardPlan, current_plan
+from emotion_interp.subjects.site_check import check_writable, written_name
 
 if TYPE_CHECKING:
     import torch
@@ -180,10 +181,11 @@ def _write_point(subject: Subject, site: Site) -> Any:
             f"{subject.name} has no stream between attention and MLP (its blocks run them side by side, or have no "
             "MLP); steer resid_pre, resid_post, attn_out or mlp_out."
         )
-    name = Site(site.layer, "attn_out").hook_name if site.kind == "resid_mid" else site.hook_name
+    name = written_name(site)
     points = subject.model.hook_dict
     if name not in points:
         raise UnknownNameError("hook", name, sorted(n for n in points if n.startswith(f"blocks.{site.layer}.")))
+    check_writable(subject, site)
     return points[name]
 
 

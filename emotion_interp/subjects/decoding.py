@@ -11,6 +11,7 @@ import numpy as np
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.scopes import Scope, check_open, only_scopes, open_scopes, surely
 from emotion_interp.core.seeds import generator
+from emotion_interp.subjects.cache_check import can_pad
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.sampling import Sampling
 from emotion_interp.subjects.session import Session
@@ -100,7 +101,9 @@ class Decoding:
         if not self.new:
             return
         scopes = open_scopes(self.subject.model)
-        for part in chunks([len(r) for r in self.rows], self.new, self.subject.context, self.budget):
+        lengths = [len(r) for r in self.rows]
+        padded = can_pad(self.subject, self.use_cache, lengths)
+        for part in chunks(lengths, self.new, self.subject.context, self.budget, padded):
             yield from self._batch(part, scopes)
 
     def _batch(self, part: np.ndarray, scopes: tuple[Scope, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -179,14 +182,19 @@ def left_padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     return ids, real
 
 
-def chunks(lengths: Sequence[int], new: int, context: int, token_budget: int) -> Iterator[np.ndarray]:
-    """Row indices by length, cut so that padded columns fit the token budget and, with new tokens, the context."""
+def chunks(
+    lengths: Sequence[int], new: int, context: int, token_budget: int, padded: bool = True
+) -> Iterator[np.ndarray]:
+    """Row indices by length, cut so that padded columns fit the token budget and, with new tokens, the context.
+
+    Without padding the rows of one chunk have one length.
+    """
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     part: list[int] = []
     for i in order:
         if part:
             room = min(new, context - lengths[part[0]])
-            too_long = lengths[i] > lengths[part[0]] and lengths[i] + room > context
+            too_long = lengths[i] > lengths[part[0]] and (not padded or lengths[i] + room > context)
             if too_long or (len(part) + 1) * (lengths[i] + room) > token_budget:
                 yield np.asarray(part)
                 part = []

@@ -14,6 +14,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.scopes import check_open, open_scopes, surely
+from emotion_interp.subjects.cache_check import can_pad
 from emotion_interp.subjects.decoding import Decoding, chunks, continuation_text, left_padded
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.sampling import check_finite, sample
@@ -216,7 +217,8 @@ def token_log_probabilities(
     budget = max(64, 64_000_000 // int(subject.model.cfg.d_vocab))
     scopes = open_scopes(subject.model)
     with surely(evaluation_mode(subject.model)) as mode, mode:
-        for part in chunks([len(rows[i]) for i in work], 0, subject.context, budget):
+        lengths_of = [len(rows[i]) for i in work]
+        for part in chunks(lengths_of, 0, subject.context, budget, can_pad(subject, False, lengths_of)):
             chosen = [work[k] for k in part]
             ids, real = left_padded([rows[i] for i in chosen])
             lengths = np.asarray([prompt_lengths[i] for i in chosen])

@@ -85,7 +85,14 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | N
     import torch
     from safetensors import SafetensorError
     from transformer_lens.model_bridge import TransformerBridge
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoTokenizer,
+    )
     from transformers.utils import logging as transformers_logging
 
     checked_name(source, "a model's name")
@@ -97,7 +104,13 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | N
     transformers_logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="eager")
+        config = AutoConfig.from_pretrained(source)
+        # some models that also see images are listed only as such; their text side is a causal model like another
+        seeing = (
+            type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+        )
+        auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
+        model: Any = auto_class.from_pretrained(source, config=config, dtype=dtype, attn_implementation="eager")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,18 +12,24 @@ import numpy as np
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
 from emotion_interp.core.files import require_working_directory
 from emotion_interp.core.types import Site, sites_at
+from emotion_interp.subjects.checks import uncached
 from emotion_interp.subjects.sae_reader import SaeReader, named_apart
+from emotion_interp.subjects.site_check import check_readable
 from emotion_interp.subjects.tokens import TokenizedText, bos_id, refuse_cuts, tell_of_cuts, tokenized
+from emotion_interp.subjects.wrapping import hooked_model, processed_away, wrap_transformers
 
 if TYPE_CHECKING:
     import torch
+
+__all__ = ["Subject", "TokenizedText", "wrap_transformers"]
 
 
 class Subject:
     """A model under study with the SAEs that read it.
 
     A `TransformerBridge` or `HookedTransformer` is used as it is; a `transformers` model is wrapped through a copy
-    that shares its tensors, because wrapping rebuilds a model in place. Nothing handed in is changed.
+    that shares its tensors, because wrapping rebuilds a model in place. Nothing handed in is changed, and what is read
+    and steered is what it computes: logits of a short text are compared, and a model for which they differ is refused.
 
     A text begins with exactly one BOS where the tokenizer was made with one and `model.cfg.default_prepend_bos` is not
     False: put there, or as the text spells it (chat templates do). An EOS that TransformerLens takes for a missing BOS is
@@ -44,7 +48,7 @@ class Subject:
 
     Raises:
         UnsupportedError: SAEs already spliced into the model, a slow tokenizer, an SAE that cannot be read,
-            or a processed model under an SAE of the raw one.
+            a processed model under an SAE of the raw one, or a model that TransformerLens does not compute as it is.
         EmotionInterpError: an SAE does not fit the model, or was given twice; the tokenizer is missing.
 
     Example:
@@ -62,7 +66,7 @@ class Subject:
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         require_working_directory()
-        self.backend, self.model = _hooked(model, tokenizer)
+        self.backend, self.model = hooked_model(model, tokenizer)
         self.tokenizer: Any = tokenizer if tokenizer is not None else getattr(self.model, "tokenizer", None)
         if self.tokenizer is None:
             raise EmotionInterpError("the model has no tokenizer; pass tokenizer=AutoTokenizer.from_pretrained(...).")
@@ -106,6 +110,13 @@ class Subject:
     @property
     def dtype(self) -> torch.dtype:
         return next(iter(self.model.parameters())).dtype
+
+    @cached_property
+    def uncached_options(self) -> Mapping[str, Any]:
+        """Options of a forward pass that keeps nothing, as this model's bridge takes them."""
+        if self.backend == "hooked":
+            return {}
+        return uncached(self.model, [0, 1])[1]
 
     @property
     def prepends_bos(self) -> bool:
@@ -158,12 +169,13 @@ class Subject:
         return sorted(found)
 
     def check_sites(self, sites: Iterable[Site]) -> None:
-        """Refuse hook names the model does not have: the bridge would silently ignore them."""
+        """Refuse hook names the model does not have (the bridge would ignore them) and sites that are not what they say."""
         names = self.model.hook_dict
         for site in sites:
             self.site(site)
             if site.hook_name not in names:
                 raise UnknownNameError("hook", site.hook_name, sorted(n for n in names if n.startswith("blocks.0.")))
+            check_readable(self, site)
 
     # -- text ---------------------------------------------------------------------------------------------------------
     def tokenize(self, texts: Sequence[str], whole: bool = False) -> list[TokenizedText]:
@@ -218,15 +230,12 @@ class Subject:
             )
         if site.hook_name not in self.model.hook_dict:
             raise UnknownNameError("hook", site.hook_name, sorted(self.model.hook_dict))
-        if (
-            self.backend == "hooked"
-            and not reader.centred
-            and site.kind.startswith("resid")
-            and _is_centred(self.model)
-        ):
+        reason = processed_away(self.model, site.kind, reader.centred)
+        if reason:
             raise UnsupportedError(
-                f"this HookedTransformer has centred writing weights, and the SAE at {site} was trained on the raw model: "
-                "the mean of the stream is lost. Load the model with from_pretrained_no_processing(...)."
+                f"this {type(self.model).__name__} has {reason}, and the SAE at {site} was trained on the raw model: what it "
+                "reads is lost. Load the model with from_pretrained_no_processing(...), or boot a bridge and leave "
+                "enable_compatibility_mode() out."
             )
 
     def _tell_of_bos(self) -> None:
@@ -248,55 +257,3 @@ class Subject:
 
     def __repr__(self) -> str:
         return f"Subject({self.name!r}, {self.n_layers} layers x {self.d_model}, {len(self.readers)} SAEs, backend={self.backend!r})"
-
-
-def _is_centred(model: Any) -> bool:
-    """Whether a HookedTransformer's embedding writes no mean into the stream (centred writing weights)."""
-    embedding = model.W_E.detach().float()
-    return bool(embedding.mean(-1).abs().max() < 1e-5 * embedding.std())
-
-
-def _hooked(model: Any, tokenizer: Any) -> tuple[str, Any]:
-    """The backend's name and a hooked model; a plain `transformers` model is wrapped through a tensor-sharing copy."""
-    names = {base.__name__ for base in type(model).__mro__}
-    if {"SAETransformerBridge", "HookedSAETransformer"} & names and getattr(model, "acts_to_saes", None):
-        raise UnsupportedError(
-            "SAEs are spliced into this model; call model.reset_saes() first, or pass the bare model."
-        )
-    if "TransformerBridge" in names:
-        return "bridge", model
-    if "HookedTransformer" in names:
-        return "hooked", model
-    if "PreTrainedModel" in names:
-        from transformer_lens.model_bridge import TransformerBridge
-
-        if tokenizer is None:
-            raise EmotionInterpError("a transformers model carries no tokenizer; pass tokenizer=...")
-        return "bridge", wrap_transformers(TransformerBridge, model, tokenizer)
-    raise UnsupportedError(
-        f"expected a TransformerBridge, a HookedTransformer or a transformers model, got {type(model).__name__}."
-    )
-
-
-def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any) -> Any:
-    """A bridge around a copy of `model` that shares its tensors: booting rebuilds the given model in place."""
-    shared = {id(t): t for t in [*model.parameters(), *model.buffers()]}
-    # booting also rewrites the tokenizer's special tokens
-    clone, own_tokenizer = copy.deepcopy(model, shared), copy.deepcopy(tokenizer)
-    parameter = next(iter(model.parameters()))
-    training = model.training
-    name = str(getattr(model.config, "_name_or_path", "") or "custom")
-    with tempfile.TemporaryDirectory() as folder:
-        source = str(own_tokenizer.init_kwargs.get("name_or_path") or "")
-        homeless = not source or (Path(source).is_absolute() and not Path(source).exists())
-        if homeless:
-            # TransformerLens loads a tokenizer again from where it came from; one made in memory came from nowhere
-            own_tokenizer.save_pretrained(folder)
-            own_tokenizer = type(tokenizer).from_pretrained(folder)
-        bridge = bridge_class.boot_transformers(
-            name, hf_model=clone, tokenizer=own_tokenizer, dtype=parameter.dtype, device=parameter.device
-        )
-        if homeless:
-            bridge.tokenizer.name_or_path = source
-    bridge.train(training)
-    return bridge

@@ -126,13 +126,13 @@ def save_sae(
     import torch
     from safetensors.torch import load_file, save_file
 
-    from emotion_interp.subjects.subject import _is_centred
+    from emotion_interp.subjects.wrapping import is_centred
 
     sae = copy.deepcopy(trainer.sae)
     # without folding, the factor would be lost: inference SAEs do nothing about expected_average_only_in
     sae.fold_activation_norm_scaling_factor(trainer.activation_scaler.scaling_factor)
     metadata = {"model_name": subject.name, "hook_name": site.hook_name, "prepend_bos": subject.prepends_bos}
-    if subject.backend == "hooked" and _is_centred(subject.model):
+    if subject.backend == "hooked" and is_centred(subject.model):
         metadata["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
     with atomic_folder(folder) as temporary:
         weights, config = sae.save_inference_model(temporary)
