@@ -36,7 +36,7 @@ _MAGIC = (
     (b"PK\x03\x04", "a zip archive, as Excel workbooks (.xlsx), .npz and .skops files are"),
     (b"\x1f\x8b", "packed with gzip"),
     (b"PAR1", "a parquet file"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
+    (b"\xd0\xcf\x11\xe0", "an old or encrypted Excel workbook"),
     (b"\x93NUMPY", "a numpy array (.npy)"),
     (b"GGUF", "a GGUF file"),
     (b"%PDF", "a PDF"),

@@ -20,6 +20,8 @@ from emotion_interp.core.files import (
     write_signed_json,
 )
 from emotion_interp.core.leftovers import found_folder, is_temporary
+from emotion_interp.core.parquet import read_parquet
+from emotion_interp.core.reading import checked_name
 from emotion_interp.core.types import Site
 from emotion_interp.features.bank_schema import KEYS as KEYS
 from emotion_interp.features.bank_schema import check_bank, check_scales, rows_of
@@ -109,15 +111,14 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
 
 def read_bank(path: str | Path) -> dict[str, Any]:
     """The fields of a `FeatureBank` from its folder; see `FeatureBank.load`."""
-    import pandas as pd
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file
 
-    path = found_folder(path)
+    path = found_folder(checked_name(path, "a bank's folder"))
     manifest = _read_manifest(path)
     _check_hashes(path, manifest.get("files", {}), manifest.get("rows"))
+    frames = {name: read_parquet(path / name) for name in manifest["files"] if name.endswith(".parquet")}
     try:
-        frames = {name: pd.read_parquet(path / name) for name in manifest["files"] if name.endswith(".parquet")}
         directions = load_file(str(path / "directions.safetensors"))
         with safe_open(str(path / "directions.safetensors"), framework="np") as file:
             metadata = file.metadata()

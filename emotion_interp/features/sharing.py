@@ -11,6 +11,7 @@ from emotion_interp.core.errors import EmotionInterpError, FileFormatError, Unkn
 from emotion_interp.core.files import atomic_folder, write_text
 from emotion_interp.core.leftovers import found_folder
 from emotion_interp.core.markup import clean, markdown
+from emotion_interp.core.reading import checked_name
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.bank_files import require_bank_place
 
@@ -233,8 +234,12 @@ def _folder(place: str | Path) -> Path | None:
         return place
     if not place.strip():
         raise EmotionInterpError("a bank needs a place: a folder, or a repository such as name/bank.")
+    checked_name(place, "a bank's place")
     if place.startswith(("./", "../", "/", "~")) or found_folder(place).is_dir():
-        return Path(place).expanduser()
+        try:
+            return Path(place).expanduser()
+        except RuntimeError as error:
+            raise FileFormatError(f"{place!r} is no folder: {error}") from None
     return None
 
 

@@ -52,6 +52,10 @@ def load_subject(
         Subject('bundled', 4 layers x 256, 4 SAEs, backend='bridge')
     """
     require_working_directory()
+    if name_or_path is not None:
+        checked_name(name_or_path, "a model's name")
+    if isinstance(saes, (str, Path)):
+        checked_name(saes, "a release or folder of SAEs")
     import torch
 
     if device == "auto":

@@ -191,3 +191,18 @@ def test_a_wrong_byte_is_named_with_its_line(tmp_path):
     for read in (read_text, lambda p: list(text_lines(p))):
         with pytest.raises(FileFormatError, match="line 3 has the byte 0xe9"):
             read(path)
+
+
+def test_no_place_of_a_bank_ends_in_a_raw_error(monkeypatch, tmp_path):
+    from emotion_interp.features import FeatureBank
+    from emotion_interp.features.sharing import pull_bank
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("a\0b", "../x", "x/../y", "n" * 300, "p/" * 3000, "~nouser/x", "", "a\nb", "http://x/y"):
+        for load in (pull_bank, FeatureBank.load):
+            if load is pull_bank and name == "x/../y":
+                # a name that the hub may be asked for
+                continue
+            with pytest.raises(EmotionInterpError) as caught:
+                load(name)
+            assert len(str(caught.value).splitlines()) == 1
