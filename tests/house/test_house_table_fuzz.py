@@ -1,6 +1,6 @@
 """Mutated files of every kind that a user brings: right values, or one clear line; never a shifted column, never a raw exception.
 
-`EMOTION_INTERP_HYPOTHESIS=2000` runs so many mutated files of each kind instead of 150 of all kinds together.
+`EMOTION_INTERP_HYPOTHESIS=2000` runs so many mutated files instead of 150, shared out over the kinds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from emotion_interp.geometry import load_space
 from emotion_interp.norms import load_norms
 from emotion_interp.training.texts import load_texts
 
-EXAMPLES = int(os.environ.get("EMOTION_INTERP_HYPOTHESIS", "15"))
+KINDS = 13
+EXAMPLES = -(-int(os.environ.get("EMOTION_INTERP_HYPOTHESIS", "150")) // KINDS)
 PLACE = tempfile.TemporaryDirectory(prefix="emotion_interp_fuzz_")
 fuzz = settings(
     max_examples=EXAMPLES,
