@@ -147,8 +147,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         "GptOss",
         _LLAMA | _LOCAL | {"head_dim": 8, "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]},
     ),
-    "Granite": ("Granite", _LLAMA),
-    "GraniteMoE": ("GraniteMoe", _LLAMA | _LOCAL),
+    "Granite": ("Granite", _LLAMA | {"residual_multiplier": 0.5}),
+    "GraniteMoE": ("GraniteMoe", _LLAMA | _LOCAL | {"residual_multiplier": 0.5}),
     "GLM": ("Glm", _LLAMA | {"head_dim": 8}),
     "GLM-4": ("Glm4", _LLAMA | {"head_dim": 8}),
     "SmolLM3": ("SmolLM3", _LLAMA),
@@ -161,7 +161,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "ERNIE 4.5": ("Ernie4_5", _LLAMA | {"head_dim": 8}),
     "Arcee": ("Arcee", _LLAMA),
     "Apertus": ("Apertus", _LLAMA),
-    "Helium-like LFM2": (
+    "LFM2": (
         "Lfm2",
         _LLAMA | {"layer_types": ["conv", "full_attention"], "block_multiple_of": 8, "conv_L_cache": 3},
     ),
@@ -303,7 +303,7 @@ def make_model(family: str, tokenizer: Any, seed: int = 0) -> Any:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim >= 2 and "conv" not in name and "A_log" not in name:
-                parameter.mul_(4.0)
+                parameter.mul_(5.0)
             elif name.endswith("bias") and "dt" not in name:
                 parameter.add_(0.1 * torch.randn_like(parameter))
             elif parameter.ndim == 1 and "norm" in name.lower():

@@ -1,0 +1,216 @@
+"""What every family must show, cell by cell: it holds, or it is refused with a reason. Used by the tests and the table."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+import emotion_interp as ei
+from emotion_interp.activations import forward_pass
+from emotion_interp.core import EmotionInterpError, Site
+from emotion_interp.subjects.cache_check import exactness
+from emotion_interp.subjects.generation import decode
+
+TEXTS = ["the letter said that she was coming home", "he read", "joy, fear and anger and"]
+NEW = 6
+CELLS = ("load", "read", "steer", "dose", "uncached", "cached", "batch", "BOS", "untouched")
+
+
+def family_cells(model: Any, tokenizer: Any) -> dict[str, str]:
+    """Cell -> "yes", "without cache", "one length at a time", "refused: why" or "-" (after a refusal to load)."""
+    before = _state(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            subject = ei.Subject(model, tokenizer=tokenizer, name="family")
+        except EmotionInterpError as error:
+            rest = dict.fromkeys(CELLS[1:-1], "-")
+            return {"load": f"refused: {error}", **rest, "untouched": _cell(lambda: _untouched(model, before))}
+        rows = [list(t.ids) for t in subject.tokenize(TEXTS)]
+        found = {
+            "load": "yes",
+            "read": _cell(lambda: _read(subject, model)),
+            "steer": _cell(lambda: _steer(subject, model, rows)),
+            "dose": _cell(lambda: _dose(subject)),
+            "uncached": _cell(lambda: _alone(subject, model, rows, False)),
+            "cached": _cell(lambda: _alone(subject, model, rows, True)),
+            "batch": _cell(lambda: _batch(subject, model, rows)),
+            "BOS": _cell(lambda: _bos(subject)),
+        }
+        return {**found, "untouched": _cell(lambda: _untouched(model, before))}
+
+
+def _cell(check: Callable[[], str | None]) -> str:
+    try:
+        return check() or "yes"
+    except EmotionInterpError as error:
+        assert len(str(error)) > 40, f"a refusal says why: {error!r}"
+        return f"refused: {error}"
+
+
+def blocks_of(model: Any) -> Any:
+    """The list of a transformers model's blocks."""
+    import torch
+
+    layers = model.config.get_text_config().num_hidden_layers
+    return next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == layers)
+
+
+@contextmanager
+def hook_on_block(block: Any, change: Callable[[Any], Any]) -> Any:
+    """A torch hook on a block of transformers: sees, and may change, what the block gives."""
+
+    def hook(module: Any, args: Any, output: Any) -> Any:
+        del module, args
+        first = output[0] if isinstance(output, (tuple, list)) else output
+        new = change(first)
+        if new is None:
+            return None
+        return type(output)([new, *output[1:]]) if isinstance(output, (tuple, list)) else new
+
+    handle = block.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def greedy(model: Any, row: list[int], new: int = NEW, cache: bool = False) -> list[int]:
+    """transformers' own greedy continuation of one row."""
+    import torch
+
+    ids = torch.tensor([row])
+    out = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=new,
+        do_sample=False,
+        use_cache=cache,
+        eos_token_id=None,
+    )
+    return out[0, len(row) :].tolist()
+
+
+def ours(subject: Any, rows: list[list[int]], cache: bool, new: int = NEW) -> list[list[int]]:
+    return decode(subject, rows, new, use_past_kv_cache=cache, eos_token_id=[]).tokens
+
+
+def _read(subject: Any, model: Any) -> str | None:
+    """Activations at every layer are what transformers' blocks give, for each row of a padded batch."""
+    import torch
+
+    tokens = subject.tokenize(TEXTS)
+    seen: dict[tuple[int, int], Any] = {}
+
+    def on_site(site: Site, activations: Any, batch: Any) -> None:
+        for i, row in enumerate(batch.rows):
+            seen[site.layer, int(row)] = activations[i, : batch.lengths[i]].detach().clone()
+
+    forward_pass(subject, tokens, [Site(layer) for layer in range(subject.n_layers)], on_site)
+    for number, one in enumerate(tokens):
+        for layer, block in enumerate(blocks_of(model)):
+            kept: list[Any] = []
+            with hook_on_block(block, lambda x, kept=kept: kept.append(x.detach().clone())), torch.no_grad():
+                model(torch.tensor([one.ids]))
+            _close(seen[layer, number], kept[0][0], f"layer {layer}, row {number}")
+    return None
+
+
+def _steer(subject: Any, model: Any, rows: list[list[int]]) -> str | None:
+    """A direction added at `resid_post` writes what a hook on transformers' block writes, with and without cache."""
+    vector = np.random.default_rng(0).normal(size=subject.d_model).astype(np.float32)
+    import torch
+
+    delta = torch.from_numpy(3.0 * vector / np.linalg.norm(vector))
+    with hook_on_block(blocks_of(model)[0], lambda x: x + delta.to(x)):
+        expected = [greedy(model, row) for row in rows]
+    with ei.steer(subject, ei.Direction(vector, layer=0), dose=3.0, scale=1.0, positions="all_with_bos"):
+        got = {cache: ours(subject, rows, cache) for cache in (False, True)}
+    assert got[False] == expected and got[True] == expected, (got, expected)
+    return None
+
+
+def _dose(subject: Any) -> str | None:
+    """A dose at `resid_mid` and `mlp_out` moves the stream by itself."""
+    vector = np.random.default_rng(1).normal(size=subject.d_model).astype(np.float32)
+    unit, refused = vector / np.linalg.norm(vector), []
+    for written, read in (("mlp_out", "resid_post"), ("resid_mid", "resid_mid")):
+        for layer in range(subject.n_layers):
+            try:
+                plain = _stream(subject, Site(layer, read))
+                with ei.steer(subject, ei.Direction(vector, layer, written), 2.0, "all_with_bos", scale=1.0):
+                    moved = _stream(subject, Site(layer, read))
+            except EmotionInterpError as error:
+                refused.append(f"layer {layer} {written} ({str(error)[:160]})")
+                continue
+            _close(moved - plain, 2.0 * unit + 0 * plain, f"{written} of layer {layer}", 2e-4)
+    return f"refused: {'; '.join(refused)}" if refused else None
+
+
+def _stream(subject: Any, site: Site) -> Any:
+    kept: list[Any] = []
+    forward_pass(
+        subject, subject.tokenize(TEXTS[:1]), [site], lambda s, x, b: kept.append(x[0].detach().numpy().copy())
+    )
+    return kept[0]
+
+
+def _alone(subject: Any, model: Any, rows: list[list[int]], cache: bool) -> str | None:
+    """Each row alone gives transformers' own greedy tokens."""
+    got = [ours(subject, [row], cache)[0] for row in rows]
+    expected = [greedy(model, row) for row in rows]
+    assert got == expected, (got, expected)
+    return "without cache" if cache and not exactness(subject).cache else None
+
+
+def _batch(subject: Any, model: Any, rows: list[list[int]]) -> str | None:
+    """Rows of several lengths together give what each gives alone."""
+    expected = [greedy(model, row) for row in rows]
+    for cache in (False, True):
+        assert ours(subject, rows, cache) == expected, (cache, expected)
+    known = exactness(subject)
+    return None if known.padding and (known.padding_with_cache or not known.cache) else "one length at a time"
+
+
+def _bos(subject: Any) -> str | None:
+    bos = subject.tokenizer.bos_token_id
+    for text in (TEXTS[0], subject.tokenizer.bos_token + TEXTS[0]):
+        ids = subject.tokenize([text])[0].ids
+        if subject.prepends_bos or text != TEXTS[0]:
+            assert ids.count(bos) == 1 and ids[0] == bos, ids
+        else:
+            assert bos not in ids
+    return None if subject.prepends_bos else "none, as its settings ask"
+
+
+def _state(model: Any) -> dict[str, Any]:
+    import torch
+
+    with torch.no_grad():
+        logits = model(torch.tensor([[1, 5, 9, 40]])).logits.clone()
+    return {
+        "logits": logits,
+        "keys": list(model.state_dict()),
+        "pointers": [p.data_ptr() for p in model.parameters()],
+        "modules": [(n, type(m)) for n, m in model.named_modules()],
+        "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()],
+        "config": str(model.config),
+    }
+
+
+def _untouched(model: Any, before: dict[str, Any]) -> str | None:
+    import torch
+
+    after = _state(model)
+    assert torch.equal(before.pop("logits"), after.pop("logits"))
+    assert before == after
+    return None
+
+
+def _close(got: Any, expected: Any, where: str, tolerance: float = 1e-4) -> None:
+    got, expected = np.asarray(got, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    assert np.abs(got - expected).max() <= tolerance * max(1.0, np.abs(expected).max()), where
