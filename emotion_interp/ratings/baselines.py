@@ -23,7 +23,7 @@ def baseline_ratings(
     The first part is learnt, the others are predicted from it, on the folds of `predict_from_activations`. The rows
     come once for each layer, all the same, so that they lie beside that layer's own.
     """
-    from emotion_interp.geometry.from_bank import static_embeddings
+    from emotion_interp.geometry.controls import static_embeddings
 
     found = []
     readers = {"static": static_embeddings, "length": word_lengths}
