@@ -33,7 +33,7 @@ _BATCH = 32
 
 
 class TextVectors:
-    """TF-IDF of texts (terms: words; of single words: runs of characters), learnt on some texts and applied to others.
+    """TF-IDF of texts (terms: words, or characters and pairs of them; of single words: runs of letters), learnt on some texts and applied to others.
 
     Args:
         texts: the texts that the terms and their weights are learnt from.
@@ -80,20 +80,16 @@ class _Words:
 
     def __call__(self, text: str) -> list[str]:
         if self.language in UNSPACED:
-            words = _segmented(text, self.language)
+            words = _signs(text)
         else:
             words = re.findall(r"[^\W\d_](?:[^\W\d_]|['’](?=[^\W\d_]))+", text.casefold())
         return [word for word in words if word not in self.common]
 
 
-def _segmented(text: str, language: str) -> list[str]:
-    """Words of a script without spaces: by jieba for Chinese, else pairs of characters."""
-    if language == "zh":
-        from wordfreq import tokenize
-
-        return tokenize(text, "zh")
+def _signs(text: str) -> list[str]:
+    """Characters and pairs of them, of a script without spaces."""
     signs = re.sub(r"[\W\d_]+", "", text.casefold())
-    return [signs[i : i + 2] for i in range(len(signs) - 1)]
+    return [*signs, *(signs[i : i + 2] for i in range(len(signs) - 1))]
 
 
 @lru_cache

@@ -13,7 +13,7 @@ from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.geometry.space import EmotionSpace
-from emotion_interp.geometry.text_baseline import text_baselines
+from emotion_interp.geometry.text_baseline import baselines_if_any
 
 if TYPE_CHECKING:
     from emotion_interp.concepts import ConceptSet
@@ -105,7 +105,7 @@ def control_spaces(
         "random weights": space(random, labels, "random weights"),
         "shuffled labels": space(own, shuffled, "shuffled labels"),
     }
-    alone = text_baselines(
+    alone = baselines_if_any(
         texts,
         [e for e, _ in keys],
         language=language,

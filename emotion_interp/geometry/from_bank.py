@@ -11,7 +11,7 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site
 from emotion_interp.geometry.controls import control_spaces as control_spaces
 from emotion_interp.geometry.space import EmotionSpace
-from emotion_interp.geometry.text_baseline import bank_baselines, text_baselines
+from emotion_interp.geometry.text_baseline import bank_baselines, baselines_if_any
 
 if TYPE_CHECKING:
     from emotion_interp.features import FeatureBank
@@ -123,7 +123,7 @@ def text_spaces(
         subject, texts, units, sites=sites, position="text", skip=skip, batch_tokens=batch_tokens, progress=progress
     )
     spaces = {}
-    alone = text_baselines(texts, emotions, language=language)
+    alone = baselines_if_any(texts, emotions, language=language)
     for site, reading in readings.items():
         tags: dict[str, Any] = {"layer": site.layer, "emotions": names, "stimuli": "texts", "baselines": alone}
         if keep_units:

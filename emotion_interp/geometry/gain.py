@@ -3,10 +3,12 @@
 Kernel ridge on the text, on the model, and on both, over folds of emotions: K = K_text / a + K_model / b, each kernel
 centred and scaled on the emotions it is fitted to, with penalties a and b of their own (infinite: left out), so that a
 large space cannot drown a small one. Both penalties are chosen for each fold by leave-one-out error among the training
-emotions. r is that of the predictions less the training mean: with the mean left in, r is below 0 by chance alone.
+emotions. r is that of the predictions less the training mean, which by itself gives an r below 0.
 
 Null of the gain over the text: the ratings' residuals from the text's own held-out predictions are reordered and added
 back (Freedman & Lane 1983, J. Bus. Econ. Stat. 1, 292-298), and everything, the choice of penalties too, is done anew.
+Simulated with models that are noise or the text with noise, p < .05 in 1 to 4% of the runs: cautious, never liberal. (The
+same test on squared errors was liberal, 9%: a noisy copy of the text mends the shrinkage of the text's own fit.)
 """
 
 from __future__ import annotations

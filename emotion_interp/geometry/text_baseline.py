@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +64,24 @@ def text_baselines(
     return found
 
 
+def baselines_if_any(texts: Sequence[str], emotions: Sequence[str], **options: Any) -> dict[str, EmotionSpace]:
+    """`text_baselines`, or none with one line of warning where the texts share no word at all."""
+    try:
+        return text_baselines(texts, emotions, **options)
+    except EmotionInterpError as error:
+        warnings.warn(f"no text-only row stands beside these figures: {error}", stacklevel=3)
+        return {}
+
+
 def bank_baselines(bank: FeatureBank, language: str) -> dict[str, EmotionSpace]:
     """The spaces of the texts that a bank was found on, as it keeps them; none where it keeps none."""
     table: Any = bank.extras.get("text_space")
     if table is None:
         return {}
     found = {}
-    for name, rows in table[table["language"] == language].groupby("baseline", sort=False):
+    # a bank merged of layers holds the same space twice
+    own: Any = table[table["language"] == language].drop_duplicates(["baseline", "emotion"])
+    for name, rows in own.groupby("baseline", sort=False):
         vectors = np.stack([np.asarray(v, dtype=np.float64) for v in rows["vector"]])
         found[str(name)] = EmotionSpace(
             vectors, rows["emotion"].tolist(), kind=str(name), language=language, stimuli=bank.manifest["stimuli"]
