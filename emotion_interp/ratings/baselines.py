@@ -16,7 +16,13 @@ BASELINES = ("static", "length")
 
 
 def baseline_ratings(
-    subject: Subject, parts: Sequence[WordActivations], layers: Sequence[int], folds: int, seed: int
+    subject: Subject,
+    parts: Sequence[WordActivations],
+    layers: Sequence[int],
+    folds: int,
+    seed: int,
+    n_permutations: int = 199,
+    n_bootstrap: int = 500,
 ) -> list[Ratings]:
     """The ratings predicted from "static" (mean input embedding of a word's tokens) and "length" (characters, tokens).
 
@@ -48,6 +54,8 @@ def baseline_ratings(
             seed=seed,
             groups=own.groups,
             transfer=others,
+            n_permutations=n_permutations,
+            n_bootstrap=n_bootstrap,
         )
         found += [Ratings(once.table.assign(layer=layer), once.predictions.assign(layer=layer)) for layer in layers]
     return found

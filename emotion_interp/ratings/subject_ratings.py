@@ -42,6 +42,8 @@ def predict_ratings(
     max_words: int | None = None,
     folds: int = 10,
     seed: int = 0,
+    n_permutations: int = 199,
+    n_bootstrap: int = 500,
     batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
 ) -> Ratings:
@@ -66,12 +68,13 @@ def predict_ratings(
         baselines: add "static" and "length".
         max_words: read at most so many words of each norms (a seeded sample), None for all.
         folds: outer folds.
-        seed: of the sample, the folds and the matching.
+        seed: of the sample, the folds, the matching, the null and the interval.
+        n_permutations, n_bootstrap: as in `predict_from_activations`.
         batch_tokens: padded tokens of one forward pass.
         progress: receives the number of stimuli of each batch.
 
     Returns:
-        Ratings, `.to_frame()` with r, rho, R2, MAE and r over the ceiling; sentences are in the column `word` too.
+        Ratings, `.to_frame()` with r (mean over folds; interval, p), rho, R2, MAE and r over the ceiling; sentences are in the column `word` too.
 
     Raises:
         EmotionInterpError: the subject has no SAE, the bank belongs to another subject, a word becomes no token, or
@@ -93,9 +96,16 @@ def predict_ratings(
     rounds = _rounds(readings[0][1][1])
     for sites in rounds:
         parts = [_part(table, words, read, sites) for table, (words, read) in readings]
-        ratings = predict_parts(parts, feature_sets(parts[0], bank, seed, sites), folds, seed)
+        ratings = predict_parts(
+            parts, feature_sets(parts[0], bank, seed, sites), folds, seed, n_permutations, n_bootstrap
+        )
         if baselines:
-            ratings = joined([ratings, *baseline_ratings(subject, parts, sorted(parts[0].dense), folds, seed)])
+            ratings = joined(
+                [
+                    ratings,
+                    *baseline_ratings(subject, parts, sorted(parts[0].dense), folds, seed, n_permutations, n_bootstrap),
+                ]
+            )
         found.append(ratings if len(rounds) == 1 else with_sites(ratings, sites))
     return found[0] if len(found) == 1 else joined(found)
 
@@ -214,7 +224,12 @@ def with_sites(ratings: Ratings, sites: Iterable[Site]) -> Ratings:
 
 
 def predict_parts(
-    parts: Sequence[WordActivations], sets: dict[int, dict[str, Any]], folds: int = 10, seed: int = 0
+    parts: Sequence[WordActivations],
+    sets: dict[int, dict[str, Any]],
+    folds: int = 10,
+    seed: int = 0,
+    n_permutations: int = 199,
+    n_bootstrap: int = 500,
 ) -> Ratings:
     """`predict_from_activations` on the first part, the others predicted by its fits."""
     own, *others = parts
@@ -229,6 +244,8 @@ def predict_parts(
         dense=own.dense,
         groups=own.groups,
         transfer=others,
+        n_permutations=n_permutations,
+        n_bootstrap=n_bootstrap,
     )
 
 
