@@ -96,7 +96,8 @@ def _signs(text: str) -> list[str]:
 def _common_words(language: str) -> frozenset[str]:
     from wordfreq import available_languages, top_n_list
 
-    if language not in available_languages():
+    # asked for a language it does not have, wordfreq answers with the nearest one, English in the end
+    if language.replace("_", "-").split("-")[0] not in available_languages():
         return frozenset()
     return frozenset(top_n_list(language, COMMON_WORDS))
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError
+from emotion_interp.core.markup import summary_html
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
 from emotion_interp.geometry.gain import GAIN_FOLDS, ReadoutGain, readout_gain
 from emotion_interp.geometry.intervals import (
@@ -101,10 +102,7 @@ class Increment:
         )
 
     def _repr_html_(self) -> str:
-        import html
-
-        frame: Any = self.to_frame()
-        return f"<p>{html.escape(repr(self))}</p>{frame.to_html(index=False, float_format=lambda v: f'{v:.3f}')}"
+        return summary_html(self, self.to_frame())
 
 
 def _spread(name: str, value: float, interval: Interval, p: float) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.norms import Norms
 from emotion_interp.ratings.folds import FoldScores, group_permutations
+from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
 from emotion_interp.ratings.ridge import ALPHAS, assign_folds, nested_ridge
 from emotion_interp.ratings.words import RatedWords as RatedWords
 from emotion_interp.ratings.words import WordActivations
@@ -28,15 +29,19 @@ ALL = "all"
 class Ratings:
     """How well word ratings can be predicted, by layer, feature set, languages and dimension.
 
-    `table` has the columns of `to_frame`; `predictions` one row per word, layer, feature set, languages and dimension.
+    `table` has the columns of `to_frame`; `predictions` one row per word, layer, feature set, languages and dimension;
+    `draws` the predictions of redrawn outside sets: (layer, feature set, languages, dimension) -> `RedrawnSeries`.
     """
 
     table: pd.DataFrame
     predictions: pd.DataFrame
+    draws: Mapping[tuple[Any, ...], RedrawnSeries] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """layer (and site, where a layer has several), feature_set, train_language, test_language, dimension, r, rho, r2,
-        mae, r_over_ceiling, ceiling, n_words, n_features, alpha (median of the folds), r_lo, r_hi, p, r_null, r_pooled.
+        mae, r_over_ceiling, ceiling, n_words, n_features, alpha (median of the folds), r_lo, r_hi, p, r_null, r_pooled; of
+        outside sets that were redrawn also r_draws (mean r over the draws), r_draws_lo, r_draws_hi (the middle 95% of the
+        draws) and n_draws.
 
         `r` and `rho` are means over the folds (weighted by their words): over all left-out predictions together
         (`r_pooled`) chance alone lies below 0, since leaving out high ratings lowers what is predicted for them.
@@ -98,6 +103,7 @@ def joined(parts: Sequence[Ratings]) -> Ratings:
     return Ratings(
         pd.concat([part.table for part in parts], ignore_index=True),
         pd.concat(filled, ignore_index=True) if filled else parts[0].predictions,
+        {key: series for part in parts for key, series in part.draws.items()},
     )
 
 
@@ -117,6 +123,7 @@ def predict_from_activations(
     transfer: Sequence[WordActivations] = (),
     n_permutations: int = 199,
     n_bootstrap: int = 500,
+    draws: Mapping[int, Mapping[str, np.ndarray]] | None = None,
 ) -> Ratings:
     """Nested cross-validated ridge from each word's activations to its ratings.
 
@@ -139,6 +146,7 @@ def predict_from_activations(
         n_permutations: of the null: ratings are handed to other words (among groups of one size), and the ridge is fitted
             anew with the penalties that the observed ratings chose; 0: no p.
         n_bootstrap: resamples of the interval; 0: none.
+        draws: layer -> name of an outside set -> redrawn sets [draw, column] (`redrawn_outside`), each fitted too.
 
     Raises:
         EmotionInterpError: shapes disagree, too few rated words for the folds, indices out of range.
@@ -187,7 +195,13 @@ def predict_from_activations(
             table += [row | {"feature_set": name} for row in rows]
             predictions.append(frame.assign(feature_set=name))
     filled = [frame for frame in predictions if len(frame)]
-    return Ratings(pd.DataFrame(table), pd.concat(filled, ignore_index=True) if filled else predictions[0])
+    frame = pd.concat(filled, ignore_index=True) if filled else predictions[0]
+    redrawn = redrawn_series(draws or {}, data, part_folds, inner_folds, alphas)
+    for row in table:
+        series = redrawn.get(tuple(row[c] for c in (*KEYS, "dimension")))
+        if series is not None:
+            row |= series.summary()
+    return Ratings(pd.DataFrame(table), frame, redrawn)
 
 
 def _checked_sets(

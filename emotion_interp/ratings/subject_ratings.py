@@ -13,7 +13,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import one_site_per_layer, sites_at
 from emotion_interp.ratings.baselines import baseline_ratings
 from emotion_interp.ratings.predict import Ratings, WordActivations, joined, predict_from_activations
-from emotion_interp.ratings.sets import bank_sets
+from emotion_interp.ratings.sets import bank_draws, bank_sets
 
 ReadAt = Literal["last", "span", "text", "end"]
 POSITIONS = ("last", "span", "text", "end")
@@ -44,6 +44,7 @@ def predict_ratings(
     seed: int = 0,
     n_permutations: int = 199,
     n_bootstrap: int = 500,
+    outside_draws: int = 200,
     batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
 ) -> Ratings:
@@ -70,6 +71,7 @@ def predict_ratings(
         folds: outer folds.
         seed: of the sample, the folds, the matching, the null and the interval.
         n_permutations, n_bootstrap: as in `predict_from_activations`.
+        outside_draws: how often each outside set is drawn again (`paper_pattern` wants 200); 0: the one set alone.
         batch_tokens: padded tokens of one forward pass.
         progress: receives the number of stimuli of each batch.
 
@@ -97,7 +99,13 @@ def predict_ratings(
     for sites in rounds:
         parts = [_part(table, words, read, sites) for table, (words, read) in readings]
         ratings = predict_parts(
-            parts, feature_sets(parts[0], bank, seed, sites), folds, seed, n_permutations, n_bootstrap
+            parts,
+            feature_sets(parts[0], bank, seed, sites),
+            folds,
+            seed,
+            n_permutations,
+            n_bootstrap,
+            outside_sets(parts[0], bank, outside_draws, seed, sites),
         )
         if baselines:
             ratings = joined(
@@ -214,13 +222,27 @@ def feature_sets(
     return sets
 
 
+def outside_sets(
+    part: WordActivations, bank: FeatureBank | None, n_draws: int, seed: int, sites: Iterable[Site]
+) -> dict[int, dict[str, np.ndarray]]:
+    """Layer -> name of the control -> its redrawn sets (`bank_draws`); none without a bank or draws."""
+    if bank is None or not n_draws:
+        return {}
+    places = {site.layer: site for site in sites}
+    rates = {layer: np.asarray((matrix != 0).mean(0)).ravel() for layer, matrix in part.activations.items()}
+    return {
+        layer: bank_draws(bank, places.get(layer, layer), part.language, own, n_draws, seed)
+        for layer, own in rates.items()
+    }
+
+
 def with_sites(ratings: Ratings, sites: Iterable[Site]) -> Ratings:
     """The same with a column `site` after `layer`."""
     names = {site.layer: str(site) for site in sites}
     frames = [ratings.table.copy(), ratings.predictions.copy()]
     for frame in frames:
         frame.insert(list(frame.columns).index("layer") + 1, "site", [names[layer] for layer in frame["layer"]])
-    return Ratings(*frames)
+    return Ratings(*frames, ratings.draws)
 
 
 def predict_parts(
@@ -230,6 +252,7 @@ def predict_parts(
     seed: int = 0,
     n_permutations: int = 199,
     n_bootstrap: int = 500,
+    draws: dict[int, dict[str, np.ndarray]] | None = None,
 ) -> Ratings:
     """`predict_from_activations` on the first part, the others predicted by its fits."""
     own, *others = parts
@@ -246,6 +269,7 @@ def predict_parts(
         transfer=others,
         n_permutations=n_permutations,
         n_bootstrap=n_bootstrap,
+        draws=draws,
     )
 
 
