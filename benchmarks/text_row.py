@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,47 @@ def number(value: float, low: float | None = None, high: float | None = None, p:
     text = f"{value:.2f}"
     text += "" if low is None or pd.isna(low) else f" [{low:.2f}, {high:.2f}]"
     return text + ("" if p is None or pd.isna(p) else f", p {p:.3f}")
+
+
+def gain_of(value: float, low: float, high: float, p: float) -> str:
+    """+.012 [-.001, .020], p .031"""
+    return f"{value:+.3f} [{low:.3f}, {high:.3f}], p {p:.3f}"
+
+
+def features(subject: Any, bank: ei.FeatureBank, probes: bool) -> None:
+    """The bank's top features, the dense stream and TF-IDF on one split: 120 stories an emotion, Chinese posts."""
+    from emotion_interp.cli.options import concepts_of, corpus_texts
+    from emotion_interp.features.frames import summary_by_layer
+    from emotion_interp.features.text_scores import add_text_scores
+
+    languages = ",".join(bank.languages)
+    concepts = concepts_of(languages)
+    names = {"en": "stories", "zh": "brighter"}
+    shown = corpus_texts(",".join(f"{code}={names[code]}" for code in bank.languages), languages, 0, 120)
+    bank = add_text_scores(bank, concepts, shown)
+    frame = summary_by_layer(bank).round(2)
+    columns = ["layer", "language", "emotions", "selected", "confirmed", "median_auroc_heldout", "lo", "hi"]
+    columns += [c for c in ("median_dense_auroc", "median_text_auroc", "median_encoder_auroc") if c in frame]
+    print(f"\n{table(frame[columns])}")
+    if probes:
+        fitted = ei.sparse_probes(subject, concepts, stimuli=shown, layers=bank.sites, seed=int(bank.manifest["seed"]))
+        print("\nMedian held-out AUROC of probes on k features, of the dense stream and of the texts alone\n")
+        print(table(fitted.by_layer().round(2)))
+
+
+def ratings(subject: ei.Subject, words: int | None) -> None:
+    """Warriner words, one carrier, last token: r averaged over folds with interval, p and the mean of its null."""
+    found = ei.predict_ratings(subject, ei.load_norms("warriner"), max_words=words).to_frame()
+    wanted = found[
+        ["feature_set", "layer", "dimension", "n_words", "r", "r_lo", "r_hi", "p", "r_null", "r_pooled"]
+    ].copy()
+    alone = wanted["feature_set"].isin(["static", "length", "frequency"])
+    wanted = pd.concat([wanted[~alone], wanted[alone].drop_duplicates(["feature_set", "dimension"]).assign(layer="-")])
+    wanted["r [95%]"] = [f"{r:.3f} [{a:.3f}, {b:.3f}]" for r, a, b in wanted[["r", "r_lo", "r_hi"]].to_numpy()]
+    wanted["r over ceiling"] = found.loc[wanted.index, "r_over_ceiling"].round(2)
+    wanted = wanted.round({"p": 3, "r_null": 3, "r_pooled": 3})
+    columns = ["feature_set", "layer", "dimension", "n_words", "r [95%]", "p", "r_null", "r_pooled", "r over ceiling"]
+    print(f"\n{table(wanted.sort_values('dimension', ascending=False, kind='stable')[columns])}")
 
 
 def geometry(subject: ei.Subject) -> None:
@@ -83,21 +125,35 @@ def increments(gain: Any) -> dict[str, str]:
     for name in ("valence", "arousal"):
         one = getattr(gain, name)
         found[f"{name}: text, model, both r"] = f"{one.text_r:.2f}, {one.model_r:.2f}, {one.both_r:.2f}"
-        found[f"{name}: model adds"] = number(one.gain, *one.gain_ci, one.gain_p)
-        found[f"{name}: text adds"] = number(one.text_gain, *one.text_gain_ci, one.text_gain_p)
+        found[f"{name}: model adds"] = gain_of(one.gain, *one.gain_ci, one.gain_p)
+        found[f"{name}: text adds"] = gain_of(one.text_gain, *one.text_gain_ci, one.text_gain_p)
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["geometry"])
+    parser.add_argument("what", choices=["geometry", "features", "ratings"])
     parser.add_argument("--model")
     parser.add_argument("--saes")
+    parser.add_argument("--bank", help="default: the shipped one")
+    parser.add_argument("--probes", action="store_true")
+    parser.add_argument("--words", type=int, default=4000, help="rated words (0: all)")
     given = parser.parse_args()
     began = time.perf_counter()
-    subject = ei.load_subject(given.model, saes=given.saes) if given.model else ei.load_subject()
-    geometry(subject)
-    print(f"\n{time.perf_counter() - began:.0f} s")
+    if given.what == "features" and given.bank and not given.probes:
+        # the texts and the bank are enough
+        features(None, ei.FeatureBank.load(given.bank), False)
+    else:
+        subject = ei.load_subject(given.model, saes=given.saes) if given.model else ei.load_subject()
+        if given.what == "geometry":
+            geometry(subject)
+        elif given.what == "features":
+            bank = ei.FeatureBank.load(given.bank) if given.bank else ei.shipped_bank(subject)
+            assert bank is not None
+            features(subject, bank, given.probes)
+        else:
+            ratings(subject, given.words or None)
+    print(f"{time.perf_counter() - began:.0f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -73,14 +73,15 @@ def control_spaces(
     site = subject.site(layer).point
     kind, shown = _stimuli(concepts, bank, stimuli, language)
     language = shown[0].language
-    keys = {k: i for i, k in enumerate(dict.fromkeys((s.emotion, s.word) for s in shown))}
-    units = [keys[s.emotion, s.word] for s in shown]
+    # a word is one unit in all its carriers; a text is its own, whatever it is called
+    named = [(s.emotion, s.word if kind == "words" else s.text) for s in shown]
+    keys = {k: i for i, k in enumerate(dict.fromkeys(named))}
+    units = [keys[key] for key in named]
     order = list(concepts.emotions) if concepts is not None else []
     present = {e for e, _ in keys}
     names = [e for e in order if e in present] + sorted(present - set(order))
     labels = np.asarray([names.index(e) for e, _ in keys])
-    of_unit = dict(zip(units, shown, strict=True))
-    texts = [w for _, w in keys] if kind == "words" else [of_unit[i].text for i in range(len(keys))]
+    texts = [text for _, text in keys]
     manifest = {} if bank is None else bank.manifest
     options: dict[str, Any] = {
         "position": position or manifest.get("position") or ("last" if kind == "words" else "text"),
