@@ -232,13 +232,13 @@ def _group(
     models = np.stack([rsa.model_dissimilarity(space) for space in spaces])
     distances = rsa.human_dissimilarity(human.z)
     mantel = rsa.mantel_null(models, distances, orders)
-    ceiling = rsa.rating_noise_ceiling(human, settings.seed)
+    agreement = rsa.rating_agreement(human, settings.seed)
     ratings = np.column_stack([c for c in (human.valence, human.arousal) if c is not None])
     alignments, nulls = [], []
     for place, (space, half) in enumerate(zip(spaces, halves, strict=True)):
         rho = rsa.spearman(models[place], distances)
         interval = rsa.emotion_interval(space, ratings) if settings.n_bootstrap else NO_INTERVAL
-        similarity = rsa.RSAFit(rho, interval, permutation_p(rho, mantel[:, place]), ceiling)
+        similarity = rsa.RSAFit(rho, interval, permutation_p(rho, mantel[:, place]), agreement)
         alignment, null = _one(space, human, orders, settings, half, similarity)
         alignments.append(alignment)
         nulls.append(null)

@@ -80,7 +80,9 @@ class Alignment:
             "rsa_lo_words": self.rsa.ci_words[0],
             "rsa_hi_words": self.rsa.ci_words[1],
             "rsa_p": self.rsa.p,
+            # two names of one number: the older one is no ceiling
             "rsa_ceiling": self.rsa.ceiling if self.rsa.ceiling is not None else _NAN,
+            "rsa_rating_agreement": self.rsa.ceiling if self.rsa.ceiling is not None else _NAN,
             "procrustes_disparity": self.procrustes.disparity if self.procrustes else _NAN,
             "procrustes_p": self.procrustes.p if self.procrustes else _NAN,
             "readout_valence_r": self.readout.valence_r,
