@@ -102,7 +102,7 @@ class Increment:
         )
 
     def _repr_html_(self) -> str:
-        return summary_html(self, self.to_frame())
+        return summary_html(self, self.to_frame(), digits=3)
 
 
 def _spread(name: str, value: float, interval: Interval, p: float) -> dict[str, float]:

@@ -95,4 +95,4 @@ class PaperPattern:
         return f"PaperPattern({'; '.join(f'({k}) {CLAIMS[k]}: {v}' for k, v in self.verdicts.items())})"
 
     def _repr_html_(self) -> str:
-        return summary_html(self, self.to_frame())
+        return summary_html(self, self.to_frame(), digits=3)
