@@ -61,6 +61,9 @@ _HOMES = {
     "steering_controls": "steering",
     "steering_test": "steering",
     "targeted_direction": "steering",
+    "text_baselines": "geometry",
+    "text_increment": "geometry",
+    "text_spaces": "geometry",
     "token_lens": "features",
     "top_examples": "features",
     "train_directions": "steering",
@@ -124,6 +127,9 @@ __all__ = [
     "steering_controls",
     "steering_test",
     "targeted_direction",
+    "text_baselines",
+    "text_increment",
+    "text_spaces",
     "token_lens",
     "top_examples",
     "train_directions",
@@ -175,6 +181,9 @@ if TYPE_CHECKING:
         control_spaces,
         emotion_space,
         load_space,
+        text_baselines,
+        text_increment,
+        text_spaces,
     )
     from emotion_interp.norms import Norms, load_norms
     from emotion_interp.ratings import learning_curve, paper_pattern, predict_ratings

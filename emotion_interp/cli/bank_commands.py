@@ -134,7 +134,7 @@ def describe(
     out: Annotated[Path | None, typer.Option(help="Folder for the bank with its new tables; default: BANK.")] = None,
     seed: Seed = 0,
 ) -> None:
-    """Add what a reviewer asks for: controls, output scores, logit lens, examples, sparse probes, transfer.
+    """Add what a reviewer asks for: the texts alone, controls, output scores, logit lens, examples, sparse probes, transfer.
 
     Example: emotion-interp features describe runs/bundled/bank --on words,stories
     """
@@ -143,6 +143,8 @@ def describe(
     from emotion_interp.features import FeatureBank, feature_controls, sparse_probes, token_lens, top_examples
     from emotion_interp.features.bank import require_same_subject
     from emotion_interp.features.bank_files import require_bank_place
+    from emotion_interp.features.frames import summary_by_layer
+    from emotion_interp.features.text_scores import add_text_scores
     from emotion_interp.steering import NEUTRAL_PROMPTS, output_scores
 
     found = FeatureBank.load(bank)
@@ -154,6 +156,8 @@ def describe(
     languages = ",".join(found.languages)
     concepts = concepts_of(languages)
     shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit)
+    found = add_text_scores(found, concepts, shown)
+    show_frame(summary_by_layer(found), "Top features, the dense stream and the texts alone", False)
     controls = feature_controls(subject, concepts, found, stimuli=shown, rows="kept")
     show_frame(controls.counts(), "Features that a control casts doubt on", False)
     found = found.with_table("controls", controls.to_frame())

@@ -41,7 +41,7 @@ _FILES: tuple[str, ...] = (
 )
 _RATES = "rates.parquet"
 """Optional: banks found before it was added lack it and still load."""
-EXTRA_TABLES = ("controls", "outputs", "transfer", "tokens", "examples", "probes")
+EXTRA_TABLES = ("controls", "outputs", "transfer", "tokens", "examples", "probes", "text_space")
 """Optional tables that later analyses add to a bank; `bank_schema.TABLES` says what each must be."""
 CARDS = ("CARD.md", "README.md")
 """Names of a card beside a bank: in `saved_features/`, and where it was pushed."""

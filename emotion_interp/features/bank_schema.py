@@ -57,6 +57,8 @@ TABLES: dict[str, Table] = {
             "coverage_heldout": share(),
             "dense_auroc": share(missing=True),
             "dense_clean_auroc": share(missing=True),
+            "text_auroc": share(missing=True, needed=False),
+            "encoder_auroc": share(missing=True, needed=False),
             "n_words": whole(),
             "p_holm": share(missing=True),
             "confirmed": truth(),
@@ -140,6 +142,10 @@ TABLES: dict[str, Table] = {
             "auroc_heldout": share(needed=False, missing=True),
         },
         ("site", "language", "emotion", "k"),
+    ),
+    "text_space": Table(
+        {"language": text(), "baseline": text("text", "encoder"), "emotion": text(), "vector": _LIST},
+        ("language", "baseline", "emotion"),
     ),
 }
 """Every table of a bank by name; those after "activations" may be absent."""

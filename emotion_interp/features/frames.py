@@ -36,7 +36,7 @@ def heatmap_frame(bank: FeatureBank, layer: int | Site | str, language: str) -> 
 
 
 def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
-    """Per layer (and site, where a layer has several) and language: selected and confirmed emotions, median held-out AUROC with a bootstrap interval, dense beside it.
+    """Per layer (and site, where a layer has several) and language: selected and confirmed emotions, median held-out AUROC with a bootstrap interval, dense and (where the bank knows it) the texts alone beside it.
 
     The interval resamples emotions (percentile, 2,000 resamples, fixed seed).
     """
@@ -62,6 +62,7 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
                 "median_shrinkage": float(group["shrinkage"].median()),
                 "median_dense_auroc": float(group["dense_auroc"].median()),
                 "median_dense_clean_auroc": float(group["dense_clean_auroc"].median()),
+                **{f"median_{c}": float(group[c].median()) for c in ("text_auroc", "encoder_auroc") if c in group},
             }
         )
     return pd.DataFrame(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from emotion_interp.core.types import Direction, Site, Stimulus, one_site_per_la
 from emotion_interp.features.design import design_stimuli, split_hash
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
 from emotion_interp.features.scores import composite_auroc, pairwise_auroc
+from emotion_interp.features.text_scores import text_scores, unit_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,17 +58,20 @@ class SparseProbes:
         """Held-out AUROC of the dense baselines per layer, language and emotion.
 
         `probe_auroc`: cross-validated linear probe on all dimensions; `means_auroc`: difference of means; `_clean`: the
-        neutral principal components of the discovery half projected out first.
+        neutral principal components of the discovery half projected out first; `text_`: the same two from TF-IDF of the
+        stimuli alone on the same halves (`encoder_`: from a sentence encoder, where present), equal at every layer.
         """
         return self.dense.copy()
 
     def by_layer(self) -> pd.DataFrame:
         """Median held-out AUROC over emotions per layer (and site, where it has several) and language: one column per k,
-        the dense baselines beside it."""
+        the dense and text baselines beside it."""
         keys = ["layer", *([] if one_site_per_layer(self.sites) else ["site"]), "language"]
         table = self.frame.pivot_table(index=keys, columns="k", values="auroc_heldout", aggfunc="median")
         table.columns = [f"k={k}" for k in table.columns]
-        dense: Any = self.dense.groupby(keys)[["means_auroc", "means_clean_auroc", "probe_auroc", "probe_clean_auroc"]]
+        columns = ["means_auroc", "means_clean_auroc", "probe_auroc", "probe_clean_auroc"]
+        columns += [c for c in self.dense if str(c).startswith(("text_", "encoder_"))]
+        dense: Any = self.dense.groupby(keys)[columns]
         return table.join(dense.median()).reset_index()
 
     def direction(self, emotion: str, layer: int | Site | str, k: int, language: str | None = None) -> Direction:
@@ -180,7 +185,10 @@ def sparse_probes(
         batch_tokens=batch_tokens,
         progress=progress,
     )
-    return probes_from_readings(subject, concepts, design.words, readings, ks=ks, seed=seed, kind=design.kind)
+    texts = unit_texts(design.kind, design.words, design.stimuli, design.units)
+    return probes_from_readings(
+        subject, concepts, design.words, readings, ks=ks, seed=seed, kind=design.kind, texts=texts
+    )
 
 
 def probes_from_readings(
@@ -192,8 +200,9 @@ def probes_from_readings(
     ks: Sequence[int],
     seed: int,
     kind: str = "words",
+    texts: Sequence[str] | None = None,
 ) -> SparseProbes:
-    """Choose, fit and evaluate: everything after the forward pass."""
+    """Choose, fit and evaluate: everything after the forward pass. `texts`: of each unit, for the text-only row."""
     import pandas as pd
 
     ks = _checked(ks)
@@ -219,7 +228,14 @@ def probes_from_readings(
                 dense_rows.append(own | _dense(halves, i, cleaner, seed))
     source = {"subject": subject.name, "stimuli": kind, "seed": seed, "concepts_sha256": concepts.sha256}
     source["split_sha256"] = split_hash(words)
-    return SparseProbes(pd.DataFrame(rows), pd.DataFrame(dense_rows), vectors, source)
+    baselines = pd.DataFrame(dense_rows)
+    if texts is not None:
+        try:
+            alone = text_scores(words, texts, emotions, kind, seed, probes=True)
+            baselines = baselines.merge(alone, on=["language", "emotion"], how="left")
+        except EmotionInterpError as error:
+            warnings.warn(f"no text-only row stands beside these probes: {error}", stacklevel=2)
+    return SparseProbes(pd.DataFrame(rows), baselines, vectors, source)
 
 
 class _Halves:

@@ -16,6 +16,7 @@ from emotion_interp.core.types import Site, Stimulus, one_site_per_layer
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.block import Block, Selection
 from emotion_interp.features.design import design_stimuli
+from emotion_interp.features.text_scores import with_text_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,8 @@ def find_features(
     Words are split by alignment id and lemma, and templates are split too: discovery words are read in one half of the
     carriers, confirmation words in the other. p is the one-sided Fisher exact test on fires / silent words; q comes from
     one Benjamini-Hochberg family over living features x emotions x layers x languages. The top feature of an emotion is
-    fixed on the discovery half; the confirmation half only reports.
+    fixed on the discovery half; the confirmation half only reports. Beside each stands what the dense stream and the
+    stimuli alone (TF-IDF; `summary`: text_auroc) do on the same halves.
 
     Args:
         subject: model with SAEs.
@@ -86,7 +88,7 @@ def find_features(
         batch_tokens=batch_tokens,
         progress=progress,
     )
-    return bank_from_readings(
+    bank = bank_from_readings(
         subject,
         concepts,
         design.words,
@@ -97,6 +99,7 @@ def find_features(
         kind=design.kind,
         skip=skip,
     )
+    return with_text_scores(bank, design)
 
 
 def bank_from_readings(

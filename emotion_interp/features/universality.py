@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, one_site_per_layer, sites_at
+from emotion_interp.features.genres import genre_of
 from emotion_interp.features.scores import holm
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ class Universality:
     """Overlap of two languages' emotion features, per emotion and site.
 
     frame: one row per site and emotion; layers_frame: one row per site, all emotions together;
-    shared: (site, emotion) -> ids of the features chosen in both.
+    shared: (site, emotion) -> ids of the features chosen in both; genres: the kind of stimuli that each language's features
+    were found on. Where they differ ("stories", "posts"), so do the languages' texts in more than language.
     """
 
     first: str
@@ -35,6 +38,7 @@ class Universality:
     frame: pd.DataFrame
     layers_frame: pd.DataFrame
     shared: dict[tuple[Site, str], np.ndarray]
+    genres: tuple[str, str] = ("", "")
 
     def to_frame(self) -> pd.DataFrame:
         """One row per layer (and site, where a layer has several) and emotion.
@@ -42,6 +46,7 @@ class Universality:
         Counts, `expected` and `jaccard` are over the features alive in both languages (`n_alive_both`);
         `n_first_silent`: chosen in the first language and never firing in the second (`n_second_silent` likewise);
         `p_holm` runs over the emotions of a layer. p is NaN where a language has no chosen feature to compare.
+        `first_genre`, `second_genre`: what each language's features were found on.
         """
         return self.frame.copy()
 
@@ -65,7 +70,8 @@ class Universality:
 
     def __repr__(self) -> str:
         both = int(self.frame["n_both"].to_numpy().sum())
-        return f"Universality({self.first!r}, {self.second!r}, {both} features shared over emotions and layers)"
+        of = f", {self.genres[0]} against {self.genres[1]}" if len(set(self.genres)) > 1 else ""
+        return f"Universality({self.first!r}, {self.second!r}{of}, {both} features shared over emotions and layers)"
 
     def _repr_html_(self) -> str:
         return summary_html(self, self.layers_frame)
@@ -123,6 +129,13 @@ def universality(
             "this bank was found by an earlier version that kept no firing rates, which the null needs. "
             "Find the features again with find_features."
         )
+    genres = genre_of(bank, first), genre_of(bank, second)
+    if len(set(genres)) > 1:
+        warnings.warn(
+            f"the features of {first!r} were found on {genres[0]}, those of {second!r} on {genres[1]}: what they share or "
+            "do not share may be due to the kind of text as well as to the language.",
+            stacklevel=2,
+        )
     several = not one_site_per_layer(bank.sites)
     rows, layer_rows, shared = [], [], {}
     for site in bank.sites:
@@ -131,6 +144,7 @@ def universality(
         one, two = (rate_bins(rates[lang].loc[alive].to_numpy(dtype=np.float64), bins) for lang in (first, second))
         place = {"layer": site.layer} | ({"site": str(site)} if several else {})
         head: dict[str, Any] = {"first": first, "second": second, **place}
+        of = {"first_genre": genres[0], "second_genre": genres[1]}
         names = (*sorted((first, second)), *place.values())
         profiles = [np.zeros((len(alive), len(bank.emotions)), dtype=bool) for _ in range(2)]
         for i, emotion in enumerate(bank.emotions):
@@ -143,13 +157,13 @@ def universality(
                 "n_first_silent": len(chosen[0]) - int(a.sum()),
                 "n_second_silent": len(chosen[1]) - int(b.sum()),
             }
-            rows.append(head | {"emotion": emotion} | row | silent)
+            rows.append(head | {"emotion": emotion} | row | silent | of)
             shared[site, emotion] = alive[a & b]
         rng = generator(seed, "universality of a layer", *names)
-        layer_rows.append(head | overlap_of_profiles(profiles[0], profiles[1], one, two, n_permutations, rng))
+        layer_rows.append(head | overlap_of_profiles(profiles[0], profiles[1], one, two, n_permutations, rng) | of)
     frame = pd.DataFrame(rows)
     frame["p_holm"] = frame.groupby(bank.places)["p_permutation"].transform(lambda p: holm(p.to_numpy()))
-    return Universality(first, second, frame, pd.DataFrame(layer_rows), shared)
+    return Universality(first, second, frame, pd.DataFrame(layer_rows), shared, genres)
 
 
 def universality_all(

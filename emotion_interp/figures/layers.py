@@ -17,6 +17,7 @@ def layer_curves(
     y_title: str = "value",
     how_to_read: str | None = None,
     y_range: tuple[float, float] | None = None,
+    ceiling_name: str = "ceiling",
 ) -> go.Figure:
     """One line per series over the layers.
 
@@ -28,6 +29,7 @@ def layer_curves(
         y_title: what the value is, with its unit.
         how_to_read: replaces the standing line.
         y_range: fixed range of the vertical axis.
+        ceiling_name: what the `ceiling` is called, where it is none.
 
     Raises:
         EmotionInterpError: missing columns or no rows.
@@ -52,11 +54,11 @@ def layer_curves(
             x=common.index.tolist(),
             y=common.tolist(),
             mode="lines",
-            name="ceiling",
+            name=ceiling_name,
             line={"color": "#7b8794", "width": 1.4, "dash": "dot"},
-            hovertemplate="ceiling %{y:.3f}<extra></extra>",
+            hovertemplate=f"{ceiling_name} %{{y:.3f}}<extra></extra>",
         )
-        legend.append("ceiling")
+        legend.append(ceiling_name)
     if has["chance_lo"] and has["chance_hi"]:
         chance = frame.groupby("layer").agg({"chance_lo": "min", "chance_hi": "max"})
         band(figure, chance.index, chance["chance_lo"], chance["chance_hi"], rgba(CHANCE, 0.22), "chance")
@@ -75,16 +77,18 @@ def layer_curves(
                 x=x,
                 y=rows["ceiling"].tolist(),
                 mode="lines",
-                name=plain(f"ceiling, {name}"),
+                name=plain(f"{ceiling_name}, {name}"),
                 legendgroup=str(name),
                 line={"color": colour, "width": 1.2, "dash": "dot"},
-                hovertemplate="ceiling %{y:.3f}<extra></extra>",
+                hovertemplate=f"{ceiling_name} %{{y:.3f}}<extra></extra>",
             )
-            legend.append(f"ceiling, {name}")
+            legend.append(f"{ceiling_name}, {name}")
     standing = "Higher is better."
     standing += " Shaded: the interval of the curve of that colour." if has["lo"] and has["hi"] else ""
     standing += " Grey: what chance gives." if has["chance_lo"] else ""
-    standing += " Dotted: the best that the human ratings allow." if has["ceiling"] else ""
+    if has["ceiling"]:
+        best = ceiling_name == "ceiling"
+        standing += " Dotted: the best that the human ratings allow." if best else f" Dotted: {ceiling_name}."
     traces: Any = figure.data
     markers = {i: {"marker.size": 5} for i, trace in enumerate(traces) if trace.mode == "lines+markers"}
     finish(

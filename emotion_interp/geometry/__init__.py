@@ -4,14 +4,18 @@ from emotion_interp.geometry.align import align, align_layers
 from emotion_interp.geometry.cebra_space import CebraFold, CebraSpace, cebra_space
 from emotion_interp.geometry.circumplex import CircumplexFit
 from emotion_interp.geometry.compare import PairComparison, SpaceComparison, compare_spaces
+from emotion_interp.geometry.controls import control_spaces
 from emotion_interp.geometry.files import load_space
-from emotion_interp.geometry.from_bank import control_spaces, emotion_space, text_spaces
+from emotion_interp.geometry.from_bank import emotion_space, text_spaces
+from emotion_interp.geometry.gain import ReadoutGain
+from emotion_interp.geometry.increment import Increment, PartialRSA, text_increment
 from emotion_interp.geometry.pc_scan import ComponentFit, Components, principal_components
 from emotion_interp.geometry.procrustes import ProcrustesFit
 from emotion_interp.geometry.readout import ReadoutFit
 from emotion_interp.geometry.results import Alignment, LayerAlignments
 from emotion_interp.geometry.rsa import RSAFit
 from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.geometry.text_baseline import text_baselines
 
 __all__ = [
     "Alignment",
@@ -21,11 +25,14 @@ __all__ = [
     "ComponentFit",
     "Components",
     "EmotionSpace",
+    "Increment",
     "LayerAlignments",
     "PairComparison",
+    "PartialRSA",
     "ProcrustesFit",
     "RSAFit",
     "ReadoutFit",
+    "ReadoutGain",
     "SpaceComparison",
     "align",
     "align_layers",
@@ -35,5 +42,7 @@ __all__ = [
     "emotion_space",
     "load_space",
     "principal_components",
+    "text_baselines",
+    "text_increment",
     "text_spaces",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.geometry import rsa
+from emotion_interp.geometry.beside import beside_texts, require_same_stimuli, text_controls
 from emotion_interp.geometry.circumplex import circumplex_fit
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
 from emotion_interp.geometry.intervals import NO_INTERVAL, permutation_p, permutations
@@ -60,6 +61,7 @@ def align(
     n_bootstrap: int = 2_000,
     n_components: int = 10,
     ridge: float = 1.0,
+    text: EmotionSpace | Mapping[str, EmotionSpace] | None = None,
 ) -> Alignment:
     """Compare one emotion space [emotion, dimension] with human valence and arousal.
 
@@ -77,6 +79,9 @@ def align(
         words: for coordinates="words": emotion -> words that the subject was not shown.
         halves: the same space from two disjoint halves of the words; the PC is then picked on the first and its r and
             interval come from the second.
+        text: the same emotions from the texts alone, one space or name -> space (`text_baselines`); default: what the
+            space carries (`space.baselines`) and the controls "text" and "encoder"; {} for none. What the space adds to
+            each is in `.increments` (`text_increment`; 999 permutations at most).
 
     Raises:
         EmotionInterpError: fewer than 5 emotions with a rating, constant ratings, settings out of range.
@@ -102,7 +107,10 @@ def align(
         if missing:
             raise EmotionInterpError(f"the control space {name!r} lacks {', '.join(missing)}; give the same emotions.")
         found[name] = _group([control], human, orders, settings, [None])[0]
-    return replace(alignment, controls=found)
+    require_same_stimuli(space, controls or {})
+    if text is None:
+        text = {**space.baselines, **text_controls(controls or {})}
+    return replace(_beside([space], [alignment], text, human, orders, settings)[0], controls=found)
 
 
 def align_layers(
@@ -118,6 +126,7 @@ def align_layers(
     n_bootstrap: int = 2_000,
     n_components: int = 10,
     ridge: float = 1.0,
+    text: EmotionSpace | Mapping[str, EmotionSpace] | None = None,
 ) -> LayerAlignments:
     """Align every layer, in every language; `*_p_layers` is corrected over components and layers.
 
@@ -129,6 +138,7 @@ def align_layers(
         norms: as for `align`, or language -> norms.
         labels, words: as for `align`, or language -> such a mapping.
         halves: key (or place in the list) -> the two halves of that space, as for `align`.
+        text: as for `align`; default: what each space carries, which spaces of texts do.
 
     Raises:
         EmotionInterpError: as `align`; no spaces; spaces of one family with different emotions.
@@ -159,8 +169,24 @@ def align_layers(
         )
         orders = permutations(len(human.emotions), n_permutations, seed)
         aligned = _group(members, human, orders, settings, [(halves or {}).get(key) for key in family])
+        aligned = _beside(members, aligned, text, human, orders, settings)
         found |= dict(zip(family, aligned, strict=True))
     return LayerAlignments(tuple(found[key] for key in keyed))
+
+
+def _beside(
+    spaces: Sequence[EmotionSpace],
+    aligned: Sequence[Alignment],
+    text: Any,
+    human: HumanCoordinates,
+    orders: np.ndarray,
+    settings: _Settings,
+) -> list[Alignment]:
+    def fit(space: EmotionSpace) -> Alignment:
+        return _group([space], human, orders, settings, [None])[0]
+
+    samples = settings.n_permutations, settings.n_bootstrap, settings.seed
+    return beside_texts(spaces, aligned, text, human, fit, *samples)
 
 
 def _of_language(value: Any, language: str | None, required: str = "") -> Any:
@@ -206,13 +232,13 @@ def _group(
     models = np.stack([rsa.model_dissimilarity(space) for space in spaces])
     distances = rsa.human_dissimilarity(human.z)
     mantel = rsa.mantel_null(models, distances, orders)
-    ceiling = rsa.rating_noise_ceiling(human, settings.seed)
+    agreement = rsa.rating_agreement(human, settings.seed)
     ratings = np.column_stack([c for c in (human.valence, human.arousal) if c is not None])
     alignments, nulls = [], []
     for place, (space, half) in enumerate(zip(spaces, halves, strict=True)):
         rho = rsa.spearman(models[place], distances)
         interval = rsa.emotion_interval(space, ratings) if settings.n_bootstrap else NO_INTERVAL
-        similarity = rsa.RSAFit(rho, interval, permutation_p(rho, mantel[:, place]), ceiling)
+        similarity = rsa.RSAFit(rho, interval, permutation_p(rho, mantel[:, place]), agreement)
         alignment, null = _one(space, human, orders, settings, half, similarity)
         alignments.append(alignment)
         nulls.append(null)

@@ -87,6 +87,7 @@ def cebra_space(
         >>> space = cebra_space(emotion_space(bank, layer=5))  # doctest: +SKIP
         >>> align(space, load_norms("warriner"))  # doctest: +SKIP
     """
+    tags: dict[str, Any] = {}
     if isinstance(units, EmotionSpace):
         if emotions is not None:
             raise EmotionInterpError("an EmotionSpace knows the emotions of its units; leave emotions= out.")
@@ -96,6 +97,7 @@ def cebra_space(
                 "text_spaces(keep_units=True), or give an array [unit, dimension] and the emotion of each unit."
             )
         layer, language = units.layer, units.language
+        tags = {"stimuli": units.stimuli, "baselines": units.baselines}
         matrix, names = unit_vectors(units.units, units.unit_emotions)
     else:
         matrix, names = unit_vectors(units, emotions)
@@ -148,6 +150,7 @@ def cebra_space(
         folds=tuple(folds),
         loss=tuple(losses),
         seed=seed,
+        **tags,
     )
 
 

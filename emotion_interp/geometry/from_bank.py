@@ -1,4 +1,4 @@
-"""Emotion spaces from a bank, from texts, and the control spaces beside them."""
+"""Emotion spaces from a bank and from texts, with the same emotions from the texts alone beside them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
+from emotion_interp.geometry.controls import control_spaces as control_spaces
 from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.geometry.text_baseline import bank_baselines, baselines_if_any
 
 if TYPE_CHECKING:
-    from emotion_interp.concepts import ConceptSet
     from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import Subject
 
@@ -21,7 +21,12 @@ SpaceKind = Literal["features", "decoder", "dense"]
 
 
 def emotion_space(
-    bank: FeatureBank, layer: int | Site | str, kind: SpaceKind = "features", language: str | None = None
+    bank: FeatureBank,
+    layer: int | Site | str,
+    kind: SpaceKind = "features",
+    language: str | None = None,
+    *,
+    baselines: Mapping[str, EmotionSpace] | None = None,
 ) -> EmotionSpace:
     """The emotion space of one layer and language.
 
@@ -31,6 +36,8 @@ def emotion_space(
         kind: "features": mean activation of each emotion's words on the union of the selected features;
             "decoder": the SAE decoder directions; "dense": differences of means in the residual stream (both halves).
         language: default: the bank's first.
+        baselines: the same emotions from the texts alone (`text_baselines` of the texts that the bank was found on);
+            default: those that the bank keeps (`bank.extras["text_space"]`), if it was found on texts.
 
     Returns:
         EmotionSpace [emotion, dimension]; for "features" with its words as `units`.
@@ -66,7 +73,11 @@ def emotion_space(
         vectors = vectors[present]
     else:
         raise UnknownNameError("emotion space kind", kind, ("features", "decoder", "dense"))
-    return EmotionSpace(vectors, emotions, site.layer, kind, language, units, names)
+    stimuli = bank.manifest.get("stimuli", "words")
+    if baselines is None:
+        baselines = bank_baselines(bank, language)
+    baselines = {n: b.subset(emotions) for n, b in baselines.items() if set(emotions) <= set(b.emotions)}
+    return EmotionSpace(vectors, emotions, site.layer, kind, language, units, names, stimuli, baselines)
 
 
 def _place(site: Site, bank: FeatureBank) -> str:
@@ -83,6 +94,7 @@ def text_spaces(
     batch_tokens: int = 2048,
     progress: Any = None,
     keep_units: bool = False,
+    language: str = "en",
 ) -> dict[tuple[Site, str], EmotionSpace]:
     """Emotion spaces from labelled texts: mean over a text's tokens from the `skip`-th, then over an emotion's texts.
 
@@ -95,9 +107,11 @@ def text_spaces(
         batch_tokens: padded tokens of one forward pass.
         progress: receives the number of texts of each batch.
         keep_units: the spaces carry the vector of every text (float32), for intervals over texts and `cebra_space`.
+        language: of the texts.
 
     Returns:
-        (site, "dense") and, where the site has an SAE, (site, "features") over the latents alive on these texts.
+        (site, "dense") and, where the site has an SAE, (site, "features") over the latents alive on these texts. Each
+        carries the same emotions from the texts alone (`EmotionSpace.baselines`), so that `align` shows both.
     """
     from emotion_interp.activations import read_units
 
@@ -109,93 +123,22 @@ def text_spaces(
         subject, texts, units, sites=sites, position="text", skip=skip, batch_tokens=batch_tokens, progress=progress
     )
     spaces = {}
+    alone = baselines_if_any(texts, emotions, language=language)
     for site, reading in readings.items():
+        tags: dict[str, Any] = {"layer": site.layer, "emotions": names, "stimuli": "texts", "baselines": alone}
         if keep_units:
-            tags: dict[str, Any] = {"layer": site.layer, "emotions": names}
             spaces[site, "dense"] = EmotionSpace.from_units(reading.dense, emotions, kind="dense", **tags)
             if reading.features is not None:
                 columns = np.flatnonzero(reading.features.getnnz(axis=0))
                 alive = reading.features[:, columns].toarray()
                 spaces[site, "features"] = EmotionSpace.from_units(alive, emotions, kind="features", **tags)
             continue
-        spaces[site, "dense"] = EmotionSpace(reading.dense, names, layer=site.layer, kind="dense")
+        spaces[site, "dense"] = EmotionSpace(reading.dense, kind="dense", **tags)
         if reading.features is not None:
             values = reading.features.toarray()
             alive = (values > 0).any(0)
-            spaces[site, "features"] = EmotionSpace(values[:, alive], names, layer=site.layer, kind="features")
+            spaces[site, "features"] = EmotionSpace(values[:, alive], kind="features", **tags)
     return spaces
-
-
-def control_spaces(
-    subject: Subject, concepts: ConceptSet, layer: int | Site | str, language: str | None = None, seed: int = 0
-) -> dict[str, EmotionSpace]:
-    """What an emotion space must beat: static token embeddings, the same architecture with random weights, shuffled labels.
-
-    Args:
-        subject: the model.
-        concepts: concept sets.
-        layer: the layer that the controls stand beside.
-        language: default: the first of the concepts.
-        seed: of the random weights and the shuffle.
-
-    Returns:
-        name -> EmotionSpace: "static embedding", "random weights", "shuffled labels".
-    """
-    from emotion_interp.activations import read_stimuli
-    from emotion_interp.subjects import Subject
-
-    language = language or concepts.languages[0]
-    # the controls have no SAE, and read the hook point itself
-    site = subject.site(layer).point
-    stimuli = [s for s in concepts.stimuli(languages=[language]) if s.emotion != "neutral"]
-    emotions = list(concepts.emotions)
-    keys = {k: i for i, k in enumerate(dict.fromkeys((s.emotion, s.word) for s in stimuli))}
-    units = [keys[s.emotion, s.word] for s in stimuli]
-    labels = np.asarray([emotions.index(e) for e, _ in keys])
-
-    def space(values: np.ndarray, codes: np.ndarray, kind: str) -> EmotionSpace:
-        present = [i for i in range(len(emotions)) if (codes == i).any()]
-        vectors = np.stack([values[codes == i].mean(0) for i in present]).astype(np.float64)
-        return EmotionSpace(vectors, [emotions[i] for i in present], layer=site.layer, kind=kind, language=language)
-
-    own = read_stimuli(subject, stimuli, units, sites=[site])[site].dense
-    other = Subject(_random_twin(subject, seed), tokenizer=subject.tokenizer, name=f"{subject.name}, random weights")
-    random = read_stimuli(other, stimuli, units, sites=[site])[site].dense
-    shuffled = generator(seed, "shuffled labels").permutation(labels)
-    return {
-        "static embedding": space(
-            static_embeddings(subject, [w for _, w in keys], language), labels, "static embedding"
-        ),
-        "random weights": space(random, labels, "random weights"),
-        "shuffled labels": space(own, shuffled, "shuffled labels"),
-    }
-
-
-def static_embeddings(subject: Subject, words: Sequence[str], language: str) -> np.ndarray:
-    """Mean input embedding of each word's tokens: [word, d_model]."""
-    table = subject.model.W_E.detach().float().cpu().numpy()
-    gap = "" if language in ("zh", "ja", "th") else " "
-    encoded = subject.tokenizer([gap + w for w in words], add_special_tokens=False)["input_ids"]
-    return np.stack([table[ids].mean(0) for ids in encoded])
-
-
-def _random_twin(subject: Subject, seed: int) -> Any:
-    """A model of the same architecture with freshly drawn weights; the global torch state is put back."""
-    import torch
-
-    state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
-    try:
-        if subject.backend == "hooked":
-            from transformer_lens import HookedTransformer
-
-            return HookedTransformer(subject.model.cfg, tokenizer=subject.tokenizer).to(subject.device)
-        from transformers import AutoModelForCausalLM
-
-        model = AutoModelForCausalLM.from_config(subject.model.original_model.config, attn_implementation="eager")
-        return model.to(subject.device, subject.dtype).eval()
-    finally:
-        torch.random.set_rng_state(state)
 
 
 def rated_only(spaces: Mapping[Any, EmotionSpace], rated: Iterable[str]) -> dict[Any, EmotionSpace]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from emotion_interp.core import UnknownNameError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.geometry.circumplex import CircumplexFit
+from emotion_interp.geometry.increment import Increment
 from emotion_interp.geometry.pc_scan import ComponentFit
 from emotion_interp.geometry.procrustes import ProcrustesFit
 from emotion_interp.geometry.readout import ReadoutFit
@@ -26,7 +27,9 @@ class Alignment:
     `arousal`, `procrustes` and `circumplex` are None where the norms have valence alone. `points` has one row per
     emotion: `emotion`, `word` (what was rated), z-scored human `valence` and `arousal`, the model's PCs 1-2 laid over
     them by Procrustes as `x` and `y`, and the left-out predictions `readout_valence`, `readout_arousal` in rating
-    units. `controls` maps the name of each control space to its own alignment. `n_permutations` and `seed` repeat it.
+    units. `controls` maps the name of each control space to its own alignment. For a space of texts `baselines` maps
+    "text" (TF-IDF of the same texts) and, where present, "encoder" to their alignments, and `increments` to what the space
+    adds to them: quote that, and not the figure alone. `n_permutations` and `seed` repeat it.
     """
 
     layer: int | None
@@ -46,6 +49,8 @@ class Alignment:
     n_permutations: int
     seed: int
     controls: dict[str, Alignment] = field(default_factory=dict)
+    baselines: dict[str, Alignment] = field(default_factory=dict)
+    increments: dict[str, Increment] = field(default_factory=dict)
 
     @property
     def emotions(self) -> list[str]:
@@ -75,7 +80,9 @@ class Alignment:
             "rsa_lo_words": self.rsa.ci_words[0],
             "rsa_hi_words": self.rsa.ci_words[1],
             "rsa_p": self.rsa.p,
+            # two names of one number: the older one is no ceiling
             "rsa_ceiling": self.rsa.ceiling if self.rsa.ceiling is not None else _NAN,
+            "rsa_rating_agreement": self.rsa.ceiling if self.rsa.ceiling is not None else _NAN,
             "procrustes_disparity": self.procrustes.disparity if self.procrustes else _NAN,
             "procrustes_p": self.procrustes.p if self.procrustes else _NAN,
             "readout_valence_r": self.readout.valence_r,
@@ -87,14 +94,15 @@ class Alignment:
             "circumplex_r": self.circumplex.r if self.circumplex else _NAN,
             "circumplex_p": self.circumplex.p if self.circumplex else _NAN,
             "n_emotions": self.n_emotions,
+            **{column: value for fit in self.increments.values() for column, value in fit.columns().items()},
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for the space (`control` is empty) and one for each control."""
+        """One row for the space (`control` is empty), and one for each baseline and control."""
         import pandas as pd
 
         rows = [{"control": ""} | self.row()]
-        rows += [{"control": name} | control.row() for name, control in self.controls.items()]
+        rows += [{"control": name} | fit.row() for name, fit in (self.baselines | self.controls).items()]
         return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
@@ -118,10 +126,25 @@ class LayerAlignments:
     alignments: tuple[Alignment, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per layer and language: PC scan, RSA, Procrustes, read-out, circumplex."""
+        """One row per layer and language: PC scan, RSA, Procrustes, read-out, circumplex; for spaces of texts also what
+        they add to the texts, and below them the rows of the texts alone (`kind` "text", "encoder"), which are the same at
+        every layer that they stand beside."""
         import pandas as pd
 
-        return pd.DataFrame([alignment.row() for alignment in self.alignments])
+        rows = {(a.layer, a.language, name): a.baselines[name] for a in self.alignments for name in a.baselines}
+        return pd.DataFrame([alignment.row() for alignment in (*self.alignments, *rows.values())])
+
+    def increments(self) -> pd.DataFrame:
+        """What each space adds to the texts: layer, language, kind and the columns of `Increment.to_frame`."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {"layer": a.layer, "language": a.language, "kind": a.kind} | fit.row()
+                for a in self.alignments
+                for fit in a.increments.values()
+            ]
+        )
 
     def at(self, layer: int, language: str | None = None) -> Alignment:
         """The alignment of one layer (and language, where there are several); `UnknownNameError` if there is none."""

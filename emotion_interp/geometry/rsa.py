@@ -25,14 +25,21 @@ _CHUNK = 2_000_000
 @dataclass(frozen=True)
 class RSAFit:
     """Spearman `rho` over pairs of emotions, its 95% interval over emotions (`ci`, also `ci_emotions`), its Mantel `p`,
-    the noise `ceiling` (rating noise only; None where SD or n is unknown), and the 95% interval over the words or texts
-    behind the emotions (`ci_words`; NaN where the space carries no units)."""
+    `rating_agreement` (mean rho of two simulated groups of raters, from SD and n: rating noise alone; None where they are
+    unknown), and the 95% interval over the words or texts behind the emotions (`ci_words`; NaN where the space carries no
+    units)."""
 
     rho: float
     ci: Interval
     p: float
-    ceiling: float | None
+    rating_agreement: float | None
     ci_words: Interval = NO_INTERVAL
+
+    @property
+    def ceiling(self) -> float | None:
+        """`rating_agreement`, under its first name. It is no upper bound: both groups of raters are noisy, and a model may
+        agree with the mean rating better than they do with each other; and it knows no disagreement but noise."""
+        return self.rating_agreement
 
     @property
     def ci_emotions(self) -> Interval:
@@ -122,10 +129,11 @@ def _cosine_dissimilarity(gram: np.ndarray) -> np.ndarray:
     return 1 - np.divide(gram, scale, out=np.zeros_like(gram), where=scale > 0)[first, second]
 
 
-def rating_noise_ceiling(human: HumanCoordinates, seed: int, n_simulations: int = 200) -> float | None:
+def rating_agreement(human: HumanCoordinates, seed: int, n_simulations: int = 200) -> float | None:
     """Mean rho between two simulated sets of ratings, each the means plus noise of their standard error.
 
-    Rating noise only: what a second group of raters would agree with. None where SD or n is unknown.
+    Rating noise only: what a second group of raters would agree with. None where SD or n is unknown. (A split of the raters
+    themselves would need their single ratings, which no norms at hand keep.)
     """
     columns = [(human.valence, human.valence_se)]
     if human.arousal is not None:

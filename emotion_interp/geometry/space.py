@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,9 @@ class EmotionSpace:
     `kind` says what the vectors are: "features" (mean activations), "decoder", "dense", "cebra", or "custom". `units`
     [unit, dimension] (float32 where they come so) are the vectors of the words or texts behind the emotions, and
     `unit_emotions` names the emotion of each; they are optional, and what the intervals over words and `cebra_space`
-    need. Each emotion's vector is then the mean of its units, up to one shift that all emotions share.
+    need. Each emotion's vector is then the mean of its units, up to one shift that all emotions share. `stimuli` says what
+    the subject was shown ("words", "scenes", "texts"), and `baselines` holds the same emotions from those texts alone
+    ("text", "encoder": see `text_baselines`), which `align` sets beside the space.
 
     Raises:
         EmotionInterpError: the shapes disagree, an emotion is named twice, all vectors are the same, or the units are
@@ -41,6 +43,8 @@ class EmotionSpace:
     language: str | None = None
     units: Any = None
     unit_emotions: Sequence[str] | None = None
+    stimuli: str | None = None
+    baselines: Mapping[str, EmotionSpace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         value = self.vectors
@@ -68,6 +72,11 @@ class EmotionSpace:
         vectors.setflags(write=False)
         object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "emotions", emotions)
+        for name, baseline in self.baselines.items():
+            if lacking := [e for e in emotions if e not in baseline.emotions]:
+                raise EmotionInterpError(
+                    f"the baseline {name!r} lacks {', '.join(lacking)}; make it of the same texts."
+                )
         if self.units is not None or self.unit_emotions is not None:
             units, names = unit_vectors(self.units, self.unit_emotions)
             _check_units(vectors, emotions, units, names)
@@ -119,7 +128,9 @@ class EmotionSpace:
             # a slice of everything is the same array: spaces of many units are not copied for nothing
             everything = len(keep) == len(self.unit_emotions)
             units, names = (self.units if everything else self.units[keep]), [self.unit_emotions[i] for i in keep]
-        return EmotionSpace(self.vectors[rows], emotions, self.layer, self.kind, self.language, units, names)
+        kept = {name: baseline.subset(emotions) for name, baseline in self.baselines.items()}
+        tags = (self.layer, self.kind, self.language, units, names, self.stimuli, kept)
+        return EmotionSpace(self.vectors[rows], emotions, *tags)
 
     def to_frame(self) -> pd.DataFrame:
         """Emotions as rows, dimensions as columns."""

@@ -1,42 +1,45 @@
-"""What predicts ratings without any context: the static embedding of a word, and its mere length."""
+"""What predicts ratings without the subject's context: static embedding, mere length, word frequency, the text's words."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.ratings.predict import Ratings, WordActivations, predict_from_activations
 
 if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
-BASELINES = ("static", "length")
+BASELINES = ("static", "length", "frequency", "text", "encoder")
+TEXT_COMPONENTS = 300
+"""Singular vectors of TF-IDF that stand for it: a ridge on thousands of terms would take minutes."""
 
 
 def baseline_ratings(
-    subject: Subject, parts: Sequence[WordActivations], layers: Sequence[int], folds: int, seed: int
+    subject: Subject,
+    parts: Sequence[WordActivations],
+    layers: Sequence[int],
+    folds: int,
+    seed: int,
+    n_permutations: int = 199,
+    n_bootstrap: int = 500,
 ) -> list[Ratings]:
-    """The ratings predicted from "static" (mean input embedding of a word's tokens) and "length" (characters, tokens).
+    """The ratings predicted from "static" (mean input embedding of a word's tokens), "length" (characters, tokens),
+    "frequency" (Zipf, where wordfreq knows the language), and of rated sentences "text" (TF-IDF) and, where a sentence
+    encoder is present, "encoder".
 
     The first part is learnt, the others are predicted from it, on the folds of `predict_from_activations`. The rows
     come once for each layer, all the same, so that they lie beside that layer's own.
     """
-    from emotion_interp.geometry.from_bank import static_embeddings
-
     found = []
-    readers = {"static": static_embeddings, "length": word_lengths}
-    for name in BASELINES:
+    for name, matrices in _baselines(subject, parts).items():
         own, *others = (
-            WordActivations(
-                {0: readers[name](subject, part.words, part.language)},
-                part.words,
-                part.norms,
-                part.language,
-                part.groups,
-            )
-            for part in parts
+            WordActivations({0: matrix}, part.words, part.norms, part.language, part.groups)
+            for matrix, part in zip(matrices, parts, strict=True)
         )
         once = predict_from_activations(
             own.activations,
@@ -48,8 +51,56 @@ def baseline_ratings(
             seed=seed,
             groups=own.groups,
             transfer=others,
+            n_permutations=n_permutations,
+            n_bootstrap=n_bootstrap,
         )
         found += [Ratings(once.table.assign(layer=layer), once.predictions.assign(layer=layer)) for layer in layers]
+    return found
+
+
+def _baselines(subject: Subject, parts: Sequence[WordActivations]) -> dict[str, list[np.ndarray]]:
+    """Name -> [word, dimension] of every part."""
+    from emotion_interp.features.matched import log_frequency
+    from emotion_interp.geometry.controls import static_embeddings
+
+    found = {
+        "static": [static_embeddings(subject, part.words, part.language) for part in parts],
+        "length": [word_lengths(subject, part.words, part.language) for part in parts],
+    }
+    if all(np.isfinite(log_frequency("a", part.language)) for part in parts):
+        found["frequency"] = [
+            np.nan_to_num([[log_frequency(w, part.language, part.norms.unit == "word")] for w in part.words])
+            for part in parts
+        ]
+    if any(part.norms.unit == "sentence" for part in parts):
+        found |= _text_baselines(parts)
+    return found
+
+
+def _text_baselines(parts: Sequence[WordActivations]) -> dict[str, list[np.ndarray]]:
+    """TF-IDF (its first components; terms of the first part) and, where it reads all languages, a sentence encoder."""
+    from sklearn.decomposition import TruncatedSVD
+
+    from emotion_interp.concepts.text_baseline import TextVectors, encode_texts, encoder_folder
+
+    own = parts[0]
+    try:
+        vectors = TextVectors(own.words, own.language)
+    except EmotionInterpError as error:
+        warnings.warn(f"no text-only row stands beside these ratings: {error}", stacklevel=2)
+        return {}
+    terms = vectors(own.words)
+    kept = min(TEXT_COMPONENTS, min(terms.shape) - 1)
+    if kept > 0:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            svd = TruncatedSVD(kept, random_state=0).fit(terms)
+        found = {"text": [svd.transform(vectors(part.words)) for part in parts]}
+    else:
+        found = {"text": [vectors(part.words).toarray() for part in parts]}
+    folders = {encoder_folder(part.language) for part in parts}
+    folder = folders.pop()
+    if folder is not None and not folders:
+        found["encoder"] = [encode_texts(part.words, folder) for part in parts]
     return found
 
 

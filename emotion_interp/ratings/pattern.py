@@ -2,94 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
-from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
+from emotion_interp.ratings.pattern_results import (
+    BASELINES,
+    BELOW,
+    CLAIMS,
+    FAILS,
+    HOLDS,
+    LEVELS,
+    MIN_DRAWS,
+    MIN_WORDS,
+    OPEN,
+    UNTESTED,
+    PaperPattern,
+    PatternClaim,
+)
 from emotion_interp.ratings.predict import Ratings
-from emotion_interp.ratings.series import Series, all_series, bootstrap_means
+from emotion_interp.ratings.redraw import RedrawnSeries
+from emotion_interp.ratings.series import Series, all_draws, all_series, bootstrap_draws, bootstrap_means
 from emotion_interp.ratings.sets import CONTROLS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CLAIMS = {
-    "a": "shared ~ all",
-    "b": "shared > outside",
-    "c": "valence > arousal",
-    "d": "within > across",
-}
-HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold", "undecided", "not tested"
-MIN_WORDS = 20
-
-
-@dataclass(frozen=True)
-class PatternClaim:
-    """One comparison behind a claim: `effect` = `first_r` - `second_r`, with its bootstrap interval over words.
-
-    `paired`: both correlations are over the same words, resampled together. Numbers are NaN where nothing was tested.
-    """
-
-    claim: str
-    statement: str
-    language: str
-    dimension: str
-    first: str
-    second: str
-    first_r: float
-    second_r: float
-    effect: float
-    low: float
-    high: float
-    verdict: str
-    n_words: int
-    n_layers: int
-    paired: bool
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class PaperPattern:
-    """The four claims, comparison by comparison; settings that repeat it."""
-
-    comparisons: tuple[PatternClaim, ...]
-    equivalence: float
-    level: float
-    layer: int | None
-    n_bootstrap: int
-    seed: int
-
-    @property
-    def verdicts(self) -> dict[str, str]:
-        """Claim ("a" to "d") -> "holds" (every comparison does), "does not hold" (some comparison's interval excludes
-        it), "undecided", or "not tested"."""
-        found = {}
-        for claim in CLAIMS:
-            its = [c.verdict for c in self.comparisons if c.claim == claim and c.verdict != UNTESTED]
-            if not its:
-                found[claim] = UNTESTED
-            elif FAILS in its:
-                found[claim] = FAILS
-            else:
-                found[claim] = HOLDS if set(its) == {HOLDS} else OPEN
-        return found
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per comparison: claim, statement, language, dimension, first, second, first_r, second_r, effect, low,
-        high, verdict, n_words, n_layers, paired."""
-        import pandas as pd
-
-        return pd.DataFrame([vars(c) for c in self.comparisons])
-
-    def __repr__(self) -> str:
-        return f"PaperPattern({'; '.join(f'({k}) {CLAIMS[k]}: {v}' for k, v in self.verdicts.items())})"
-
-    def _repr_html_(self) -> str:
-        return summary_html(self, self.to_frame(), digits=3)
 
 
 def paper_pattern(
@@ -111,6 +53,11 @@ def paper_pattern(
     is a difference of r with a percentile bootstrap interval over words: (a) holds where the interval lies inside the
     equivalence bound and does not where it lies outside; (b), (c) and (d) hold above 0 and do not below. An interval
     that lies astride decides nothing. Arousal norms are less reliable than valence norms, which alone favours (c).
+
+    One outside set is one draw: where the ratings hold redrawn sets (`predict_ratings(outside_draws=200)`, the default
+    there), `second_r` of (b) is the mean over them and the interval covers words and draws. And a set that beats other
+    features may still know less than the words do: what holds, holds "below the text baseline" unless the lower end of the
+    shared features' r less that of static embedding, and less that of word length, is above 0.
 
     Args:
         ratings: `predict_ratings(...)`, several of them (one for each language learnt, with `transfer` for (d)), or
@@ -142,7 +89,9 @@ def paper_pattern(
         raise UnknownNameError("layer", layer, layers)
     series = [s for s in series if layer in (None, s.layer)]
     outside = outside or CONTROLS.get(shared, "outside")
-    test = _Test(series, shared, equivalence, level, n_bootstrap, seed)
+    draws = all_draws(ratings)
+    _warn(series, draws, outside)
+    test = _Test(series, draws, shared, equivalence, level, n_bootstrap, seed)
     tests = sorted({s.test for s in series})
     trained = sorted({s.train for s in series})
     dimensions = [d for d in ("valence", "arousal") if any(s.dimension == d for s in series)]
@@ -170,9 +119,16 @@ class _Test:
     """Means of r over layers, their bootstrap, and the verdicts."""
 
     def __init__(
-        self, series: list[Series], shared: str, equivalence: float, level: float, n_bootstrap: int, seed: int
+        self,
+        series: list[Series],
+        draws: Mapping[tuple[Any, ...], RedrawnSeries],
+        shared: str,
+        equivalence: float,
+        level: float,
+        n_bootstrap: int,
+        seed: int,
     ) -> None:
-        self.series, self.shared, self.equivalence = series, shared, equivalence
+        self.series, self.draws, self.shared, self.equivalence = series, draws, shared, equivalence
         self.tails = [(1 - level) / 2, (1 + level) / 2]
         self.n_bootstrap, self.seed = n_bootstrap, seed
 
@@ -191,8 +147,46 @@ class _Test:
         words = sorted(set.intersection(*(set(side[k].index) for side in (one, two) for k in common)))
         _enough(words, code)
         groups = [[side[k].on(words) for k in common] for side in (one, two)]
-        observed, boot = bootstrap_means(groups, self.n_bootstrap, generator(self.seed, "pattern", code, len(words)))
-        return self._row(claim, code, shown, labels, observed, boot, len(words), len(common), True)
+        observed, boot = bootstrap_means(groups, self.n_bootstrap, self._rng(code, words))
+        redrawn = [self.draws.get((k, *second[:2], code, second[2])) for k in common] if claim == "b" else []
+        n_draws = 0
+        if redrawn and all(one is not None for one in redrawn):
+            predicted = [one.on(words) for one in redrawn if one is not None]
+            n_draws = len(predicted[0])
+            observed[1], boot[:, 1] = bootstrap_draws(groups[1], predicted, self.n_bootstrap, self._rng(code, words))
+        row = self._row(claim, code, shown, labels, observed, boot, len(words), len(common), True)
+        return self._levels(replace(row, n_draws=n_draws), first, one, common, words, code)
+
+    def _rng(self, code: str, words: Sequence[str]) -> np.random.Generator:
+        """The same resamples of the words for every side of every comparison."""
+        return generator(self.seed, "pattern", code, len(words))
+
+    def _levels(
+        self,
+        row: PatternClaim,
+        first: tuple[str, str, str],
+        one: Mapping[int, Series],
+        common: Sequence[int],
+        words: Sequence[str],
+        code: str,
+    ) -> PatternClaim:
+        """The row with what the words alone predict, and its verdict in that light."""
+        found: dict[str, Any] = {}
+        lowest = []
+        for name in LEVELS:
+            beside = self._pick(name, first[1], code, first[2])
+            if not set(common) <= set(beside) or any(set(words) - set(beside[k].index) for k in common):
+                continue
+            groups = [[side[k].on(words) for k in common] for side in (one, beside)]
+            observed, boot = bootstrap_means(groups, self.n_bootstrap, self._rng(code, words))
+            found[f"{name}_r"] = float(observed[1])
+            if name in BASELINES:
+                lowest.append(float(np.quantile(boot[:, 0] - boot[:, 1], self.tails[0])))
+        if lowest:
+            found["above_low"] = min(lowest)
+            if row.verdict == HOLDS and min(lowest) <= 0:
+                found["verdict"] = BELOW
+        return replace(row, **found)
 
     def across(self, code: str, source: str, dimension: str) -> PatternClaim:
         """(d): the words of `code`, predicted from `code` itself and from `source`; where nobody learnt `code`, the
@@ -215,7 +209,9 @@ class _Test:
             boots.append(boot[:, 0])
             sizes.append(len(words))
         both = np.column_stack(boots)
-        return self._row("d", code, dimension, labels, np.array(observed), both, min(sizes), len(common), False)
+        row = self._row("d", code, dimension, labels, np.array(observed), both, min(sizes), len(common), False)
+        words = sorted(set.intersection(*(set(one[k].index) for k in common)))
+        return self._levels(row, (self.shared, source, dimension), one, common, words, source)
 
     def _row(
         self,
@@ -265,6 +261,23 @@ class _Test:
         nan = float("nan")
         return PatternClaim(
             claim, CLAIMS[claim], code, shown, first, second, nan, nan, nan, nan, nan, UNTESTED, 0, 0, False
+        )
+
+
+def _warn(series: Sequence[Series], draws: Mapping[tuple[Any, ...], RedrawnSeries], outside: str) -> None:
+    names = {s.feature_set for s in series}
+    drawn = [len(one.predicted) for key, one in draws.items() if key[1] == outside]
+    if outside in names and min(drawn, default=1) < MIN_DRAWS:
+        warnings.warn(
+            f"the outside set {outside!r} was drawn {min(drawn, default=1)} time(s): another draw may say otherwise. Give "
+            f"ratings of predict_ratings(outside_draws={MIN_DRAWS}).",
+            stacklevel=3,
+        )
+    if missing := [name for name in BASELINES if name not in names]:
+        warnings.warn(
+            f"the ratings hold no {' and no '.join(missing)} row, so 'holds' is not held against the words alone. Give "
+            "ratings of predict_ratings(baselines=True).",
+            stacklevel=3,
         )
 
 

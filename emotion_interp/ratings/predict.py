@@ -8,63 +8,46 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.norms import Norms
+from emotion_interp.ratings.folds import FoldScores, group_permutations
+from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
 from emotion_interp.ratings.ridge import ALPHAS, assign_folds, nested_ridge
+from emotion_interp.ratings.words import RatedWords as RatedWords
+from emotion_interp.ratings.words import WordActivations
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-DIMENSIONS = ("valence", "arousal")
 DENSE = "dense"
 ALL = "all"
-
-
-@dataclass(frozen=True, eq=False)
-class WordActivations:
-    """What a subject does on the words of one language.
-
-    `activations`: layer -> [word, feature], dense or scipy.sparse. `dense`: layer -> [word, d_model], optional.
-    `groups`: one label per word; words of one group (a lemma, translations of each other) stay in one fold.
-    """
-
-    activations: Mapping[int, Any]
-    words: Sequence[str]
-    norms: Norms
-    language: str = "en"
-    groups: Sequence[Any] | None = None
-    dense: Mapping[int, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.groups is not None and len(self.groups) != len(self.words):
-            raise EmotionInterpError(f"{len(self.words)} words need as many groups, got {len(self.groups)}.")
-        for kind, layers in (("activations", self.activations), ("dense", self.dense)):
-            for layer, matrix in layers.items():
-                if matrix.ndim != 2 or matrix.shape[0] != len(self.words):
-                    raise EmotionInterpError(
-                        f"{kind} of layer {layer} have the shape {tuple(matrix.shape)}; "
-                        f"[word, feature] with {len(self.words)} words is needed."
-                    )
-                values = matrix.data if hasattr(matrix, "tocsr") else matrix
-                if not np.isfinite(values).all():
-                    raise NotFiniteError(f"{kind} of layer {layer} ({self.language}) have NaN or infinite entries.")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ratings:
     """How well word ratings can be predicted, by layer, feature set, languages and dimension.
 
-    `table` has the columns of `to_frame`; `predictions` one row per word, layer, feature set, languages and dimension.
+    `table` has the columns of `to_frame`; `predictions` one row per word, layer, feature set, languages and dimension;
+    `draws` the predictions of redrawn outside sets: (layer, feature set, languages, dimension) -> `RedrawnSeries`.
     """
 
     table: pd.DataFrame
     predictions: pd.DataFrame
+    draws: Mapping[tuple[Any, ...], RedrawnSeries] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """layer (and site, where a layer has several), feature_set, train_language, test_language, dimension, r, rho, r2,
-        mae, r_over_ceiling, ceiling, n_words, n_features, alpha (median of the folds)."""
+        mae, r_over_ceiling, ceiling, n_words, n_features, alpha (median of the folds), r_lo, r_hi, p, r_null, r_pooled; of
+        outside sets that were redrawn also r_draws (mean r over the draws), r_draws_lo, r_draws_hi (the middle 95% of the
+        draws) and n_draws.
+
+        `r` and `rho` are means over the folds (weighted by their words): over all left-out predictions together
+        (`r_pooled`) chance alone lies below 0, since leaving out high ratings lowers what is predicted for them.
+        `r_lo`, `r_hi`: 95% bootstrap interval over words (whole groups); `p`: one-sided, by ratings handed to other words
+        and learnt anew; `r_null`: mean of that null, near 0. `r2` and `mae` are over all predictions together.
+        """
         return self.table.copy()
 
     def predicted(
@@ -120,6 +103,7 @@ def joined(parts: Sequence[Ratings]) -> Ratings:
     return Ratings(
         pd.concat([part.table for part in parts], ignore_index=True),
         pd.concat(filled, ignore_index=True) if filled else parts[0].predictions,
+        {key: series for part in parts for key, series in part.draws.items()},
     )
 
 
@@ -137,12 +121,15 @@ def predict_from_activations(
     groups: Sequence[Any] | None = None,
     *,
     transfer: Sequence[WordActivations] = (),
+    n_permutations: int = 199,
+    n_bootstrap: int = 500,
+    draws: Mapping[int, Mapping[str, np.ndarray]] | None = None,
 ) -> Ratings:
     """Nested cross-validated ridge from each word's activations to its ratings.
 
     Features are standardised inside each training set, the penalty is chosen on inner folds, a word is only ever
-    predicted by a fit that saw no word of its group. r, rho, R2 and MAE are over all left-out predictions together.
-    `r_over_ceiling` divides r by the square root of the norms' reliability (NaN where it is unknown).
+    predicted by a fit that saw no word of its group. r and rho are means over the folds, R2 and MAE are over all left-out
+    predictions together. `r_over_ceiling` divides r by the square root of the norms' reliability (NaN where it is unknown).
 
     Args:
         activations: layer -> [word, feature], dense or scipy.sparse.
@@ -152,10 +139,14 @@ def predict_from_activations(
         folds, inner_folds: outer folds, and validation groups within each training set.
         alphas: ridge penalties, in scikit-learn's convention.
         dense: layer -> [word, d_model]; reported as the feature set "dense".
-        groups: one label per word; default every word (ignoring case) for itself.
+        groups: one label per word; default its lemma (`concepts.lemma_key`: happy and happiness stay in one fold).
         transfer: other languages to predict with the fits of this one. A word whose group also occurs among the
             training words is predicted by the fit that left that group out. Ratings on another scale are mapped
             linearly to that of `norms`.
+        n_permutations: of the null: ratings are handed to other words (among groups of one size), and the ridge is fitted
+            anew with the penalties that the observed ratings chose; 0: no p.
+        n_bootstrap: resamples of the interval; 0: none.
+        draws: layer -> name of an outside set -> redrawn sets [draw, column] (`redrawn_outside`), each fitted too.
 
     Raises:
         EmotionInterpError: shapes disagree, too few rated words for the folds, indices out of range.
@@ -188,18 +179,29 @@ def predict_from_activations(
     if len(np.unique(part_folds[0])) < folds:
         raise EmotionInterpError(f"the words of {language} fill fewer than {folds} folds; take fewer folds.")
     table, predictions = [], []
+    orders = group_permutations(data[0].groups, n_permutations, seed)
+    scores = [
+        FoldScores(part.groups, part_fold, n_bootstrap, seed) for part, part_fold in zip(data, part_folds, strict=True)
+    ]
     fitted: dict[tuple[int, bytes | None, int], tuple[list[dict[str, Any]], pd.DataFrame]] = {}
     for layer, name, columns in sets:
         for number, (part, part_fold) in enumerate(zip(data, part_folds, strict=True)):
             key = (layer, None if columns is None else columns.tobytes(), number)
             if key not in fitted:
-                fitted[key] = _fit(layer, name, columns, data[0], part, part_folds[0], part_fold, inner_folds, alphas)
+                options = (inner_folds, alphas, orders, scores[number])
+                fitted[key] = _fit(layer, name, columns, data[0], part, part_folds[0], part_fold, *options)
             # two sets of the same features are one fit under two names
             rows, frame = fitted[key]
             table += [row | {"feature_set": name} for row in rows]
             predictions.append(frame.assign(feature_set=name))
     filled = [frame for frame in predictions if len(frame)]
-    return Ratings(pd.DataFrame(table), pd.concat(filled, ignore_index=True) if filled else predictions[0])
+    frame = pd.concat(filled, ignore_index=True) if filled else predictions[0]
+    redrawn = redrawn_series(draws or {}, data, part_folds, inner_folds, alphas)
+    for row in table:
+        series = redrawn.get(tuple(row[c] for c in (*KEYS, "dimension")))
+        if series is not None:
+            row |= series.summary()
+    return Ratings(pd.DataFrame(table), frame, redrawn)
 
 
 def _checked_sets(
@@ -231,38 +233,6 @@ def _checked_sets(
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class RatedWords:
-    """The rated words of one language: their rows in the activations, groups, and ratings [word, dimension]."""
-
-    source: WordActivations
-    rows: np.ndarray
-    words: list[str]
-    groups: list[str]
-    human: np.ndarray
-    dimensions: tuple[str, ...]
-
-    @classmethod
-    def of(cls, source: WordActivations, scale: tuple[float, float], dimensions: tuple[str, ...] | None) -> RatedWords:
-        norms = source.norms if source.norms.scale == scale else source.norms.rescale(*scale)
-        dimensions = tuple(d for d in dimensions or DIMENSIONS if d in norms.dimensions)
-        ratings = norms.lookup(source.words)[list(dimensions)].to_numpy(float)
-        rows = np.flatnonzero(np.isfinite(ratings).all(axis=1))
-        given, labels = list(source.words), None if source.groups is None else list(source.groups)
-        words = [str(given[int(i)]) for i in rows]
-        groups = [w.casefold() for w in words] if labels is None else [str(labels[int(i)]) for i in rows]
-        return cls(source, rows, words, groups, ratings[rows], dimensions)
-
-    def matrix(self, layer: int, name: str, columns: np.ndarray | None) -> Any:
-        layers = self.source.dense if columns is None else self.source.activations
-        if layer not in layers:
-            raise UnknownNameError(f"layer of {self.source.language} {name}", layer, layers)
-        matrix = layers[layer]
-        matrix = matrix.tocsr() if hasattr(matrix, "tocsr") else np.asarray(matrix)
-        matrix = matrix[self.rows]
-        return matrix if columns is None else matrix[:, columns]
-
-
 def _fit(
     layer: int,
     name: str,
@@ -273,6 +243,8 @@ def _fit(
     test_fold: np.ndarray,
     inner_folds: int,
     alphas: Sequence[float],
+    orders: np.ndarray,
+    fold_scores: FoldScores,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     import pandas as pd
 
@@ -285,21 +257,30 @@ def _fit(
     }
     if features.shape[1]:
         same = test is train
+        human = train.human[:, [train.dimensions.index(d) for d in test.dimensions]]
         fit = nested_ridge(
             features,
-            train.human[:, [train.dimensions.index(d) for d in test.dimensions]],
+            human,
             fold,
             inner_folds=inner_folds,
             alphas=alphas,
             test_features=None if same else test.matrix(layer, name, columns),
             test_fold=None if same else test_fold,
+            null_orders=orders,
         )
-        predicted, chosen = fit.predicted, np.median(fit.alphas, axis=0)
+        predicted, chosen, null = fit.predicted, np.median(fit.alphas, axis=0), fit.null
     else:
         predicted, chosen = np.full(test.human.shape, np.nan), np.full(len(test.dimensions), np.nan)
+        null = np.full((*test.human.shape, 0), np.nan)
     rows, frames = [], []
     for place, dimension in enumerate(test.dimensions):
-        scores = score(test.human[:, place], predicted[:, place])
+        # of a null the ratings were handed round: in one language those of the left-out words, too
+        truth = test.human[:, place]
+        null_truth = truth[orders].T if test is train and len(orders) else truth[:, None]
+        scores = score(truth, predicted[:, place])
+        extra = fold_scores.of(truth, predicted[:, place], null_truth, null[:, place])
+        extra["r_pooled"] = scores["r"]
+        scores |= {name: extra.pop(name) for name in ("r", "rho")}
         ceiling = test.source.norms.ceiling.get(dimension, float("nan"))
         rows.append(
             keys
@@ -312,11 +293,12 @@ def _fit(
                 "n_features": int(features.shape[1]),
                 "alpha": float(chosen[place]),
             }
+            | extra
         )
         if features.shape[1]:
-            values = {"human": test.human[:, place], "predicted": predicted[:, place]}
+            values = {"human": truth, "predicted": predicted[:, place], "fold": test_fold}
             frames.append(pd.DataFrame({"word": test.words} | keys | {"dimension": dimension} | values))
-    empty = pd.DataFrame(columns=["word", *keys, "dimension", "human", "predicted"])
+    empty = pd.DataFrame(columns=["word", *keys, "dimension", "human", "predicted", "fold"])
     return rows, pd.concat(frames, ignore_index=True) if frames else empty
 
 

@@ -24,11 +24,13 @@ ALPHAS = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 class NestedRidge:
     """`predicted` [row, target]: each row predicted by the fit that never saw its fold (NaN where no fold held it).
 
-    `alphas` [fold, target]: the penalty that the inner folds chose, one row for each fold that was left out.
+    `alphas` [fold, target]: the penalty that the inner folds chose, one row for each fold that was left out. `null`
+    [row, target, permutation]: predictions of the same fits to reordered targets, with the penalties chosen above.
     """
 
     predicted: np.ndarray
     alphas: np.ndarray
+    null: np.ndarray
 
 
 def assign_folds(groups: Sequence[Any], folds: int, seed: int) -> np.ndarray:
@@ -128,6 +130,7 @@ def nested_ridge(
     alphas: Sequence[float] = ALPHAS,
     test_features: Any = None,
     test_fold: np.ndarray | None = None,
+    null_orders: np.ndarray | None = None,
 ) -> NestedRidge:
     """Predict each row from the other folds; the penalty is chosen per target on inner folds of the training rows.
 
@@ -139,6 +142,7 @@ def nested_ridge(
         alphas: penalties to try.
         test_features, test_fold: other rows to predict instead, each by the fit that left its fold out. A fold that no
             training row has (-1, say) stands for rows apart: they are predicted by one fit on all the training rows.
+        null_orders: [permutation, row]: orders of the targets to predict as well, for a null.
 
     With at most as many features as rows: standardised on the training rows of every (inner and outer) fit. With more:
     on the training rows of the outer fit.
@@ -154,10 +158,15 @@ def nested_ridge(
     test_fold = np.asarray(fold if test_fold is None else test_fold)
     n_test, n_targets = len(test_fold), targets.shape[1]
     left_out = np.unique(test_fold) if np.setdiff1d(test_fold, numbers).size else numbers
-    result = NestedRidge(np.full((n_test, n_targets), np.nan), np.empty((len(left_out), n_targets)))
+    orders = np.empty((0, len(targets)), dtype=int) if null_orders is None else np.asarray(null_orders)
+    result = NestedRidge(
+        np.full((n_test, n_targets), np.nan),
+        np.empty((len(left_out), n_targets)),
+        np.full((n_test, n_targets, len(orders)), np.nan, dtype=np.float32),
+    )
     run = _primal if features.shape[1] <= features.shape[0] else _dual
     test_features = features if same else test_features
-    run(features, targets, fold, numbers, left_out, inner_folds, alphas, test_features, test_fold, result)
+    run(features, targets, fold, numbers, left_out, inner_folds, alphas, test_features, test_fold, result, orders)
     return result
 
 
@@ -172,6 +181,7 @@ def _primal(
     test_features: Any,
     test_fold: np.ndarray,
     result: NestedRidge,
+    orders: np.ndarray,
 ) -> None:
     # shifting by any constant changes no centred sum, but keeps the digits of the variances
     shift = np.asarray(features.mean(axis=0), dtype=np.float64).ravel()
@@ -207,7 +217,35 @@ def _primal(
         if len(out):
             x = _dense(test_features[out]) - shift
             result.predicted[out] = (x - mean_x) @ beta + mean_y + level
+            if len(orders):
+                _null_primal(
+                    block, targets, rows, training, k, [alphas[a] for a in chosen], floor, orders, x, out, result
+                )
         result.alphas[place] = [alphas[a] for a in chosen]
+
+
+def _null_primal(
+    block: dict[Any, np.ndarray],
+    targets: np.ndarray,
+    rows: dict[Any, np.ndarray],
+    training: _Moments,
+    left_out: Any,
+    chosen: Sequence[float],
+    floor: np.ndarray,
+    orders: np.ndarray,
+    x: np.ndarray,
+    out: np.ndarray,
+    result: NestedRidge,
+) -> None:
+    """Predictions of the fold's rows from reordered targets: one solution for all orders of a target."""
+    folds = [j for j in rows if j != left_out]
+    for t, alpha in enumerate(chosen):
+        moved = [targets[orders[:, rows[j]], t].T for j in folds]
+        sums = sum(y.sum(axis=0) for y in moved)
+        products = sum(block[j].T @ y for j, y in zip(folds, moved, strict=True))
+        null = _Moments(training.n, training.x, training.xx, np.asarray(sums), np.asarray(products))
+        coefficients, mean_x, mean_y = _coefficients(null, [alpha], floor)
+        result.null[out, t] = (x - mean_x) @ coefficients[0] + mean_y
 
 
 def _dual(
@@ -221,6 +259,7 @@ def _dual(
     test_features: Any,
     test_fold: np.ndarray,
     result: NestedRidge,
+    orders: np.ndarray,
 ) -> None:
     for place, k in enumerate(left_out):
         train = np.flatnonzero(fold != k)
@@ -247,6 +286,10 @@ def _dual(
         for t, alpha in enumerate(result.alphas[place]):
             weights = _penalised(kernel, y[:, [t]] - level[t], [alpha])[0]
             result.predicted[out, t] = (cross @ weights)[:, 0] + level[t]
+            if len(orders):
+                moved = targets[orders[:, train], t].T
+                means = moved.mean(axis=0)
+                result.null[out, t] = cross @ _penalised(kernel, moved - means, [alpha])[0] + means
 
 
 def _kernel_fit(

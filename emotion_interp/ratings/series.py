@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.ratings.predict import Ratings
+from emotion_interp.ratings.redraw import RedrawnSeries, within_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,10 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
                 raise EmotionInterpError(f"the predictions of {key} hold a word twice; each may occur once.")
             layer, name, train, test, dimension = key
             human, predicted = rows["human"].to_numpy(float), rows["predicted"].to_numpy(float)
+            if "fold" in rows and rows["fold"].notna().all():
+                # r of what is standardised within folds is r averaged over folds, which has no floor below 0
+                fold = rows["fold"].to_numpy()
+                human, predicted = within_folds(human, fold), within_folds(predicted, fold)
             found.append(Series(int(layer), name, train, test, dimension, words, human, predicted))
     keys = [(s.layer, s.feature_set, s.train, s.test, s.dimension) for s in found]
     if len(set(keys)) < len(keys):
@@ -84,6 +89,49 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
     if not found:
         raise EmotionInterpError("there are no predictions in these ratings; nothing can be tested.")
     return found
+
+
+def all_draws(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> dict[tuple[Any, ...], RedrawnSeries]:
+    """The redrawn outside sets of one or several ratings: (layer, feature set, train, test, dimension) -> series."""
+    import pandas as pd
+
+    if isinstance(ratings, pd.DataFrame):
+        return {}
+    several = [ratings] if isinstance(ratings, Ratings) else ratings
+    return {key: series for one in several for key, series in one.draws.items()}
+
+
+def bootstrap_draws(
+    groups: Sequence[tuple[np.ndarray, np.ndarray]],
+    draws: Sequence[np.ndarray],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> tuple[float, np.ndarray]:
+    """Mean Pearson r over layers of redrawn sets: the mean over draws, and bootstrap values in which the words and the
+    draw both vary, [sample]; the same words as `bootstrap_means` draws from an equal generator.
+
+    Args:
+        groups: human and (any) predicted ratings of the words of each layer, as for `bootstrap_means`.
+        draws: predictions of each layer [draw, word], on the same words; one draw's sets stand together at all layers.
+    """
+    n, n_draws = len(groups[0][0]), len(draws[0])
+    which = rng.spawn(1)[0].integers(n_draws, size=n_bootstrap)
+    observed, boot = np.zeros(n_draws), np.zeros(n_bootstrap)
+    for (human, _), predicted in zip(groups, draws, strict=True):
+        observed += [_pearson(human, row) for row in predicted]
+    step = max(1, _CHUNK // n)
+    for start in range(0, n_bootstrap, step):
+        drawn = rng.integers(n, size=(min(step, n_bootstrap - start), n))
+        for place, words in enumerate(drawn, start):
+            for (human, _), predicted in zip(groups, draws, strict=True):
+                boot[place] += _pearson(human[words], predicted[which[place]][words])
+    return float(observed.mean()) / len(draws), boot / len(draws)
+
+
+def _pearson(first: np.ndarray, second: np.ndarray) -> float:
+    first, second = first - first.mean(), second - second.mean()
+    scale = np.sqrt((first @ first) * (second @ second))
+    return float(first @ second / scale) if scale > 1e-14 else 0.0
 
 
 def bootstrap_means(

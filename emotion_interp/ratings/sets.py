@@ -9,6 +9,7 @@ import numpy as np
 
 from emotion_interp.core.errors import UnknownNameError
 from emotion_interp.ratings.matched import matched_outside
+from emotion_interp.ratings.redraw import redrawn_outside
 
 if TYPE_CHECKING:
     from emotion_interp.core.types import Site
@@ -35,10 +36,33 @@ def bank_sets(
         rates: [feature], the share of words on which each feature fires.
         seed: of the matching.
     """
+    sets, union = _selected_sets(bank, layer, language, rates)
+    for name, control in CONTROLS.items():
+        if name in sets:
+            sets[control] = _outside(rates, sets[name], union, seed)
+    return sets
+
+
+def bank_draws(
+    bank: FeatureBank, layer: int | Site | str, language: str, rates: np.ndarray, n_draws: int, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """The control sets of `bank_sets` drawn again and again: name of the control -> [draw, feature] (`redrawn_outside`)."""
+    sets, union = _selected_sets(bank, layer, language, rates)
+    return {
+        control: redrawn_outside(_free(rates, sets[name], union), sets[name], n_draws, seed)
+        for name, control in CONTROLS.items()
+        if name in sets
+    }
+
+
+def _selected_sets(
+    bank: FeatureBank, layer: int | Site | str, language: str, rates: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The sets without their controls, and what is selected in any language."""
     try:
         site = bank.site(layer)
     except UnknownNameError:
-        return {}
+        return {}, np.empty(0, dtype=int)
     by_language = {}
     for code in bank.languages:
         chosen = bank.selected_features(site, code)
@@ -51,15 +75,15 @@ def bank_sets(
         sets |= {f"selected_{code}": chosen for code, chosen in by_language.items()}
         sets["intersection"] = reduce(np.intersect1d, by_language.values())
         sets["union"] = union
-    sets = {name: chosen for name, chosen in sets.items() if len(chosen) >= MIN_FEATURES}
-    for name, control in CONTROLS.items():
-        if name in sets:
-            sets[control] = _outside(rates, sets[name], union, seed)
-    return sets
+    return {name: chosen for name, chosen in sets.items() if len(chosen) >= MIN_FEATURES}, union
 
 
 def _outside(rates: np.ndarray, chosen: np.ndarray, union: np.ndarray, seed: int) -> np.ndarray:
+    return matched_outside(_free(rates, chosen, union), chosen, seed)
+
+
+def _free(rates: np.ndarray, chosen: np.ndarray, union: np.ndarray) -> np.ndarray:
     # a feature that was selected in another language only is no control: it counts as silent
     free: Any = np.array(rates, dtype=np.float64)
     free[np.setdiff1d(union, chosen)] = 0.0
-    return matched_outside(free, chosen, seed)
+    return free

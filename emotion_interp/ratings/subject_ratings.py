@@ -13,7 +13,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import one_site_per_layer, sites_at
 from emotion_interp.ratings.baselines import baseline_ratings
 from emotion_interp.ratings.predict import Ratings, WordActivations, joined, predict_from_activations
-from emotion_interp.ratings.sets import bank_sets
+from emotion_interp.ratings.sets import bank_draws, bank_sets
 
 ReadAt = Literal["last", "span", "text", "end"]
 POSITIONS = ("last", "span", "text", "end")
@@ -42,6 +42,9 @@ def predict_ratings(
     max_words: int | None = None,
     folds: int = 10,
     seed: int = 0,
+    n_permutations: int = 199,
+    n_bootstrap: int = 500,
+    outside_draws: int = 200,
     batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
 ) -> Ratings:
@@ -66,12 +69,14 @@ def predict_ratings(
         baselines: add "static" and "length".
         max_words: read at most so many words of each norms (a seeded sample), None for all.
         folds: outer folds.
-        seed: of the sample, the folds and the matching.
+        seed: of the sample, the folds, the matching, the null and the interval.
+        n_permutations, n_bootstrap: as in `predict_from_activations`.
+        outside_draws: how often each outside set is drawn again (`paper_pattern` wants 200); 0: the one set alone.
         batch_tokens: padded tokens of one forward pass.
         progress: receives the number of stimuli of each batch.
 
     Returns:
-        Ratings, `.to_frame()` with r, rho, R2, MAE and r over the ceiling; sentences are in the column `word` too.
+        Ratings, `.to_frame()` with r (mean over folds; interval, p), rho, R2, MAE and r over the ceiling; sentences are in the column `word` too.
 
     Raises:
         EmotionInterpError: the subject has no SAE, the bank belongs to another subject, a word becomes no token, or
@@ -93,9 +98,22 @@ def predict_ratings(
     rounds = _rounds(readings[0][1][1])
     for sites in rounds:
         parts = [_part(table, words, read, sites) for table, (words, read) in readings]
-        ratings = predict_parts(parts, feature_sets(parts[0], bank, seed, sites), folds, seed)
+        ratings = predict_parts(
+            parts,
+            feature_sets(parts[0], bank, seed, sites),
+            folds,
+            seed,
+            n_permutations,
+            n_bootstrap,
+            outside_sets(parts[0], bank, outside_draws, seed, sites),
+        )
         if baselines:
-            ratings = joined([ratings, *baseline_ratings(subject, parts, sorted(parts[0].dense), folds, seed)])
+            ratings = joined(
+                [
+                    ratings,
+                    *baseline_ratings(subject, parts, sorted(parts[0].dense), folds, seed, n_permutations, n_bootstrap),
+                ]
+            )
         found.append(ratings if len(rounds) == 1 else with_sites(ratings, sites))
     return found[0] if len(found) == 1 else joined(found)
 
@@ -204,17 +222,37 @@ def feature_sets(
     return sets
 
 
+def outside_sets(
+    part: WordActivations, bank: FeatureBank | None, n_draws: int, seed: int, sites: Iterable[Site]
+) -> dict[int, dict[str, np.ndarray]]:
+    """Layer -> name of the control -> its redrawn sets (`bank_draws`); none without a bank or draws."""
+    if bank is None or not n_draws:
+        return {}
+    places = {site.layer: site for site in sites}
+    rates = {layer: np.asarray((matrix != 0).mean(0)).ravel() for layer, matrix in part.activations.items()}
+    return {
+        layer: bank_draws(bank, places.get(layer, layer), part.language, own, n_draws, seed)
+        for layer, own in rates.items()
+    }
+
+
 def with_sites(ratings: Ratings, sites: Iterable[Site]) -> Ratings:
     """The same with a column `site` after `layer`."""
     names = {site.layer: str(site) for site in sites}
     frames = [ratings.table.copy(), ratings.predictions.copy()]
     for frame in frames:
         frame.insert(list(frame.columns).index("layer") + 1, "site", [names[layer] for layer in frame["layer"]])
-    return Ratings(*frames)
+    return Ratings(*frames, ratings.draws)
 
 
 def predict_parts(
-    parts: Sequence[WordActivations], sets: dict[int, dict[str, Any]], folds: int = 10, seed: int = 0
+    parts: Sequence[WordActivations],
+    sets: dict[int, dict[str, Any]],
+    folds: int = 10,
+    seed: int = 0,
+    n_permutations: int = 199,
+    n_bootstrap: int = 500,
+    draws: dict[int, dict[str, np.ndarray]] | None = None,
 ) -> Ratings:
     """`predict_from_activations` on the first part, the others predicted by its fits."""
     own, *others = parts
@@ -229,6 +267,9 @@ def predict_parts(
         dense=own.dense,
         groups=own.groups,
         transfer=others,
+        n_permutations=n_permutations,
+        n_bootstrap=n_bootstrap,
+        draws=draws,
     )
 
 

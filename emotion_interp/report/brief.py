@@ -96,8 +96,10 @@ def geometry_sentences(study: StudyData) -> list[str]:
     alignment = with_places(study.frame("alignment"))
     sentences = []
     for (language, kind), rows in alignment.groupby(["language", "kind"], sort=False):
-        layers = rows["place"].nunique()
-        of = f"{language_name(language)}, {kind}"
+        alone = kind in ("text", "encoder")
+        # the texts alone are the same beside every layer: nothing was searched
+        layers = 1 if alone else rows["place"].nunique()
+        of = f"{language_name(language)}, {'the texts alone (TF-IDF)' if kind == 'text' else kind}"
         for name in ("valence", "arousal"):
             known = rows[rows[f"{name}_r"].notna()]
             if len(known):
@@ -113,7 +115,24 @@ def geometry_sentences(study: StudyData) -> list[str]:
                 f"{p_text(p)}{f' (times {layers} for the layers searched)' if _known(p) and layers > 1 else ''}"
                 f"{': not distinguishable from chance' if _known(p) and p >= ALPHA else ''}."
             )
+            sentences += _added(row, of)
     return sentences
+
+
+def _added(row: Any, of: str) -> list[str]:
+    """What the space with the best distances adds to the texts alone."""
+    if "rsa_given_text" not in row or not _known(row["rsa_given_text"]):
+        return []
+    gains = [
+        f"{name} {row[f'{name}_gain_over_text']:+.2f} ({p_text(row[f'{name}_gain_over_text_p'])})"
+        for name in ("valence", "arousal")
+        if _known(row[f"{name}_gain_over_text"])
+    ]
+    return [
+        f"{of}, beyond the texts themselves (TF-IDF) at {row['place']}: distances rho = {number(row['rsa_given_text'])}"
+        f"{_interval(row['rsa_given_text_lo'], row['rsa_given_text_hi'])}, {p_text(row['rsa_given_text_p'])}; the model joined "
+        f"to the text changes the r of the read-out by {', '.join(gains)}. That, and not the figures above, is the model's."
+    ]
 
 
 def rating_sentences(study: StudyData) -> list[str]:

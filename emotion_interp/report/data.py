@@ -16,10 +16,14 @@ _TESTED = tuple(
     f"{name}_{part}" for name in ("valence", "arousal") for part in ("pc", "r", "lo", "hi", "p", "p_layers")
 )
 
+_GIVEN_TEXT = tuple(
+    f"{name}_{text}" for text in ("text", "encoder") for name in ("rsa_given", "valence_gain_over", "arousal_gain_over")
+)
+
 COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "summary": (
         ("layer", "language", "emotion", "feature", "auroc_heldout"),
-        ("site", "lo", "hi", "confirmed", "dense_auroc", "specificity", "coverage", "n_words"),
+        ("site", "lo", "hi", "confirmed", "dense_auroc", "text_auroc", "specificity", "coverage", "n_words"),
     ),
     "selected": (("layer", "language", "emotion", "feature", "value"), ("site",)),
     "controls": (
@@ -39,6 +43,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("rsa_rho", "rsa_lo", "rsa_hi", "rsa_p", "procrustes_disparity", "procrustes_p"),
             *("readout_valence_r", "readout_valence_p", "readout_arousal_r", "readout_arousal_p"),
             *("circumplex_r", "circumplex_p", "n_emotions"),
+            *(f"{c}{p}" for c in _GIVEN_TEXT for p in ("", "_lo", "_hi", "_p")),
         ),
     ),
     "circumplex_points": (
@@ -52,7 +57,20 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pcs": (("layer", "pc", "r_valence", "r_arousal"), ("site", "language", "kind")),
     "ratings": (
         ("layer", "feature_set", "train_language", "test_language", "dimension", "r"),
-        ("site", "rho", "r2", "mae", "r_over_ceiling", "ceiling", "n_words", "n_features"),
+        (
+            "site",
+            "rho",
+            "r2",
+            "mae",
+            "r_over_ceiling",
+            "ceiling",
+            "n_words",
+            "n_features",
+            "r_lo",
+            "r_hi",
+            "p",
+            "r_draws",
+        ),
     ),
     "predicted": (
         ("layer", "dimension", "word", "human", "predicted"),

@@ -18,6 +18,7 @@ _COMPONENTS = (
 )
 _DISTANCES = "Above zero: emotions that people find alike are alike in the model."
 _SPACES = "Dense: differences of mean activations in the residual stream. Features: mean activations of the selected SAE features."
+_ALONE = "Text: TF-IDF of the same texts, without the model, which the model has to add to (the same at every layer)."
 
 
 def geometry_blocks(study: StudyData) -> list[dict[str, Any]]:
@@ -28,7 +29,8 @@ def geometry_blocks(study: StudyData) -> list[dict[str, Any]]:
     best: dict[str, str] = {}
     if study.has("alignment"):
         alignment = with_places(study.frame("alignment"))
-        best = best_places(alignment.assign(size=alignment["valence_r"].abs()), "size")
+        of_model = alignment[~alignment["kind"].isin(["text", "encoder"])] if "kind" in alignment else alignment
+        best = best_places(of_model.assign(size=of_model["valence_r"].abs()), "size")
         blocks += _curves(alignment)
     if study.has("circumplex_points"):
         points = with_places(study.frame("circumplex_points"))
@@ -122,7 +124,11 @@ def _curve_block(frame: Any, title: str, y_title: str, how: str, several: bool) 
         how += " Dotted: what a second group of raters would reach (rating noise only)."
     if several:
         how += f" {_SPACES}"
-    return figure_block(layer_curves(frame, title=title, y_title=y_title, how_to_read=how))
+    if {"text", "encoder"} & set(frame["series"]):
+        how += f" {_ALONE}"
+    return figure_block(
+        layer_curves(frame, title=title, y_title=y_title, how_to_read=how, ceiling_name="two groups of raters")
+    )
 
 
 def _table(alignment: Any) -> dict[str, Any]:
@@ -141,13 +147,20 @@ def _table(alignment: Any) -> dict[str, Any]:
     columns |= {"readout_valence_r": "read-out valence r", "readout_valence_p": "p"}
     columns |= {"readout_arousal_r": "read-out arousal r", "readout_arousal_p": "p"}
     columns |= {"circumplex_r": "circumplex order r", "circumplex_p": "p"}
+    for name, of in (("text", "text"), ("encoder", "encoder")):
+        if f"rsa_given_{name}" in alignment:
+            columns |= {f"rsa_given_{name}": f"RSA given {of}", f"rsa_given_{name}_p": "p"}
+            columns |= {f"valence_gain_over_{name}": f"read-out valence over {of}", f"valence_gain_over_{name}_p": "p"}
+            columns |= {f"arousal_gain_over_{name}": f"read-out arousal over {of}", f"arousal_gain_over_{name}_p": "p"}
     digits = {c: 3 for c in columns if c.endswith(("_p", "_p_layers"))}
     digits |= {"valence_pc": 0, "arousal_pc": 0, "n_emotions": 0}
     note = (
         "PC: the principal component that fits best, and its r with people. p: by permutation of the emotions, corrected "
         "for the components (and for the layers, in “p over layers”). RSA: rank correlation of the distances between "
         "emotions. Procrustes disparity: 0 is the same shape, 1 nothing in common. Read-out: ratings of emotions that a "
-        "linear fit did not see. Circumplex order: correlation of the angles around the circle."
+        "linear fit did not see. Circumplex order: correlation of the angles around the circle. Text: the same from TF-IDF of "
+        "the texts alone; given text, over text: what the model adds to it (partial rank correlation; gain of r when the "
+        "model joins the text)."
     )
     table = table_block(rows, columns, digits=digits, caption="Every test of the geometry", note=note)
     return {"type": "details", "summary": "All tests, layer by layer", "blocks": [table]}

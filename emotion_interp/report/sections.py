@@ -28,12 +28,15 @@ def features_blocks(study: StudyData) -> list[dict[str, Any]]:
         curves.append((layer, f"{name}, SAE features", scores.median(), low, high))
         if rows["dense_auroc"].notna().any():
             curves.append((layer, f"{name}, dense direction", rows["dense_auroc"].median(), math.nan, math.nan))
+        if "text_auroc" in rows and rows["text_auroc"].notna().any():
+            curves.append((layer, f"{name}, texts alone", rows["text_auroc"].median(), math.nan, math.nan))
     frame: Any = pd.DataFrame(curves, columns=["layer", "series", "value", "lo", "hi"]).dropna(subset=["value"])
     blocks = []
     if len(frame):
         how = (
             "Each point: the median emotion's top feature on stimuli it was not selected on; 0.5 is chance. Shaded: the "
-            "middle half of the emotions. Dense: the difference-of-means direction that an SAE has to beat. AUROC: how "
+            "middle half of the emotions. Dense: the difference-of-means direction that an SAE has to beat. Texts alone: the same from TF-IDF of the "
+            "stimuli, without the model. AUROC: how "
             "often a stimulus of the emotion scores higher than another one."
         )
         if frame[frame["lo"].notna()]["series"].nunique() > 4:
@@ -52,6 +55,7 @@ def features_blocks(study: StudyData) -> list[dict[str, Any]]:
             "interval": "interval",
             "confirmed": "confirmed",
             "dense_auroc": "dense direction",
+            "text_auroc": "texts alone",
             "specificity": "specificity",
             "coverage": "coverage",
             "n_words": "held out",

@@ -166,7 +166,7 @@ def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[
 
     from emotion_interp.study.pictures import chance_limits, dissimilarity_table, point_covariances
 
-    frame = aligned.to_frame()
+    frame = pd.DataFrame([alignment.row() for alignment in aligned.alignments])
     frame = frame.assign(**pd.DataFrame(chance_limits(spaces, aligned.alignments)))
     # the embedding (what enters block 0) is shown as layer -1
     layers = [
@@ -176,8 +176,10 @@ def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[
     frame["layer"] = layers
     frame["language"] = [s.language or "en" for s in spaces]
     several = bool(frame.duplicated(["layer", "language", "kind"]).any())
+    places = [str(k[0]) for k in keys]
     if several:
-        frame.insert(1, "site", [str(k[0]) for k in keys])
+        frame.insert(1, "site", places)
+    frame = pd.concat([frame, *_text_rows(layers, places if several else None, spaces, aligned)], ignore_index=True)
     points, components, distances = [], [], []
     best = set(frame.groupby(["language", "kind"])["rsa_rho"].idxmax().dropna())
     for place, (key, layer, space, alignment) in enumerate(zip(keys, layers, spaces, aligned.alignments, strict=True)):
@@ -198,6 +200,25 @@ def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[
         "pcs": pd.DataFrame(components),
         "rdms": pd.concat(distances, ignore_index=True) if distances else pd.DataFrame(),
     }
+
+
+def _text_rows(layers: list[Any], places: list[str] | None, spaces: list[Any], aligned: Any) -> list[pd.DataFrame]:
+    """The texts alone ("text", "encoder"), once for each layer, language (and site) that they stand beside."""
+    import pandas as pd
+
+    from emotion_interp.study.pictures import chance_limits
+
+    rows: dict[Any, dict[str, Any]] = {}
+    limits: dict[Any, dict[str, float]] = {}
+    for place, (space, alignment) in enumerate(zip(spaces, aligned.alignments, strict=True)):
+        for name, fit in alignment.baselines.items():
+            tags = {"layer": layers[place], "language": space.language or "en"}
+            tags |= {} if places is None else {"site": places[place]}
+            known = (name, fit.valence.r, fit.rsa.rho)
+            if known not in limits:
+                limits[known] = chance_limits([space.baselines[name]], [fit])[0]
+            rows.setdefault((*tags.values(), name), fit.row() | limits[known] | tags)
+    return [pd.DataFrame(list(rows.values()))] if rows else []
 
 
 def rating_frames(

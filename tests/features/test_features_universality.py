@@ -219,3 +219,28 @@ def test_what_cannot_be_compared_is_refused(tiny_bank):
     one = replace(tiny_bank, manifest={**tiny_bank.manifest, "languages": ["en"]})
     with pytest.raises(EmotionInterpError, match="only 'en'"):
         universality_all(one)
+
+
+def test_languages_found_on_other_kinds_of_text_are_compared_with_a_warning(tiny_subject, small_concepts) -> None:
+    import warnings
+
+    import emotion_interp as ei
+    from emotion_interp.concepts import labelled_stimuli, scene_stimuli
+
+    found = {}
+    for kind, prefixes in {"mixed": ("topic", "brighter"), "stories": ("topic", "topic"), "own": ("a", "b")}.items():
+        stimuli = []
+        for language, prefix in zip(("en", "zh"), prefixes, strict=True):
+            scenes = [s for s in scene_stimuli([language], small_concepts.emotions) if s.emotion != "neutral"]
+            groups = [f"{prefix} {i}" for i in range(len(scenes))]
+            stimuli += labelled_stimuli([s.text for s in scenes], [s.emotion for s in scenes], language, groups)
+        found[kind] = ei.find_features(tiny_subject, small_concepts, layers=[0], stimuli=stimuli)
+    with pytest.warns(UserWarning, match="'en' were found on stories, those of 'zh' on posts"):
+        shared = ei.universality(found["mixed"], "en", "zh", 50)
+    for frame in (shared.to_frame(), shared.by_layer()):
+        assert set(frame["first_genre"]) == {"stories"} and set(frame["second_genre"]) == {"posts"}
+    assert shared.genres == ("stories", "posts") and "stories against posts" in repr(shared)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ei.universality(found["stories"], "en", "zh", 50).genres == ("stories", "stories")
+        assert ei.universality(found["own"], "en", "zh", 50).by_layer()["first_genre"].tolist() == ["texts"]

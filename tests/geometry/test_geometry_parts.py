@@ -164,7 +164,7 @@ def test_a_vector_at_the_mean_is_neither_alike_nor_unlike() -> None:
     np.testing.assert_allclose(rsa.model_dissimilarity(space), [1, 1, 2])
 
 
-def test_rating_noise_ceiling_falls_with_noise_and_needs_sd() -> None:
+def test_rating_agreement_of_two_groups_of_raters_falls_with_noise_and_needs_sd() -> None:
     rng = np.random.default_rng(0)
     valence, arousal = rng.uniform(1, 9, (2, 15))
 
@@ -173,9 +173,9 @@ def test_rating_noise_ceiling_falls_with_noise_and_needs_sd() -> None:
         names = tuple(str(i) for i in range(15))
         return HumanCoordinates(names, names, valence, arousal, errors, errors, ())
 
-    exact, fine, coarse = (rsa.rating_noise_ceiling(human(e), 0) for e in (1e-9, 0.3, 1.5))
+    exact, fine, coarse = (rsa.rating_agreement(human(e), 0) for e in (1e-9, 0.3, 1.5))
     assert exact == pytest.approx(1) and fine is not None and coarse is not None and 1 > fine > coarse > 0
-    assert rsa.rating_noise_ceiling(human(None), 0) is None
+    assert rsa.rating_agreement(human(None), 0) is None
 
 
 def test_circular_correlation_equals_the_sum_over_pairs() -> None:

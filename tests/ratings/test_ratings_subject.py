@@ -80,7 +80,7 @@ def test_default_run_has_the_old_rows_and_baselines_beside_every_layer(tiny_subj
     ratings = predict_ratings(tiny_subject, english, folds=5)
     table = ratings.to_frame()
     layers = [s.layer for s in tiny_subject.sites]
-    assert set(table["feature_set"]) == {"all", "dense", "static", "length"}
+    assert set(table["feature_set"]) == {"all", "dense", "static", "length", "frequency"}
     assert all(set(rows["layer"]) == set(layers) for _, rows in table.groupby("feature_set"))
     r = table[(table["feature_set"] == "static") & (table["dimension"] == "valence")]["r"]
     assert r.nunique() == 1 and set(table[table["feature_set"] == "length"]["n_features"]) == {2}

@@ -1,0 +1,80 @@
+"""What a subject does on rated words, and which of them are learnt together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from emotion_interp.concepts.lemmas import lemma_key
+from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.norms import Norms
+
+DIMENSIONS = ("valence", "arousal")
+
+
+@dataclass(frozen=True, eq=False)
+class WordActivations:
+    """What a subject does on the words of one language.
+
+    `activations`: layer -> [word, feature], dense or scipy.sparse. `dense`: layer -> [word, d_model], optional.
+    `groups`: one label per word; words of one group (a lemma, translations of each other) stay in one fold.
+    """
+
+    activations: Mapping[int, Any]
+    words: Sequence[str]
+    norms: Norms
+    language: str = "en"
+    groups: Sequence[Any] | None = None
+    dense: Mapping[int, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.groups is not None and len(self.groups) != len(self.words):
+            raise EmotionInterpError(f"{len(self.words)} words need as many groups, got {len(self.groups)}.")
+        for kind, layers in (("activations", self.activations), ("dense", self.dense)):
+            for layer, matrix in layers.items():
+                if matrix.ndim != 2 or matrix.shape[0] != len(self.words):
+                    raise EmotionInterpError(
+                        f"{kind} of layer {layer} have the shape {tuple(matrix.shape)}; "
+                        f"[word, feature] with {len(self.words)} words is needed."
+                    )
+                values = matrix.data if hasattr(matrix, "tocsr") else matrix
+                if not np.isfinite(values).all():
+                    raise NotFiniteError(f"{kind} of layer {layer} ({self.language}) have NaN or infinite entries.")
+
+
+@dataclass(frozen=True, eq=False)
+class RatedWords:
+    """The rated words of one language: their rows in the activations, groups, and ratings [word, dimension]."""
+
+    source: WordActivations
+    rows: np.ndarray
+    words: list[str]
+    groups: list[str]
+    human: np.ndarray
+    dimensions: tuple[str, ...]
+
+    @classmethod
+    def of(cls, source: WordActivations, scale: tuple[float, float], dimensions: tuple[str, ...] | None) -> RatedWords:
+        norms = source.norms if source.norms.scale == scale else source.norms.rescale(*scale)
+        dimensions = tuple(d for d in dimensions or DIMENSIONS if d in norms.dimensions)
+        ratings = norms.lookup(source.words)[list(dimensions)].to_numpy(float)
+        rows = np.flatnonzero(np.isfinite(ratings).all(axis=1))
+        given, labels = list(source.words), None if source.groups is None else list(source.groups)
+        words = [str(given[int(i)]) for i in rows]
+        if labels is None:
+            groups = [lemma_key(w, source.language) for w in words]
+        else:
+            groups = [str(labels[int(i)]) for i in rows]
+        return cls(source, rows, words, groups, ratings[rows], dimensions)
+
+    def matrix(self, layer: int, name: str, columns: np.ndarray | None) -> Any:
+        layers = self.source.dense if columns is None else self.source.activations
+        if layer not in layers:
+            raise UnknownNameError(f"layer of {self.source.language} {name}", layer, layers)
+        matrix = layers[layer]
+        matrix = matrix.tocsr() if hasattr(matrix, "tocsr") else np.asarray(matrix)
+        matrix = matrix[self.rows]
+        return matrix if columns is None else matrix[:, columns]
