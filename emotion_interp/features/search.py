@@ -15,6 +15,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus, one_site_per_layer
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.block import Block, Selection
+from emotion_interp.features.confirm import with_confirmation
 from emotion_interp.features.design import design_stimuli
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ def find_features(
 
     Words are split by alignment id and lemma, and templates are split too: discovery words are read in one half of the
     carriers, confirmation words in the other. p is the one-sided Fisher exact test on fires / silent words; q comes from
-    one Benjamini-Hochberg family over living features x emotions x layers x languages. The top feature of an emotion is
-    fixed on the discovery half; the confirmation half only reports.
+    one Benjamini-Hochberg family over living features x emotions x layers x languages. The top feature of an emotion and
+    the layer of a language are fixed on the discovery half; the confirmation half only reports: a feature is confirmed
+    where it fires more under its emotion than elsewhere and more than under each other emotion that is no sibling (see
+    `with_confirmation`).
 
     Args:
         subject: model with SAEs.
@@ -172,16 +175,9 @@ def bank_from_readings(
     activations, rates = _long(readings, features), _rates(blocks)
     if one_site_per_layer(readings):
         rates = rates.drop(columns="site")
-    return FeatureBank(
-        features,
-        pd.concat(summaries, ignore_index=True),
-        words,
-        activations,
-        directions,
-        scales,
-        manifest,
-        rates,
-    )
+    summary = pd.concat(summaries, ignore_index=True)
+    bank = FeatureBank(features, summary, words, activations, directions, scales, manifest, rates)
+    return with_confirmation(bank, concepts)
 
 
 def _rates(blocks: list[Block]) -> pd.DataFrame:
