@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.concepts import ConceptSet
+    from emotion_interp.core.types import Stimulus
     from emotion_interp.features.bank import FeatureBank
+    from emotion_interp.subjects import Subject
 
 COLUMNS = ("held_out_specificity", "rival", "p_specificity", "p_confirmed", "layer_fixed", "confirmed_uncorrected")
 """Of the summary; banks of earlier versions lack them, and their "confirmed" is Fisher's test alone, at every layer."""
@@ -145,3 +148,71 @@ def confirmed_sets(
         fixed[rows] = (part["site"] == medians.idxmax()[1]).to_numpy()
     frame = frame.assign(rival=rival, **found)
     return decide(frame, np.ones(n, dtype=bool), fixed, ["language", "site", "k"])
+
+
+def with_confirmed_sets(
+    subject: Subject,
+    concepts: ConceptSet,
+    bank: FeatureBank,
+    stimuli: str | Sequence[Stimulus] | None = None,
+    *,
+    n_permutations: int = PERMUTATIONS,
+    batch_tokens: int = 2048,
+    progress: Callable[[int], None] | None = None,
+) -> FeatureBank:
+    """A bank whose table "probes" says which sets are confirmed; for banks of an earlier version, nothing is fitted again.
+
+    The features of the sets are read on the confirmation half; `sparse_probes` does the same while it fits.
+
+    Args:
+        subject, concepts: those of the bank.
+        bank: with a table "probes".
+        stimuli: of a bank found on texts of your own, those texts.
+        n_permutations: labellings of each pair of emotions.
+        batch_tokens, progress: as in `find_features`.
+
+    Raises:
+        EmotionInterpError: no probes, another subject, or other concepts or texts than those of the bank.
+    """
+    from emotion_interp.activations.columns import read_columns
+    from emotion_interp.core.types import Site
+    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.features.retest import design_of
+
+    require_same_subject(bank, subject)
+    if "probes" not in bank.extras:
+        raise EmotionInterpError(
+            "the bank has no probes; fit them first: bank = sparse_probes(subject, ...).add_to(bank)."
+        )
+    words, shown, units = design_of(concepts, bank, stimuli)
+    frame: Any = bank.extras["probes"].reset_index(drop=True)
+    frame = frame.drop(columns=[c for c in (*COLUMNS, "confirmed", "p_heldout") if c in frame])
+    columns = {
+        Site.parse(str(name)): np.unique(np.concatenate([np.asarray(own, dtype=np.int64) for own in rows["features"]]))
+        for name, rows in frame.groupby("site", sort=True)
+    }
+    held = (words["side"] == "confirmation").to_numpy()
+    keep = np.flatnonzero(held[units])
+    readings = read_columns(
+        subject,
+        [shown[i] for i in keep],
+        units[keep],
+        columns,
+        position=bank.manifest["position"],
+        skip=int(bank.manifest.get("skip", 8)),
+        token_units=(),
+        batch_tokens=batch_tokens,
+        progress=progress,
+    ).sites
+    scores: dict[str, list[np.ndarray]] = {}
+    for row in frame.to_dict("records"):
+        own = words[held & (words["language"] == row["language"]).to_numpy()]
+        features: Any = readings[Site.parse(row["site"])].features
+        values = features[own["unit"].to_numpy()][:, np.asarray(row["features"], dtype=np.int64)].toarray()
+        scores.setdefault(row["language"], []).append(
+            values.astype(np.float64) @ np.asarray(row["weights"], dtype=np.float64)
+        )
+    emotions = bank.emotions
+    siblings = {e: {emotions.index(s) for s in concepts.siblings(e) if s in emotions} for e in emotions}
+    seed = int(bank.manifest.get("seed", 0))
+    return bank.with_table("probes", confirmed_sets(frame, scores, words, emotions, siblings, seed, n_permutations))

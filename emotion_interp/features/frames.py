@@ -87,7 +87,9 @@ def confirmed_counts(bank: FeatureBank) -> tuple[str, pd.DataFrame]:
 
     both = has_confirmation(bank)
     summary: Any = bank.summary
-    counts = summary.groupby([*bank.places, "language"])["confirmed_uncorrected" if both else "confirmed"].sum().unstack()
+    counts = (
+        summary.groupby([*bank.places, "language"])["confirmed_uncorrected" if both else "confirmed"].sum().unstack()
+    )
     if not both:
         return "emotions with a feature confirmed by an earlier rule (Fisher's test alone, at every layer)", counts
     fixed = summary[summary["layer_fixed"]].groupby(["language", "site"])["confirmed"].sum()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus, one_site_per_layer
@@ -56,7 +57,7 @@ def find_features(
         subject: model with SAEs.
         concepts: concept sets of one or several languages.
         layers: layers (all SAEs of each), hook names or sites; default: every SAE.
-        stimuli: "words" (concept words in carriers), "scenes" (shipped texts that never name the emotion), or labelled
+        stimuli: "words" (concept words in carriers), "scenes" (shipped texts that show the emotion), or labelled
             texts of your own (`concepts.labelled_stimuli`); the statistical unit is then the text.
         position: which tokens of a stimulus are read, see `activations.read_units`; default: the word's "last" token,
             the mean of the "text".
@@ -89,7 +90,7 @@ def find_features(
         batch_tokens=batch_tokens,
         progress=progress,
     )
-    return bank_from_readings(
+    bank = bank_from_readings(
         subject,
         concepts,
         design.words,
@@ -100,6 +101,10 @@ def find_features(
         kind=design.kind,
         skip=skip,
     )
+    if design.kind == "words":
+        return bank
+    # texts that name their emotion are found by their words: how many do is part of what the bank is
+    return replace(bank, manifest={**bank.manifest, "naming": naming_entry(design.stimuli)})
 
 
 def bank_from_readings(
