@@ -135,9 +135,9 @@ def corpus_stimuli(
         limit: at most this many texts of each emotion, drawn at random.
         seed: of that draw.
         data: folder with `labelled/` and `corpora/`; default: the one that EMOTION_INTERP_DATA names.
-        names: "keep", or "drop" to leave out, before the draw, texts that name their emotion (`naming.names_emotion`: its
-            label and every name merged into it, inflected). One line of warning says how many were dropped, of stories also
-            how many are kept.
+        names: "keep", or "drop" to leave out texts that name their emotion (`naming.names_emotion`: its label and every name
+            merged into it, inflected); others of the corpus stand in for them up to `limit`. One line of warning says how
+            many of the corpus were dropped, of stories also how many of those taken name theirs.
 
     Raises:
         UnknownNameError: a corpus, language, split or choice of names that is not there.
@@ -158,11 +158,11 @@ def corpus_stimuli(
     else:
         texts = _read_corpus(corpus, language, split, _data_folder(data))
     what = corpus if corpus == "stories" else f"texts of {corpus}"
+    naming: list[bool] = []
     if names == "drop":
-        kept = [t for t in texts if not names_emotion(t[0], t[1], language)]
-        tell_of_names(len(texts) - len(kept), len(texts), what, dropped=True)
-        texts = kept
-    chosen = _limited(texts, limit, seed)
+        naming = [names_emotion(t, e, language) for t, e, _ in texts]
+        tell_of_names(sum(naming), len(texts), what, dropped=True)
+    chosen = _limited(texts, limit, seed, naming)
     if corpus == "stories" and names == "keep":
         tell_of_names(sum(names_emotion(t, e, language) for t, e, _ in chosen), len(chosen), what, dropped=False)
     if not chosen:
@@ -236,16 +236,19 @@ def _read_csv(path: Path, language: str) -> list[_Text]:
     return [(row["text"], row["emotion"].strip(), row.get("group", "").strip() or None) for _, row in rows]
 
 
-def _limited(texts: Sequence[_Text], limit: int | None, seed: int) -> list[_Text]:
-    """At most `limit` texts of each emotion, in their old order; one emotion's draw does not depend on the others."""
-    texts = [t for t in texts if t[0].strip()]
-    if limit is None:
-        return texts
+def _limited(texts: Sequence[_Text], limit: int | None, seed: int, left_out: Sequence[bool] = ()) -> list[_Text]:
+    """At most `limit` texts of each emotion, in their old order; one emotion's draw does not depend on the others.
+
+    Where some are left out, the next of the draw stand in for them: the other texts are those drawn without.
+    """
+    out = {i for i, gone in enumerate(left_out) if gone}
+    # an empty text is no text; the draw has never counted it
     places: dict[str, list[int]] = {}
-    for i, (_, emotion, _) in enumerate(texts):
-        places.setdefault(emotion, []).append(i)
+    for i, (text, emotion, _) in enumerate(texts):
+        if text.strip():
+            places.setdefault(emotion, []).append(i)
     kept: list[int] = []
     for emotion, own in places.items():
-        drawn = generator(seed, "corpus", emotion).permutation(len(own))[:limit]
-        kept += [own[i] for i in drawn]
+        order = range(len(own)) if limit is None else generator(seed, "corpus", emotion).permutation(len(own))
+        kept += [own[i] for i in order if own[i] not in out][:limit]
     return [texts[i] for i in sorted(kept)]

@@ -89,6 +89,15 @@ def test_dropped_texts_are_counted_before_the_draw(stories):
     assert named_shares(kept)["naming"].sum() == 0
 
 
+def test_the_draw_is_the_same_but_for_those_that_are_left_out(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("text,emotion\n" + "".join(f"{'sad' if i % 4 == 0 else 'blue'} {i},sadness\n" for i in range(40)))
+    kept = {s.text for s in corpus_stimuli(path, limit=12)}
+    with pytest.warns(UserWarning, match="10 of 40 texts"):
+        dropped = {s.text for s in corpus_stimuli(path, limit=12, names="drop")}
+    assert len(dropped) == 12 and {t for t in kept if t.startswith("blue")} <= dropped
+
+
 def test_a_table_of_ones_own_drops_them_too(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("text,emotion\nso sad,sadness\nshe wept,sadness\n")
