@@ -21,6 +21,7 @@ BENCHMARKS = {
     "steering_speed": "Steering",
     "ratings_speed": "Ratings of the whole of Warriner",
     "permutations": "10,000 permutations for 12 layers",
+    "scaling": "Search over 1.2 to 100 thousand texts",
 }
 
 

@@ -1,6 +1,6 @@
 """Does the selection of features hold up? Planted truth, shuffled labels, determinism; the full runs, as tables.
 
-`python -m benchmarks.calibration planted|fresh|shuffled|determinism` (all without a name). The specificity floor of
+`python -m benchmarks.calibration planted|fresh|shuffled|confirmed|determinism` (all without a name). The specificity floor of
 `Selection()` was chosen on the planted runs (seeds 0-49); "fresh" reports it on seeds that had no part in that.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks import confirmation
 from benchmarks.planted import STRENGTHS, planted_readings, planted_subject
 
 if TYPE_CHECKING:
@@ -297,7 +298,8 @@ def main(arguments: list[str]) -> None:
         save_bank(*arguments[1:])
         return
     fresh = partial(planted, first=PLANTED_SEEDS)
-    parts = {"planted": planted, "fresh": fresh, "shuffled": shuffled, "determinism": determinism}
+    parts = {"planted": planted, "fresh": fresh, "shuffled": shuffled}
+    parts |= {"confirmed": confirmation.main, "determinism": determinism}
     for name in arguments or parts:
         parts[name]()
 

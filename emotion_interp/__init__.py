@@ -71,6 +71,7 @@ _HOMES = {
     "train_subject": "training",
     "transfer": "features",
     "universality": "features",
+    "with_confirmation": "features",
     "with_output_directions": "features",
     "with_targeted_directions": "steering",
 }
@@ -137,6 +138,7 @@ __all__ = [
     "train_subject",
     "transfer",
     "universality",
+    "with_confirmation",
     "with_output_directions",
     "with_targeted_directions",
 ]
@@ -169,6 +171,7 @@ if TYPE_CHECKING:
         top_examples,
         transfer,
         universality,
+        with_confirmation,
         with_output_directions,
     )
     from emotion_interp.geometry import (

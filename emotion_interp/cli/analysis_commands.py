@@ -15,6 +15,7 @@ from emotion_interp.cli.options import (
     Languages,
     Layers,
     Model,
+    Names,
     NormsOption,
     Quiet,
     Saes,
@@ -56,6 +57,7 @@ def features(
     stimuli: StimuliOption = None,
     limit: Annotated[int | None, typer.Option(min=2, help="Texts of each emotion from a corpus; default: all.")] = None,
     max_features: Annotated[int | None, typer.Option(min=1, help="Features kept per emotion; default: 16.")] = None,
+    names: Names = "keep",
     out: Annotated[Path | None, typer.Option(help="Save the bank to this folder.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -66,13 +68,15 @@ def features(
     Example: emotion-interp features joy --layer 3
     """
     from emotion_interp.cli.progress import show_frame
+    from emotion_interp.concepts.naming import check_names
     from emotion_interp.features.bank_files import require_bank_place
     from emotion_interp.features.frames import summary_by_layer
 
+    check_names(names)
     if out is not None:
         require_bank_place(out)
     subject = subject_of(model, saes, layers)
-    found = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features)
+    found = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names)
     if out is not None:
         found.save(out)
     if emotion is None and layer is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emotion_interp.cli.analysis_commands import features_app
-from emotion_interp.cli.options import Json, Layers, Model, Quiet, Saes, Seed
+from emotion_interp.cli.options import Json, Layers, Model, Names, Quiet, Saes, Seed
 from emotion_interp.cli.progress import say
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def describe(
     saes: Saes = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
+    names: Names = "keep",
     on: Annotated[
         str, typer.Option(help="Other stimuli to test on: words, scenes, stories, goemotions, ...")
     ] = "words",
@@ -155,7 +156,7 @@ def describe(
     subject.scales.update(found.scales)
     languages = ",".join(found.languages)
     concepts = concepts_of(languages)
-    shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit)
+    shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit, names)
     found = add_text_scores(found, concepts, shown)
     show_frame(summary_by_layer(found), "Top features, the dense stream and the texts alone", False)
     controls = feature_controls(subject, concepts, found, stimuli=shown, rows="kept")
@@ -191,6 +192,44 @@ def describe(
 
 
 @features_app.command()
+def confirm(
+    bank: Bank,
+    model: Model = None,
+    saes: Saes = None,
+    stimuli: FoundOn = None,
+    limit: Limit = None,
+    names: Names = "keep",
+    sets: Annotated[
+        bool, typer.Option("--sets", help="Read the texts again and confirm sets of features too.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the bank; default: BANK.")] = None,
+) -> None:
+    """Say of a bank of an earlier version which features are confirmed: answering, specific, at the layer fixed before.
+
+    Example: emotion-interp features confirm runs/bundled/bank
+    """
+    from emotion_interp.cli.options import concepts_of, corpus_texts, subject_of
+    from emotion_interp.cli.progress import show_frame
+    from emotion_interp.features import FeatureBank, with_confirmation, with_confirmed_sets
+    from emotion_interp.features.bank_files import require_bank_place
+    from emotion_interp.features.frames import summary_by_layer
+
+    place = out or bank
+    require_bank_place(place)
+    found = FeatureBank.load(bank)
+    languages = ",".join(found.languages)
+    concepts = concepts_of(languages)
+    found = with_confirmation(found, concepts)
+    if sets:
+        shown = None
+        if stimuli is not None:
+            shown = corpus_texts(stimuli, languages, int(found.manifest["seed"]), limit, names)
+        found = with_confirmed_sets(subject_of(model, saes, None), concepts, found, shown)
+    found.save(place)
+    show_frame(summary_by_layer(found), "confirmed: at the layer fixed on the discovery half", False)
+
+
+@features_app.command()
 def directions(
     bank: Bank,
     methods: Annotated[
@@ -200,6 +239,7 @@ def directions(
     saes: Saes = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
+    names: Names = "keep",
     layers: Layers = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 80,
     out: Annotated[
@@ -232,7 +272,7 @@ def directions(
     require_bank_place(place)
     languages, places = ",".join(found.languages), numbers(layers, "--layers")
     if "trained" in wanted:
-        shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit)
+        shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit, names)
         total, done = steps * len(found.layers if places is None else places) * len(found.languages), [0]
         with progress_bars(quiet) as bars:
 

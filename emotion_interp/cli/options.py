@@ -27,6 +27,7 @@ StimuliOption = Annotated[
         "or a CSV with text and emotion; default: words; bundled: the shipped bank.",
     ),
 ]
+Names = Annotated[str, typer.Option("--names", help="Texts of a corpus that name their emotion: keep or drop.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of splits, permutations and samples.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
@@ -83,9 +84,11 @@ def bank_of(
     stimuli: str | None = None,
     limit: int | None = None,
     max_features: int | None = None,
+    names: str = "keep",
 ) -> FeatureBank:
     """A saved bank; the shipped one of the bundled subject where nothing else is asked for; or one found now."""
     from emotion_interp.cli.progress import progress_bars
+    from emotion_interp.core.errors import EmotionInterpError
     from emotion_interp.features import FeatureBank, Selection, find_features, shipped_bank
     from emotion_interp.features.bank import require_same_subject
     from emotion_interp.features.design import KINDS, design_stimuli
@@ -96,15 +99,19 @@ def bank_of(
     elif stimuli is None and seed == 0:
         shipped = shipped_bank(subject)
         # another choice of languages is another bank
-        names = {name.strip() for name in languages.split(",")}
-        loaded = shipped if shipped is not None and names <= set(shipped.languages) else None
+        spoken = {name.strip() for name in languages.split(",")}
+        loaded = shipped if shipped is not None and spoken <= set(shipped.languages) else None
     if loaded is not None:
         require_same_subject(loaded, subject)
         subject.scales.update(loaded.scales)
         return loaded
     kind = stimuli or ("scenes" if subject.name == "bundled" else "words")
+    if names != "keep" and kind in KINDS:
+        raise EmotionInterpError(
+            f"--names {names} is for the texts of a corpus or CSV, named by --stimuli; got {kind!r}."
+        )
     concepts = concepts_of(languages)
-    shown = kind if kind in KINDS else corpus_texts(kind, languages, seed, limit)
+    shown = kind if kind in KINDS else corpus_texts(kind, languages, seed, limit, names)
     selection = Selection() if max_features is None else Selection(max_features=max_features)
     total = len(design_stimuli(concepts, shown, seed).stimuli)
     done = [0]
@@ -117,8 +124,10 @@ def bank_of(
         return find_features(subject, concepts, stimuli=shown, selection=selection, seed=seed, progress=tick)
 
 
-def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None) -> list[Stimulus]:
+def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None, names: str = "keep") -> list[Stimulus]:
     """Texts that features may be found on: training splits, and the stories that judges never see.
+
+    `names`: "keep", or "drop" to leave out texts that name their emotion, as in `corpus_stimuli`.
 
     The bundled judges learnt from the training splits of goemotions and brighter: where they judge, name another split.
     `corpus` is one for all languages, or names one for each: "en=stories,zh=brighter". Another split is named behind a
@@ -128,7 +137,7 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None) -> l
     from emotion_interp.concepts.corpora import CORPORA
     from emotion_interp.core.errors import EmotionInterpError
 
-    names = [name.strip() for name in languages.split(",")]
+    choice, names = names, [name.strip() for name in languages.split(",")]
     pairs = dict.fromkeys(names, corpus)
     if "=" in corpus and not corpus.endswith((".csv", ".tsv")):
         parts = [part.partition("=") for part in corpus.split(",")]
@@ -148,7 +157,7 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None) -> l
         if colon and not split:
             raise EmotionInterpError(f"{pairs[name]!r} names no split; say for example {place}:test.")
         split = split or ("subject" if place == "stories" else "train")
-        found += corpus_stimuli(place, name, split=split, limit=limit, seed=seed)
+        found += corpus_stimuli(place, name, split=split, limit=limit, seed=seed, names=choice)
     return found
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emotion_interp.concepts.labels import LABEL_NAMES, NO_EMOTION, STORY_NAMES
 from emotion_interp.concepts.model import NEUTRAL
+from emotion_interp.concepts.naming import check_names, names_emotion, tell_of_names
 from emotion_interp.concepts.scenes import labelled_stimuli
 from emotion_interp.core import EmotionInterpError, FileFormatError, Stimulus, UnknownNameError
 from emotion_interp.core.reading import json_line, read_text, regular_file, text_lines
@@ -26,51 +28,6 @@ STORY_TOPICS = {"subject": range(64), "train": range(64, 72), "test": range(72, 
 evaluation."""
 
 BRIGHTER_LANGUAGES = {"en": "eng", "zh": "chn", "es": "esp"}
-
-STORY_NAMES: dict[str, tuple[str, ...]] = {
-    "amusement": ("amused",),
-    "anger": ("angry", "furious", "enraged", "irate", "mad"),
-    "anxiety": ("anxious", "nervous", "worried", "uneasy", "on edge"),
-    "awe": ("awestruck",),
-    "boredom": ("bored",),
-    "calm": ("calm", "peaceful", "serene", "relaxed", "at ease"),
-    "compassion": ("compassionate", "empathetic", "sympathetic"),
-    "contempt": ("contemptuous", "disdainful", "scornful"),
-    "disgust": ("disgusted",),
-    "embarrassment": ("embarrassed",),
-    "envy": ("envious", "jealous"),
-    "excitement": ("excited", "thrilled", "enthusiastic", "eager"),
-    "fear": ("afraid", "frightened", "scared", "terrified"),
-    "gratitude": ("grateful", "thankful"),
-    "guilt": ("guilty", "remorseful"),
-    "hope": ("hope", "hopeful", "optimistic"),
-    "joy": ("happy", "joyful", "delighted", "elated"),
-    "loneliness": ("lonely",),
-    "love": ("loving",),
-    "nostalgia": ("nostalgic",),
-    "pride": ("proud",),
-    "relief": ("relieved",),
-    "sadness": ("sad", "unhappy", "heartbroken", "grief-stricken", "melancholy"),
-    "shame": ("ashamed", "humiliated"),
-    "surprise": ("surprised", "astonished"),
-}
-"""Emotion -> the story corpus's names for it. No story is about admiration, desire or disappointment."""
-
-LABEL_NAMES: dict[str, str] = {
-    "angry": "anger",
-    "annoyance": "anger",
-    "caring": "compassion",
-    "grief": "sadness",
-    "happy": "joy",
-    "nervousness": "anxiety",
-    "optimism": "hope",
-    "remorse": "guilt",
-    "sad": "sadness",
-}
-"""Labels of the public classifiers and data sets -> emotion, where the names differ."""
-
-NO_EMOTION = ("approval", "confusion", "curiosity", "disapproval", "realization")
-"""GoEmotions labels without a counterpart; texts with nothing else are left out."""
 
 
 @dataclass(frozen=True)
@@ -161,13 +118,15 @@ def corpus_stimuli(
     limit: int | None = None,
     seed: int = 0,
     data: str | Path | None = None,
+    names: str = "keep",
 ) -> list[Stimulus]:
     """Labelled texts as stimuli, for `find_features(stimuli=...)` and `transfer`.
 
     Only texts with one emotion are taken; those without any are the neutral class.
 
     Args:
-        corpus: "stories" (short stories that never name the emotion; no neutral ones; grouped by topic), "goemotions"
+        corpus: "stories" (short stories; no neutral ones; grouped by topic; each was written without its own label, but 9%
+            hold another name of the class that the label was merged into, of calm 30%: see `names`), "goemotions"
             (Reddit comments), "brighter" (tweets and news), or the path of a CSV with columns text and emotion,
             optionally language and group (texts of one group stay on one side of a split).
         language: language of the texts; of a CSV with a language column, the one to keep.
@@ -176,9 +135,12 @@ def corpus_stimuli(
         limit: at most this many texts of each emotion, drawn at random.
         seed: of that draw.
         data: folder with `labelled/` and `corpora/`; default: the one that EMOTION_INTERP_DATA names.
+        names: "keep", or "drop" to leave out texts that name their emotion (`naming.names_emotion`: its label and every name
+            merged into it, inflected); others of the corpus stand in for them up to `limit`. One line of warning says how
+            many of the corpus were dropped, of stories also how many of those taken name theirs.
 
     Raises:
-        UnknownNameError: a corpus, language or split that is not there.
+        UnknownNameError: a corpus, language, split or choice of names that is not there.
         FileFormatError: files or columns are missing, or no text is left.
         EmotionInterpError: no data folder is named, or `limit` is below 1.
 
@@ -186,6 +148,7 @@ def corpus_stimuli(
         >>> stimuli = corpus_stimuli("goemotions", limit=100)  # doctest: +SKIP
         >>> own = corpus_stimuli("my_texts.csv")  # doctest: +SKIP
     """
+    check_names(names)
     if limit is not None and limit < 1:
         raise EmotionInterpError(f"limit is the number of texts kept of each emotion, at least 1; got {limit}.")
     if isinstance(corpus, Path) or corpus.lower().endswith(TABLES):
@@ -194,7 +157,14 @@ def corpus_stimuli(
         raise UnknownNameError("corpus", corpus, (*CORPORA, "a path ending in .csv"))
     else:
         texts = _read_corpus(corpus, language, split, _data_folder(data))
-    chosen = _limited(texts, limit, seed)
+    what = corpus if corpus == "stories" else f"texts of {corpus}"
+    naming: list[bool] = []
+    if names == "drop":
+        naming = [names_emotion(t, e, language) for t, e, _ in texts]
+        tell_of_names(sum(naming), len(texts), what, dropped=True)
+    chosen = _limited(texts, limit, seed, naming)
+    if corpus == "stories" and names == "keep":
+        tell_of_names(sum(names_emotion(t, e, language) for t, e, _ in chosen), len(chosen), what, dropped=False)
     if not chosen:
         raise FileFormatError(f"{corpus} holds no {language!r} text with exactly one emotion, or neutral.")
     # labelled_stimuli puts copies of a text together, which stay on one side of a split
@@ -266,16 +236,19 @@ def _read_csv(path: Path, language: str) -> list[_Text]:
     return [(row["text"], row["emotion"].strip(), row.get("group", "").strip() or None) for _, row in rows]
 
 
-def _limited(texts: Sequence[_Text], limit: int | None, seed: int) -> list[_Text]:
-    """At most `limit` texts of each emotion, in their old order; one emotion's draw does not depend on the others."""
-    texts = [t for t in texts if t[0].strip()]
-    if limit is None:
-        return texts
+def _limited(texts: Sequence[_Text], limit: int | None, seed: int, left_out: Sequence[bool] = ()) -> list[_Text]:
+    """At most `limit` texts of each emotion, in their old order; one emotion's draw does not depend on the others.
+
+    Where some are left out, the next of the draw stand in for them: the other texts are those drawn without.
+    """
+    out = {i for i, gone in enumerate(left_out) if gone}
+    # an empty text is no text; the draw has never counted it
     places: dict[str, list[int]] = {}
-    for i, (_, emotion, _) in enumerate(texts):
-        places.setdefault(emotion, []).append(i)
+    for i, (text, emotion, _) in enumerate(texts):
+        if text.strip():
+            places.setdefault(emotion, []).append(i)
     kept: list[int] = []
     for emotion, own in places.items():
-        drawn = generator(seed, "corpus", emotion).permutation(len(own))[:limit]
-        kept += [own[i] for i in drawn]
+        order = range(len(own)) if limit is None else generator(seed, "corpus", emotion).permutation(len(own))
+        kept += [own[i] for i in order if own[i] not in out][:limit]
     return [texts[i] for i in sorted(kept)]

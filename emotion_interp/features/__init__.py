@@ -2,6 +2,7 @@
 
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.bank_tools import bank_to_csv, diff_banks, merge_banks, subset_bank
+from emotion_interp.features.confirm import with_confirmation, with_confirmed_sets
 from emotion_interp.features.controls import FeatureControls, feature_controls
 from emotion_interp.features.examples import TopExamples, top_examples
 from emotion_interp.features.lens import TokenLens, token_lens
@@ -40,5 +41,7 @@ __all__ = [
     "transfer",
     "universality",
     "universality_all",
+    "with_confirmation",
+    "with_confirmed_sets",
     "with_output_directions",
 ]

@@ -38,7 +38,8 @@ class FeatureBank:
     """Emotion features of one subject.
 
     features: one row per feature x emotion x layer x language with p <= .05 (all were tested; `n_tested` in the manifest);
-    summary: one row per emotion x layer x language: the top feature, fixed on the discovery half, and its held-out AUROC;
+    summary: one row per emotion x layer x language: the top feature, fixed on the discovery half, its held-out AUROC, and
+    whether it is confirmed (columns: `with_confirmation`);
     words: the units; activations: mean activation per unit of the selected and top features (long);
     directions: "site|language|method" -> [emotion, d_model];
     scales: median norm per site;
@@ -256,9 +257,10 @@ class FeatureBank:
         return feature_heatmap(heatmap_frame(self, layer, language or self.languages[0]))
 
     def _repr_html_(self) -> str:
-        confirmed: Any = self.summary.groupby([*self.places, "language"])["confirmed"].sum()
-        counts = confirmed.unstack()
-        return summary_html(f"{self!r}: emotions with a confirmed feature", counts, index=True)
+        from emotion_interp.features.frames import confirmed_counts
+
+        what, counts = confirmed_counts(self)
+        return summary_html(f"{self!r}: {what}", counts, index=True)
 
     def __repr__(self) -> str:
         chosen = int(self.features["selected"].to_numpy().sum())

@@ -20,6 +20,15 @@ KEYS = ("layer", "site", "language", "emotion", "feature")
 """What names a row of `features` and of the tables that are joined to it."""
 _NAMED = {"layer": whole(), "site": text(), "language": text(), "emotion": text(), "feature": whole()}
 _LIST = Column("list")
+_TESTED = {
+    "held_out_specificity": share(missing=True, needed=False),
+    "rival": text(missing=True, needed=False),
+    "p_specificity": share(missing=True, needed=False),
+    "p_confirmed": share(missing=True, needed=False),
+    "layer_fixed": truth(needed=False),
+    "confirmed_uncorrected": truth(needed=False),
+}
+"""What `with_confirmation` adds."""
 
 TABLES: dict[str, Table] = {
     "features": Table(
@@ -62,6 +71,7 @@ TABLES: dict[str, Table] = {
             "n_words": whole(),
             "p_holm": share(missing=True),
             "confirmed": truth(),
+            **_TESTED,
         },
         ("site", "language", "emotion"),
     ),
@@ -140,6 +150,9 @@ TABLES: dict[str, Table] = {
             "features": _LIST,
             "weights": _LIST,
             "auroc_heldout": share(needed=False, missing=True),
+            "p_heldout": share(needed=False, missing=True),
+            "confirmed": truth(needed=False),
+            **_TESTED,
         },
         ("site", "language", "emotion", "k"),
     ),

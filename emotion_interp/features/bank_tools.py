@@ -75,14 +75,17 @@ def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
 def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
     """One bank of two that read the same subject in the same way, at other sites or in other languages.
 
-    q, selection and confirmation stay those of each part's own family of tests; the manifest's "merged" says which parts
-    there were. To test all in one family, find the features in one call.
+    q, selection and the tests of the held-out half stay those of each part's own family; the layer of a language is fixed
+    anew over all layers. The manifest's "merged" says which parts there were. To test all in one family, find the features
+    in one call.
 
     Raises:
-        EmotionInterpError: other subjects, other stimuli or settings, parts that overlap, or a split that puts one group
-            of words on different sides.
+        EmotionInterpError: other subjects, other stimuli or settings, parts that overlap, a split that puts one group of
+            words on different sides, or parts that are confirmed by different rules.
     """
     import pandas as pd
+
+    from emotion_interp.features.confirm import decided, has_confirmation
 
     _require_one_subject(first, second)
     for key in _SAME:
@@ -91,6 +94,12 @@ def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
                 f"the banks were found with different {key}: {first.manifest.get(key)!r} and {second.manifest.get(key)!r}. "
                 "Find the features again with one setting."
             )
+    if has_confirmation(first) != has_confirmation(second):
+        older = "second" if has_confirmation(first) else "first"
+        raise EmotionInterpError(
+            f"the {older} bank was confirmed by an earlier rule, Fisher's test alone; bring it up to date: "
+            "bank = with_confirmation(bank, concepts)."
+        )
     by_layer = first.words.equals(second.words) and first.languages == second.languages
     if by_layer and not set(first.sites) & set(second.sites):
         words, offset, scales = first.words, 0, {**first.scales, **second.scales}
@@ -118,9 +127,10 @@ def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
         for name, frame in first.extras.items()
         if name in second.extras and (offset == 0 or "language" in frame)
     }
+    summary = pd.concat([first.summary, second.summary], ignore_index=True)
     return FeatureBank(
         pd.concat([first.features, second.features], ignore_index=True),
-        pd.concat([first.summary, second.summary], ignore_index=True),
+        decided(summary) if has_confirmation(first) else summary,
         words.copy(),
         pd.concat(parts, ignore_index=True),
         {**first.directions, **second.directions},

@@ -38,9 +38,14 @@ def heatmap_frame(bank: FeatureBank, layer: int | Site | str, language: str) -> 
 def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
     """Per layer (and site, where a layer has several) and language: selected and confirmed emotions, median held-out AUROC with a bootstrap interval, dense and (where the bank knows it) the texts alone beside it.
 
-    The interval resamples emotions (percentile, 2,000 resamples, fixed seed).
+    `confirmed` counts at the layer that was fixed on the discovery half (`layer_fixed`), so it is 0 at all others;
+    `confirmed_uncorrected` counts at every layer for itself and is not corrected over layers. A bank of an earlier version
+    has neither column, and its `confirmed` is Fisher's test alone at every layer (see `with_confirmation`). The interval
+    resamples emotions (percentile, 2,000 resamples, fixed seed).
     """
     import pandas as pd
+
+    from emotion_interp.features.confirm import has_confirmation
 
     rng = np.random.default_rng(0)
     rows = []
@@ -56,6 +61,7 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
                 "emotions": len(group),
                 "selected": int(group["selected"].sum()),
                 "confirmed": int(group["confirmed"].sum()),
+                **(_both_tests(group) if has_confirmation(bank) else {}),
                 "median_auroc_heldout": float(np.median(held)),
                 "lo": float(low),
                 "hi": float(high),
@@ -66,3 +72,28 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _both_tests(group: Any) -> dict[str, Any]:
+    return {
+        "confirmed_uncorrected": int(group["confirmed_uncorrected"].sum()),
+        "layer_fixed": bool(group["layer_fixed"].all()),
+        "median_held_out_specificity": float(group["held_out_specificity"].median()),
+    }
+
+
+def confirmed_counts(bank: FeatureBank) -> tuple[str, pd.DataFrame]:
+    """Emotions whose top feature passes, per layer and language, and in words what that says of them."""
+    from emotion_interp.features.confirm import has_confirmation
+
+    both = has_confirmation(bank)
+    summary: Any = bank.summary
+    counts = (
+        summary.groupby([*bank.places, "language"])["confirmed_uncorrected" if both else "confirmed"].sum().unstack()
+    )
+    if not both:
+        return "emotions with a feature confirmed by an earlier rule (Fisher's test alone, at every layer)", counts
+    fixed = summary[summary["layer_fixed"]].groupby(["language", "site"])["confirmed"].sum()
+    found = ", ".join(f"{language} {n} at {site}" for (language, site), n in fixed.items())
+    what = "emotions whose top feature passes both held-out tests, at each layer for itself (not corrected over layers)"
+    return f"{what}; confirmed: {found}", counts

@@ -66,12 +66,14 @@ def ridge_weights(values: np.ndarray, target: np.ndarray, sample: np.ndarray, pe
     y = np.where(target, 1.0, -1.0)
     x = root[:, None] * (values - sample @ values)
     y = root * (y - sample @ y)
-    # the kernel of words is smaller than that of dimensions as long as there are fewer words
-    kernel = x @ x.T
+    # the smaller of the two kernels, of words or of dimensions, so that the time does not grow with the cube of the words
+    few = len(values) <= values.shape[1]
+    kernel = x @ x.T if few else x.T @ x
     eigenvalues, vectors = np.linalg.eigh(kernel)
     scale = max(np.trace(kernel) / values.shape[1], 1e-300)
     inverse = 1.0 / (np.maximum(eigenvalues, 0.0)[None, :] + np.asarray(penalties)[:, None] * scale)
-    return ((inverse * (vectors.T @ y)[None, :]) @ vectors.T) @ x
+    solved = (inverse * (vectors.T @ (y if few else x.T @ y))[None, :]) @ vectors.T
+    return solved @ x if few else solved
 
 
 def cross_validated_ridge(

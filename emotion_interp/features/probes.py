@@ -12,8 +12,10 @@ import numpy as np
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.types import Direction, Site, Stimulus, one_site_per_layer, sites_at
+from emotion_interp.features.confirm import confirmed_sets
 from emotion_interp.features.design import design_stimuli, split_hash
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
+from emotion_interp.features.ranks import RankedColumns, dense_parts
 from emotion_interp.features.scores import composite_auroc, pairwise_auroc
 from emotion_interp.features.text_scores import text_scores, unit_texts
 
@@ -48,9 +50,15 @@ class SparseProbes:
         return sorted({key[0] for key in self.vectors})
 
     def to_frame(self) -> pd.DataFrame:
-        """layer, site, language, emotion, k, n_features, auroc, auroc_heldout, features, weights, n_words.
+        """layer, site, language, emotion, k, n_features, auroc, auroc_heldout, features, weights, n_words; what is confirmed.
 
         `weights` are per unit of activation, in the order of `features` (best first); `auroc` is on the discovery half.
+        A set is confirmed as a single feature is (`with_confirmation`), by its decision value on the held-out half:
+        p_heldout (Fisher; it fires above its upper quartile over all units), held_out_specificity and `rival`, p_specificity
+        (labels exchanged within pairs, by groups), p_confirmed (the larger p, Holm over the emotions of a layer, language
+        and k), layer_fixed (one layer per language: the best median discovery AUROC over emotions and k), confirmed (at
+        that layer) and confirmed_uncorrected (each layer for itself: not corrected over layers). No k is corrected for
+        another.
         """
         return self.frame.copy()
 
@@ -73,6 +81,17 @@ class SparseProbes:
         columns += [c for c in self.dense if str(c).startswith(("text_", "encoder_"))]
         dense: Any = self.dense.groupby(keys)[columns]
         return table.join(dense.median()).reset_index()
+
+    def confirmed(self) -> pd.DataFrame:
+        """Per language and k, at the layer that was fixed on the discovery half: how many emotions' sets are confirmed."""
+        rows: Any = self.frame[self.frame["layer_fixed"]]
+        table = rows.groupby(["language", "layer", "site", "k"]).agg(
+            emotions=("emotion", "size"),
+            confirmed=("confirmed", "sum"),
+            median_auroc_heldout=("auroc_heldout", "median"),
+            median_held_out_specificity=("held_out_specificity", "median"),
+        )
+        return table.reset_index()
 
     def direction(self, emotion: str, layer: int | Site | str, k: int, language: str | None = None) -> Direction:
         """The probe as a direction to steer with: its weights times its features' decoder rows.
@@ -148,8 +167,8 @@ def sparse_probes(
     """How much of an emotion do k SAE features carry together, and how much all dimensions of the stream?
 
     The k features with the best composite AUROC on the discovery half make an L2 logistic regression there, classes
-    balanced as in the composite (emotion 1/2, neutral 1/4, other emotions 1/4); the confirmation half only reports.
-    Features, strength of regularisation and neutral components never see it. Sparse probing after Gurnee et al.
+    balanced as in the composite (emotion 1/2, neutral 1/4, other emotions 1/4); the confirmation half only reports and
+    confirms (`SparseProbes.to_frame`). Features, strength of regularisation and neutral components never see it. Sparse probing after Gurnee et al.
     2023, "Finding Neurons in a Haystack".
 
     Args:
@@ -210,17 +229,24 @@ def probes_from_readings(
     emotions = [e for e in concepts.emotions if e in there]
     rows: list[dict[str, Any]] = []
     dense_rows: list[dict[str, Any]] = []
+    scores: dict[str, list[np.ndarray]] = {}
     vectors: dict[tuple[Site, str, str, int], np.ndarray] = {}
     for site, reading in readings.items():
         for language in (lang for lang in concepts.languages if lang in known):
             halves = _Halves(words, language, emotions, reading)
             head = {"layer": site.layer, "site": str(site), "language": language}
+            if not len(halves.alive):
+                raise EmotionInterpError(
+                    "no latent fires on the discovery half; the SAE is dead here or belongs elsewhere."
+                )
+            singles = halves.singles()
             cleaner = dense_cleaner(halves.dense, halves.codes, halves.neutral)
             for i, emotion in enumerate(emotions):
                 if not (halves.codes == i).any() or not (halves.codes2 == i).any():
                     continue
                 own = head | {"emotion": emotion}
-                for row in _sparse(halves, i, ks):
+                for row, held_out in _sparse(halves, i, singles[i], ks):
+                    scores.setdefault(language, []).append(held_out)
                     weights = np.asarray(row["weights"], dtype=np.float64)
                     decoder = subject.readers[site].decoder_rows(row["features"]).double().cpu().numpy()
                     vectors[site, language, emotion, row["k"]] = weights @ decoder
@@ -235,7 +261,9 @@ def probes_from_readings(
             baselines = baselines.merge(alone, on=["language", "emotion"], how="left")
         except EmotionInterpError as error:
             warnings.warn(f"no text-only row stands beside these probes: {error}", stacklevel=2)
-    return SparseProbes(pd.DataFrame(rows), baselines, vectors, source)
+    siblings = {e: {emotions.index(s) for s in concepts.siblings(e) if s in emotions} for e in emotions}
+    frame = confirmed_sets(pd.DataFrame(rows), scores, words, emotions, siblings, seed)
+    return SparseProbes(frame, baselines, vectors, source)
 
 
 class _Halves:
@@ -254,10 +282,24 @@ class _Halves:
         held: Any = reading.features[second["unit"].to_numpy()]
         # only features that fire on the discovery half can be chosen there
         self.alive = np.flatnonzero(np.asarray((found > 0).sum(0)).ravel())
-        self.values = found[:, self.alive].toarray().astype(np.float64)
-        self.values2 = held[:, self.alive].toarray().astype(np.float64)
+        self._values, self._values2 = found[:, self.alive].tocsc(), held[:, self.alive].tocsc()
         self.dense = reading.dense[first["unit"].to_numpy()].astype(np.float64)
         self.dense2 = reading.dense[second["unit"].to_numpy()].astype(np.float64)
+
+    def singles(self) -> np.ndarray:
+        """Composite AUROC of every living feature for every emotion on the discovery half: [emotion, feature]."""
+        n = self.n_classes - (self.neutral is not None)
+        found = np.full((n, len(self.alive)), np.nan)
+        for part, values in dense_parts(self._values):
+            ranked = RankedColumns(values, self.codes, self.n_classes)
+            for i in range(n):
+                found[i, part] = composite_auroc(ranked.auroc(i), i, self.neutral)
+        return found
+
+    def values(self, columns: np.ndarray, held_out: bool) -> np.ndarray:
+        """Activations of some living features on one half: [word, feature]."""
+        half = self._values2 if held_out else self._values
+        return half[:, columns].toarray().astype(np.float64)
 
     def auroc(self, scores: np.ndarray, target: int, held_out: bool) -> np.ndarray:
         """Composite AUROC of scores [word, probe] on one half: [probe]."""
@@ -265,17 +307,20 @@ class _Halves:
         return composite_auroc(pairwise_auroc(scores, codes, target, self.n_classes), target, self.neutral)
 
 
-def _sparse(halves: _Halves, target: int, ks: Sequence[int]) -> Iterable[dict[str, Any]]:
-    if not len(halves.alive):
-        raise EmotionInterpError("no latent fires on the discovery half; the SAE is dead here or belongs elsewhere.")
-    single = halves.auroc(halves.values, target, held_out=False)
+def _sparse(
+    halves: _Halves, target: int, single: np.ndarray, ks: Sequence[int]
+) -> Iterable[tuple[dict[str, Any], np.ndarray]]:
+    """One probe per k, as a row of the table, and its decision values on the held-out half."""
     order = np.argsort(-single, kind="stable")[: max(ks)]
+    best = [halves.values(order, held_out) for held_out in (False, True)]
     sample = balanced_weights(halves.codes, target, halves.neutral)
     for k in ks:
         chosen = order[:k]
-        weights = logistic_weights(halves.values[:, chosen], halves.codes == target, sample)
-        scores = [v[:, chosen] @ weights for v in (halves.values, halves.values2)]
-        yield {
+        # columns side by side in memory: the order of the solver's sums depends on it
+        found, held = (np.asfortranarray(values[:, :k]) for values in best)
+        weights = logistic_weights(found, halves.codes == target, sample)
+        scores = [found @ weights, held @ weights]
+        row = {
             "k": k,
             "n_features": len(chosen),
             "auroc": halves.auroc(scores[0][:, None], target, held_out=False)[0],
@@ -284,6 +329,7 @@ def _sparse(halves: _Halves, target: int, ks: Sequence[int]) -> Iterable[dict[st
             "weights": tuple(weights.tolist()),
             "n_words": int((halves.codes2 == target).sum()),
         }
+        yield row, scores[1]
 
 
 def _dense(halves: _Halves, target: int, cleaner: Callable[[np.ndarray], np.ndarray], seed: int) -> dict[str, Any]:

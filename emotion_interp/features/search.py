@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus, one_site_per_layer
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.block import Block, Selection
+from emotion_interp.features.confirm import with_confirmation
 from emotion_interp.features.design import design_stimuli
 from emotion_interp.features.text_scores import with_text_scores
 
@@ -47,15 +49,17 @@ def find_features(
 
     Words are split by alignment id and lemma, and templates are split too: discovery words are read in one half of the
     carriers, confirmation words in the other. p is the one-sided Fisher exact test on fires / silent words; q comes from
-    one Benjamini-Hochberg family over living features x emotions x layers x languages. The top feature of an emotion is
-    fixed on the discovery half; the confirmation half only reports. Beside each stands what the dense stream and the
-    stimuli alone (TF-IDF; `summary`: text_auroc) do on the same halves.
+    one Benjamini-Hochberg family over living features x emotions x layers x languages. The top feature of an emotion and
+    the layer of a language are fixed on the discovery half; the confirmation half only reports: a feature is confirmed
+    where it fires more under its emotion than elsewhere and more than under each other emotion that is no sibling (see
+    `with_confirmation`). Beside each stands what the dense stream and the stimuli alone (TF-IDF; `summary`: text_auroc)
+    do on the same halves.
 
     Args:
         subject: model with SAEs.
         concepts: concept sets of one or several languages.
         layers: layers (all SAEs of each), hook names or sites; default: every SAE.
-        stimuli: "words" (concept words in carriers), "scenes" (shipped texts that never name the emotion), or labelled
+        stimuli: "words" (concept words in carriers), "scenes" (shipped texts that show the emotion), or labelled
             texts of your own (`concepts.labelled_stimuli`); the statistical unit is then the text.
         position: which tokens of a stimulus are read, see `activations.read_units`; default: the word's "last" token,
             the mean of the "text".
@@ -99,6 +103,9 @@ def find_features(
         kind=design.kind,
         skip=skip,
     )
+    if design.kind != "words":
+        # texts that name their emotion are found by their words: how many do is part of what the bank is
+        bank = replace(bank, manifest={**bank.manifest, "naming": naming_entry(design.stimuli)})
     return with_text_scores(bank, design)
 
 
@@ -175,16 +182,9 @@ def bank_from_readings(
     activations, rates = _long(readings, features), _rates(blocks)
     if one_site_per_layer(readings):
         rates = rates.drop(columns="site")
-    return FeatureBank(
-        features,
-        pd.concat(summaries, ignore_index=True),
-        words,
-        activations,
-        directions,
-        scales,
-        manifest,
-        rates,
-    )
+    summary = pd.concat(summaries, ignore_index=True)
+    bank = FeatureBank(features, summary, words, activations, directions, scales, manifest, rates)
+    return with_confirmation(bank, concepts)
 
 
 def _rates(blocks: list[Block]) -> pd.DataFrame:

@@ -85,6 +85,7 @@ def bank_card(bank: FeatureBank) -> str:
         f"| emotions | {len(bank.emotions)}: {markdown(', '.join(bank.emotions))} |",
         f"| languages | {markdown(', '.join(bank.languages))} |",
         f"| stimuli | {markdown(manifest.get('stimuli', 'words'))}, {len(bank.words):,} units, position {markdown(repr(manifest.get('position')))} |",
+        *_naming(manifest),
         f"| selection | {markdown(', '.join(f'{k} {v}' for k, v in dict(manifest.get('selection') or {}).items()))} |",
         f"| tests in the family | {manifest.get('n_tested'):,} |",
         f"| seed | {manifest.get('seed')} |",
@@ -98,6 +99,16 @@ def bank_card(bank: FeatureBank) -> str:
     rows = ["| " + " | ".join(map(markdown, columns)) + " |", "|" + "---|" * len(columns)]
     rows += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in table.itertuples(index=False)]
     return "\n".join([*head, *rows, ""])
+
+
+def _naming(manifest: dict[str, Any]) -> list[str]:
+    """A row that says how many texts name their emotion, and of which emotion most do."""
+    parts = []
+    for language, found in manifest.get("naming", {}).items():
+        most = max(found["shares"].items(), key=lambda item: item[1], default=None)
+        own = f", of {most[0]} {most[1]:.0%}" if most else ""
+        parts.append(f"{found['naming']:,} of {found['texts']:,} ({language}{own})")
+    return [f"| texts that name their emotion | {markdown('; '.join(parts))} |"] if parts else []
 
 
 def _content(bank: FeatureBank) -> str:

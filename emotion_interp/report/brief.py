@@ -53,7 +53,10 @@ def feature_sentences(study: StudyData) -> list[str]:
             f"AUROC of {number(scores.median())} (middle half of the emotions {number(low)} to {number(high)}; "
             f"{place}, the best of {summary['place'].nunique()} on these same stimuli; chance is 0.50)."
         )
-        if rows["confirmed"].notna().any():
+        fixed = summary[(summary["language"] == language) & summary["layer_fixed"].fillna(False).astype(bool)]
+        if len(fixed):
+            text += _confirmed(fixed)
+        elif rows["confirmed"].notna().any():
             confirmed = int(rows["confirmed"].fillna(False).astype(bool).sum())
             everywhere = summary[(summary["language"] == language) & summary["confirmed"].fillna(False).astype(bool)]
             total = everywhere["emotion"].nunique()
@@ -70,6 +73,21 @@ def feature_sentences(study: StudyData) -> list[str]:
             text += f" The plain difference-of-means direction reaches {number(dense)}, {verdict} the SAE features."
         sentences.append(text)
     return sentences
+
+
+def _confirmed(rows: Any) -> str:
+    """What is confirmed at the layer of a language that was fixed beforehand."""
+    names = rows[rows["confirmed"].fillna(False).astype(bool)]["emotion"].tolist()
+    place = rows["place"].iloc[0]
+    if not names:
+        return (
+            f" None of the {len(rows)} emotions is confirmed at {place}, which was fixed on the discovery half: there is no "
+            "evidence that a single feature answers to one of them and to no other."
+        )
+    return (
+        f" {len(names)} of {len(rows)} emotions are confirmed at {place}, which was fixed on the discovery half, as answering "
+        f"to their emotion and to no other that is no sibling: {', '.join(names)}."
+    )
 
 
 def _component(row: Any, name: str, layers: int) -> str:

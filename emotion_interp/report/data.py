@@ -23,7 +23,10 @@ _GIVEN_TEXT = tuple(
 COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "summary": (
         ("layer", "language", "emotion", "feature", "auroc_heldout"),
-        ("site", "lo", "hi", "confirmed", "dense_auroc", "text_auroc", "specificity", "coverage", "n_words"),
+        (
+            *("site", "lo", "hi", "confirmed", "dense_auroc", "text_auroc", "specificity", "coverage", "n_words"),
+            *("held_out_specificity", "rival", "p_confirmed", "confirmed_uncorrected", "layer_fixed"),
+        ),
     ),
     "selected": (("layer", "language", "emotion", "feature", "value"), ("site",)),
     "controls": (

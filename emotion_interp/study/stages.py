@@ -315,13 +315,16 @@ def steering_frames(
 
 
 def trace_views(subject: Subject, bank: FeatureBank) -> list[TokenView]:
-    """Token views of a few sentences, per language at the layer with most confirmed features; the title says how many."""
+    """Token views of a few sentences, per language at the layer fixed on the discovery half; the title says how much holds."""
     from emotion_interp.report.trace import emotion_trace
 
     summary: Any = bank.summary
     views = []
     for language in bank.languages:
-        confirmed = summary[summary["language"] == language].groupby("layer")["confirmed"].agg(["sum", "size"])
+        rows = summary[summary["language"] == language]
+        if "layer_fixed" in rows:
+            rows = rows[rows["layer_fixed"]]
+        confirmed = rows.groupby("layer")["confirmed"].agg(["sum", "size"])
         layer = int(confirmed["sum"].idxmax())
         found, tested = confirmed.loc[layer, ["sum", "size"]].astype(int)
         title = (

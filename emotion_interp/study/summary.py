@@ -20,23 +20,14 @@ if TYPE_CHECKING:
 
 
 def closing_table(study: Study) -> pd.DataFrame:
-    """One row per layer and language: features, alignment, ratings."""
+    """One row per layer and language: features, alignment, ratings; see `summary_by_layer` for what is confirmed."""
     from emotion_interp.features.frames import summary_by_layer
 
     frame: Any = summary_by_layer(study.bank)
     keys = [*study.bank.places, "language"]
-    frame = frame[
-        [
-            *keys,
-            "emotions",
-            "selected",
-            "confirmed",
-            "median_auroc_heldout",
-            "lo",
-            "hi",
-            "median_dense_auroc",
-        ]
-    ]
+    wanted = [*keys, "emotions", "selected", "confirmed", "confirmed_uncorrected", "layer_fixed"]
+    wanted += ["median_auroc_heldout", "lo", "hi", "median_held_out_specificity", "median_dense_auroc"]
+    frame = frame[[c for c in wanted if c in frame]]
     if study.alignment is not None:
         dense = study.alignment[study.alignment["kind"] == "dense"]
         columns = [
@@ -173,7 +164,16 @@ def _warnings(study: Study, subject: Subject) -> list[str]:
         found.append("The bundled model saw little modern Chinese: call its Chinese results exploratory.")
     if study.alignment is not None and "zh" in set(study.alignment["language"]):
         found.append("Chinese emotion spaces are compared with the English ratings of the emotions' names.")
-    weak: Any = study.bank.summary.groupby(["layer", "language"])["confirmed"].sum()
+    summary: Any = study.bank.summary
+    if "layer_fixed" in summary:
+        summary = summary[summary["layer_fixed"]]
+    else:
+        found.append(
+            "The bank is of an earlier version: its features are confirmed by Fisher's test alone, not for being specific, and "
+            "not corrected over layers. emotion_interp.features.with_confirmation(bank, concepts) brings it up to date."
+        )
+    weak = summary.groupby(["layer", "language"])["confirmed"].sum()
     for layer, language in weak[weak == 0].index:
-        found.append(f"At layer {layer} ({language}) no emotion has a confirmed feature.")
+        fixed = ", which was fixed on the discovery half," if "layer_fixed" in summary else ""
+        found.append(f"At layer {layer}{fixed} no emotion has a confirmed feature ({language}).")
     return found

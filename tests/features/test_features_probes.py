@@ -204,3 +204,24 @@ def test_the_cleaner_removes_the_neutral_components_and_no_more(rng):
     assert np.allclose(cleaned @ components.T, 0)
     assert np.linalg.matrix_rank(cleaned) == values.shape[1] - len(components)
     assert dense_cleaner(values, codes, None)(values) is values
+
+
+def test_the_ridge_solves_in_words_or_in_dimensions_whichever_are_fewer(rng):
+    from emotion_interp.features.probe_fits import ridge_weights
+
+    values, target = rng.normal(size=(30, 12)), np.arange(30) % 3 == 0
+    sample = rng.random(30)
+    sample /= sample.sum()
+    penalties = np.asarray([0.01, 1.0, 10.0])
+    x, y = values - sample @ values, np.where(target, 1.0, -1.0) - sample @ np.where(target, 1.0, -1.0)
+    gram = (x * sample[:, None]).T @ x
+    scale = np.trace(gram) / 12
+    expected = [np.linalg.solve(gram + p * scale * np.eye(12), (x * sample[:, None]).T @ y) for p in penalties]
+    assert np.allclose(ridge_weights(values, target, sample, penalties), expected, rtol=1e-9, atol=1e-12)
+    wide = np.hstack([values, rng.normal(size=(30, 40))])
+    x = wide - sample @ wide
+    gram = (x * sample[:, None]).T @ x
+    expected = [
+        np.linalg.solve(gram + p * np.trace(gram) / 52 * np.eye(52), (x * sample[:, None]).T @ y) for p in penalties
+    ]
+    assert np.allclose(ridge_weights(wide, target, sample, penalties), expected, rtol=1e-9, atol=1e-12)

@@ -67,6 +67,54 @@ def test_pairwise_auroc_in_blocks_is_the_same(data, monkeypatch):
     assert np.array_equal(pairwise_auroc(values, codes, 2, 4), whole, equal_nan=True)
 
 
+def all_pairs(values, codes, target, n_classes):
+    """AUROC by comparing every pair."""
+    found = np.full((n_classes, values.shape[1]), np.nan)
+    for c in set(codes.tolist()) - {target}:
+        mine, other = values[codes == target][:, None], values[codes == c][None]
+        if len(mine):
+            found[c] = ((mine > other) + 0.5 * (mine == other)).mean((0, 1))
+    return found
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["sparse", "signed", "dense", "silent", "one"]))
+@settings(max_examples=60, deadline=None)
+def test_ranks_equal_the_comparison_of_all_pairs(seed, kind):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 60))
+    codes = rng.integers(0, 5, n)
+    values = rng.normal(size=(n, 4)).round(int(rng.integers(0, 3)))
+    values *= {"silent": 0.0, "one": np.arange(n)[:, None] == 0}.get(kind, rng.random(values.shape) < 0.4)
+    values = np.abs(values) if kind == "sparse" else values + (kind == "dense")
+    for target in range(5):
+        expected = all_pairs(values, codes, target, 5)
+        for given_ in (values, csr_matrix(values)):
+            assert np.allclose(pairwise_auroc(given_, codes, target, 5), expected, atol=1e-12, rtol=0, equal_nan=True)
+
+
+def test_the_time_of_the_auroc_does_not_grow_with_the_square_of_the_words(rng):
+    """20,000 words: all pairs would be 4e8 comparisons a column, and 80 GB in one array."""
+    import tracemalloc
+
+    codes = rng.integers(0, 4, 20_000)
+    values = csr_matrix(np.where(rng.random((20_000, 40)) < 0.1, rng.random((20_000, 40)), 0))
+    tracemalloc.start()
+    found = pairwise_auroc(values, codes, 1, 4)
+    low, high = bootstrap_composite(values[:, 0].toarray()[:, 0], codes, 1, None, 4, rng, 50)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+    assert low < np.nanmean(found[:, 0]) < high
+
+
+def test_large_classes_are_resampled_as_small_ones_are(rng, monkeypatch):
+    codes = np.repeat([0, 1, 2], [40, 50, 60])
+    values = np.maximum(rng.normal(size=150) + (codes == 0), 0)
+    small = bootstrap_composite(values, codes, 0, 2, 3, np.random.default_rng(1), 4000)
+    monkeypatch.setattr("emotion_interp.features.scores._MULTINOMIAL", 0)
+    assert np.allclose(bootstrap_composite(values, codes, 0, 2, 3, np.random.default_rng(1), 4000), small, atol=0.01)
+
+
 def test_composite_is_half_neutral_half_the_mean_of_the_others(data):
     values, codes = data
     pairs = pairwise_auroc(values, codes, 1, 4)
