@@ -102,7 +102,7 @@ def dose_response(
             probability of the emotion's held-out words right after the prompt. Several, by name: all judge the same texts;
             an emotion's figures are those of the first that knows it.
         n_random: random directions of each kind; the smallest p is 1 / (n_random + 1), so Holm over k emotions at .05 needs at
-            least 20 k - 1 of them.
+            least 20 k of them.
         seed: of random directions, bootstrap and sampling.
         words: emotion -> words for the next-word judge; default: the bank's held-out words.
         max_new_tokens: above 0, texts are written and perplexity and distinct-2 filled in. A text judge needs it.
