@@ -7,8 +7,8 @@ at each chosen site and dose (Holm over 28 emotions needs a smallest p below .00
 adds another bank's directions as kinds of their own, "dense_NAME" and "sae_NAME", also of emotions that the first bank
 lacks (no story is about admiration, desire or disappointment). Then controls beside each figure, the content kept, and
 how steadily the target grows with the dose. `--nulls FOLDER` keeps the random directions' answers, so that a killed run
-goes on. `--sentences 1` to `5` are the test sentences of runs before; they are among those for tuning now, since they have
-been looked at; 6 are those of `benchmarks.steering_nulls`. Those runs had other settings: 1 `--doses 0.45 --random 799 --samples 5 --margin 1`, 2 `--doses 0.45 --random
+goes on. `--sentences 1` to `4` are the test sentences of runs before; they are among those for tuning now, since they have
+been looked at. Those runs had other settings: 1 `--doses 0.45 --random 799 --samples 5 --margin 1`, 2 `--doses 0.45 --random
 799 --margin 1`, 3 `--doses 0.4,0.55 --random 599 --margin 1`, 4 `--random 599`, all with `--tune-random 24`; 3 and 4 had the
 directions of eight scenes an emotion where there are no stories.
 """
@@ -52,8 +52,7 @@ SENTENCES = {
     "2": PromptSplit(_USED[:48], _USED[48:88]),
     "3": PromptSplit(_USED[40:88], _USED[88:128]),
     "4": PromptSplit(_USED[40:88], _USED[128:168]),
-    "5": PromptSplit(_USED[88:168], _USED[168:248]),
-    "6": PromptSplit(_USED[224:248], _FRESH),
+    "5": PromptSplit(_USED[88:168], _FRESH),
 }
 """Test set -> sentences to choose on and to report on."""
 SAMPLING: dict[str, Any] = {"do_sample": True, "top_k": 50, "max_new_tokens": 30}

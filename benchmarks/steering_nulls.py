@@ -19,14 +19,44 @@ import numpy as np
 import pandas as pd
 
 import emotion_interp as ei
-from benchmarks.judged_steering import SENTENCES
 from benchmarks.tables import markdown, write
 from emotion_interp.features import shipped_bank
 from emotion_interp.features.scores import holm
-from emotion_interp.steering import max_t
+from emotion_interp.steering import STORY_PROMPTS, NullTexts, max_t
 from emotion_interp.steering.null_directions import KINDS
 
 SAMPLING: dict[str, Any] = {"do_sample": True, "top_k": 50, "max_new_tokens": 30}
+TUNE = STORY_PROMPTS["en"].test[56:]
+"""Sentences that `judged_steering` has reported on."""
+
+TEST = (
+    "The projectionist threaded the reel and looked through the slot.",
+    "Bernard put the stamps in the album, one row at a time.",
+    "The escalator was being repaired, and a rope hung across it.",
+    "Lorna set the typewriter on the desk and rolled in a sheet.",
+    "A clerk with a moustache was sorting the tickets by number.",
+    "The ladder reached as far as the second row of windows.",
+    "Desmond carried the tray past the counter to the corner table.",
+    "There was chalk on the sleeve of the man in the doorway.",
+    "The nurse drew the blind halfway and moved the chair.",
+    "Olive read the label and put the jar back on the shelf.",
+    "The lorry from the sawmill turned in at the gate.",
+    "Wilfred had the tools laid out on a strip of canvas.",
+    "The lift stopped at the fifth floor, and two people got in.",
+    "Somebody had chalked an arrow on the pavement.",
+    "Irma sewed the last button on and bit off the thread.",
+    "The steward came along the deck with a pile of blankets.",
+    "Norman stood at the pump and filled the tank.",
+    "The form had three pages, and the second was blank.",
+    "A man with a trolley was waiting by the side entrance.",
+    "Edna copied the figures from the board into her book.",
+    "The rowers had lifted the boat onto the trestles.",
+    "Percy unscrewed the plate and looked at the wires.",
+    "The stall at the end of the row sold nails and hinges.",
+    "Doris took the tram as far as the reservoir.",
+)
+"""Written for this benchmark. One has a word of a concept set (album, of nostalgia), which every row shares."""
+
 DECIDES, ALSO = "comments", "stories"
 ALPHA = 0.05
 
@@ -49,17 +79,16 @@ def main() -> None:
     bank = shipped_bank(subject)
     assert bank is not None
     judges: dict[str, Any] = {DECIDES: ei.load_judge("comments"), ALSO: ei.load_judge()}
-    prompts, methods = SENTENCES["6"], given.methods.split(",")
-    tuning = tuned(given, subject, bank, judges, list(prompts.tune), methods)
+    methods = given.methods.split(",")
+    tuning = tuned(given, subject, bank, judges, list(TUNE), methods)
     layer = best_layer(tuning)
     print(f"layer {layer}", flush=True)
-    stories = ei.corpus_stimuli("stories", split="subject", limit=given.texts)
     test = ei.steering_test(
         subject,
         bank,
         list(bank.emotions),
-        list(prompts.tune),
-        list(prompts.test),
+        list(TUNE),
+        list(TEST),
         layers=[layer],
         doses=[given.dose],
         methods=methods,
@@ -68,7 +97,7 @@ def main() -> None:
         null_folder=given.nulls,
         tuning=tuning,
         kinds=given.kinds.split(","),
-        stimuli=ei.null_texts(subject, stories, [layer]),
+        stimuli=read(given, subject, layer),
         # the family is that of the judge that decides, counted below
         alpha=None,
         **SAMPLING,
@@ -99,6 +128,17 @@ def tuned(
         )
         grid.table.to_parquet(path)
     return pd.read_parquet(path)
+
+
+def read(given: argparse.Namespace, subject: Any, layer: int) -> NullTexts:
+    """Stories as the subject reads them, of a run before where there is one."""
+    path, site = given.out / f"texts_{layer}_{given.texts}.npz", subject.site(layer)
+    if not path.is_file():
+        stories = ei.corpus_stimuli("stories", split="subject", limit=given.texts)
+        found = ei.null_texts(subject, stories, [layer])
+        np.savez(path, values=found.values[site], emotions=found.emotions, groups=found.groups)
+    with np.load(path) as kept:
+        return NullTexts({site: kept["values"]}, tuple(kept["emotions"].tolist()), tuple(kept["groups"].tolist()))
 
 
 def best_layer(tuning: Any) -> int:

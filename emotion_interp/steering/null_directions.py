@@ -183,7 +183,8 @@ def _decoder_rows(subject: Subject, site: Site, n: int, random: np.random.Genera
     there = np.flatnonzero(np.linalg.norm(rows, axis=1) > 0)
     if len(there) < n:
         raise EmotionInterpError(f"the SAE at {site} has {len(there)} decoder rows, fewer than the {n} asked for.")
-    latents = random.choice(there, size=n, replace=False)
+    # a permutation, so that fewer directions are the first of more
+    latents = random.permutation(there)[:n]
     return latents, rows[latents]
 
 

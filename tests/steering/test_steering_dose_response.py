@@ -263,7 +263,7 @@ def test_coherence_figures_of_empty_and_looping_texts():
 def test_shipped_prompts_are_apart_distinct_and_carry_no_emotion_word():
     from emotion_interp.concepts import concept_set
 
-    sizes = {"neutral en": 24, "neutral zh": 12, "story en": 272}
+    sizes = {"neutral en": 24, "neutral zh": 12, "story en": 248}
     splits = [("neutral", *pair) for pair in NEUTRAL_PROMPTS.items()]
     splits += [("story", *pair) for pair in STORY_PROMPTS.items()]
     used = set()
