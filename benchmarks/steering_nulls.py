@@ -4,7 +4,8 @@
 decoder rows "sae"; both from stories); site and dose are one for all emotions, so that all share the same random
 directions; site and kind of direction are chosen on 24 sentences that runs before have used, and reported on 24 that none
 has. The judge without stories decides; it knows 18 of the bank's 25 emotions. p is the largest over isotropic
-directions, decoder rows, differences of topics and of shuffled labels, 399 each (Holm over 18 needs 360); an emotion's own
+directions, decoder rows, differences of topics and of shuffled labels, 200 each; corrected by step-down max-T over the
+emotions, of each kind by itself, and again the largest (Holm over 18 needs 360: `--random 399`); an emotion's own
 selected features are no random decoder rows for it. `--nulls FOLDER` keeps the random directions' answers and `--out FOLDER`
 the tables, so that a killed run goes on. Writes `docs/results/steering.md`.
 """
@@ -66,7 +67,7 @@ def main() -> None:
     parser.add_argument("--layers", default="2,3")
     parser.add_argument("--dose", type=float, default=0.4)
     parser.add_argument("--methods", default="dense,sae")
-    parser.add_argument("--random", type=int, default=399, help="random directions of each kind")
+    parser.add_argument("--random", type=int, default=200, help="random directions of each kind")
     parser.add_argument("--tune-random", type=int, default=24)
     parser.add_argument("--texts", type=int, default=60, help="stories of each emotion for the last two kinds")
     parser.add_argument("--kinds", default=",".join(KINDS))
@@ -152,30 +153,30 @@ def report(table: Any, nulls: Any, confusion: Any, judges: Any, given: argparse.
     rows = table[table["chosen"]].copy()
     rows["intact_here"] = rows["perplexity_ratio"].between(0.5, 2) & (rows["distinct2_ratio"] >= 0.8)
     rows["decided"] = rows["judge"] == DECIDES
-    counts, passed = [], {}
+    counts = []
     for who in (DECIDES, ALSO):
         known = rows[rows["decided"]] if who == DECIDES else rows
         for kind in (*given.kinds.split(","), "all kinds"):
             p = known[f"p_{who}" if kind == "all kinds" else f"p_{who}_{kind}"].to_numpy(dtype=float)
             stepped = np.max([by_max_t(known, nulls, who, k) for k in _kinds(kind, given)], axis=0)
             own = (holm(p) < ALPHA - 1e-9) & known["intact_here"].to_numpy()
-            passed[who, kind] = set(known["emotion"][own])
             counts.append(
                 {"judge": _NAMES[who], "random directions": kind, "of": len(known)}
                 | {"p < .05": int((p < ALPHA).sum()), "pass, Holm": int(own.sum())}
                 | {"pass, max-T": int(((stepped < ALPHA) & known["intact_here"].to_numpy()).sum())}
             )
     decided = rows[rows["decided"]].copy()
-    decided["p_holm"] = holm(decided["p_comments"].to_numpy(dtype=float))
-    decided["both"] = holm(decided["p"].to_numpy(dtype=float))
-    decided["passes"] = (decided["p_holm"] < ALPHA - 1e-9) & decided["intact_here"]
-    both = set(decided["emotion"][(decided["both"] < ALPHA - 1e-9) & decided["intact_here"]])
+    every = {who: np.max([by_max_t(decided, nulls, who, k) for k in _kinds("all kinds", given)], 0) for who in _NAMES}
+    decided["p_maxT"], decided["both"] = every[DECIDES], np.maximum(every[DECIDES], every[ALSO])
+    decided["passes"] = (decided["p_maxT"] < ALPHA) & decided["intact_here"]
+    both = set(decided["emotion"][(decided["both"] < ALPHA) & decided["intact_here"]])
     scores = judges[DECIDES].to_frame()
     on_stories = scores[scores["source"] == "stories"].set_index("emotion")["auroc"]
     decided["on_stories"] = decided["emotion"].map(on_stories)
     decided["strongest"] = [strongest(confusion, row) for row in decided.to_dict("records")]
     alone = rows[~rows["decided"]].copy()
-    alone["p_holm"] = holm(rows["p_stories"].to_numpy(dtype=float))[~rows["decided"].to_numpy()]
+    stepped = np.max([by_max_t(rows, nulls, ALSO, k) for k in _kinds("all kinds", given)], axis=0)
+    alone["p_maxT"] = stepped[~rows["decided"].to_numpy()]
     names = {"emotion": "emotion", "method": "direction"}
     kinds = {f"p_{DECIDES}_{k}": f"p, {k}" for k in given.kinds.split(",")}
     shown = {
@@ -184,11 +185,11 @@ def report(table: Any, nulls: Any, confusion: Any, judges: Any, given: argparse.
         "target": "steered",
         **kinds,
         "p_comments": "p",
-        "p_holm": "Holm",
+        "p_maxT": "max-T",
     }
     shown |= {"p_stories": "p, judge with stories", "strongest": "strongest other", "on_stories": "AUROC on stories"}
     shown |= {"perplexity_ratio": "perplexity ratio", "distinct2_ratio": "distinct-2 ratio", "passes": "passes"}
-    few = {**names, "target_unsteered": "unsteered", "target": "steered", "p_stories": "p", "p_holm": "Holm over 25"}
+    few = {**names, "target_unsteered": "unsteered", "target": "steered", "p_stories": "p", "p_maxT": "max-T over 25"}
     few |= {"perplexity_ratio": "perplexity ratio", "distinct2_ratio": "distinct-2 ratio"}
     digits = {"unsteered": 4, "steered": 4, "p": 4, "p, judge with stories": 4, "AUROC on stories": 2}
     digits |= {"perplexity ratio": 2, "distinct-2 ratio": 2} | {f"p, {k}": 4 for k in KINDS}
@@ -196,7 +197,7 @@ def report(table: Any, nulls: Any, confusion: Any, judges: Any, given: argparse.
         given.write,
         _HEAD.format(layer=layer, n=given.random, dose=given.dose),
         f"**{int(decided['passes'].sum())} of {len(decided)} pass** by the judge that has read no story, against all kinds "
-        f"of random direction, after Holm, text intact: {_list(decided['emotion'][decided['passes']])}. "
+        f"of random direction, max-T below .05, text intact: {_list(decided['emotion'][decided['passes']])}. "
         f"By both judges: {len(both)} ({_list(sorted(both))}).",
         markdown(pd.DataFrame(counts)),
         "## Emotions that the judge without stories knows",
@@ -219,7 +220,7 @@ judge without stories learnt from GoEmotions, BRIGHTER and ISEAR (of which the s
 directions nothing); the one with stories also from stories of the generator that wrote the subject's and the directions' texts.
 AUROC on stories: how well the judge without stories tells the emotion among stories of topics 72-79 (.5 is chance: there
 a failure says little). Strongest other: the other emotion whose direction (of the same kind) raises the target most, "own" where none
-does as much. Passes: Holm below .05 over these emotions, perplexity ratio in [0.5, 2], distinct-2 ratio at least .8."""
+does as much. Max-T: step-down over these emotions (Westfall & Young), the largest over the kinds. Passes: max-T below .05, perplexity ratio in [0.5, 2], distinct-2 ratio at least .8."""
 
 
 def _kinds(kind: str, given: argparse.Namespace) -> list[str]:
