@@ -11,7 +11,6 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
-from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, is_coherent, perplexity
 from emotion_interp.steering.context import steer_rows
