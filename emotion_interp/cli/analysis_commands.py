@@ -164,10 +164,18 @@ def steer(
         typer.Option(help="Judge --doses x emotions: a table (.csv, .parquet), a picture (.html) beside it."),
     ] = None,
     doses: Annotated[str, typer.Option(help="Doses of --grid, with commas.")] = "0.1,0.2,0.35,0.5,0.75",
-    judge: Annotated[str, typer.Option(help="Judge of --grid: next-word or text.")] = "next-word",
+    judge: Annotated[
+        str, typer.Option(help="Judge of --grid: next-word, text, or comments (that read no story).")
+    ] = "next-word",
     random: Annotated[
-        int, typer.Option(min=0, help="Random directions at every dose of --grid; Holm over k emotions needs 20 k - 1.")
+        int, typer.Option(min=0, help="Random directions at every dose of --grid; Holm over k emotions needs 20 k.")
     ] = 199,
+    kinds: Annotated[
+        str,
+        typer.Option(
+            help="Kinds of random direction of --grid, with commas: isotropic, decoder. The largest p counts."
+        ),
+    ] = "isotropic",
     model: Model = None,
     saes: Saes = None,
     bank: BankOption = None,
@@ -197,7 +205,7 @@ def steer(
     if any(not prompt.strip() for prompt in prompts or ()):
         raise EmotionInterpError("a prompt is empty; give at least one word to continue.")
     if grid is not None:
-        check_grid(grid, judge)
+        named = check_grid(grid, judge, kinds, language)
         if not prompts and language not in NEUTRAL_PROMPTS:
             raise UnknownNameError("language of the neutral prompts", language, NEUTRAL_PROMPTS)
     amounts = doses_of(doses)
@@ -210,7 +218,19 @@ def steer(
     if grid is not None:
         asked = prompts or list(NEUTRAL_PROMPTS[language].test)
         judged = steering_grid(
-            subject, found, grid, emotions, amounts, layer, method, language, asked, judge, n_random=random, **options
+            subject,
+            found,
+            grid,
+            emotions,
+            amounts,
+            layer,
+            method,
+            language,
+            asked,
+            judge,
+            n_random=random,
+            kinds=named,
+            **options,
         )
         console(quiet).print(f"table: {grid}, picture: {grid.with_suffix('.html')}")
         columns = ["emotion", "dose", "target_unsteered", "target", "random_hi", "p", "p_holm", "perplexity_ratio"]

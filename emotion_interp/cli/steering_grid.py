@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from emotion_interp.steering import DoseResponse
     from emotion_interp.subjects import Subject
 
-JUDGES = ("next-word", "text")
+JUDGES = ("next-word", "text", "comments")
+KINDS = ("isotropic", "decoder")
+"""Random directions that need no texts; the others are for Python, `random_directions`."""
+
 TABLES = (".csv", ".parquet")
 
 
@@ -39,16 +42,23 @@ def emotions_of(text: str, bank: FeatureBank) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def check_grid(path: Path, judge: str) -> None:
-    """Refuse a table that cannot be written and a judge that is not there, before any work."""
+def check_grid(path: Path, judge: str, kinds: str = "isotropic", language: str = "en") -> list[str]:
+    """Refuse a table that cannot be written, and a judge or kind that is not there, before any work; the kinds by name."""
     from emotion_interp.core.files import require_place
 
     if judge not in JUDGES:
         raise UnknownNameError("judge", judge, JUDGES)
+    if judge == "comments" and language != "en":
+        raise UnknownNameError("language of the judge 'comments'", language, ["en"])
+    named = [part.strip() for part in kinds.split(",") if part.strip()]
+    for kind in named or [kinds]:
+        if kind not in KINDS:
+            raise UnknownNameError("kind of random direction", kind, KINDS)
     if path.suffix not in TABLES:
         raise EmotionInterpError(f"--grid names a table, {' or '.join(TABLES)}; got {str(path)!r}.")
     require_place(path)
     require_place(path.with_suffix(".html"))
+    return named
 
 
 def steering_grid(
@@ -68,9 +78,10 @@ def steering_grid(
     from emotion_interp.core.files import atomic_file, write_text
     from emotion_interp.steering import dose_response, load_judge
 
-    chosen = load_judge(language=language) if judge == "text" else None
+    name = "comments" if judge == "comments" else None
+    asked = None if judge == "next-word" else load_judge(name, language=language)
     grid = dose_response(
-        subject, bank, emotions, doses, prompts, [layer], method, language=language, judge=chosen, **options
+        subject, bank, emotions, doses, prompts, [layer], method, language=language, judge=asked, **options
     )
     picture = grid.plot().to_html(include_plotlyjs=True, full_html=True)
     with atomic_file(path) as temporary:

@@ -5,6 +5,7 @@ from emotion_interp.steering.coherence import distinct_2, is_coherent, perplexit
 from emotion_interp.steering.content import content_overlap, content_similarity, content_words
 from emotion_interp.steering.context import batch_steer, sae_operation, steer, steer_rows, unsteered
 from emotion_interp.steering.controls import shuffled_directions, steering_controls
+from emotion_interp.steering.corrections import max_t, needed_directions
 from emotion_interp.steering.cross_language import cross_language
 from emotion_interp.steering.dial import dial
 from emotion_interp.steering.dial_grid import DialGrid, dial_grid, dial_test
@@ -14,6 +15,7 @@ from emotion_interp.steering.interventions import POSITIONS, RowInterventions, r
 from emotion_interp.steering.judges import BundledJudge, ClassifierJudge, ValenceArousalJudge, load_judge
 from emotion_interp.steering.necessity import necessity
 from emotion_interp.steering.next_word import NextWords, next_word_probability, next_words
+from emotion_interp.steering.null_directions import NullDirections, NullTexts, null_texts, random_directions
 from emotion_interp.steering.operations import ablate_rows, project_out
 from emotion_interp.steering.positions import RowPositions
 from emotion_interp.steering.prompts import NEUTRAL_PROMPTS, STORY_PROMPTS
@@ -32,6 +34,8 @@ __all__ = [
     "DialGrid",
     "DoseResponse",
     "NextWords",
+    "NullDirections",
+    "NullTexts",
     "RowInterventions",
     "RowPositions",
     "SteeringEffects",
@@ -55,14 +59,18 @@ __all__ = [
     "fit_effects",
     "is_coherent",
     "load_judge",
+    "max_t",
     "measure_effects",
     "necessity",
+    "needed_directions",
     "next_word_probability",
     "next_words",
+    "null_texts",
     "output_scores",
     "perplexity",
     "project_out",
     "ramp",
+    "random_directions",
     "regime",
     "row_interventions",
     "sae_operation",

@@ -11,16 +11,18 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
-from emotion_interp.core.types import Site
+from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.scores import holm
 from emotion_interp.steering.coherence import is_coherent
-from emotion_interp.steering.dose_response import DoseResponse, dose_response, make_setting
-from emotion_interp.steering.grid import evaluate, make_cells
+from emotion_interp.steering.corrections import checked_correction, max_t_over, warn_if_none_can_pass
+from emotion_interp.steering.dose_response import DoseResponse, dose_response, make_nulls, make_setting
+from emotion_interp.steering.grid import Evaluated, evaluate, make_cells
 from emotion_interp.steering.judging import TextJudge
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emotion_interp.steering.null_directions import NullTexts
     from emotion_interp.subjects.subject import Subject
 
 
@@ -33,12 +35,14 @@ class SteeringTest:
         tuning: the whole grid on the tuning prompts.
         confusion: what each direction does to every emotion on the test prompts.
         texts: steered and unsteered continuations of the test prompts.
+        nulls: emotion, method, judge, kind, target: the judged probability under each random direction, of which p is made.
     """
 
     table: pd.DataFrame
     tuning: pd.DataFrame
     confusion: pd.DataFrame
     texts: pd.DataFrame
+    nulls: pd.DataFrame
 
     def to_frame(self) -> pd.DataFrame:
         """The table, a copy."""
@@ -112,7 +116,7 @@ def steering_test(
     n_random: int = 199,
     seed: int = 0,
     language: str = "en",
-    judge: TextJudge | None = None,
+    judge: TextJudge | Mapping[str, TextJudge] | None = None,
     words: Mapping[str, Sequence[str]] | None = None,
     max_new_tokens: int = 20,
     samples: int = 1,
@@ -121,6 +125,10 @@ def steering_test(
     margin: float = 1.0,
     tuning: DoseResponse | pd.DataFrame | None = None,
     tune_random: int = 24,
+    kinds: Sequence[str] = ("isotropic",),
+    stimuli: NullTexts | Sequence[Stimulus] | None = None,
+    correction: str = "holm",
+    alpha: float | None = 0.05,
     **options: Any,
 ) -> SteeringTest:
     """Choose layer and dose of every emotion and method on `tune_prompts`; report on `test_prompts`.
@@ -131,7 +139,8 @@ def steering_test(
         tune_prompts: prompts for choosing; none of them may be among the test prompts.
         test_prompts: prompts for reporting.
         layers, doses, methods: what is tried; layers may be sites or hook names.
-        n_random: random directions at the chosen site and dose; the smallest p is 1 / (n_random + 1).
+        n_random: random directions of each kind at the chosen site and dose; the smallest p is 1 / (n_random + 1), so Holm
+            over 28 emotions needs 560.
         seed: of everything random.
         max_new_tokens: length of the texts that decide whether a cell is intact; 0 for none.
         margin: of `best_site`.
@@ -139,15 +148,23 @@ def steering_test(
             these emotions, layers, doses and methods are used.
         tune_random: random directions at each site and dose of that grid, for tune_z. A text judge's rare emotions have
             heavy tails; 100 give a steadier choice there.
+        kinds, stimuli: of random directions, as in `dose_response`; while choosing they are isotropic.
+        correction: "holm", or "maxT" beside it: step-down max-T over the emotions (`max_t`), which passes with fewer random
+            directions where the shifts are large.
+        alpha: as in `dose_response`, for Holm.
 
     Returns:
         `.to_frame()`: one row per emotion and method with the columns of `dose_response`, tune_shift, tune_z, intact (on the
         tuning prompts), p_holm over all emotions of one method, chosen: the emotion's method with the largest
         tune_z among those that kept the text intact on the tuning prompts (among all, if none did), and p_holm_chosen
-        over the emotions' chosen rows.
+        over the emotions' chosen rows; with "maxT" also p_maxT and p_maxT_chosen, the largest over kinds and judges.
+
+    Warns:
+        UserWarning: so few random directions that Holm over the emotions cannot be below alpha.
 
     Raises:
         EmotionInterpError: prompts on both sides, nothing that can be judged, or a `tuning` that lacks what is asked for.
+        UnknownNameError: another correction or kind.
 
     Example:
         >>> steering_test(subject, bank, ["joy"], *NEUTRAL_PROMPTS["en"]).to_frame()  # doctest: +SKIP
@@ -157,6 +174,7 @@ def steering_test(
     shared = sorted(set(tune_prompts) & set(test_prompts))
     if shared:
         raise EmotionInterpError(f"a prompt is both for choosing and for reporting: {shared[0]!r}; keep them apart.")
+    checked_correction(correction, n_random)
     common: dict[str, Any] = {"words": words, "judge": judge, "max_new_tokens": max_new_tokens, "seed": seed, **options}
     common |= {"samples": samples, "text_language": text_language, "null_folder": null_folder}
     if tuning is None:
@@ -170,6 +188,7 @@ def steering_test(
             list(methods),
             language,
             n_random=tune_random,
+            alpha=None,
             **common,
         )
     grid = _asked(tuning, emotions, layers, doses, methods)
@@ -181,14 +200,16 @@ def steering_test(
     setting = make_setting(
         subject, bank, emotions, test_prompts, spoken, judge, words, max_new_tokens, positions, seed, options, samples
     )
-    setting = replace(setting, null_folder=null_folder)
+    if correction == "holm":
+        warn_if_none_can_pass(n_random, choices["emotion"].nunique(), alpha)
     cells = []
     by_layer = layers is None or all(isinstance(place, (int, np.integer)) for place in layers)
     for c in choices.to_dict("records"):
         place = c["layer"] if by_layer else c["site"]
         cells += make_cells(bank, [c["emotion"]], [place], [c["method"]], [c["dose"]], language)
-    table, confusion, texts = evaluate(setting, cells, bank.scales, n_random)
-    table = table.merge(
+    nulls = make_nulls(subject, bank, n_random, kinds, stimuli, [c.direction.site for c in cells if c.direction])
+    found = evaluate(replace(setting, null_folder=null_folder, nulls=nulls), cells, bank.scales)
+    table = found.table.merge(
         choices[["emotion", "method", "tune_shift", "tune_z", "intact"]], on=["emotion", "method"], how="left"
     )
     missing: Any = grid.drop_duplicates(["emotion", "method"])[["emotion", "method", "note"]]
@@ -207,7 +228,40 @@ def steering_test(
     best: Any = rank.mask(broken & whole).dropna().groupby(table["emotion"]).idxmax()
     table["chosen"] = table.index.isin(list(best))
     table["p_holm_chosen"] = holm(table["p"].where(table["chosen"]).to_numpy(dtype=float))
-    return SteeringTest(table, grid, confusion, texts)
+    if correction == "maxT":
+        for name, groups in {
+            "p_maxT": table["method"],
+            "p_maxT_chosen": table["chosen"].where(table["chosen"]),
+        }.items():
+            table[name] = _max_t_by(table, groups, found, seed)
+    return SteeringTest(table, grid, found.confusion, found.texts, _null_frame(found))
+
+
+def _max_t_by(table: Any, groups: Any, found: Evaluated, seed: int) -> np.ndarray:
+    """max-T over the emotions of each group; the first rows of the table are the evaluated cells."""
+    result = np.full(len(table), np.nan)
+    for places in table.iloc[: len(found.nulls)].groupby(groups.iloc[: len(found.nulls)]).indices.values():
+        rows = [table.iloc[i] for i in places]
+        targets = [
+            {judge: float(row[f"target_{judge}"] if judge else row["target"]) for judge, _ in found.nulls[i]}
+            for i, row in zip(places, rows, strict=True)
+        ]
+        known = [{k: v for k, v in found.nulls[i].items() if len(v)} for i in places]
+        result[places] = max_t_over(targets, known, seed)
+    return result
+
+
+def _null_frame(found: Evaluated) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = ["emotion", "method", "judge", "kind", "target"]
+    parts = [
+        pd.DataFrame({"emotion": e, "method": m, "judge": judge, "kind": kind, "target": values}, columns=columns)
+        for e, m, one in zip(found.table["emotion"], found.table["method"], found.nulls, strict=True)
+        for (judge, kind), values in one.items()
+        if len(values)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _asked(

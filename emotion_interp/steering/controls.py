@@ -11,7 +11,7 @@ import numpy as np
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.steering.dose_response import make_setting
+from emotion_interp.steering.dose_response import make_nulls, make_setting
 from emotion_interp.steering.grid import RESAMPLES
 from emotion_interp.steering.interventions import Positions, RowInterventions, check_dose, scale_of
 from emotion_interp.steering.judging import (
@@ -21,12 +21,14 @@ from emotion_interp.steering.judging import (
     continue_all,
     judged,
     nothing,
-    random_directions,
 )
+from emotion_interp.steering.null_directions import NullDirections
+from emotion_interp.steering.nulls import drawn_nulls, no_own, random_answers
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emotion_interp.steering.null_directions import NullTexts
     from emotion_interp.subjects.subject import Subject
 
 PROMPT_CONTROLS: dict[str, tuple[str, ...]] = {
@@ -36,7 +38,9 @@ PROMPT_CONTROLS: dict[str, tuple[str, ...]] = {
 }
 """Language -> what is put before a prompt instead of steering; {label} becomes the emotion's name in that language."""
 
-CONTROLS = ("none", "prompt", "random", "shuffled", "other emotions", "strongest other", "dense", "steered")
+CONTROLS = ("none", "prompt", "random", "decoder", "topics", "shuffled", "other emotions", "strongest other", "dense")
+CONTROLS += ("steered",)
+RANDOM = ("random", "decoder", "topics", "shuffled")
 
 
 def shuffled_directions(
@@ -109,26 +113,24 @@ class _Answers:
     setting: Setting
     bank: Any
     language: str
-    n_random: int
-    seed: int
     shuffled: Mapping[Site, np.ndarray]
     known: dict[tuple[Any, ...], np.ndarray]
+    drawn: dict[Site, dict[str, NullDirections]]
 
     def of(self, group: str, site: Site, dose: float, method: str = "") -> np.ndarray:
-        """`method` is that of the emotions' directions, or the emotion whose shuffled directions are meant."""
+        """`method` is that of the emotions' directions, the kind of random ones, or the emotion of shuffled ones."""
         key = (group, site, dose, method)
         if key not in self.known:
             subject = self.setting.subject
             scale = scale_of(subject, site, getattr(self.bank, "scales", None))
             if group == "random":
-                rows = random_directions(site, self.n_random, subject.d_model, scale, dose, self.seed)
-                self.known[key] = judged(self.setting, rows)
+                self.known[key] = random_answers(self.setting, scale, dose, self.nulls(site)[method])
                 return self.known[key]
             if group == "shuffled":
                 # the emotion's own class, so that as many texts stand behind it
                 flat = self.shuffled[site][:, list(self.bank.emotions).index(method)]
             else:
-                flat = np.stack([_vector(self.bank, e, site, self.language, method) for e in self.setting.emotions])
+                flat = np.stack([_vector(self.bank, e, site, self.language, method) for e in self.setting.asked])
             lengths = np.linalg.norm(flat, axis=1, keepdims=True)
             unit = np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0)
             found = judged(self.setting, RowInterventions({site: (dose * scale * unit).astype(np.float32)}))
@@ -136,13 +138,19 @@ class _Answers:
             self.known[key] = np.where(lengths[:, :, None] > 0, found, np.nan)
         return self.known[key]
 
+    def nulls(self, site: Site) -> dict[str, NullDirections]:
+        """The random directions of a site, drawn once for all doses."""
+        if site not in self.drawn:
+            self.drawn[site] = drawn_nulls(self.setting, site)
+        return self.drawn[site]
+
 
 def steering_controls(
     subject: Subject,
     bank: Any,
     choices: Any,
     prompts: Sequence[str],
-    judge: TextJudge | None = None,
+    judge: TextJudge | Mapping[str, TextJudge] | None = None,
     language: str = "en",
     others: Sequence[str] | None = None,
     n_random: int = 199,
@@ -153,13 +161,16 @@ def steering_controls(
     positions: Positions = "from_last_prompt_token",
     seed: int = 0,
     samples: int = 1,
+    kinds: Sequence[str] = ("isotropic",),
+    stimuli: NullTexts | Sequence[Stimulus] | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Every control of a steering figure at the site, dose and kind of direction fixed beforehand.
 
     Controls, each of the same length at the same site where it is a direction: "none" (unsteered); "prompt" (the
     emotion asked for in words before the prompt; a next-word judge may be primed by the named emotion); "random"
-    (isotropic); "shuffled" (difference of means of shuffled labels); "other emotions" and "strongest other" (the
+    (isotropic); "decoder", "topics", "shuffled" (the other `kinds` of random direction; "shuffled" also by `shuffled`, the
+    emotion's own class under shuffled labels); "other emotions" and "strongest other" (the
     emotion's probability under the other emotions' directions: mean, and the one that raises it most); "dense" (the
     difference of means); "steered" (the emotion's own direction).
 
@@ -168,16 +179,18 @@ def steering_controls(
         choices: frame with emotion, layer, method, dose, and site where a layer has several (`best_site(...)`, or the chosen rows of `steering_test`).
         prompts: other ones than those on which the choices were made.
         others: emotions whose directions are the other emotions; default: all of the bank that the judge can judge.
-        n_random: random directions.
-        shuffled: `shuffled_directions(...)`; without it the control is left out.
+        n_random: random directions of each kind; 0: none.
+        shuffled: `shuffled_directions(...)`, in place of the kind "shuffled".
         prefixes: templates with {label}, put before each prompt; default: `PROMPT_CONTROLS[language]`.
         seed: of random directions, bootstrap and sampling.
+        kinds, stimuli: of random directions, as in `dose_response`.
 
     Returns:
         one row per emotion x control: emotion, layer, site, method, dose, control, n (directions or templates), target, shift
         (mean over prompts, and over directions), lo, hi (of the shift; 95% percentile bootstrap over prompts), p (share
-        of the control's directions that shift at least as far as the emotion's own, (1 + b) / (n + 1)), which (of
-        "strongest other").
+        of the control's directions that shift at least as far as the emotion's own, (1 + b) / (n + 1); of "steered" the
+        largest over the kinds of random direction), which (of "strongest other"). Of several judges, one row for each
+        (column judge) that knows the emotion, and p of "steered" is the largest over them as well.
 
     Raises:
         EmotionInterpError: no choices, or nothing that can be judged.
@@ -202,9 +215,10 @@ def steering_controls(
         raise EmotionInterpError("prefixes are templates with {label}, at least one; got none.")
     pool = [e for e in (bank.emotions if others is None else others) if e not in wanted]
     if judge is not None:
-        wanted_known = [e for e in wanted if e in judge.emotions]
-        if not wanted_known:
-            raise EmotionInterpError(f"the judge knows none of {wanted}, only {list(judge.emotions)}.")
+        judges = list(judge.values()) if isinstance(judge, Mapping) else [judge]
+        known = list(dict.fromkeys(e for one in judges for e in one.emotions))
+        if not set(wanted) & set(known):
+            raise EmotionInterpError(f"the judge knows none of {wanted}, only {known}.")
     setting = make_setting(
         subject,
         bank,
@@ -219,54 +233,78 @@ def steering_controls(
         options,
         samples,
     )
-    answers = _Answers(setting, bank, language, n_random, seed, shuffled or {}, {})
+    sites = [bank.site(c.get("site") or c["layer"]) for c in frame.to_dict("records")]
+    setting = replace(setting, nulls=make_nulls(subject, bank, n_random, kinds, stimuli, sites))
+    answers = _Answers(setting, bank, language, shuffled or {}, {}, {})
     base = judged(setting, nothing(subject))[0]
     n = len(setting.prompts)
     picks = generator(seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
     records: list[dict[str, Any]] = []
-    for choice in frame.to_dict("records"):
-        emotion, dose, site = (
-            choice["emotion"],
-            check_dose(choice["dose"]),
-            bank.site(choice.get("site") or choice["layer"]),
-        )
-        e = setting.emotions.index(emotion)
-        groups = _groups(answers, site, dose, choice["method"], e)
+    for choice, site in zip(frame.to_dict("records"), sites, strict=True):
+        emotion, dose = choice["emotion"], check_dose(choice["dose"])
         asked = [p.format(label=_label(bank, emotion, language)) for p in templates]
-        groups["prompt"] = np.stack([_prefixed(setting, one)[:, e] for one in asked])
-        groups["none"] = base[None, :, e]
-        own = float((groups["steered"][0] - base[:, e]).mean())
-        there = {name: np.isfinite(values).all(1) for name, values in groups.items()}
-        names = np.asarray([x for x in setting.emotions if x != emotion])[there["other emotions"]]
-        groups = {name: values[there[name]] for name, values in groups.items()}
-        for control in CONTROLS:
-            which, source = "", "other emotions" if control == "strongest other" else control
-            if source not in groups or not len(groups[source]):
+        prefixed = np.stack([_prefixed(setting, one) for one in asked])
+        key = {"emotion": emotion, "layer": choice["layer"], "site": str(site)}
+        key |= {"method": choice["method"], "dose": choice["dose"]}
+        rows: list[dict[str, Any]] = []
+        for judge_name in setting.judge_names:
+            column = setting.column(emotion, judge_name)
+            if column is None:
                 continue
-            values = groups[source]
-            if control == "strongest other":
-                best = int(values.mean(1).argmax())
-                values, which = values[best : best + 1], str(names[best])
-            shifts = values - base[:, e]
-            low, high = np.percentile(shifts.mean(0)[picks].mean(1), [2.5, 97.5])
-            several = control in ("random", "shuffled", "other emotions") and np.isfinite(own)
-            beaten = (1 + (shifts.mean(1) >= own).sum()) / (len(values) + 1) if several else float("nan")
-            row = {"control": control, "n": len(values), "target": float(values.mean()), "shift": float(shifts.mean())}
-            row |= {"lo": float(low), "hi": float(high), "p": float(beaten), "which": which}
-            where = {"emotion": emotion, "layer": choice["layer"], "site": str(site)}
-            records.append({**where, "method": choice["method"], "dose": choice["dose"], **row})
+            groups = _groups(answers, site, dose, choice["method"], emotion, column)
+            groups |= {"prompt": prefixed[:, :, column], "none": base[None, :, column]}
+            rows += _control_rows(setting, emotion, groups, base[:, column], picks, judge_name)
+        beaten = [row["p"] for row in rows if row["control"] in RANDOM and np.isfinite(row["p"])]
+        for row in rows:
+            if row["control"] == "steered" and beaten:
+                row["p"] = max(beaten)
+        records += [{**key, **row} for row in rows]
     return pd.DataFrame(records)
 
 
-def _groups(answers: _Answers, site: Site, dose: float, method: str, e: int) -> dict[str, np.ndarray]:
+def _control_rows(
+    setting: Setting, emotion: str, groups: dict[str, np.ndarray], base: np.ndarray, picks: np.ndarray, judge: str
+) -> list[dict[str, Any]]:
+    """One row for each control, from the emotion's probability under every group of directions [direction, prompt]."""
+    own = float((groups["steered"][0] - base).mean())
+    there = {name: np.isfinite(values).all(1) for name, values in groups.items()}
+    names = np.asarray([x for x in setting.asked if x != emotion])[there["other emotions"]]
+    groups = {name: values[there[name]] for name, values in groups.items()}
+    rows = []
+    for control in CONTROLS:
+        which, source = "", "other emotions" if control == "strongest other" else control
+        if source not in groups or not len(groups[source]):
+            continue
+        values = groups[source]
+        if control == "strongest other":
+            best = int(values.mean(1).argmax())
+            values, which = values[best : best + 1], str(names[best])
+        shifts = values - base
+        low, high = np.percentile(shifts.mean(0)[picks].mean(1), [2.5, 97.5])
+        several = control in (*RANDOM, "other emotions") and np.isfinite(own)
+        beaten = (1 + (shifts.mean(1) >= own).sum()) / (len(values) + 1) if several else float("nan")
+        row: dict[str, Any] = {"judge": judge} if judge else {}
+        row |= {"control": control, "n": len(values), "target": float(values.mean()), "shift": float(shifts.mean())}
+        rows.append(row | {"lo": float(low), "hi": float(high), "p": float(beaten), "which": which})
+    return rows
+
+
+def _groups(
+    answers: _Answers, site: Site, dose: float, method: str, emotion: str, column: int
+) -> dict[str, np.ndarray]:
     """The emotion's probability under every group of directions: [direction, prompt]."""
-    own = answers.of("emotions", site, dose, method)[:, :, e]
+    setting = answers.setting
+    e = setting.asked.index(emotion)
+    own = answers.of("emotions", site, dose, method)[:, :, column]
     groups = {"steered": own[e : e + 1], "other emotions": np.delete(own, e, 0)}
-    groups["dense"] = answers.of("emotions", site, dose, "dense")[e : e + 1, :, e]
-    if answers.n_random:
-        groups["random"] = answers.of("random", site, dose)[:, :, e]
+    groups["dense"] = answers.of("emotions", site, dose, "dense")[e : e + 1, :, column]
+    for kind, drawn in answers.nulls(site).items():
+        if kind == "shuffled" and site in answers.shuffled:
+            continue
+        found = answers.of("random", site, dose, kind)[:, :, column]
+        groups["random" if kind == "isotropic" else kind] = found[no_own(setting, drawn, emotion)]
     if site in answers.shuffled:
-        groups["shuffled"] = answers.of("shuffled", site, dose, answers.setting.emotions[e])[:, :, e]
+        groups["shuffled"] = answers.of("shuffled", site, dose, emotion)[:, :, column]
     return groups
 
 

@@ -1,4 +1,4 @@
-"""Does the dial do what it is asked: requested valence and arousal against those of the written text, judged."""
+"""Does the dial do what it is asked: judged points per requested standard deviation, against dials of shuffled ratings."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
-from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, is_coherent, perplexity
 from emotion_interp.steering.context import steer_rows
 from emotion_interp.steering.dial import dial
+from emotion_interp.steering.dial_slopes import against_shuffled, correlation, figures, shuffled_ratings
 from emotion_interp.steering.interventions import Positions, RowInterventions, check_dose, check_positions
 from emotion_interp.steering.interventions import row_interventions as prepared
 from emotion_interp.subjects.generation import continuation_text, decode
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from emotion_interp.subjects.subject import Subject
 
-RESAMPLES = 2000
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Requested coordinates: standard deviations over the bank's emotions."""
 
@@ -45,9 +44,13 @@ class DialGrid:
     Attributes:
         table: one row per cell: valence, arousal (requested), judged_valence, judged_arousal (mean over texts),
             perplexity_ratio, distinct2_ratio, intact, n_texts.
-        fit: one row: layer, site, dose, method; r_valence, r_arousal over the cells with lo and hi (95% percentile bootstrap
-            over prompts); cross_valence (requested arousal with judged valence), cross_arousal; share_intact (of the
-            cells), r_valence_intact and r_arousal_intact (over those alone), n_cells, n_prompts, n_samples, max_new_tokens.
+        fit: one row: layer, site, dose, method; slope_valence, slope_arousal (judged points per requested standard deviation)
+            with lo and hi (95% percentile bootstrap over prompts); n_null, slope_*_null_lo and _hi (95% of dials of shuffled
+            ratings), p_valence, p_arousal (share of those dials whose slope is at least as large, (1 + b) / (n_null + 1));
+            r_valence, r_arousal over the cells, valence_lo and so on, r_*_null (median |r| of shuffled dials: any two
+            directions give a plane in which r is far from 0, so r says less than it seems); cross_valence (r of requested
+            arousal with judged valence), cross_arousal; share_intact (of the cells), r_valence_intact and r_arousal_intact
+            (over those alone), n_cells, n_prompts, n_samples, max_new_tokens.
         texts: valence, arousal, prompt, sample, text (what was written after the prompt), judged_valence, judged_arousal.
     """
 
@@ -79,9 +82,11 @@ def dial_grid(
     max_new_tokens: int = 40,
     positions: Positions = "from_last_prompt_token",
     seed: int = 0,
+    n_null: int = 99,
+    null_samples: int = 1,
     **options: Any,
 ) -> DialGrid:
-    """Steer to every pair of coordinates, sample texts, and correlate what was asked with what the judge reads.
+    """Steer to every pair of coordinates, sample texts, and regress what the judge reads on what was asked.
 
     A cell is steered by `dose * radius` site scales along `dial(...)`'s unit direction, radius being the distance of
     the coordinates from (0, 0), which is unsteered text. The judge reads the continuation alone. A prompt's sample draws
@@ -91,7 +96,7 @@ def dial_grid(
         subject: the model.
         bank: as for `dial`.
         prompts: neutral beginnings, other ones than those on which layer and dose were chosen (`dial_test`).
-        judge: default: `load_judge("emobank")`.
+        judge: default: `load_judge("emobank_comments")`, which has read no story.
         layer: a layer or site; default: the middle of the bank's layers.
         dose: of one standard deviation, in units of the site's scale.
         valences, arousals: requested, in standard deviations over the bank's emotions.
@@ -99,7 +104,9 @@ def dial_grid(
         n_samples: texts for each prompt and cell.
         max_new_tokens: of each text.
         positions: where vectors are added.
-        seed: of sampling and bootstrap.
+        seed: of sampling, bootstrap and shuffles.
+        n_null: dials of shuffled ratings, each a whole grid: the emotions have each other's ratings. 0: no p.
+        null_samples: texts for each prompt and cell under those; p compares them with as many of the dial's own.
         **options: of `decode`; texts are sampled at temperature 1 unless told otherwise.
 
     Raises:
@@ -118,12 +125,17 @@ def dial_grid(
         raise EmotionInterpError(
             f"each cell needs a text of two tokens at least, got {n_samples=} and {max_new_tokens=}."
         )
+    if isinstance(n_null, bool) or n_null < 0 or not 1 <= null_samples <= n_samples:
+        raise EmotionInterpError(
+            f"n_null is a number of dials from 0, null_samples one from 1 to n_samples={n_samples}; got {n_null!r} and "
+            f"{null_samples!r}."
+        )
     check_positions(positions)
     amount = check_dose(dose)
     if judge is None:
         from emotion_interp.steering.judges import load_judge
 
-        judge = load_judge("emobank")
+        judge = load_judge("emobank_comments")
     place = list(bank.layers)[len(bank.layers) // 2] if layer is None else layer
     cells = list(product(valences, arousals))
     directions: list[Direction | None] = [
@@ -132,12 +144,17 @@ def dial_grid(
     doses = [0.0 if d is None else amount * float(d.provenance["radius"]) for d in directions]
     # the unsteered row comes last, and is the baseline of fluency
     rows = prepared(subject, [*directions, None], [*doses, 0.0], getattr(bank, "scales", None))
-    tokens, texts = _written(subject, rows, list(prompts), n_samples, max_new_tokens, positions, seed, options)
-    values = np.asarray(judge.predict([t for one in texts[:-1] for t in one]), dtype=np.float64)
+    written = {"new": max_new_tokens, "positions": positions, "seed": seed, "options": options}
+    tokens, texts = _written(subject, rows, list(prompts), n_samples, **written)
     size = len(prompts) * n_samples
-    if values.shape != (len(cells) * size, 2):
-        raise EmotionInterpError(f"the judge answers with shape {values.shape}, expected {(len(cells) * size, 2)}.")
-    values = values.reshape(len(cells), len(prompts), n_samples, 2)
+    values = _judged(judge, texts[:-1]).reshape(len(cells), len(prompts), n_samples, 2)
+    asked = np.asarray(cells, dtype=np.float64)
+    nulls = []
+    for frame in shuffled_ratings(list(bank.emotions), norms, None, n_null, seed) if n_null else []:
+        turned = [dial(bank, v, a, place, frame, language, method) if (v, a) != (0, 0) else None for v, a in cells]
+        shuffled = prepared(subject, turned, doses, getattr(bank, "scales", None))
+        _, one = _written(subject, shuffled, list(prompts), null_samples, **written)
+        nulls.append(_judged(judge, one).reshape(len(cells), len(prompts) * null_samples, 2).mean(1))
     table = pd.DataFrame(cells, columns=["valence", "arousal"])
     table[["judged_valence", "judged_arousal"]] = values.mean((1, 2))
     table = pd.concat([table, _fluency(subject, list(prompts), n_samples, tokens)], axis=1)
@@ -145,7 +162,9 @@ def dial_grid(
     first = next(d for d in directions if d is not None)
     site = bank.site(place) if hasattr(bank, "site") else first.site
     fit = {"layer": first.layer, "site": str(site), "dose": amount, "method": method}
-    fit |= _correlations(np.asarray(cells), values, seed)
+    fit |= figures(asked, values, seed)
+    own = values[:, :, :null_samples].mean((1, 2))
+    fit |= against_shuffled(asked, own, np.asarray(nulls).reshape(len(nulls), len(cells), 2))
     fit |= {
         "share_intact": float(table["intact"].to_numpy().mean()),
         **_intact(table),
@@ -153,14 +172,14 @@ def dial_grid(
         "n_prompts": len(prompts),
     }
     fit |= {"n_samples": n_samples, "max_new_tokens": max_new_tokens}
-    written = [
+    lines = [
         {"valence": v, "arousal": a, "prompt": p, "sample": s, "text": texts[c][i * n_samples + s]}
         | {"judged_valence": values[c, i, s, 0], "judged_arousal": values[c, i, s, 1]}
         for c, (v, a) in enumerate(cells)
         for i, p in enumerate(prompts)
         for s in range(n_samples)
     ]
-    return DialGrid(table, pd.DataFrame([fit]), pd.DataFrame(written))
+    return DialGrid(table, pd.DataFrame([fit]), pd.DataFrame(lines))
 
 
 def dial_test(
@@ -175,11 +194,12 @@ def dial_test(
     least_intact: float = 0.8,
     n_samples: int = 4,
     tune_samples: int = 1,
+    n_null: int = 99,
     **options: Any,
 ) -> tuple[DialGrid, pd.DataFrame]:
     """Choose layer, dose and kind of direction on `tune_prompts`; the grid on `test_prompts`.
 
-    Chosen is the highest r_valence + r_arousal among grids with at least `least_intact` of their cells intact
+    Chosen is the highest slope_valence + slope_arousal among grids with at least `least_intact` of their cells intact
     (perplexity ratio in [0.5, 2], distinct-2 at least .8 of unsteered text); where there is none, the one with most.
 
     Args:
@@ -188,6 +208,7 @@ def dial_test(
         layers, doses, methods: what is tried; default: all layers of the bank.
         least_intact: share of a grid's cells whose text must stay intact.
         n_samples, tune_samples: texts for each prompt and cell when reporting and when choosing.
+        n_null: dials of shuffled ratings when reporting; none when choosing.
 
     Returns:
         the grid on the test prompts, and a frame with one fit for each setting on the tuning prompts (column chosen).
@@ -209,17 +230,18 @@ def dial_test(
         raise EmotionInterpError("dial_test needs at least one layer, one dose and one method.")
     fits = []
     for place, dose, method in settings:
-        chosen = {"layer": place, "dose": dose, "method": method, "n_samples": tune_samples}
+        chosen = {"layer": place, "dose": dose, "method": method, "n_samples": tune_samples, "n_null": 0}
+        chosen |= {"null_samples": 1}
         fits.append(dial_grid(subject, bank, tune_prompts, judge, **chosen, **options).fit)
     tuning = pd.concat(fits, ignore_index=True)
-    score: Any = (tuning["r_valence"] + tuning["r_arousal"]).fillna(-np.inf)
+    score: Any = (tuning["slope_valence"] + tuning["slope_arousal"]).fillna(-np.inf)
     intact: Any = tuning["share_intact"] >= least_intact
     if not bool(intact.any()):
         intact = tuning["share_intact"] == tuning["share_intact"].max()
     best = int(score.where(intact, -np.inf).to_numpy().argmax())
     tuning["chosen"] = np.arange(len(tuning)) == best
     place, dose, method = settings[best]
-    chosen = {"layer": place, "dose": dose, "method": method, "n_samples": n_samples}
+    chosen = {"layer": place, "dose": dose, "method": method, "n_samples": n_samples, "n_null": n_null}
     return dial_grid(subject, bank, test_prompts, judge, **chosen, **options), tuning
 
 
@@ -270,34 +292,17 @@ def _intact(table: Any) -> dict[str, float]:
     kept = table[table["intact"]]
     names = ("valence", "arousal")
     return {
-        f"r_{d}_intact": float(_r(kept[d].to_numpy(float), kept[f"judged_{d}"].to_numpy(float)[None])[0])
+        f"r_{d}_intact": float(correlation(kept[d].to_numpy(float), kept[f"judged_{d}"].to_numpy(float)[None])[0])
         if len(kept) > 2
         else float("nan")
         for d in names
     }
 
 
-def _correlations(asked: np.ndarray, values: np.ndarray, seed: int) -> dict[str, float]:
-    """r of requested [cell, 2] and mean judged coordinates of values [cell, prompt, sample, 2], with intervals."""
-    by_prompt = values.mean(2)
-    n = by_prompt.shape[1]
-    picks = generator(seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
-    counts = np.stack([np.bincount(p, minlength=n) for p in picks]) / n
-    # [resample, cell, dimension]
-    means = np.einsum("rp,cpk->rck", counts, by_prompt)
-    result: dict[str, float] = {}
-    for k, name in enumerate(("valence", "arousal")):
-        result[f"r_{name}"] = float(_r(asked[:, k], by_prompt[None].mean(2)[:, :, k])[0])
-        drawn = _r(asked[:, k], means[:, :, k])
-        bounds = np.nanpercentile(drawn, [2.5, 97.5]) if np.isfinite(drawn).any() else (np.nan, np.nan)
-        result[f"{name}_lo"], result[f"{name}_hi"] = map(float, bounds)
-    for k, name in enumerate(("valence", "arousal")):
-        result[f"cross_{name}"] = float(_r(asked[:, 1 - k], by_prompt[None].mean(2)[:, :, k])[0])
-    return result
-
-
-def _r(asked: np.ndarray, judged: np.ndarray) -> np.ndarray:
-    """Pearson r of asked [cell] with every row of judged [row, cell]; NaN where a row does not vary."""
-    x, y = asked - asked.mean(), judged - judged.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (y @ x) / np.sqrt((x**2).sum() * (y**2).sum(1))
+def _judged(judge: CoordinateJudge, texts: list[list[str]]) -> np.ndarray:
+    """The judge's answers to all texts, [text, 2]."""
+    flat = [t for one in texts for t in one]
+    values = np.asarray(judge.predict(flat), dtype=np.float64)
+    if values.shape != (len(flat), 2):
+        raise EmotionInterpError(f"the judge answers with shape {values.shape}, expected {(len(flat), 2)}.")
+    return values

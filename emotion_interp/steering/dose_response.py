@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
-from emotion_interp.core.types import Site
+from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.steering.corrections import warn_if_none_can_pass
 from emotion_interp.steering.grid import evaluate, make_cells
 from emotion_interp.steering.interventions import Positions, check_dose, check_positions
-from emotion_interp.steering.judging import Setting, TextJudge
+from emotion_interp.steering.judging import JointJudge, Nulls, Setting, TextJudge, judged_by
 from emotion_interp.steering.next_word import NextWords, next_words
+from emotion_interp.steering.null_directions import OF_TEXTS, NullTexts, checked_kinds, null_texts
 from emotion_interp.subjects.decoding import Decoding
 
 if TYPE_CHECKING:
@@ -68,7 +72,7 @@ def dose_response(
     layers: Sequence[int | Site | str] | None = None,
     method: str | Sequence[str] = "dense",
     language: str = "en",
-    judge: TextJudge | None = None,
+    judge: TextJudge | Mapping[str, TextJudge] | None = None,
     n_random: int = 199,
     seed: int = 0,
     words: Mapping[str, Sequence[str]] | None = None,
@@ -77,6 +81,9 @@ def dose_response(
     samples: int = 1,
     text_language: str | None = None,
     null_folder: str | Path | None = None,
+    kinds: Sequence[str] = ("isotropic",),
+    stimuli: NullTexts | Sequence[Stimulus] | None = None,
+    alpha: float | None = 0.05,
     **options: Any,
 ) -> DoseResponse:
     """Judged shift of every emotion over doses, against random directions of the same norm.
@@ -92,9 +99,10 @@ def dose_response(
         method: "dense", "sae", or several.
         language: of directions and words.
         judge: a classifier with `emotions` and `predict_proba(texts)`; default: the next-word judge, which reads the
-            probability of the emotion's held-out words right after the prompt.
-        n_random: random directions; the smallest p is 1 / (n_random + 1), so Holm over k emotions at .05 needs at
-            least 20 k - 1 of them.
+            probability of the emotion's held-out words right after the prompt. Several, by name: all judge the same texts;
+            an emotion's figures are those of the first that knows it.
+        n_random: random directions of each kind; the smallest p is 1 / (n_random + 1), so Holm over k emotions at .05 needs at
+            least 20 k of them.
         seed: of random directions, bootstrap and sampling.
         words: emotion -> words for the next-word judge; default: the bank's held-out words.
         max_new_tokens: above 0, texts are written and perplexity and distinct-2 filled in. A text judge needs it.
@@ -103,6 +111,10 @@ def dose_response(
         text_language: of the prompts and of the next-word judge's words, where it is another one than the directions'.
         null_folder: where the answers of random directions are kept and taken again, so that a killed run goes on (see
             `nulls.random_answers`).
+        kinds: of random directions, "isotropic", "decoder", "topics", "shuffled" (see `random_directions`); p is the
+            largest over them. Decoder rows of the emotion's own selected features do not count against it.
+        stimuli: labelled texts in groups, or `null_texts(...)`, for "topics" and "shuffled".
+        alpha: a warning says so where Holm over the emotions cannot be below it with so few random directions; None: none.
         **options: of `decode` (`do_sample`, `temperature`, ...).
 
     Returns:
@@ -111,12 +123,15 @@ def dose_response(
         shift = target - target_unsteered, shift_lo, shift_hi; p = (1 + b) / (n_random + 1), b the random directions
         that shift the target at least as far; p_holm (a family is all emotions of one site, method and dose);
         over_random = target - mean of the random directions, over_random_lo, over_random_hi (over prompts);
+        of several kinds, random_kind (the one with the largest p, to which random_lo, random_hi, over_random and z belong) and
+        p_<kind>; of several judges, judge (whose figures these are), target_<judge>, target_unsteered_<judge>, p_<judge> (and
+        p_<judge>_<kind>), and p the largest over the judges that know the emotion;
         perplexity_ratio, distinct2, distinct2_ratio against unsteered text; content_overlap, content_similarity of the
         continuations with the unsteered ones of the same prompt and random numbers (see `content_overlap`); regime and in_window (see `regime` and
         `stable_windows`); n_prompts, n_words; note (why a row is empty).
 
     Warns:
-        UserWarning: "sae_output" directions judged by the words that chose them.
+        UserWarning: "sae_output" directions judged by the words that chose them; too few random directions for Holm.
 
     Raises:
         EmotionInterpError: nothing to do, a bad dose, no direction at all, or a text judge without new tokens.
@@ -140,9 +155,39 @@ def dose_response(
     places = list(bank.layers if layers is None else layers)
     if not (amounts and places and methods):
         raise EmotionInterpError("dose_response needs at least one dose, one layer and one method.")
-    setting = replace(setting, null_folder=null_folder)
-    cells = make_cells(bank, setting.emotions, places, methods, amounts, language)
-    return DoseResponse(*evaluate(setting, cells, bank.scales, n_random))
+    warn_if_none_can_pass(n_random, len(setting.asked), alpha)
+    cells = make_cells(bank, setting.asked, places, methods, amounts, language)
+    sites = [c.direction.site for c in cells if c.direction is not None]
+    nulls = make_nulls(subject, bank, n_random, kinds, stimuli, sites)
+    found = evaluate(replace(setting, null_folder=null_folder, nulls=nulls), cells, bank.scales)
+    return DoseResponse(found.table, found.confusion, found.texts)
+
+
+def make_nulls(
+    subject: Subject,
+    bank: Any,
+    n_random: int,
+    kinds: Sequence[str],
+    stimuli: NullTexts | Sequence[Stimulus] | None,
+    sites: Sequence[Site],
+) -> Nulls:
+    """Check which random directions are asked for, and read the texts they are made of, once for all sites."""
+    if isinstance(n_random, bool) or not isinstance(n_random, (int, np.integer)) or n_random < 0:
+        raise EmotionInterpError(f"n_random is a number of random directions from 0, got {n_random!r}.")
+    asked = checked_kinds(kinds)
+    lacking = [kind for kind in asked if kind in OF_TEXTS]
+    if not n_random or not lacking:
+        return Nulls(int(n_random), asked, None, bank)
+    if stimuli is None:
+        raise EmotionInterpError(
+            f"random directions of the kind {lacking[0]!r} are made of texts: give stimuli=, labelled texts in groups such "
+            "as corpus_stimuli('stories', split='subject'), or null_texts(...)."
+        )
+    if not isinstance(stimuli, NullTexts):
+        known = getattr(bank, "manifest", {})
+        reading = {"position": known.get("position", "text"), "skip": int(known.get("skip", 8))}
+        stimuli = null_texts(subject, stimuli, list(dict.fromkeys(sites)), **reading)
+    return Nulls(int(n_random), asked, stimuli, bank)
 
 
 def make_setting(
@@ -151,7 +196,7 @@ def make_setting(
     emotions: Sequence[str],
     prompts: Sequence[str],
     language: str,
-    judge: TextJudge | None,
+    judge: TextJudge | Mapping[str, TextJudge] | None,
     words: Mapping[str, Sequence[str]] | None,
     max_new_tokens: int,
     positions: Positions,
@@ -181,11 +226,17 @@ def make_setting(
         held = {e: (words or {}).get(e) or bank.held_out_words(e, language) for e in names}
         chosen = next_words(subject, held, language)
     else:
-        chosen = judge
         if max_new_tokens < 1:
             raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
-        if not set(names) & set(judge.emotions):
-            raise EmotionInterpError(f"the judge knows none of {list(names)}, only {list(judge.emotions)}.")
+        several = dict(judge) if isinstance(judge, Mapping) else {"": judge}
+        if not several or not all(hasattr(one, "predict_proba") for one in several.values()):
+            raise EmotionInterpError(f"judge is a classifier of texts, or a mapping name -> classifier; got {judge!r}.")
+        known = list(dict.fromkeys(e for one in several.values() for e in one.emotions))
+        if not set(names) & set(known):
+            raise EmotionInterpError(f"the judge knows none of {list(names)}, only {known}.")
+        chosen = JointJudge(several) if len(several) > 1 else next(iter(several.values()))
+        further = [(name, one) for name, one in list(several.items())[1:]]
+        names = (*names, *(judged_by(e, name) for name, one in further for e in names if e in one.emotions))
     return Setting(
         subject, tuple(prompts), chosen, names, positions, max_new_tokens, seed, dict(options), samples, language
     )

@@ -18,7 +18,8 @@ from emotion_interp.steering.content import content_overlap, content_similarity
 from emotion_interp.steering.interventions import row_interventions, scale_at, scale_of
 from emotion_interp.steering.judging import Continuations, Setting, continue_all, judged, nothing
 from emotion_interp.steering.next_word import NextWords
-from emotion_interp.steering.nulls import random_answers
+from emotion_interp.steering.null_directions import NullDirections
+from emotion_interp.steering.nulls import drawn_nulls, no_own, random_answers
 from emotion_interp.steering.windows import with_regimes
 
 if TYPE_CHECKING:
@@ -107,14 +108,23 @@ def _place(bank: Any, layer: int) -> Site:
         return Site(layer)
 
 
-def evaluate(
-    setting: Setting, cells: Sequence[Cell], scales: Mapping[Site, float] | None, n_random: int
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Judge the cells, one batched loop for each site, and compare each with random directions at its site and dose.
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """Judged cells.
 
-    Returns:
-        table, confusion, texts, as `DoseResponse` has them.
+    Attributes:
+        table, confusion, texts: as `DoseResponse` has them.
+        nulls: for each cell (judge, kind) -> the emotion's judged probability under each random direction: [direction].
     """
+
+    table: pd.DataFrame
+    confusion: pd.DataFrame
+    texts: pd.DataFrame
+    nulls: list[dict[tuple[str, str], np.ndarray]]
+
+
+def evaluate(setting: Setting, cells: Sequence[Cell], scales: Mapping[Site, float] | None) -> Evaluated:
+    """Judge the cells, one batched loop for each site, and compare each with random directions at its site and dose."""
     import pandas as pd
 
     subject, n = setting.subject, len(setting.prompts)
@@ -126,6 +136,7 @@ def evaluate(
             by_site.setdefault(cell.direction.site, []).append(i)
     picks = generator(setting.seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
     records: list[dict[str, Any]] = [{**c.key, "n_prompts": n, "note": c.note} for c in cells]
+    kept: list[dict[tuple[str, str], np.ndarray]] = [{} for _ in cells]
     confusion, texts_of = [], {}
     for site, places in by_site.items():
         scale = scale_at(scales or {}, site) or scale_of(subject, site)
@@ -134,22 +145,27 @@ def evaluate(
         texts = continue_all(setting, rows) if setting.max_new_tokens else None
         answers = judged(setting, rows, texts)
         quality = _coherence(setting, base_texts, texts, len(places))
-        nulls = {d: random_answers(setting, scale, site, d, n_random) for d in dict.fromkeys(c.dose for c in chosen)}
+        drawn = drawn_nulls(setting, site)
+        nulls = {
+            d: {kind: random_answers(setting, scale, d, one) for kind, one in drawn.items()}
+            for d in dict.fromkeys(c.dose for c in chosen)
+        }
         for k, (i, cell) in enumerate(zip(places, chosen, strict=True)):
-            e = setting.emotions.index(cell.emotion)
             words = setting.judge.words[cell.emotion] if isinstance(setting.judge, NextWords) else ()
-            records[i] |= _record(answers[k, :, e], base[:, e], nulls[cell.dose][:, :, e], picks)
+            found, kept[i] = _compared(setting, cell.emotion, answers[k], base, drawn, nulls[cell.dose], picks)
+            records[i] |= found
             records[i] |= {**quality[k], "n_words": len(words)}
             if not np.isfinite(records[i]["target"]):
                 records[i]["note"] = "the judge has no usable words or class for this emotion"
             shifts = (answers[k] - base).mean(0)
-            confusion += [{**cell.key, "judged": j, "shift": s} for j, s in zip(setting.emotions, shifts, strict=True)]
+            confusion += [{**cell.key, "judged": j, "shift": shifts[setting.emotions.index(j)]} for j in setting.asked]
             if texts is not None:
                 texts_of[i] = texts.texts[k]
     columns = [*Cell.KEYS, *STATISTICS, "p_holm", *COHERENCE, "regime", "in_window", "n_prompts", "n_words", "note"]
-    table = with_regimes(pd.DataFrame(records).reindex(columns=columns))
+    more = [c for c in dict.fromkeys(chain(*records)) if c not in columns]
+    table = with_regimes(pd.DataFrame(records).reindex(columns=[*columns[:-1], *more, columns[-1]]))
     table["p_holm"] = _holm_by(table, ["layer", "site", "method", "dose"])
-    return table, pd.DataFrame(confusion), _text_frame(setting, cells, base_texts, texts_of)
+    return Evaluated(table, pd.DataFrame(confusion), _text_frame(setting, cells, base_texts, texts_of), kept)
 
 
 def _holm_by(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
@@ -157,6 +173,48 @@ def _holm_by(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
     for places in table.groupby(columns, sort=False).indices.values():
         result[places] = holm(table["p"].to_numpy(dtype=float)[places])
     return result
+
+
+def _compared(
+    setting: Setting,
+    emotion: str,
+    steered: np.ndarray,
+    base: np.ndarray,
+    drawn: Mapping[str, NullDirections],
+    nulls: Mapping[str, np.ndarray],
+    picks: np.ndarray,
+) -> tuple[dict[str, Any], dict[tuple[str, str], np.ndarray]]:
+    """A cell's record against the kind of random direction that does best, p over all kinds and judges, and the nulls."""
+    records: dict[tuple[str, str], dict[str, float]] = {}
+    kept: dict[tuple[str, str], np.ndarray] = {}
+    several = len(setting.judge_names) > 1
+    knowing = [judge for judge in setting.judge_names if setting.column(emotion, judge) is not None]
+    if not knowing:
+        return {"target": float("nan")}, kept
+    for judge in knowing:
+        e: Any = setting.column(emotion, judge)
+        others = {k: answers[:, :, e][no_own(setting, drawn[k], emotion)] for k, answers in nulls.items()}
+        for kind, answers in (others or {"": np.zeros((0, len(base)))}).items():
+            records[judge, kind] = _record(steered[:, e], base[:, e], answers, picks)
+            kept[judge, kind] = answers.mean(1)
+    own = {kind: one for (judge, kind), one in records.items() if judge == knowing[0]}
+    # the hardest kind is the one that is reported
+    hardest = max(own, key=lambda kind: (own[kind]["p"], -own[kind]["z"]))
+    result: dict[str, Any] = dict(own[hardest])
+    result["p"] = max(one["p"] for one in records.values())
+    if len(own) > 1:
+        result["random_kind"] = hardest
+    if several:
+        result["judge"] = knowing[0]
+    for (judge, kind), one in records.items():
+        label = f"_{judge}" if several else ""
+        if several:
+            result |= {f"target_{judge}": one["target"], f"target_unsteered_{judge}": one["target_unsteered"]}
+            of_judge = [r["p"] for (j, _), r in records.items() if j == judge]
+            result[f"p_{judge}"] = max(of_judge) if np.isfinite(of_judge).all() else float("nan")
+        if len(own) > 1:
+            result[f"p{label}_{kind}"] = one["p"]
+    return result, kept
 
 
 def _record(steered: np.ndarray, base: np.ndarray, random: np.ndarray, picks: np.ndarray) -> dict[str, float]:

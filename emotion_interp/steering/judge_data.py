@@ -31,7 +31,7 @@ TRAINING_TOPICS = STORY_TOPICS["train"]
 TEST_TOPICS = STORY_TOPICS["test"]
 
 
-def judge_texts(data: str | Path, language: str) -> tuple[list[LabelledText], list[LabelledText]]:
+def judge_texts(data: str | Path, language: str, stories: bool = True) -> tuple[list[LabelledText], list[LabelledText]]:
     """Training and held-out texts of a language.
 
     English: emotion stories (topics 64-71; held out 72-79), GoEmotions (train; test), BRIGHTER (train; dev, as its
@@ -40,6 +40,7 @@ def judge_texts(data: str | Path, language: str) -> tuple[list[LabelledText], li
     Args:
         data: a folder with `labelled/` and `corpora/`.
         language: "en" or "zh".
+        stories: whether English stories are trained on; they are held out either way.
 
     Raises:
         FileFormatError: a file is missing.
@@ -48,11 +49,11 @@ def judge_texts(data: str | Path, language: str) -> tuple[list[LabelledText], li
     root = Path(data)
     if language == "en":
         labelled = root / "labelled"
-        stories = list(read_stories(root / "corpora" / "emotion_stories.jsonl.gz"))
+        told = list(read_stories(root / "corpora" / "emotion_stories.jsonl.gz"))
         people, held_people = _isear(labelled / "isear" / "isear.csv")
-        train = [t for topic, t in stories if topic in TRAINING_TOPICS]
+        train = [t for topic, t in told if stories and topic in TRAINING_TOPICS]
         train += [*read_goemotions(labelled, "train"), *read_brighter(labelled, "train", "eng"), *people]
-        test = [t for topic, t in stories if topic in TEST_TOPICS]
+        test = [t for topic, t in told if topic in TEST_TOPICS]
         return train, [*test, *read_goemotions(labelled, "test"), *read_brighter(labelled, "dev", "eng"), *held_people]
     if language == "zh":
         labelled = root / "labelled"

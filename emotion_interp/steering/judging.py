@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.steering.context import steer_rows
 from emotion_interp.steering.interventions import Positions, RowInterventions
@@ -18,6 +17,7 @@ from emotion_interp.steering.next_word import NextWords, next_word_probability
 from emotion_interp.subjects.generation import continuation_text, decode
 
 if TYPE_CHECKING:
+    from emotion_interp.steering.null_directions import NullTexts
     from emotion_interp.subjects.subject import Subject
 
 
@@ -32,6 +32,44 @@ class TextJudge(Protocol):
     def predict_proba(self, texts: Sequence[str], /) -> Any:
         """Probabilities [text, emotion]."""
         ...
+
+
+def judged_by(emotion: str, judge: str) -> str:
+    """How the column of an emotion is called that a further judge answers."""
+    return f"{emotion} by {judge}"
+
+
+@dataclass(frozen=True, eq=False)
+class JointJudge:
+    """Several judges of the same texts; the columns of the first have the emotions' plain names."""
+
+    judges: Mapping[str, TextJudge]
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        (_, first), *others = self.judges.items()
+        return (*first.emotions, *(judged_by(e, name) for name, judge in others for e in judge.emotions))
+
+    def predict_proba(self, texts: Sequence[str], /) -> np.ndarray:
+        """[text, column], the judges side by side."""
+        return np.concatenate([_answered(judge, texts) for judge in self.judges.values()], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Nulls:
+    """Which random directions stand beside a figure.
+
+    Attributes:
+        count: of each kind.
+        kinds: of `null_directions.KINDS`.
+        texts: what the kinds "topics" and "shuffled" are made of.
+        bank: its selected features of an emotion are no random decoder rows for that emotion.
+    """
+
+    count: int = 0
+    kinds: tuple[str, ...] = ("isotropic",)
+    texts: NullTexts | None = None
+    bank: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +87,7 @@ class Setting:
     samples: int = 1
     language: str = "en"
     null_folder: str | Path | None = None
+    nulls: Nulls = Nulls()
 
     @property
     def written_prompts(self) -> tuple[str, ...]:
@@ -59,6 +98,25 @@ class Setting:
     def judges_texts(self) -> bool:
         return not isinstance(self.judge, NextWords)
 
+    @property
+    def judge_names(self) -> tuple[str, ...]:
+        """Of several judges in order (the first that knows an emotion decides on it); else one empty name."""
+        return tuple(self.judge.judges) if isinstance(self.judge, JointJudge) else ("",)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The emotions, each once, whoever judges them."""
+        if not isinstance(self.judge, JointJudge):
+            return self.emotions
+        further = {judged_by(e, name) for name in self.judge_names[1:] for e in self.judge.judges[name].emotions}
+        return tuple(e for e in self.emotions if e not in further)
+
+    def column(self, emotion: str, judge: str) -> int | None:
+        """Where a judge's answers for an emotion are; None for one of several judges that does not know it."""
+        if isinstance(self.judge, JointJudge) and emotion not in self.judge.judges[judge].emotions:
+            return None
+        return self.emotions.index(emotion if judge == self.judge_names[0] else judged_by(emotion, judge))
+
 
 @dataclass(frozen=True, eq=False)
 class Continuations:
@@ -68,11 +126,9 @@ class Continuations:
     texts: list[list[str]]
 
 
-def random_directions(site: Site, count: int, d_model: int, scale: float, dose: float, seed: int) -> RowInterventions:
-    """Isotropic directions of the length `dose * scale`; the same unit vectors at every dose: [direction, d_model]."""
-    vectors = generator(seed, "random directions", site.hook_name).normal(size=(count, d_model))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return RowInterventions({site: (dose * scale * vectors).astype(np.float32)})
+def at_length(site: Site, units: np.ndarray, length: float) -> RowInterventions:
+    """Unit vectors [direction, d_model] at one length: one intervention each."""
+    return RowInterventions({site: (length * units).astype(np.float32)})
 
 
 def continue_all(setting: Setting, rows: RowInterventions) -> Continuations:
@@ -104,15 +160,20 @@ def judged(setting: Setting, rows: RowInterventions, continuations: Continuation
         return next_word_probability(setting.subject, setting.prompts, setting.judge, rows, positions=setting.positions)
     made = continuations if continuations is not None else continue_all(setting, rows)
     flat = [text for one in made.texts for text in one]
-    answer = np.asarray(setting.judge.predict_proba(flat), dtype=np.float64)
-    names = list(setting.judge.emotions)
-    if answer.shape != (len(flat), len(names)):
-        raise EmotionInterpError(f"the judge answers with shape {answer.shape}, expected {(len(flat), len(names))}.")
+    answer, names = _answered(setting.judge, flat), list(setting.judge.emotions)
     result = np.full((len(flat), len(setting.emotions)), np.nan)
     for e, emotion in enumerate(setting.emotions):
         if emotion in names:
             result[:, e] = answer[:, names.index(emotion)]
     return result.reshape(rows.n_rows, setting.samples, len(setting.prompts), len(setting.emotions)).mean(1)
+
+
+def _answered(judge: TextJudge, texts: Sequence[str]) -> np.ndarray:
+    """A judge's answers, of the shape that they must have."""
+    answer, expected = np.asarray(judge.predict_proba(texts), dtype=np.float64), (len(texts), len(judge.emotions))
+    if answer.shape != expected:
+        raise EmotionInterpError(f"the judge answers with shape {answer.shape}, expected {expected}.")
+    return answer
 
 
 def nothing(subject: Subject) -> RowInterventions:

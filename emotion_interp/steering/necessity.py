@@ -12,8 +12,9 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.steering.context import unsteered
 from emotion_interp.steering.judging import TextJudge
+from emotion_interp.steering.matched_sets import LEAST_SETS, FiredOn, fired_on, fully_matched, overlap, rate_matched
 from emotion_interp.steering.next_word import NextWords, next_words
-from emotion_interp.steering.operations import ablate_rows, writable_reader
+from emotion_interp.steering.operations import ablate_rows
 from emotion_interp.subjects.decoding import Decoding
 from emotion_interp.subjects.generation import continuation_text, decode
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
 RESAMPLES = 2000
-NEIGHBOURS = 20
-"""A feature's stand-in is drawn from so many features with the nearest firing rate."""
+
+NULLS = ("matched", "scaled")
+"""How random sets take away as much: by their choice, or by a factor."""
 
 _LOGIT_CELLS = 32_000_000
 
@@ -42,12 +44,18 @@ def necessity(
     seed: int = 0,
     words: Sequence[str] | None = None,
     features: Sequence[int] | None = None,
+    null: str | Sequence[str] = "matched",
+    tolerance: float = 0.25,
     **options: Any,
 ) -> pd.DataFrame:
     """Judged drop when an emotion's selected features are ablated in emotional text, against random features.
 
-    The features are set to 0 at every token of the text and of its continuation. Each random set has as many features;
-    each of them is drawn from the 20 others whose firing rate in these texts is nearest to that of the one it stands for.
+    The features are set to 0 at every token of the text and of its continuation. Each random set has as many features, all
+    of which fire on these texts, and takes away as much: the norm of sum_f act_f W_dec[f], mean over the texts' tokens.
+    Under "matched" sets are sought whose mean firing rate and removed norm are both those of the features, within the
+    tolerance; where there are fewer than 19 such sets there is no p, and `note` says so. Under "scaled" each feature
+    stands for one with a like rate (of the 20 nearest), and what the set takes away is multiplied by a factor that makes
+    its norm the same.
 
     Args:
         subject: a subject with SAEs.
@@ -63,17 +71,24 @@ def necessity(
         seed: of random sets, bootstrap and sampling.
         words: for the next-word judge; default: the bank's held-out words.
         features: of `layer`, to ablate instead of the selected ones.
+        null: "matched", "scaled", or both.
+        tolerance: of "matched": .25 allows ratios from 1 / 1.25 to 1.25.
         **options: of `decode` (`do_sample`, `temperature`, ...).
 
     Returns:
-        one row: emotion, layer, site, language, n_features, n_texts; rate (share of the texts' tokens at which an ablated
-        feature fires, mean over features); target (mean judged probability), target_ablated, drop = target -
+        one row for each null: emotion, layer, site, language, n_features, n_texts; rate (share of the texts' tokens at which
+        an ablated feature fires, mean over features); target (mean judged probability), target_ablated, drop = target -
         target_ablated, lo, hi (95% percentile bootstrap over texts), random_drop (mean), random_lo, random_hi (2.5 and
-        97.5% of the random sets), p = (1 + b) / (n_random + 1), b the random sets that drop at least as far; n_random.
+        97.5% of the random sets), p = (1 + b) / (n_random + 1), b the random sets that drop at least as far; n_random
+        (sets there are); null; removed (norm of what the features take away), removed_null, removed_null_lo,
+        removed_null_hi (median, smallest and largest of the random sets, before any factor), removed_ratio (their median
+        over the features'), rate_null (median), factor (median; 1 under "matched"), overlap (share of its features that a
+        random set has in common with another), note.
 
     Raises:
         EmotionInterpError: no texts, no selected feature, a text judge without new tokens, or one that does not know the
-            emotion.
+            emotion; a tolerance that is not above 0.
+        UnknownNameError: another null.
 
     Example:
         >>> necessity(subject, bank, "fear", ["It was dark, and behind me somebody"])  # doctest: +SKIP
@@ -86,6 +101,12 @@ def necessity(
         raise EmotionInterpError(f"n_random is a number of random sets from 0, got {n_random!r}.")
     if judge is not None and max_new_tokens < 1:
         raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
+    names = [null] if isinstance(null, str) else list(null)
+    for name in names:
+        if name not in NULLS:
+            raise UnknownNameError("null of necessity", name, NULLS)
+    if not names or not (isinstance(tolerance, (int, float)) and tolerance > 0 and np.isfinite(tolerance)):
+        raise EmotionInterpError(f"give at least one null and a tolerance above 0; got {null!r} and {tolerance!r}.")
     # an option that is none must not wait for the first text to be noticed
     Decoding(subject, [list(t.ids) for t in subject.tokenize(texts, whole=True)], max_new_tokens, **options)
     site, chosen = _chosen(bank, emotion, layer, language, features)
@@ -97,35 +118,77 @@ def necessity(
     else:
         asked = judge
     with unsteered():
-        rates = firing_rates(subject, site, texts)
-    stand_ins = rate_matched(rates, chosen, n_random, seed)
-    sets = [[], chosen.tolist(), *stand_ins.tolist()]
-    judged = _judged(subject, site, sets, list(texts), asked, emotion, max_new_tokens, seed, options)
-    drops = judged[0] - judged[1:]
+        fired = fired_on(subject, site, texts)
+    drawn = {name: _drawn(name, fired, chosen, n_random, seed, tolerance) for name in names}
+    sets = [[], chosen.tolist(), *(one.tolist() for some, _ in drawn.values() for one in some)]
+    strengths = np.concatenate([[1.0, 1.0], *(factors for _, factors in drawn.values())])
+    judged = _judged(subject, site, sets, strengths, list(texts), asked, emotion, max_new_tokens, seed, options)
+    own = judged[0] - judged[1]
     picks = generator(seed, "bootstrap over texts", len(texts)).integers(0, len(texts), size=(RESAMPLES, len(texts)))
-    drop, null = float(drops[0].mean()), drops[1:].mean(1)
-    low, high = np.percentile(drops[0][picks].mean(1), [2.5, 97.5])
-    random_low, random_high = np.percentile(null, [2.5, 97.5]) if null.size else (np.nan, np.nan)
-    row: Mapping[str, Any] = {
-        "emotion": emotion,
-        "layer": site.layer,
-        "site": str(site),
-        "language": language,
-        "n_features": len(chosen),
-        "n_texts": len(texts),
-        "rate": float(rates[chosen].mean()),
-        "target": float(judged[0].mean()),
-        "target_ablated": float(judged[1].mean()),
-        "drop": drop,
-        "lo": float(low),
-        "hi": float(high),
-        "random_drop": float(null.mean()) if null.size else float("nan"),
-        "random_lo": float(random_low),
-        "random_hi": float(random_high),
-        "p": float((1 + (null >= drop).sum()) / (null.size + 1)) if null.size else float("nan"),
-        "n_random": n_random,
+    low, high = np.percentile(own[picks].mean(1), [2.5, 97.5])
+    shared: dict[str, Any] = {"emotion": emotion, "layer": site.layer, "site": str(site), "language": language}
+    shared |= {"n_features": len(chosen), "n_texts": len(texts), "rate": float(fired.rates[chosen].mean())}
+    shared |= {"target": float(judged[0].mean()), "target_ablated": float(judged[1].mean()), "drop": float(own.mean())}
+    shared |= {"lo": float(low), "hi": float(high)}
+    rows, start = [], 2
+    for name, (some, factors) in drawn.items():
+        null = (judged[0] - judged[start : start + len(some)]).mean(1)
+        start += len(some)
+        rows.append(
+            {**shared, **_compared(fired, chosen, name, some, factors, null, shared["drop"], n_random, tolerance)}
+        )
+    return pd.DataFrame(rows)
+
+
+def _drawn(
+    name: str, fired: FiredOn, chosen: np.ndarray, count: int, seed: int, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random sets [set, feature] and the factor of what each takes away [set]."""
+    if name == "matched":
+        sets = fully_matched(fired, chosen, count, seed, tolerance)
+        return sets, np.ones(len(sets))
+    sets, own = rate_matched(fired.rates, chosen, count, seed), fired.removed(chosen)
+    return sets, np.asarray([own / fired.removed(one) for one in sets])
+
+
+def _compared(
+    fired: FiredOn,
+    chosen: np.ndarray,
+    name: str,
+    sets: np.ndarray,
+    factors: np.ndarray,
+    null: np.ndarray,
+    drop: float,
+    asked: int,
+    tolerance: float,
+) -> dict[str, Any]:
+    """The columns of one null."""
+    nan, own = float("nan"), fired.removed(chosen)
+    sizes = np.asarray([fired.removed(one) for one in sets])
+    enough = len(sets) >= min(asked, LEAST_SETS) and len(sets) > 0
+    low, high = np.percentile(null, [2.5, 97.5]) if len(null) else (nan, nan)
+    note = ""
+    if asked and not enough:
+        note = (
+            f"no match: {len(sets)} of {asked} random sets fire as often and take away as much (within {tolerance:.0%})"
+        )
+    return {
+        "random_drop": float(null.mean()) if len(null) else nan,
+        "random_lo": float(low),
+        "random_hi": float(high),
+        "p": float((1 + (null >= drop).sum()) / (len(null) + 1)) if enough else nan,
+        "n_random": len(sets),
+        "null": name,
+        "removed": own,
+        "removed_null": float(np.median(sizes)) if len(sizes) else nan,
+        "removed_null_lo": float(sizes.min()) if len(sizes) else nan,
+        "removed_null_hi": float(sizes.max()) if len(sizes) else nan,
+        "removed_ratio": float(np.median(sizes)) / own if len(sizes) and own > 0 else nan,
+        "rate_null": float(np.median(fired.rates[sets].mean(1))) if len(sets) else nan,
+        "factor": float(np.median(factors)) if len(factors) else nan,
+        "overlap": overlap(sets),
+        "note": note,
     }
-    return pd.DataFrame([row])
 
 
 def _chosen(
@@ -147,52 +210,11 @@ def _chosen(
     return bank.site(best), found[best]
 
 
-def firing_rates(subject: Subject, site: Site, texts: Sequence[str]) -> np.ndarray:
-    """Share of the texts' tokens (without BOS) at which each feature of the site's SAE fires: [feature]."""
-    from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
-
-    reader = writable_reader(subject, site)
-    fired, seen = np.zeros(reader.d_sae), 0
-
-    def on_site(place: Site, activations: Any, batch: Batch) -> None:
-        nonlocal seen
-        del place
-        mask = real_tokens(batch, activations.shape[1])
-        latents = reader.encode(activations[mask])
-        fired[:] += (latents > 0).sum(0).cpu().numpy()
-        seen += len(latents)
-
-    forward_pass(subject, subject.tokenize(list(texts)), [site], on_site)
-    return fired / max(seen, 1)
-
-
-def rate_matched(rates: np.ndarray, features: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Random stand-ins for features, none of them among the features, each once in a set: [set, feature].
-
-    Raises:
-        EmotionInterpError: too few other features.
-    """
-    others = np.setdiff1d(np.arange(len(rates)), features)
-    if len(others) < len(features):
-        raise EmotionInterpError(f"{len(features)} features need as many others to compare with, got {len(others)}.")
-    random = generator(seed, "rate-matched features", *map(int, features))
-    # equal rates (many features never fire) come in random order, or the lowest ids would always be taken
-    result = np.zeros((count, len(features)), dtype=np.int64)
-    for i in range(count):
-        taken: set[int] = set()
-        for k, feature in enumerate(features):
-            shuffled = random.permutation(others)
-            near = shuffled[np.argsort(np.abs(rates[shuffled] - rates[feature]), kind="stable")]
-            free = [f for f in near[: NEIGHBOURS + len(taken)].tolist() if f not in taken][:NEIGHBOURS]
-            result[i, k] = free[int(random.integers(len(free)))]
-            taken.add(int(result[i, k]))
-    return result
-
-
 def _judged(
     subject: Subject,
     site: Site,
     sets: Sequence[Sequence[int]],
+    strengths: np.ndarray,
     texts: list[str],
     judge: TextJudge | NextWords,
     emotion: str,
@@ -209,7 +231,8 @@ def _judged(
         part = sets[start : start + step]
         rows = [one for one in part for _ in range(n)]
         streams = list(range(n)) * len(part)
-        with ablate_rows(subject, site, rows, "all"):
+        factors = np.repeat(strengths[start : start + step], n).tolist()
+        with ablate_rows(subject, site, rows, "all", factors):
             if isinstance(judge, NextWords):
                 ids = list(judge.token_ids[emotion])
                 made = decode(subject, prompts * len(part), 1, streams=streams, seed=seed, return_logits=True)

@@ -11,14 +11,31 @@ from emotion_interp.core.errors import FileFormatError
 from emotion_interp.core.files import atomic_file, sha256_of
 from emotion_interp.core.types import Site
 from emotion_interp.steering.interventions import RowInterventions
-from emotion_interp.steering.judging import Setting, judged, random_directions
+from emotion_interp.steering.judging import Setting, at_length, judged
 from emotion_interp.steering.next_word import NextWords
+from emotion_interp.steering.null_directions import NullDirections, random_directions
 
 BLOCK = 100
 """Random directions of one file."""
 
 
-def random_answers(setting: Setting, scale: float, site: Site, dose: float, count: int) -> np.ndarray:
+def drawn_nulls(setting: Setting, site: Site) -> dict[str, NullDirections]:
+    """The random directions that a setting asks for at a site; none where it asks for none."""
+    nulls = setting.nulls
+    if not nulls.count:
+        return {}
+    return random_directions(setting.subject, site, nulls.count, nulls.kinds, setting.seed, nulls.texts)
+
+
+def no_own(setting: Setting, drawn: NullDirections, emotion: str) -> np.ndarray:
+    """Which random directions are none of the emotion's own: decoder rows of its selected features are: [direction]."""
+    chosen = getattr(setting.nulls.bank, "selected_features", None)
+    if drawn.latents is None or chosen is None or emotion not in getattr(setting.nulls.bank, "emotions", [emotion]):
+        return np.ones(len(drawn), dtype=bool)
+    return ~np.isin(drawn.latents, np.asarray(chosen(drawn.site, emotion=emotion), dtype=np.int64))
+
+
+def random_answers(setting: Setting, scale: float, dose: float, drawn: NullDirections) -> np.ndarray:
     """Every emotion's judged probability under random directions: [direction, prompt, emotion].
 
     With `setting.null_folder` each block of directions is kept there under the hash of all that it depends on, and taken
@@ -28,9 +45,6 @@ def random_answers(setting: Setting, scale: float, site: Site, dose: float, coun
     Raises:
         FileFormatError: a kept block is damaged.
     """
-    if not count:
-        return np.zeros((0, len(setting.prompts), len(setting.emotions)))
-    vectors = random_directions(site, count, setting.subject.d_model, scale, dose, setting.seed).vectors[site]
     wide, columns = setting, list(range(len(setting.emotions)))
     if not isinstance(setting.judge, NextWords):
         known = list(setting.judge.emotions)
@@ -38,11 +52,11 @@ def random_answers(setting: Setting, scale: float, site: Site, dose: float, coun
         columns = [wide.emotions.index(e) for e in setting.emotions]
     # a function has no name that the next run would know it by
     kept = setting.null_folder is not None and not callable(setting.positions)
-    asked = _question(wide, site) if kept else None
+    asked = _question(wide, drawn.site) if kept else None
     parts = []
-    for start in range(0, count, BLOCK):
-        rows = RowInterventions({site: vectors[start : start + BLOCK]})
-        parts.append(_block(wide, rows, site, asked)[:, :, columns])
+    for start in range(0, len(drawn), BLOCK):
+        rows = at_length(drawn.site, drawn.units[start : start + BLOCK], dose * scale)
+        parts.append(_block(wide, rows, drawn.site, asked)[:, :, columns])
     return np.concatenate(parts)
 
 

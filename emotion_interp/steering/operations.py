@@ -80,7 +80,11 @@ def _projection(basis: np.ndarray) -> Change:
 
 
 def ablate_rows(
-    subject: Subject, site: Site | int, features: Sequence[Sequence[int]], positions: Positions = "all"
+    subject: Subject,
+    site: Site | int,
+    features: Sequence[Sequence[int]],
+    positions: Positions = "all",
+    strength: float | Sequence[float] = 1.0,
 ) -> hooked:
     """Set SAE features to 0, each row of a batch its own: `x - f * W_dec[f]`, without the reconstruction error.
 
@@ -89,8 +93,10 @@ def ablate_rows(
         site: the site, or a layer.
         features: [batch row], feature ids; an empty list leaves a row alone.
         positions: as in `steer`.
+        strength: what is taken away is multiplied by it; one for all rows, or one for each.
 
     Raises:
+        EmotionInterpError: strengths are no finite numbers, or not as many as rows.
         UnknownNameError: no SAE there, or a feature the SAE does not have.
         UnsupportedError: an SAE that rescales its input per token, or of a site that cannot be replaced.
 
@@ -104,10 +110,16 @@ def ablate_rows(
         wrong = [f for f in row if not 0 <= int(f) < reader.d_sae]
         if wrong:
             raise UnknownNameError(f"feature of the SAE at {reader.site}", wrong[0], range(reader.d_sae))
+    factors = np.asarray(strength, dtype=np.float64)
+    if not np.isfinite(factors).all() or factors.shape not in ((), (len(features),)):
+        raise EmotionInterpError(
+            f"strength is a finite number, or one for each of {len(features)} rows; got {strength!r}."
+        )
     used = np.unique(np.asarray([f for row in features for f in row], dtype=np.int64))
     if not used.size:
         return hooked(subject, {}, positions)
     off = np.asarray([np.isin(used, np.asarray(row, dtype=np.int64)) for row in features])
+    off = off * (factors[:, None] if factors.ndim else factors)
     return hooked(subject, {reader.site: _ablation(reader, used, off)}, positions)
 
 

@@ -36,7 +36,13 @@ _FEATURES = {
 }
 
 
-def train_judge(data: str | Path, out: str | Path, language: str = "en", seed: int = 0) -> pd.DataFrame:
+COMMENTS = "comments"
+"""Name of the English judge that has read no story."""
+
+
+def train_judge(
+    data: str | Path, out: str | Path, language: str = "en", seed: int = 0, stories: bool = True
+) -> pd.DataFrame:
     """Train the judge of a language and write `<out>/<language>.skops`.
 
     TF-IDF of n-grams (words in English, characters in Chinese) and multinomial logistic regression over emotions and
@@ -47,6 +53,8 @@ def train_judge(data: str | Path, out: str | Path, language: str = "en", seed: i
         out: folder of the judge.
         language: "en" or "zh".
         seed: order of the training texts.
+        stories: False leaves the English stories out of training (not of the held-out figures) and writes
+            `<out>/comments.skops`: a judge that shares no story with the subject and its directions.
 
     Returns:
         held-out figures, one row per emotion and data set: see `held_out_scores`.
@@ -54,17 +62,20 @@ def train_judge(data: str | Path, out: str | Path, language: str = "en", seed: i
     Raises:
         FileFormatError: a data file is missing.
         UnknownNameError: another language.
-        EmotionInterpError: the file would be larger than 4 MB.
+        EmotionInterpError: the file would be larger than 4 MB, or a language without stories is to leave them out.
 
     Example:
         >>> train_judge("data", "judges", "zh")  # doctest: +SKIP
     """
-    train, test = judge_texts(data, language)
+    if not stories and language != "en":
+        raise EmotionInterpError(f"only the English judge learns from stories; {language!r} has none to leave out.")
+    train, test = judge_texts(data, language, stories)
     order = generator(seed, "judge", language).permutation(len(train))
     pipeline = fit([train[i] for i in order], _FEATURES[language])
     classes = [str(c) for c in pipeline.classes_]
     scores = held_out_scores(classes, pipeline.predict_proba([t.text for t in test]), test)
-    write_judge(Path(out) / f"{language}.skops", pipeline, language, scores)
+    unseen = sorted({t.source for t in test} - {t.source for t in train})
+    write_judge(Path(out) / f"{language if stories else COMMENTS}.skops", pipeline, language, scores, unseen)
     return scores
 
 
@@ -132,8 +143,10 @@ def _f1(truth: np.ndarray, guessed: np.ndarray) -> float:
     return float(2 * (truth & guessed).sum() / (truth.sum() + guessed.sum()))
 
 
-def write_judge(path: str | Path, pipeline: Any, language: str, scores: pd.DataFrame) -> None:
-    """Store a fitted pipeline with its held-out figures as one skops file.
+def write_judge(
+    path: str | Path, pipeline: Any, language: str, scores: pd.DataFrame, unseen: Sequence[str] = ()
+) -> None:
+    """Store a fitted pipeline with its held-out figures as one skops file; `unseen` are data sets of other kinds of text.
 
     Raises:
         EmotionInterpError: the file would be larger than 4 MB.
@@ -150,6 +163,7 @@ def write_judge(path: str | Path, pipeline: Any, language: str, scores: pd.DataF
         "pipeline": bare,
         "terms": json.dumps(sorted(vocabulary, key=lambda term: int(vocabulary[term])), ensure_ascii=False),
         "scores": scores.to_dict("records"),
+        "unseen": list(unseen),
     }
     raw = dumps(content, compression=zipfile.ZIP_DEFLATED, compresslevel=9)
     if len(raw) > MAX_BYTES:

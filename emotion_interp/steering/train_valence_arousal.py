@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import FileFormatError
+from emotion_interp.core.errors import FileFormatError, UnknownNameError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.reading import damage_named
 from emotion_interp.steering.judges.valence_arousal import (
     DIMENSIONS,
+    READS,
     ValenceArousalJudge,
     design_matrix,
     log_probabilities,
@@ -104,22 +105,25 @@ def correlations(judge: ValenceArousalJudge, texts: Sequence[str], ratings: np.n
     return np.asarray([np.corrcoef(predicted[:, k], ratings[:, k])[0, 1] for k in range(2)])
 
 
-def train_valence_arousal_judge(data: str | Path, out: str | Path) -> pd.DataFrame:
+def train_valence_arousal_judge(data: str | Path, out: str | Path, reads: str = "en") -> pd.DataFrame:
     """Train the valence and arousal judge on EmoBank and write `<out>/emobank.skops`; `<out>/en.skops` must be there.
 
-    Inputs: TF-IDF of words (1-2) and of characters within words (2-5), and the English emotion judge's log
+    Inputs: TF-IDF of words (1-2) and of characters within words (2-5), and an English emotion judge's log
     probabilities, without which the regression (trained on news, letters and blogs) hardly hears stories. Targets:
     reader ratings. Fitted on EmoBank's train split, penalty chosen on dev, figures from test.
 
     Args:
         data: a folder with `labelled/emobank/`.
         out: folder of the judges.
+        reads: the emotion judge, "en", or "comments", which has read no story; it must be there as
+            `<out>/comments.skops`, and the file is then `<out>/emobank_comments.skops`.
 
     Returns:
         columns split, dimension, r, n.
 
     Raises:
         FileFormatError: a data file or the English judge is missing.
+        UnknownNameError: another emotion judge.
         EmotionInterpError: the file would be larger than 1 MB.
 
     Source: EmoBank (Buechel & Hahn 2017).
@@ -133,7 +137,9 @@ def train_valence_arousal_judge(data: str | Path, out: str | Path) -> pd.DataFra
 
     from emotion_interp.steering.judges import load_judge
 
-    english = Path(out) / "en.skops"
+    if reads not in READS:
+        raise UnknownNameError("emotion judge that a regression reads", reads, READS)
+    english = Path(out) / f"{reads}.skops"
     emotions = load_judge(english).pipeline  # type: ignore[union-attr]
     frame: Any = emobank_texts(data)
     sides = {}
@@ -149,7 +155,7 @@ def train_valence_arousal_judge(data: str | Path, out: str | Path) -> pd.DataFra
             for d, r in zip(DIMENSIONS, values, strict=True)
         ]
     scores = {f"{r['dimension']}_r_{r['split']}": r["r"] for r in rows} | {"n_test": len(sides["test"][0])}
-    write_valence_arousal(
-        Path(out) / "emobank.skops", replace(judge, scores=scores), sha256_file(english), limit=MAX_BYTES
-    )
+    name = "emobank" if reads == READS[0] else f"emobank_{reads}"
+    judge = replace(judge, scores=scores, reads=reads)
+    write_valence_arousal(Path(out) / f"{name}.skops", judge, sha256_file(english), limit=MAX_BYTES)
     return pd.DataFrame(rows)

@@ -33,6 +33,26 @@ def test_text_judge_and_all_emotions_with_neutral_prompts(shell, bank_options, t
     assert all(r["n_prompts"] == 12 and r["n_words"] == 0 and 0 <= r["target"] <= 1 for r in answer.records)
 
 
+def test_the_judge_without_stories_and_random_decoder_rows(shell, bank_options, tmp_path):
+    options = [
+        "--emotion",
+        "joy",
+        "--doses",
+        "0.3",
+        "--layer",
+        "1",
+        "--judge",
+        "comments",
+        "--random",
+        "3",
+        "--tokens",
+        "2",
+    ]
+    options += ["--kinds", "isotropic,decoder", "--grid", tmp_path / "g.csv", "--json"]
+    (row,) = shell("steer", "He was", *bank_options, *options).records
+    assert row["p"] == max(row["p_isotropic"], row["p_decoder"]) and 0 <= row["target"] <= 1
+
+
 def test_several_emotions_without_grid_have_a_column_each(shell, bank_options):
     answer = shell("steer", "He was", *bank_options, "--emotion", "joy,fear", "--tokens", "2", "--json")
     assert [list(r) for r in answer.records] == [["unsteered", "joy", "fear"]]
@@ -43,6 +63,8 @@ def test_several_emotions_without_grid_have_a_column_each(shell, bank_options):
     [
         (["--grid", "g.txt"], "--grid names a table, .csv or .parquet"),
         (["--grid", "g.csv", "--judge", "oracle"], "unknown judge 'oracle'"),
+        (["--grid", "g.csv", "--judge", "comments", "--language", "zh"], "language of the judge 'comments' 'zh'"),
+        (["--grid", "g.csv", "--kinds", "isotropic,topics"], "unknown kind of random direction 'topics'"),
         (["--grid", "g.csv"], "no word of any emotion is a single token of tiny"),
         (["--grid", "g.csv", "--doses", "much"], "--doses are numbers with commas"),
         (["--grid", "g.csv", "--emotion", "joy,hunger"], "unknown emotion 'hunger'"),

@@ -10,7 +10,7 @@ import pytest
 
 from emotion_interp.core import Direction, EmotionInterpError, Site
 from emotion_interp.steering import dial, dial_grid, dial_test, steer
-from emotion_interp.steering.dial_grid import _correlations
+from emotion_interp.steering.dial_slopes import figures
 from emotion_interp.subjects.generation import decode
 
 EMOTIONS = ["joy", "calm", "sadness", "anger", "fear", "awe"]
@@ -18,7 +18,7 @@ NORMS = pd.DataFrame(
     {"word": EMOTIONS, "valence": [8, 7, 2, 2.5, 2.2, 6.0], "arousal": [6, 2, 3, 7, 7.5, 5.0]},
 )
 PROMPTS = ["The letter said", "He was", "The old man"]
-SHORT = {"norms": NORMS, "valences": (-1, 1), "arousals": (-1, 0, 1), "n_samples": 2, "max_new_tokens": 4}
+SHORT = {"norms": NORMS, "valences": (-1, 1), "arousals": (-1, 0, 1), "n_samples": 2, "max_new_tokens": 4, "n_null": 0}
 
 
 @dataclass
@@ -79,7 +79,7 @@ def test_intervals_resample_prompts(rng=np.random.default_rng(5)):
 
     asked = np.asarray([(v, a) for v in (-1, 0, 1) for a in (-1, 1)], dtype=float)
     values = asked[:, None, None, :] * 0.3 + rng.normal(size=(6, 4, 3, 2))
-    found = _correlations(asked, values, seed=7)
+    found = figures(asked, values, seed=7)
     picks = generator(7, "bootstrap over prompts", 4).integers(0, 4, size=(2000, 4))
     drawn = [np.corrcoef(asked[:, 0], values[:, p].mean((1, 2))[:, 0])[0, 1] for p in picks]
     assert np.allclose([found["valence_lo"], found["valence_hi"]], np.percentile(drawn, [2.5, 97.5]))
@@ -104,7 +104,7 @@ def test_layer_and_dose_are_chosen_on_the_tuning_prompts_and_reported_on_the_oth
     )  # fmt: skip
     assert len(tuning) == 4 and tuning["chosen"].sum() == 1
     pool = tuning[tuning["share_intact"] >= 0.5] if (tuning["share_intact"] >= 0.5).any() else tuning
-    best = pool.loc[(pool["r_valence"] + pool["r_arousal"]).idxmax()]
+    best = pool.loc[(pool["slope_valence"] + pool["slope_arousal"]).idxmax()]
     assert tuple(tuning[tuning["chosen"]].iloc[0][["layer", "dose"]]) == (best["layer"], best["dose"])
     assert set(grid.texts["prompt"]) == {PROMPTS[2]}
     assert (grid.fit.iloc[0]["layer"], grid.fit.iloc[0]["dose"]) == (best["layer"], best["dose"])

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
@@ -48,6 +49,25 @@ def test_plain_texts_are_judged_as_anyone_would():
     assert [chinese.emotions[k] for k in guessed] == ["fear", "sadness", "anger"]
 
 
+def test_the_judge_without_stories_knows_the_emotions_of_comments_and_is_small():
+    judge = load_judge("comments")
+    of_stories = {"awe", "boredom", "calm", "contempt", "envy", "loneliness", "nostalgia"}
+    assert len(judge.emotions) == 21 and set(load_judge().emotions) == {*judge.emotions, *of_stories}
+    assert judge.unseen == ("stories",) and load_judge().unseen == () and "without stories" in repr(judge)
+    # how it reads stories is in its figures, and decides nothing
+    frame = judge.to_frame()
+    assert {"stories", "GoEmotions", "BRIGHTER", "ISEAR"} == set(frame["source"])
+    own = frame[frame["source"] != "stories"].groupby("emotion")["auroc"].mean()
+    assert set(judge.emotions) == set(own.index[own >= 0.7])
+    assert judge.emotions[judge.predict_proba(["I was terrified, trembling with fear."]).argmax()] == "fear"
+    assert (FOLDER / "comments.skops").stat().st_size <= 4_000_000
+    with pytest.raises(UnknownNameError, match="'zh'"):
+        load_judge("comments", language="zh")
+    for name in ("comments", "emobank"):
+        with pytest.raises(UnknownNameError, match="en, zh"):
+            load_judge(language=name)
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_only_emotions_with_a_held_out_auroc_of_at_least_seventy_are_judged(language):
     judge = load_judge(language=language)
@@ -57,7 +77,8 @@ def test_only_emotions_with_a_held_out_auroc_of_at_least_seventy_are_judged(lang
 
 
 def test_the_card_is_that_of_the_files():
-    judges = [load_judge(), load_judge(language="zh"), load_judge("emobank")]
+    names = ("comments", "emobank", "emobank_comments")
+    judges = [load_judge(), load_judge(language="zh"), *map(load_judge, names)]
     assert (FOLDER / "CARD.md").read_text(encoding="utf-8") == card_text(judges)
 
 
@@ -66,17 +87,20 @@ def test_a_language_without_a_judge_is_named():
         load_judge(language="fr")
 
 
-def test_the_figures_of_the_card_come_out_again_on_the_held_out_texts():
+@pytest.mark.parametrize(
+    ("name", "source"), [(None, "GoEmotions"), ("comments", "GoEmotions"), ("comments", "stories")]
+)
+def test_the_figures_of_the_card_come_out_again_on_the_held_out_texts(name, source):
     data = os.environ.get("EMOTION_INTERP_DATA")
     if not data or not (Path(data) / "labelled" / "goemotions" / "test.tsv").is_file():
         pytest.skip("EMOTION_INTERP_DATA names no folder with labelled/")
-    judge = load_judge()
-    texts = [t for t in judge_texts(data, "en")[1] if t.source == "GoEmotions"]
+    judge = load_judge(name)
+    texts = [t for t in judge_texts(data, "en", stories=name is None)[1] if t.source == source]
     fear = np.asarray(judge.predict_proba([t.text for t in texts]))[:, judge.emotions.index("fear")]
     truth = np.asarray(["fear" in t.emotions for t in texts])
     auroc = (fear[truth][:, None] > fear[~truth][None]).mean() + 0.5 * (fear[truth][:, None] == fear[~truth]).mean()
     frame = judge.to_frame()
-    row = frame[(frame["emotion"] == "fear") & (frame["source"] == "GoEmotions")]
+    row = frame[(frame["emotion"] == "fear") & (frame["source"] == source)]
     assert abs(row["auroc"].item() - auroc) < 1e-3
     assert row["n"].item() == truth.sum()
 
@@ -108,6 +132,22 @@ def test_an_emotion_that_is_not_told_apart_is_left_out_and_listed(tmp_path):
     assert judge.emotions == ("fear",) and judge.unusable == {"joy": 0.65}
     assert judge.predict_proba(["glad"]).shape == (1, 1)
     assert "joy" in card_text([judge]).split("No usable judge: ")[1].splitlines()[0]
+
+
+def test_a_kind_of_text_that_was_not_trained_on_does_not_decide_what_is_usable(tmp_path):
+    pipeline, texts = a_pipeline()
+    own = held_out_scores(["fear", "joy", "neutral"], pipeline.predict_proba([t.text for t in texts]), texts)
+    scores = pd.concat([own, own.assign(source="b", auroc=0.1)])
+    write_judge(tmp_path / "one.skops", pipeline, "en", scores, ["b"])
+    judge = load_judge(tmp_path / "one.skops")
+    assert judge.emotions == ("fear", "joy") and judge.unseen == ("b",) and len(judge.to_frame()) == 4
+    write_judge(tmp_path / "one.skops", pipeline, "en", scores)
+    assert load_judge(tmp_path / "one.skops").emotions == ()
+
+
+def test_only_english_stories_can_be_left_out(tmp_path):
+    with pytest.raises(EmotionInterpError, match="only the English judge"):
+        train_judge(tmp_path, tmp_path, "zh", stories=False)
 
 
 class Foreign:
@@ -231,6 +271,9 @@ def test_english_stories_are_split_by_topic_and_persons_of_isear_stay_on_one_sid
     assert of["a"] == {f"happy {k}" for k in range(64, 72)} and of["b"] == {f"happy {k}" for k in range(72, 80)}
     found = {t.text: t.emotions for t in train if t.source == "GoEmotions"}
     assert found == {"dear": ("compassion",), "ok": (), "both": ("compassion",)}
+    # without stories they are held out all the same, and nothing else changes
+    bare, held = judge_texts(tmp_path, "en", stories=False)
+    assert held == test and bare == [t for t in train if t.source != "stories"] and len(bare) < len(train)
     assert {t.text for t in test if t.source == "ISEAR"} == {"situation 0", "situation 5"}
     assert len([t for t in train if t.source == "ISEAR"]) == 8
     with pytest.raises(UnknownNameError, match="language"):

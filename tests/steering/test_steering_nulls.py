@@ -10,13 +10,19 @@ import pytest
 from emotion_interp.core import Site
 from emotion_interp.core.errors import FileFormatError
 from emotion_interp.steering import dose_response
-from emotion_interp.steering.judging import Setting, judged, random_directions
+from emotion_interp.steering.judging import Setting, at_length, judged
 from emotion_interp.steering.next_word import NextWords
+from emotion_interp.steering.null_directions import random_directions
 from emotion_interp.steering.nulls import BLOCK, random_answers
 from emotion_interp.subjects import Subject
 from tests.conftest import make_gpt2
 
 PROMPTS = ("The letter said", "He felt")
+
+
+def answers(setting, site, dose, count):
+    drawn = random_directions(setting.subject, site, count, seed=setting.seed)["isotropic"]
+    return random_answers(setting, 2.0, dose, drawn)
 
 
 class Counting:
@@ -39,17 +45,17 @@ def setting(subjects):
 
 def test_kept_answers_are_those_of_all_directions_at_once(setting, tmp_path):
     count = BLOCK + 5
-    got = random_answers(replace(setting, null_folder=tmp_path), 2.0, Site(1), 0.5, count)
-    expected = judged(setting, random_directions(Site(1), count, setting.subject.d_model, 2.0, 0.5, setting.seed))
+    got = answers(replace(setting, null_folder=tmp_path), Site(1), 0.5, count)
+    expected = judged(setting, at_length(Site(1), random_directions(setting.subject, 1, count)["isotropic"].units, 1.0))
     assert got.shape == (count, 2, 2) and np.allclose(got, expected)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_second_test_asks_the_judge_about_no_random_direction(setting, tmp_path):
     kept = replace(setting, null_folder=tmp_path)
-    first = random_answers(kept, 2.0, Site(1), 0.5, 8)
+    first = answers(kept, Site(1), 0.5, 8)
     setting.judge.asked = 0
-    assert np.array_equal(random_answers(kept, 2.0, Site(1), 0.5, 8), first)
+    assert np.array_equal(answers(kept, Site(1), 0.5, 8), first)
     # only what the judge says to the prompts, which is how it is known again
     assert setting.judge.asked == len(PROMPTS)
 
@@ -60,20 +66,20 @@ def test_a_users_own_model_is_known_by_its_weights_and_a_function_of_positions_b
     bare = Subject(make_gpt2(setting.subject.tokenizer), tokenizer=setting.subject.tokenizer, name="mine")
     assert not bare.provenance
     kept = replace(setting, subject=bare, null_folder=tmp_path)
-    random_answers(kept, 2.0, Site(1), 0.5, 4)
-    random_answers(kept, 2.0, Site(1), 0.5, 4)
+    answers(kept, Site(1), 0.5, 4)
+    answers(kept, Site(1), 0.5, 4)
     assert len(list(tmp_path.iterdir())) == 1
     with torch.no_grad():
         next(bare.model.parameters()).mul_(1.5)
-    random_answers(kept, 2.0, Site(1), 0.5, 4)
+    answers(kept, Site(1), 0.5, 4)
     assert len(list(tmp_path.iterdir())) == 2
-    random_answers(replace(kept, positions=lambda at, lengths: at > 2), 2.0, Site(1), 0.5, 4)
+    answers(replace(kept, positions=lambda at, lengths: at > 2), Site(1), 0.5, 4)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_other_emotions_of_the_same_judge_are_answered_from_the_same_file(setting, tmp_path):
-    both = random_answers(replace(setting, null_folder=tmp_path), 2.0, Site(1), 0.5, 8)
-    one = random_answers(replace(setting, emotions=("joy",), null_folder=tmp_path), 2.0, Site(1), 0.5, 8)
+    both = answers(replace(setting, null_folder=tmp_path), Site(1), 0.5, 8)
+    one = answers(replace(setting, emotions=("joy",), null_folder=tmp_path), Site(1), 0.5, 8)
     assert np.array_equal(one, both[:, :, 1:]) and len(list(tmp_path.iterdir())) == 1
 
 
@@ -84,15 +90,15 @@ def test_other_emotions_of_the_same_judge_are_answered_from_the_same_file(settin
 )
 def test_another_question_is_another_file(setting, tmp_path, change):
     for one in (setting, replace(setting, **change)):
-        random_answers(replace(one, null_folder=tmp_path), 2.0, Site(1), 0.5, 4)
+        answers(replace(one, null_folder=tmp_path), Site(1), 0.5, 4)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("site,dose", [(Site(0), 0.5), (Site(1), 0.25)])
 def test_another_site_or_dose_is_another_file(setting, tmp_path, site, dose):
     kept = replace(setting, null_folder=tmp_path)
-    random_answers(kept, 2.0, Site(1), 0.5, 4)
-    random_answers(kept, 2.0, site, dose, 4)
+    answers(kept, Site(1), 0.5, 4)
+    answers(kept, site, dose, 4)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -101,20 +107,20 @@ def test_the_next_word_judge_is_known_by_its_words(subjects, tmp_path):
     for ids in ((5,), (6,)):
         judge = NextWords(("joy",), {"joy": ("x",)}, {"joy": ids}, {"joy": ()})
         one = Setting(subject, PROMPTS, judge, ("joy",), "generated", 0, 0, {}, null_folder=tmp_path)
-        assert random_answers(one, 2.0, Site(1), 0.5, 4).shape == (4, 2, 1)
+        assert answers(one, Site(1), 0.5, 4).shape == (4, 2, 1)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_damaged_file_is_refused_and_named(setting, tmp_path):
     kept = replace(setting, null_folder=tmp_path)
-    random_answers(kept, 2.0, Site(1), 0.5, 4)
+    answers(kept, Site(1), 0.5, 4)
     path = next(tmp_path.iterdir())
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(FileFormatError, match=path.name):
-        random_answers(kept, 2.0, Site(1), 0.5, 4)
+        answers(kept, Site(1), 0.5, 4)
     np.save(path, np.zeros((3, 2, 3)))
     with pytest.raises(FileFormatError, match="expected"):
-        random_answers(kept, 2.0, Site(1), 0.5, 4)
+        answers(kept, Site(1), 0.5, 4)
 
 
 def test_a_dose_response_has_the_same_table_with_and_without_a_folder(tiny_subject, tiny_bank, tmp_path):

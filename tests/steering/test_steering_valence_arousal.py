@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from emotion_interp.core import EmotionInterpError
-from emotion_interp.core.errors import FileFormatError, NotFiniteError
+from emotion_interp.core.errors import FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.steering import judges as judges_module
 from emotion_interp.steering import load_judge
@@ -39,9 +39,14 @@ def test_pleasant_texts_are_more_pleasant_and_wild_ones_more_aroused():
     assert judge.predict([]).shape == (0, 2) and ((pleasant > 1) & (pleasant < 5)).all()
 
 
-def test_the_bundled_file_is_below_one_megabyte_and_its_card_has_both_figures():
-    assert (FOLDER / "emobank.skops").stat().st_size < 1_000_000
-    scores = load_judge("emobank").scores
+@pytest.mark.parametrize(("name", "reads"), [("emobank", "en"), ("emobank_comments", "comments")])
+def test_the_bundled_file_is_below_one_megabyte_and_its_card_has_both_figures(name, reads):
+    assert (FOLDER / f"{name}.skops").stat().st_size < 1_000_000
+    judge = load_judge(name)
+    scores = judge.scores
+    # the emotion judge whose probabilities it reads
+    other = load_judge(None if reads == "en" else reads)
+    assert judge.reads == reads and list(judge.emotions.classes_) == list(other.pipeline.classes_)
     assert scores["valence_r_test"] > 0.45 and scores["arousal_r_test"] > 0.3
     assert f"| valence | {scores['valence_r_dev']:.3f} | {scores['valence_r_test']:.3f} |" in (
         FOLDER / "CARD.md"
@@ -53,11 +58,12 @@ def test_a_bare_string_is_refused():
         load_judge("emobank").predict("one text")
 
 
-def test_the_figures_of_the_card_come_out_again_on_the_test_split():
+@pytest.mark.parametrize("name", ["emobank", "emobank_comments"])
+def test_the_figures_of_the_card_come_out_again_on_the_test_split(name):
     data = os.environ.get("EMOTION_INTERP_DATA")
     if not data or not (Path(data) / "labelled" / "emobank" / "reader.csv").is_file():
         pytest.skip("EMOTION_INTERP_DATA names no folder with labelled/emobank")
-    judge, frame = load_judge("emobank"), emobank_texts(data)
+    judge, frame = load_judge(name), emobank_texts(data)
     test = frame[frame["split"] == "test"]
     predicted = judge.predict(test["text"].tolist())
     for k, name in enumerate(("valence", "arousal")):
@@ -107,6 +113,24 @@ def test_it_learns_readers_ratings_from_a_data_folder_and_its_file_answers_alike
     assert glad[0] > chair[0] > dark[0] and dark[1] > glad[1] > chair[1]
     with pytest.raises(FileFormatError, match=r"reader\.csv|emobank\.csv"):
         emobank_texts(tmp_path)
+
+
+def test_it_reads_the_judge_it_is_told_of_and_no_other(tmp_path):
+    from skops.io import dump, load
+
+    an_emotion_judge(tmp_path)
+    data = a_data_folder(tmp_path / "data")
+    with pytest.raises(FileFormatError, match=r"comments\.skops does not exist"):
+        train_valence_arousal_judge(data, tmp_path, reads="comments")
+    shutil.move(tmp_path / "en.skops", tmp_path / "comments.skops")
+    train_valence_arousal_judge(data, tmp_path, reads="comments")
+    path = tmp_path / "emobank_comments.skops"
+    assert load_judge(path).reads == "comments" and path.is_file()
+    dump({**load(path, trusted=[]), "reads": "others"}, path)
+    with pytest.raises(FileFormatError, match="reads the emotion judge 'others'"):
+        load_judge(path)
+    with pytest.raises(UnknownNameError, match="others"):
+        train_valence_arousal_judge(data, tmp_path, reads="others")
 
 
 def test_the_weights_are_those_of_ridge_regression_solved_by_hand(tmp_path):

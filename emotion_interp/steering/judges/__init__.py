@@ -14,8 +14,8 @@ from emotion_interp.core.files import sha256_file
 from emotion_interp.core.reading import checked_name
 from emotion_interp.steering.judge_data import LABEL_NAMES, NEUTRAL
 from emotion_interp.steering.judges.parts import fresh_pipeline, read_skops
-from emotion_interp.steering.judges.valence_arousal import KIND, ValenceArousalJudge, read_valence_arousal
-from emotion_interp.steering.train_judges import FORMAT, USABLE_AUROC
+from emotion_interp.steering.judges.valence_arousal import KIND, READS, ValenceArousalJudge, read_valence_arousal
+from emotion_interp.steering.train_judges import COMMENTS, FORMAT, USABLE_AUROC
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 TRUSTED_TYPES: tuple[str, ...] = ()
 """Types beyond skops' own list of scikit-learn, numpy and plain Python that a judge may contain: none."""
 
-EMOBANK = "emobank"
-"""Name of the bundled judge of valence and arousal."""
+EMOBANK = ("emobank", "emobank_comments")
+"""Names of the bundled judges of valence and arousal; the second reads the judge "comments"."""
+
+LANGUAGES = ("en", "zh")
+"""Languages with a bundled judge of emotions."""
 
 _SHIPPED = Path(__file__).parent
 
@@ -34,9 +37,10 @@ class BundledJudge:
     """N-grams and multinomial logistic regression; made by `train_judge`.
 
     Attributes:
-        emotions: those with a usable judge: mean held-out AUROC at least .7.
+        emotions: those with a usable judge: mean held-out AUROC at least .7 over the kinds of text it was trained on.
         unusable: emotion -> that AUROC, NaN where no held-out text has the emotion.
         language: of the texts.
+        unseen: held-out data sets of a kind that it was not trained on; their figures are in `to_frame()`.
     """
 
     emotions: tuple[str, ...]
@@ -44,6 +48,7 @@ class BundledJudge:
     language: str
     pipeline: Any
     scores: pd.DataFrame
+    unseen: tuple[str, ...] = ()
 
     def predict_proba(self, texts: Sequence[str], /) -> np.ndarray:
         """Probability of each emotion among all classes of the judge, "neutral" one of them: [text, emotion], float64."""
@@ -59,7 +64,8 @@ class BundledJudge:
         return self.scores.copy()
 
     def __repr__(self) -> str:
-        return f"BundledJudge({self.language!r}, {len(self.emotions)} emotions)"
+        without = f", without {', '.join(self.unseen)}" if self.unseen else ""
+        return f"BundledJudge({self.language!r}, {len(self.emotions)} emotions{without})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +121,12 @@ class ClassifierJudge:
 
 @overload
 def load_judge(
-    name_or_path: Literal["emobank"], language: str = "en", labels: Mapping[str, str] | None = None
+    name_or_path: Literal["emobank", "emobank_comments"], language: str = "en", labels: Mapping[str, str] | None = None
 ) -> ValenceArousalJudge: ...
 @overload
-def load_judge(name_or_path: None = None, language: str = "en", labels: None = None) -> BundledJudge: ...
+def load_judge(
+    name_or_path: Literal["comments"] | None = None, language: str = "en", labels: None = None
+) -> BundledJudge: ...
 @overload
 def load_judge(
     name_or_path: str | Path | None = None, language: str = "en", labels: Mapping[str, str] | None = None
@@ -131,8 +139,9 @@ def load_judge(
     """A classifier of texts: the bundled one of a language, a `.skops` file, or a Hugging Face text classifier.
 
     Args:
-        name_or_path: None for the bundled judge of a language; "emobank" for the bundled judge of valence and arousal,
-            which has `predict(texts)` -> [text, 2]; a file made by `train_judge`; or name or folder of a
+        name_or_path: None for the bundled judge of a language; "comments" for the English one that has read no story
+            (21 emotions); "emobank" for the bundled judge of valence and arousal, which has `predict(texts)` ->
+            [text, 2], "emobank_comments" for that without stories; a file made by `train_judge`; or name or folder of a
             sequence-classification model, for example "SamLowe/roberta-base-go_emotions" (English) or
             "Johnson8187/Chinese-Emotion" (Chinese).
         language: of the bundled judge, "en" or "zh".
@@ -151,13 +160,13 @@ def load_judge(
         np.True_
     """
     if name_or_path is None:
-        path = _SHIPPED / f"{language}.skops"
-        if not path.is_file():
-            shipped = sorted(p.stem for p in _SHIPPED.glob("*.skops") if p.stem != EMOBANK)
-            raise UnknownNameError("language of a bundled judge", language, shipped)
-        return _load_file(path)
-    if name_or_path == EMOBANK:
-        return _load_file(_SHIPPED / f"{EMOBANK}.skops")
+        if language not in LANGUAGES:
+            raise UnknownNameError("language of a bundled judge", language, LANGUAGES)
+        return _load_file(_SHIPPED / f"{language}.skops")
+    if name_or_path in EMOBANK or name_or_path == COMMENTS:
+        if language != "en":
+            raise UnknownNameError(f"language of the judge {name_or_path!r}", language, ["en"])
+        return _load_file(_SHIPPED / f"{name_or_path}.skops")
     if str(name_or_path).endswith(".skops"):
         return _load_file(Path(name_or_path))
     return _load_classifier(str(name_or_path), labels)
@@ -166,7 +175,10 @@ def load_judge(
 def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
     content: Any = read_skops(path, TRUSTED_TYPES)
     if isinstance(content, dict) and content.get("kind") == KIND:
-        english = path.with_name("en.skops")
+        reads = content.get("reads", READS[0])
+        if reads not in READS:
+            raise FileFormatError(f"{path} reads the emotion judge {reads!r}; known are {', '.join(READS)}.")
+        english = path.with_name(f"{reads}.skops")
         judge = _load_file(english)
         assert isinstance(judge, BundledJudge)
         return read_valence_arousal(path, content, judge.pipeline, sha256_file(english))
@@ -176,12 +188,16 @@ def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
     pipeline = fresh_pipeline(path, content["pipeline"], content["terms"])
     if not isinstance(content["language"], str):
         raise FileFormatError(f"{path} is damaged: its language is {content['language']!r}.")
+    unseen = content.get("unseen", [])
+    if not isinstance(unseen, list) or not all(isinstance(source, str) for source in unseen):
+        raise FileFormatError(f"{path} is damaged: its data sets of other kinds are {unseen!r}, no list of names.")
     scores = _checked_scores(path, content["scores"])
-    means: dict[str, float] = scores.groupby("emotion")["auroc"].mean().to_dict()
+    own: Any = scores[~scores["source"].isin(unseen)]
+    means: dict[str, float] = own.groupby("emotion")["auroc"].mean().to_dict()
     known = [str(c) for c in pipeline.classes_ if c != NEUTRAL]
     usable = tuple(e for e in known if means.get(e, 0.0) >= USABLE_AUROC)
     unusable = {e: float(means.get(e, float("nan"))) for e in known if e not in usable}
-    return BundledJudge(usable, unusable, str(content["language"]), pipeline, scores)
+    return BundledJudge(usable, unusable, str(content["language"]), pipeline, scores, tuple(unseen))
 
 
 def _checked_scores(path: Path, scores: object) -> Any:

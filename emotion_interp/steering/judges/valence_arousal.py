@@ -21,6 +21,9 @@ DIMENSIONS = ("valence", "arousal")
 LEAST_PROBABILITY = 1e-4
 """Added to the emotion judge's probabilities before their logarithm."""
 
+READS = ("en", "comments")
+"""Emotion judges whose probabilities a regression may read; the second has read no story."""
+
 
 @dataclass(frozen=True, eq=False)
 class ValenceArousalJudge:
@@ -32,6 +35,7 @@ class ValenceArousalJudge:
         centre, spread: [class], of the log probabilities over the training texts; an input is `share` times its z-score.
         emotions: the pipeline that gives the probabilities.
         scores: "valence_r_test" and so on: Pearson r with reader ratings.
+        reads: name of the emotion judge, "en" or "comments" (which has read no story).
     """
 
     vectorizers: tuple[Any, ...]
@@ -44,6 +48,7 @@ class ValenceArousalJudge:
     scores: Mapping[str, float]
     dimensions: tuple[str, ...] = DIMENSIONS
     language: str = "en"
+    reads: str = "en"
 
     def predict(self, texts: Sequence[str], /) -> np.ndarray:
         """Valence and arousal on EmoBank's scale, 1 to 5 with 3 in the middle: [text, 2], float64.
@@ -122,11 +127,12 @@ def read_valence_arousal(path: Path, content: Mapping[str, Any], emotions: Any, 
     if not all(np.isfinite(a).all() for a in (*arrays.values(), *scores.values(), share)) or not arrays["spread"].all():
         raise NotFiniteError(f"{path} has NaN or infinite weights; the file is damaged.")
     rest: dict[str, Any] = {**arrays, "share": share, "emotions": emotions, "scores": scores}
+    rest["reads"] = content.get("reads", READS[0])
     return ValenceArousalJudge(vectorizers, **rest)
 
 
 def write_valence_arousal(path: str | Path, judge: ValenceArousalJudge, digest: str, limit: int) -> None:
-    """Store a judge as one skops file; `digest` is the SHA-256 of the English judge it was trained with.
+    """Store a judge as one skops file; `digest` is the SHA-256 of the emotion judge it was trained with.
 
     Raises:
         EmotionInterpError: the file would be larger than `limit` bytes.
@@ -156,6 +162,7 @@ def write_valence_arousal(path: str | Path, judge: ValenceArousalJudge, digest: 
         "spread": judge.spread,
         "share": judge.share,
         "judge": digest,
+        "reads": judge.reads,
         "scores": dict(judge.scores),
     }
     raw = dumps(content, compression=zipfile.ZIP_DEFLATED, compresslevel=9)
