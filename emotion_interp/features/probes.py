@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from emotion_interp.features.design import design_stimuli, split_hash
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
 from emotion_interp.features.ranks import RankedColumns, dense_parts
 from emotion_interp.features.scores import composite_auroc, pairwise_auroc
-from emotion_interp.features.text_scores import text_scores, unit_texts
+from emotion_interp.features.text_scores import beside_texts, unit_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -236,9 +235,7 @@ def probes_from_readings(
             halves = _Halves(words, language, emotions, reading)
             head = {"layer": site.layer, "site": str(site), "language": language}
             if not len(halves.alive):
-                raise EmotionInterpError(
-                    "no latent fires on the discovery half; the SAE is dead here or belongs elsewhere."
-                )
+                raise EmotionInterpError("no latent fires on the discovery half: the SAE is dead here, or elsewhere's.")
             singles = halves.singles()
             cleaner = dense_cleaner(halves.dense, halves.codes, halves.neutral)
             for i, emotion in enumerate(emotions):
@@ -256,11 +253,7 @@ def probes_from_readings(
     source["split_sha256"] = split_hash(words)
     baselines = pd.DataFrame(dense_rows)
     if texts is not None:
-        try:
-            alone = text_scores(words, texts, emotions, kind, seed, probes=True)
-            baselines = baselines.merge(alone, on=["language", "emotion"], how="left")
-        except EmotionInterpError as error:
-            warnings.warn(f"no text-only row stands beside these probes: {error}", stacklevel=2)
+        baselines = beside_texts(baselines, words, texts, emotions, kind, seed)
     siblings = {e: {emotions.index(s) for s in concepts.siblings(e) if s in emotions} for e in emotions}
     frame = confirmed_sets(pd.DataFrame(rows), scores, words, emotions, siblings, seed)
     return SparseProbes(frame, baselines, vectors, source)

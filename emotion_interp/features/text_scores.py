@@ -186,3 +186,15 @@ def add_text_scores(bank: FeatureBank, concepts: ConceptSet, stimuli: Sequence[S
     kind = str(bank.manifest["stimuli"])
     again = Design(kind, own, [shown[i] for i in inside], np.asarray([renamed[int(units[i])] for i in inside]))
     return with_text_scores(bank, again)
+
+
+def beside_texts(
+    baselines: pd.DataFrame, words: pd.DataFrame, texts: Sequence[str], emotions: Sequence[str], kind: str, seed: int
+) -> pd.DataFrame:
+    """The dense baselines of probes with the columns of `text_scores`; without them, and a warning, where texts share no term."""
+    try:
+        alone = text_scores(words, texts, emotions, kind, seed, probes=True)
+    except EmotionInterpError as error:
+        warnings.warn(f"no text-only row stands beside these probes: {error}", stacklevel=3)
+        return baselines
+    return baselines.merge(alone, on=["language", "emotion"], how="left")
