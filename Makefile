@@ -9,13 +9,29 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
 export WANDB_MODE = disabled
 
-.PHONY: demo test lint install clean bench peers
+.PHONY: demo test test-latest test-unbounded lint install clean bench peers
 
 demo: install
 	$(BIN)/emotion-interp run --out runs/bundled
 
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --cov --cov-report=term --durations=12 tests
+
+# exactness with the newest of everything within our bounds but torch, without constraints.txt; quantised weights as well
+EXACT := tests/families tests/subjects tests/activations tests/steering/test_steering_exact.py \
+	tests/steering/test_steering_generation.py tests/steering/test_steering_positions.py
+test-latest:
+	@test -x .venv-latest/bin/python || $(PYTHON) -m venv .venv-latest
+	.venv-latest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
+		"torch==2.13.0" -e ".[dev]" bitsandbytes torchao
+	.venv-latest/bin/python -m pytest $(EXACT)
+
+# the newest transformers, also beyond our bound: what it breaks has to be refused, or run in a way that is right
+test-unbounded:
+	@test -x .venv-unbounded/bin/python || $(PYTHON) -m venv .venv-unbounded
+	.venv-unbounded/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0" -e ".[dev]"
+	.venv-unbounded/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "torch==2.13.0" transformers
+	.venv-unbounded/bin/python -m pytest tests/families
 
 lint: install
 	$(BIN)/ruff check .
@@ -41,4 +57,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf .venv .peers runs
+	rm -rf .venv .venv-latest .venv-unbounded .peers runs

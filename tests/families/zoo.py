@@ -273,7 +273,7 @@ def make_tokenizer(bos: bool = True) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=CONTEXT, **names)
 
 
-def config_and_class(family: str, tokenizer: Any) -> tuple[Any, Callable[[Any], Any]]:
+def config_and_class(family: str, tokenizer: Any, **settings: Any) -> tuple[Any, Callable[[Any], Any]]:
     """The configuration of a tiny model and its class; ImportError where this transformers has none."""
     import transformers
 
@@ -288,15 +288,15 @@ def config_and_class(family: str, tokenizer: Any) -> tuple[Any, Callable[[Any], 
     )
     if not (hasattr(transformers, config_name) and hasattr(transformers, class_name)):
         raise ImportError(f"this transformers has no {class_name}")
-    config = getattr(transformers, config_name)(vocab_size=len(tokenizer), **{**options, **ids})
+    config = getattr(transformers, config_name)(**{"vocab_size": len(tokenizer), **options, **ids, **settings})
     return config, getattr(transformers, class_name)
 
 
-def make_model(family: str, tokenizer: Any, seed: int = 0) -> Any:
-    """A random model of a family, its weights large enough that each layer matters."""
+def make_model(family: str, tokenizer: Any, seed: int = 0, **settings: Any) -> Any:
+    """A random model of a family, its weights large enough that each layer matters; `settings` of its configuration."""
     import torch
 
-    config, model_class = config_and_class(family, tokenizer)
+    config, model_class = config_and_class(family, tokenizer, **settings)
     config._attn_implementation = "eager"
     torch.manual_seed(seed)
     model = model_class(config).eval()

@@ -1,0 +1,19 @@
+"""Adapters, quantised weights and other precisions: exact, or refused with a reason."""
+
+import pytest
+
+from tests.families.variants import VARIANTS, variant_cells
+from tests.families.zoo import make_tokenizer
+
+EXACT = [n for n in VARIANTS if "LoRA" in n or "float" in n]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variant(variant):
+    try:
+        cells = variant_cells(variant, make_tokenizer())
+    except ImportError as error:
+        pytest.skip(str(error))
+    assert cells["untouched"] == "yes"
+    if variant in EXACT:
+        assert [cells[c] for c in ("load", "read", "uncached", "cached", "batch")] == ["yes"] * 5, cells
