@@ -40,7 +40,7 @@ class PackedTexts(Sequence[TokenizedText]):
             self._id_ends[block], self._pick_ends[block] = [len(t) for t in tokens], [len(c) for c in chosen]
             self._has_bos[start : start + len(tokens)] = [t.has_bos for t in tokens]
             cut += sum(t.cut_at is not None for t in tokens)
-        tell_of_cuts(cut, len(texts), subject.context, stacklevel=3)
+        tell_of_cuts(cut, len(texts), subject.context)
         self._ids, self._picks = np.concatenate(ids), np.concatenate(picks)
         np.cumsum(self._id_ends, out=self._id_ends)
         np.cumsum(self._pick_ends, out=self._pick_ends)

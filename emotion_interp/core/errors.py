@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
+import sys
+import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
 from emotion_interp.core.markup import clean
 
@@ -37,3 +41,18 @@ class NotFiniteError(EmotionInterpError):
 
 class UnsupportedError(EmotionInterpError):
     """Something that exists but that this package refuses, with the reason."""
+
+
+def tell(message: str) -> None:
+    """One line of warning, at the caller's line outside this package.
+
+    Warns:
+        UserWarning: the message.
+    """
+    level, frame = 2, sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
+
+
+_PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"

@@ -132,6 +132,8 @@ class Stimulus:
     group: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise EmotionInterpError(f"the text of a stimulus is a string, got {self.text!r}.")
         start, end = self.span
         if not 0 <= start < end <= len(self.text):
             raise EmotionInterpError(f"the span {self.span} lies outside the text of {len(self.text)} characters.")

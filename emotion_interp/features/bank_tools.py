@@ -193,7 +193,9 @@ def _require_one_subject(first: FeatureBank, second: FeatureBank) -> None:
             )
     saes = [{s["site"]: s for s in bank.manifest.get("saes", ())} for bank in (first, second)]
     for site in sorted(set(saes[0]) & set(saes[1])):
-        if saes[0][site] != saes[1][site]:
+        one, other = saes[0][site], saes[1][site]
+        # a bank of before something was noted is taken on trust in it
+        if any(one[key] != other[key] for key in set(one) & set(other)):
             raise EmotionInterpError(f"the banks read two different SAEs at {site}; their feature numbers differ.")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.scopes import Scope, check_open, only_scopes, open_scopes, surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.subjects.cache_check import can_pad
@@ -117,7 +116,7 @@ class Decoding:
             check_open(scopes)
             if step and not self.warned and not set(open_scopes(self.subject.model)) <= set(scopes):
                 self.warned = True
-                warnings.warn("steering that was opened after a text was begun does not act on it.", stacklevel=4)
+                tell("steering that was opened after a text was begun does not act on it.")
             # inside a step only: between two of them the caller's code runs
             mode, acting = evaluation_mode(self.subject.model), only_scopes(scopes)
             with surely(mode), mode, surely(acting), acting:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError, tell
 from emotion_interp.core.files import require_working_directory
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.subjects.checks import uncached
@@ -244,15 +243,14 @@ class Subject:
         other = [str(site) for site, reader in self.readers.items() if reader.prepend_bos == (not ours)]
         if other:
             why = "has none" if bos_id(self.tokenizer) is None else "does not put one there (cfg.default_prepend_bos)"
-            warnings.warn(
+            tell(
                 f"{len(other)} of {len(self.readers)} SAEs ({other[0]}, ...) were trained on texts "
                 + (
                     f"without a BOS token, but {self.name} puts one before them"
                     if ours
                     else f"that begin with BOS, but {self.name} {why}"
                 )
-                + ": their features may read differently here.",
-                stacklevel=3,
+                + ": their features may read differently here."
             )
 
     def __repr__(self) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.scopes import lock_of
 
 
@@ -70,10 +69,9 @@ def bare_tokens(
         first = max(0, spelled - 1)
         found.append((ids[first:], where[first:], spelled > 0))
     if doubled:
-        warnings.warn(
+        tell(
             f"{doubled} of {len(texts)} texts spell the BOS {tokenizer.bos_token!r} more than once at their start; it is "
-            "read once.",
-            stacklevel=2,
+            "read once."
         )
     yield from found
 
@@ -104,17 +102,14 @@ def tokenized(
     return result
 
 
-def tell_of_cuts(cut: int, total: int, context: int, stacklevel: int = 2) -> None:
+def tell_of_cuts(cut: int, total: int, context: int) -> None:
     """One line of warning where texts were cut.
 
     Warns:
         UserWarning: some were.
     """
     if cut:
-        warnings.warn(
-            f"{cut} of {total} texts are longer than the context of {context} tokens; what lies beyond is not read.",
-            stacklevel=stacklevel + 1,
-        )
+        tell(f"{cut} of {total} texts are longer than the context of {context} tokens; what lies beyond is not read.")
 
 
 def refuse_cuts(tokens: Sequence[TokenizedText], texts: Sequence[str], context: int) -> None:

@@ -83,3 +83,9 @@ def test_prompts_and_new_tokens_beyond_the_context_are_refused_in_every_grid(tin
             )
     with ei.steer(tiny_subject, joy), pytest.raises(EmotionInterpError, match="context of 64"):
         tiny_subject.generate(LONG)
+
+
+def test_the_warning_points_at_the_callers_own_line(tiny_subject):
+    with pytest.warns(UserWarning, match="longer than the context") as found:
+        text_spaces(tiny_subject, [LONG, "She wept."], ["joy", "fear"], skip=1)
+    assert [w.filename for w in found] == [__file__]

@@ -54,6 +54,13 @@ def test_a_bank_of_before_encoders_were_noted_is_checked_by_its_decoder(tiny_sub
         require_same_subject(old, with_sae(tiny_subject, lambda sae: sae.W_dec.copy_(sae.W_dec.roll(1, 0))))
 
 
+def test_banks_of_before_and_after_encoders_were_noted_are_merged(tiny_subject, small_concepts):
+    first, second = (ei.find_features(tiny_subject, small_concepts, layers=[layer]) for layer in (0, 1))
+    saes = [{k: v for k, v in sae.items() if k != "encoder"} for sae in first.manifest["saes"]]
+    old = replace(first, manifest={**first.manifest, "saes": saes})
+    assert old.merge(second).layers == first.merge(second).layers == [0, 1]
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_an_encoder_is_known_again_in_half_precision(tiny_subject, dtype):
     import torch
