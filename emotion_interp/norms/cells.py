@@ -67,7 +67,8 @@ def numeric(frame: Any, path: Path) -> pd.DataFrame:
         cells = frame[column].where(frame[column].isna(), frame[column].astype(str).str.strip())
         cells = cells.where(~cells.isin(_MISSING))
         cells = _decimal_points(cells, frame, column, path)
-        numbers: Any = pd.to_numeric(cells, errors="coerce").astype("float64")
+        parsed: Any = pd.to_numeric(cells, errors="coerce")
+        numbers: Any = parsed.astype("float64")
         wrong = (numbers.isna() | np.isinf(numbers)) & cells.notna()
         if wrong.any():
             row = int(wrong.to_numpy().argmax())

@@ -17,6 +17,7 @@ from emotion_interp.core.reading import check_zip, parse_json, said
 LARGEST_JUDGE = 128 << 20
 """Bytes that a judge's file may unpack to."""
 
+_RECIPE: dict[str, Any] = {"sublinear_tf": True, "dtype": np.float32}
 _FIT_ONLY = ("min_df", "max_df", "max_features", "vocabulary")
 _ANALYZERS = ("word", "char", "char_wb")
 TOKEN_PATTERNS = (r"(?u)\b\w\w+\b", r"(?u)\b\w+\b|[!?]")
@@ -82,7 +83,7 @@ def fresh_vectorizer(path: Path, given: Any, names: Sequence[str]) -> Any:
 
     if type(given) is not TfidfVectorizer:
         raise FileFormatError(f"{path} holds something else than TF-IDF.")
-    recipe = TfidfVectorizer(sublinear_tf=True, dtype=np.float32).get_params()
+    recipe: dict[str, Any] = TfidfVectorizer(**_RECIPE).get_params()
     found = {name: vars(given).get(name, _ABSENT) for name in recipe}
     for name in ("analyzer", "ngram_range"):
         recipe[name] = found[name]
@@ -103,7 +104,7 @@ def fresh_vectorizer(path: Path, given: Any, names: Sequence[str]) -> Any:
     if not len(set(names)) == len(names) == len(weights):
         raise FileFormatError(f"{path} is damaged: its n-grams and weights differ in number.")
     own = {name: found[name] for name in ("analyzer", "ngram_range", "token_pattern")}
-    fresh = TfidfVectorizer(**{**own, "sublinear_tf": True, "dtype": np.float32})
+    fresh = TfidfVectorizer(**{**own, **_RECIPE})
     fresh.vocabulary_ = {term: i for i, term in enumerate(names)}
     fresh.idf_ = weights
     return fresh
@@ -136,7 +137,7 @@ def fresh_pipeline(path: Path, pipeline: Any, terms: object) -> Any:
     rows = 1 if len(classes) == 2 else len(classes)
     if coefficients.shape != (rows, len(vectorizer.vocabulary_)) or len(intercept) != rows or len(classes) < 2:
         raise FileFormatError(f"{path} is damaged: its n-grams, weights and classes differ in number.")
-    fresh = LogisticRegression()
+    fresh: Any = LogisticRegression()
     fresh.coef_, fresh.intercept_ = coefficients, intercept
     fresh.classes_ = np.asarray([str(c) for c in classes])
     fresh.n_features_in_ = coefficients.shape[1]
