@@ -10,15 +10,16 @@ from emotion_interp import __version__
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import frame_html
+from emotion_interp.study.bank_stage import bank_stage, identity
 from emotion_interp.study.banks import bank_for, shipped_for
 from emotion_interp.study.settings import StudySettings, fingerprint
 from emotion_interp.study.stages import (
     Tick,
     alignment_frames,
     rating_frames,
-    steering_frames,
     trace_views,
 )
+from emotion_interp.study.steering_stage import steering_frames
 from emotion_interp.study.store import StudyFolder
 
 if TYPE_CHECKING:
@@ -82,14 +83,13 @@ def run_study(
         progress: receives (stage, done, total).
 
     Raises:
-        EmotionInterpError: the subject has no SAE, a corpus or norms file is missing, the folder cannot be written.
+        EmotionInterpError: the subject has no SAE, a corpus or norms file is missing, the folder cannot be written or is
+            being written by another run, or its bank is another one to which something was added.
 
     Example:
         >>> import emotion_interp as ei
         >>> ei.run_study(ei.load_subject(), ei.concept_set("en"), out="runs/bundled")  # doctest: +SKIP
     """
-    from emotion_interp.core.files import sha256_file, sha256_of
-    from emotion_interp.features import FeatureBank
     from emotion_interp.norms import load_norms
 
     settings = replace(settings, **changes) if changes else settings
@@ -97,8 +97,23 @@ def run_study(
     if settings.emotions is not None:
         concepts = concepts.subset(emotions=settings.emotions)
     folder = StudyFolder(out)
+    with folder.held():
+        return _run(subject, concepts, folder, settings, norms, progress)
+
+
+def _run(
+    subject: Subject,
+    concepts: ConceptSet,
+    folder: StudyFolder,
+    settings: StudySettings,
+    norms: Norms,
+    progress: Tick | None,
+) -> Study:
+    """All stages in a folder that is held."""
+    from emotion_interp.core.files import sha256_file, sha256_of
+
     folder.note(preset=settings.preset, notes=list(settings.notes))
-    base = {
+    base: Any = {
         "stimuli": settings.bank_stimuli,
         "subject": fingerprint(subject),
         "concepts": concepts.sha256,
@@ -110,13 +125,12 @@ def run_study(
     rated = sha256_of(norms.table.to_csv(index=False))
     ran = []
 
-    def make_bank() -> list[str]:
-        bank_for(subject, concepts, settings, shipped, progress).save(folder.path / "bank")
-        return [f"bank/{p.name}" for p in sorted((folder.path / "bank").iterdir())]
-
-    if folder.run("features", base, make_bank):
+    bank, found = bank_stage(folder, base, lambda: bank_for(subject, concepts, settings, shipped, progress))
+    if found:
         ran.append("features")
-    bank = FeatureBank.load(folder.path / "bank")
+    # what a stage reads is in its key: a bank that is another one, whatever its settings say, makes it run again
+    content = identity(bank)
+    base = [base, content["core"]]
     subject.scales.update(bank.scales)
 
     stages: list[tuple[str, Any, Any]] = []
@@ -135,8 +149,11 @@ def run_study(
         key = [base, rated, settings.key("max_rated_words", "learning_curve"), "predicted"]
         stages.append(("ratings", key, lambda: rating_frames(subject, bank, norms, settings, progress)))
     if "steering" in settings.stages:
-        key = [base, settings.key("steering_emotions", "doses", "methods", "n_random", "new_tokens", "judge")]
-        stages.append(("steering", key, lambda: steering_frames(subject, bank, settings, progress)))
+        used = {m: content["added"].get(f"directions {m}") for m in settings.methods}
+        key = [base, used, settings.key("steering_emotions", "doses", "methods", "n_random", "new_tokens", "judge")]
+        stages.append(
+            ("steering", key, lambda key=key: steering_frames(subject, bank, settings, progress, folder, key))
+        )
     for number, (name, key, make) in enumerate(stages, 1):
 
         def write(make: Any = make) -> list[str]:
@@ -145,6 +162,8 @@ def run_study(
         try:
             if folder.run(name, key, write):
                 ran.append(name)
+                if name == "steering":
+                    folder.clear_units()
         except EmotionInterpError as error:
             if type(error) is not EmotionInterpError:
                 raise
@@ -166,7 +185,8 @@ def run_study(
         return [study.report.name]
 
     # a run killed between its last stage and the report must not leave the report of older settings in place
-    if folder.run("report", [__version__, settings.stages, base, *(key for _, key, _ in stages)], write_report):
+    upstream = [content, folder.digests(*(name for name, _, _ in stages)), *(key for _, key, _ in stages)]
+    if folder.run("report", [__version__, settings.stages, base, *upstream], write_report):
         study = replace(study, ran=(*ran, "report"))
     return study
 

@@ -258,62 +258,6 @@ def rating_frames(
     return {"ratings": result.to_frame(), "predicted": predicted, "learning": learning}
 
 
-def steering_frames(
-    subject: Subject, bank: FeatureBank, settings: StudySettings, tick: Tick | None = None
-) -> dict[str, pd.DataFrame]:
-    """The steering test (layer and dose fixed on other prompts) and steered text beside unsteered text."""
-    import pandas as pd
-
-    from emotion_interp.steering import load_judge, steer, steering_test
-    from emotion_interp.steering.prompts import NEUTRAL_PROMPTS
-
-    language = "en" if "en" in bank.languages else bank.languages[0]
-    if language not in NEUTRAL_PROMPTS:
-        raise EmotionInterpError(f"there are no neutral prompts in {language!r}; leave the steering stage out.")
-    prompts = NEUTRAL_PROMPTS[language]
-    judge: Any = load_judge(language=language) if settings.judge == "classifier" else None
-    emotions = [e for e in settings.steering_emotions if e in bank.emotions]
-    frame = steering_test(
-        subject,
-        bank,
-        emotions,
-        tune_prompts=prompts.tune,
-        test_prompts=prompts.test,
-        layers=bank.layers,
-        doses=settings.doses,
-        methods=settings.methods,
-        language=language,
-        judge=judge,
-        n_random=settings.n_random,
-        seed=settings.seed,
-    ).to_frame()
-    rows = []
-    samples = list(prompts.test[:2])
-    plain = subject.generate(samples, max_new_tokens=settings.new_tokens, seed=settings.seed)
-    # an emotion whose every direction was refused (zero vector, no coherent dose) has no layer
-    usable: Any = frame.dropna(subset=["layer", "dose", "shift"])
-    best = usable[usable["chosen"]].sort_values("emotion")
-    for i, row in enumerate(best.itertuples()):
-        if tick is not None:
-            tick("steered text", i + 1, len(best))
-        direction = bank.direction(row.emotion, layer=int(row.layer), language=language, method=row.method)
-        with steer(subject, direction, dose=float(row.dose), positions="from_last_prompt_token"):
-            texts = subject.generate(samples, max_new_tokens=settings.new_tokens, seed=settings.seed)
-        for prompt, before, after in zip(samples, plain, texts, strict=True):
-            rows.append(
-                {
-                    "emotion": row.emotion,
-                    "layer": int(row.layer),
-                    "dose": float(row.dose),
-                    "method": row.method,
-                    "prompt": prompt,
-                    "unsteered": before,
-                    "steered": after,
-                }
-            )
-    return {"steering": frame, "steered_text": pd.DataFrame(rows)}
-
-
 def trace_views(subject: Subject, bank: FeatureBank) -> list[TokenView]:
     """Token views of a few sentences, per language at the layer fixed on the discovery half; the title says how much holds."""
     from emotion_interp.report.trace import emotion_trace

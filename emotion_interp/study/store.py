@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
-from emotion_interp.core.files import atomic_file, read_json, sha256_file, sha256_of, write_json
+from emotion_interp.core.files import (
+    atomic_file,
+    atomic_folder,
+    read_signed_json,
+    sha256_file,
+    sha256_of,
+    write_signed_json,
+)
+from emotion_interp.core.leftovers import found_folder, sweep
 from emotion_interp.core.parquet import read_parquet
+from emotion_interp.study.lock import held
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+UNITS = "units"
+"""Folder of the parts of a stage that is not finished."""
 
 
 def is_study(record: Any) -> bool:
@@ -54,17 +69,33 @@ class StudyFolder:
             raise EmotionInterpError(
                 f"cannot make the folder {self.path}: {error.strerror}. Give another --out."
             ) from error
-        record = self.path / "study.json"
-        self.record: dict[str, Any] = (
-            read_json(record) if os.path.lexists(record) else {"format": "emotion_interp.study", "stages": {}}
-        )
-        if not is_study(self.record):
-            raise FileFormatError(f"{record} is not a study of this project, or it is damaged; give another --out.")
+        self.record: dict[str, Any] = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        file = self.path / "study.json"
+        if not os.path.lexists(file):
+            return {"format": "emotion_interp.study", "stages": {}}
+        record, _ = read_signed_json(file)
+        if not is_study(record):
+            raise FileFormatError(f"{file} is not a study of this project; give another --out.")
+        return record
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no other run write here meanwhile; what killed runs left is swept, a bank they had moved aside put back.
+
+        Raises:
+            EmotionInterpError: another run holds the folder.
+        """
+        with held(self.path):
+            sweep(self.path)
+            self.record = self._read()
+            yield
 
     def is_done(self, stage: str, key: Any) -> bool:
         """Whether the stage was finished with the same key and its files are still what they were."""
         entry = self.record["stages"].get(stage)
-        if not entry or entry["key"] != sha256_of(key):
+        if not entry or entry["key"] != sha256_of(key) or not entry["files"]:
             return False
         return all(
             (self.path / name).is_file() and sha256_file(self.path / name) == digest
@@ -76,14 +107,48 @@ class StudyFolder:
         if self.is_done(stage, key):
             return False
         began = time.monotonic()
-        files = make()
+        self.finish(stage, key, make(), began)
+        return True
+
+    def finish(self, stage: str, key: Any, files: list[str], began: float, **facts: Any) -> None:
+        """Record a stage whose files are written."""
         self.record["stages"][stage] = {
             "key": sha256_of(key),
             "seconds": round(time.monotonic() - began, 2),
             "files": {name: sha256_file(self.path / name) for name in files},
+            **facts,
         }
         self.save()
-        return True
+
+    def digests(self, *stages: str) -> dict[str, Any]:
+        """Digests of the files of finished stages: what a later stage's key has to say of what it was made from."""
+        return {stage: self.record["stages"].get(stage, {}).get("files") for stage in stages}
+
+    def unit(self, key: Any, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """A part of a stage that a killed run keeps: made once, kept under the hash of all that decides it.
+
+        One that was damaged is made again. `clear_units` ends them with their stage.
+        """
+
+        folder = found_folder(self.path / UNITS / sha256_of(key)[:32])
+        file, record = folder / "unit.parquet", folder / "unit.json"
+        if record.is_file():
+            try:
+                if read_signed_json(record)[0] == {"key": sha256_of(key), "sha256": sha256_file(file)}:
+                    return read_parquet(file)
+            except (EmotionInterpError, OSError):
+                # made again below
+                pass
+        with atomic_folder(folder) as place:
+            make().to_parquet(place / file.name, index=False)
+            write_signed_json(place / record.name, {"key": sha256_of(key), "sha256": sha256_file(place / file.name)})
+        # read back also the first time, so that a run that was killed and one that was not go on with the same
+        frame: pd.DataFrame = read_parquet(file)
+        return frame
+
+    def clear_units(self) -> None:
+        """Delete the parts of stages that are finished."""
+        shutil.rmtree(self.path / UNITS, ignore_errors=True)
 
     def note(self, **facts: Any) -> None:
         """Keep facts about the study in its record; written only where they are new."""
@@ -92,7 +157,7 @@ class StudyFolder:
             self.save()
 
     def save(self) -> None:
-        write_json(self.path / "study.json", self.record)
+        write_signed_json(self.path / "study.json", self.record)
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> str:
         """Write a table atomically; returns its file name."""
