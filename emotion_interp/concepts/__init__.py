@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import cache
 
 from emotion_interp.concepts.corpora import corpus_stimuli
+from emotion_interp.concepts.meanings import emotions_of_word
 from emotion_interp.concepts.model import Concept, ConceptWord
 from emotion_interp.concepts.scenes import labelled_stimuli, scene_stimuli
 from emotion_interp.concepts.sets import ConceptSet
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.similar import register_meanings
 
 __all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set", "corpus_stimuli", "labelled_stimuli", "scene_stimuli"]
 
@@ -37,3 +39,6 @@ def concept_set(language: str) -> ConceptSet:
     if language not in shipped_languages():
         raise UnknownNameError("concept set language", language, shipped_languages())
     return ConceptSet((shipped_part(language),))
+
+
+register_meanings(emotions_of_word)

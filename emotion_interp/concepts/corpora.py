@@ -13,6 +13,7 @@ from typing import Any
 from emotion_interp.concepts.model import NEUTRAL
 from emotion_interp.concepts.scenes import labelled_stimuli
 from emotion_interp.core import EmotionInterpError, FileFormatError, Stimulus, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.seeds import generator
 
 CORPORA = ("stories", "goemotions", "brighter")
@@ -125,6 +126,7 @@ def read_brighter(labelled: Path, split: str, language: str) -> Iterable[Labelle
         yield LabelledText(str(record["text"]), mapped_labels(c for c in columns if record[c] == 1), "BRIGHTER")
 
 
+@checked
 def corpus_stimuli(
     corpus: str | Path,
     language: str = "en",

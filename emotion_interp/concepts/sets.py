@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from emotion_interp.concepts.model import NEUTRAL, SLOT, Concept, ConceptWord, LanguageConcepts, same_word
 from emotion_interp.concepts.splits import split_groups, word_groups
 from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
+from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.files import sha256_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def _chosen(kind: str, given: str | Iterable[str] | None, allowed: tuple[str, ..
     return tuple(name for name in allowed if name in names)
 
 
+@checked_methods
 @dataclass(frozen=True)
 class ConceptSet:
     """Emotions and the words that people associate with them, in one or several languages.

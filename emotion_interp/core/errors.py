@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from emotion_interp.core.similar import suggestion
 
 
 class EmotionInterpError(ValueError):
@@ -15,8 +16,7 @@ class UnknownNameError(EmotionInterpError):
 
     def __init__(self, kind: str, given: object, allowed: Iterable[object]) -> None:
         names = [str(a) for a in allowed]
-        close = difflib.get_close_matches(str(given), names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = suggestion(given, names, emotions=kind == "emotion" or kind.startswith("emotion of"))
         shown = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
         super().__init__(f"unknown {kind} {given!r}.{hint} Available: {shown or 'none'}.")
 

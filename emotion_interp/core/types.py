@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 
 KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
@@ -23,6 +24,7 @@ _NAME = re.compile(
 )
 
 
+@checked_methods
 @dataclass(frozen=True, order=True)
 class Site:
     """One hook point of a model, by layer (counted from 0) and kind.
@@ -69,6 +71,8 @@ class Site:
     def parse(cls, hook_name: str) -> Site:
         """Read a TransformerLens hook name, with or without "#sae"; `UnknownNameError` if it is no readable kind."""
         match = _NAME.match(hook_name)
+        if not match and hook_name.strip().lstrip("-").isdigit():
+            raise EmotionInterpError(f"a layer is a whole number, got the text {hook_name!r}. Write {int(hook_name)}.")
         if not match:
             raise UnknownNameError("hook", hook_name, [f"blocks.{{layer}}.hook_{k}" for k in KINDS if k != "z"])
         return cls(int(match[1]), match[2] or match[3], match[4] or "")
@@ -136,6 +140,7 @@ class Stimulus:
             raise EmotionInterpError(f"the span {self.span} lies outside the text of {len(self.text)} characters.")
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class Direction:
     """A vector at a site: dense (difference of means) or built from SAE decoder rows. Shape [d_model], float32.

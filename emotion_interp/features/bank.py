@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.types import Direction, Site, one_site_per_layer, sites_at
 from emotion_interp.features.bank_files import (
@@ -31,6 +32,7 @@ SPACES_ONLY = ("means",)
 """Kept among the directions, but over both halves: for emotion spaces, not for steering."""
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class FeatureBank:
     """Emotion features of one subject.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.adjusted import adjusted_auroc, lower_bound, quantile_strata, rank_correlation
@@ -59,6 +60,7 @@ class FeatureControls:
         return f"FeatureControls({len(self.frame)} rows)"
 
 
+@checked
 def feature_controls(
     subject: Subject,
     concepts: ConceptSet,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.bank import FeatureBank
@@ -58,6 +59,7 @@ class TopExamples:
         return self.frame.drop(columns=["tokens", "activations"])._repr_html_()  # type: ignore[operator]
 
 
+@checked
 def top_examples(
     subject: Subject,
     bank: FeatureBank,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.features.bank import FeatureBank, require_same_subject
@@ -44,6 +45,7 @@ class TokenLens:
         return self.frame._repr_html_()  # type: ignore[operator]
 
 
+@checked
 def token_lens(
     subject: Subject, bank: FeatureBank, layers: Iterable[int] | None = None, *, n_tokens: int = 10
 ) -> TokenLens:

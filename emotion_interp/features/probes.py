@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Direction, Site, Stimulus, one_site_per_layer, sites_at
 from emotion_interp.features.design import design_stimuli, split_hash
@@ -126,6 +127,7 @@ class SparseProbes:
         return f"<p>{self!r}: median held-out AUROC</p>{self.by_layer().to_html(index=False)}"
 
 
+@checked
 def sparse_probes(
     subject: Subject,
     concepts: ConceptSet,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import atomic_folder, write_text
 from emotion_interp.features.bank import FeatureBank
@@ -104,6 +105,7 @@ def write_card(bank: FeatureBank, folder: Path, name: str = CARD) -> None:
     write_text(folder / name, bank_card(bank))
 
 
+@checked
 def push_bank(
     bank: FeatureBank,
     destination: str | Path,
@@ -157,6 +159,7 @@ def push_bank(
     return f"{'datasets/' if repo_type == 'dataset' else ''}{destination}"
 
 
+@checked
 def pull_bank(
     source: str | Path,
     out: str | Path | None = None,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.features.bank import FeatureBank
 
 
+@checked
 def shipped_bank(subject: Any) -> FeatureBank | None:
     """The bank that the project ships for a subject in `saved_features/`, or None where it ships none."""
     package = Path(__file__).parents[1]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
@@ -89,6 +90,7 @@ class Transfer:
         return f"Transfer(tested_on={self.tested_on!r}, {int(self.frame['transfers'].to_numpy().sum())} of {len(self.frame)} features)"
 
 
+@checked
 def transfer(
     subject: Subject,
     concepts: ConceptSet,

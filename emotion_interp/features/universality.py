@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, one_site_per_layer, sites_at
@@ -70,6 +71,7 @@ class Universality:
         return f"<p>{self!r}</p>{self.layers_frame.to_html(index=False)}"
 
 
+@checked
 def universality(
     bank: FeatureBank,
     first: str,

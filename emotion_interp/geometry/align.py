@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.circumplex import circumplex_fit
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
@@ -46,6 +47,7 @@ class _Settings:
             raise EmotionInterpError(f"ridge is above 0, got {self.ridge}.")
 
 
+@checked
 def align(
     space: EmotionSpace,
     norms: Norms | pd.DataFrame,
@@ -105,6 +107,7 @@ def align(
     return replace(alignment, controls=found)
 
 
+@checked
 def align_layers(
     spaces: Mapping[Any, EmotionSpace] | Sequence[EmotionSpace],
     norms: Norms | pd.DataFrame | Mapping[str, Norms | pd.DataFrame],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.intervals import permutation_p, permutations
 from emotion_interp.geometry.space import EmotionSpace
@@ -79,6 +80,7 @@ class SpaceComparison:
         return frame.to_html(index=False, float_format=lambda v: f"{v:.3f}")
 
 
+@checked
 def compare_spaces(
     spaces: Mapping[str, EmotionSpace],
     n_permutations: int = 2000,

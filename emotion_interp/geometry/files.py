@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.geometry.space import EmotionSpace
 
 SUFFIXES = (".npz", ".safetensors", ".npy", ".csv")
 NAMES = "emotions"
 
 
+@checked
 def load_space(
     path: str | Path,
     emotions: Iterable[str] | None = None,

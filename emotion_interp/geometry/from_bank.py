@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SpaceKind = Literal["features", "decoder", "dense"]
 
 
+@checked
 def emotion_space(
     bank: FeatureBank, layer: int | Site | str, kind: SpaceKind = "features", language: str | None = None
 ) -> EmotionSpace:
@@ -126,6 +128,7 @@ def text_spaces(
     return spaces
 
 
+@checked
 def control_spaces(
     subject: Subject, concepts: ConceptSet, layer: int | Site | str, language: str | None = None, seed: int = 0
 ) -> dict[str, EmotionSpace]:

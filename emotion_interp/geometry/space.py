@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.core.arguments import checked_methods
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class EmotionSpace:
     """One vector per emotion. `vectors` is [emotion, dimension], kept as read-only float64.

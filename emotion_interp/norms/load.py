@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.files import sha256_file
 from emotion_interp.norms.entry import NormsEntry, NormsFile
 from emotion_interp.norms.readers import READERS
@@ -72,6 +73,7 @@ def _given(entry: NormsEntry, path: str | Path) -> list[Path]:
     return paths
 
 
+@checked
 def load_norms(
     name: str = "builtin",
     path: str | Path | None = None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
+from emotion_interp.core.arguments import checked_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,7 @@ UNITS = ("word", "sentence")
 _KEYS = ("exact", "case", "script", "plain", "form")
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Norms:
     """Human ratings of words: word -> valence, arousal, dominance, with SD and n where known.

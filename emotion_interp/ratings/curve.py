@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.seeds import generator
 from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
 from emotion_interp.ratings.ridge import ALPHAS, assign_folds, nested_ridge
@@ -68,6 +69,7 @@ class LearningCurve:
         return table.to_html(index=False, float_format=lambda v: f"{v:.3f}")
 
 
+@checked
 def learning_curve(
     subject: Subject,
     norms: Norms,

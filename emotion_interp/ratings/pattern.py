@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.seeds import generator
 from emotion_interp.ratings.predict import Ratings
 from emotion_interp.ratings.series import Series, all_series, bootstrap_means
@@ -94,6 +95,7 @@ class PaperPattern:
         return f"<p>{html.escape(repr(self))}</p>{frame.to_html(index=False, float_format=lambda v: f'{v:.3f}')}"
 
 
+@checked
 def paper_pattern(
     ratings: Ratings | pd.DataFrame | Sequence[Ratings],
     *,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class EmotionTrace:
     """Strengths [layer, token, emotion]; a token is a display unit, so characters split over tokens stay whole.
@@ -84,6 +86,7 @@ class EmotionTrace:
         return f"EmotionTrace({self.text[:40]!r}, {len(self.tokens)} tokens, {len(self.emotions)} emotions, layers {list(self.layers)})"
 
 
+@checked
 def emotion_trace(
     subject: Subject,
     text: str,

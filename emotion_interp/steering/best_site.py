@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.types import Site
 from emotion_interp.features.scores import holm
@@ -99,6 +100,7 @@ def best_site(tuning: pd.DataFrame | DoseResponse, margin: float = 1.0) -> pd.Da
     return pd.DataFrame(chosen, columns=columns)
 
 
+@checked
 def steering_test(
     subject: Subject,
     bank: Any,

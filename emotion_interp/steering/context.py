@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.steering.hooks import Change, Chosen, hooked, replacement, unsteered
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
 
+@checked
 @contextmanager
 def steer(
     subject: Subject,

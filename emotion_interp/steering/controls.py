@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
@@ -39,6 +40,7 @@ PROMPT_CONTROLS: dict[str, tuple[str, ...]] = {
 CONTROLS = ("none", "prompt", "random", "shuffled", "other emotions", "strongest other", "dense", "steered")
 
 
+@checked
 def shuffled_directions(
     subject: Subject,
     concepts: Any,
@@ -137,6 +139,7 @@ class _Answers:
         return self.known[key]
 
 
+@checked
 def steering_controls(
     subject: Subject,
     bank: Any,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
@@ -62,6 +63,7 @@ class DialGrid:
         return self.fit._repr_html_() + self.table._repr_html_()  # type: ignore[operator]
 
 
+@checked
 def dial_grid(
     subject: Subject,
     bank: Any,
@@ -162,6 +164,7 @@ def dial_grid(
     return DialGrid(table, pd.DataFrame([fit]), pd.DataFrame(written))
 
 
+@checked
 def dial_test(
     subject: Subject,
     bank: Any,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site
 from emotion_interp.steering.grid import evaluate, make_cells
@@ -58,6 +59,7 @@ class DoseResponse:
         return self.table._repr_html_()  # type: ignore[operator]
 
 
+@checked
 def dose_response(
     subject: Subject,
     bank: Any,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
@@ -29,6 +30,7 @@ NEIGHBOURS = 20
 _LOGIT_CELLS = 32_000_000
 
 
+@checked
 def necessity(
     subject: Subject,
     bank: Any,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site, sites_at
@@ -72,6 +73,7 @@ class TrainedDirections:
         return self.frame._repr_html_()  # type: ignore[operator]
 
 
+@checked
 def train_directions(
     subject: Subject,
     concepts: ConceptSet,

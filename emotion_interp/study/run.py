@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp import __version__
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
 from emotion_interp.study.banks import bank_for, shipped_for
@@ -58,6 +59,7 @@ class Study:
         return self.to_frame().to_html(index=False, float_format=lambda v: f"{v:.2f}")
 
 
+@checked
 def run_study(
     subject: Subject,
     concepts: ConceptSet,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.types import Site
@@ -21,6 +22,7 @@ def bundled_folder() -> Path:
     return Path(__file__).parent / "bundled"
 
 
+@checked
 def load_subject(
     name_or_path: str | Path | None = None,
     saes: str | Path | Sequence[Any] | None = None,

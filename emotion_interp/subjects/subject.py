@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.subjects.sae_reader import SaeReader, named_apart
@@ -31,6 +32,7 @@ class TokenizedText:
         return len(self.ids)
 
 
+@checked_methods
 class Subject:
     """A model under study with the SAEs that read it.
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import sha256_of, write_json
 from emotion_interp.core.seeds import generator
@@ -101,6 +102,7 @@ class SaeRecipe:
         return self.d_sae or self.expansion * d_model
 
 
+@checked
 def train_saes(
     subject: Subject,
     texts: Sequence[str] | Iterable[str],

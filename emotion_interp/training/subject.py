@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import atomic_file, read_json, write_json
 from emotion_interp.training.corpus import Document, is_held_out, load_documents, training_stream
@@ -107,6 +108,7 @@ def _rate(step: int, recipe: SubjectRecipe) -> float:
     return min(1.0, (step + 1) / warm, max(0.0, (recipe.steps - step) / fall))
 
 
+@checked
 def train_subject(
     data: str | Path,
     out: str | Path,

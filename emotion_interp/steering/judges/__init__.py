@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.steering.judge_data import LABEL_NAMES, NEUTRAL
@@ -116,6 +117,7 @@ def load_judge(
 ) -> Any: ...
 
 
+@checked
 def load_judge(
     name_or_path: str | Path | None = None, language: str = "en", labels: Mapping[str, str] | None = None
 ) -> BundledJudge | ClassifierJudge | ValenceArousalJudge:
