@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
 import math
-import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
-from emotion_interp.core.similar import suggestion
+from emotion_interp.core.annotations import BY_NAME, fits, hint, is_number, items_of, members, name_of, shown, wanted
+from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.core.similar import similar, suggestion
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,46 +66,13 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("test_share", "share", "level"), SHARE),
     **dict.fromkeys(("learning_rate", "lr", "muon_lr", "adam_lr"), POSITIVE),
     **dict.fromkeys(
-        ("max_q", "side_weight", "min_coverage", "min_specificity", "least_intact", "min_strength"), Range(least=0, most=1)
+        ("max_q", "side_weight", "min_coverage", "min_specificity", "least_intact", "min_strength"),
+        Range(least=0, most=1),
     ),
 }
 """By the name of a parameter, which means the same in every function."""
 
-MAKERS = {
-    "Subject": "ei.load_subject({})",
-    "FeatureBank": "ei.FeatureBank.load({})",
-    "Norms": "ei.load_norms({})",
-    "ConceptSet": "ei.concept_set({})",
-    "EmotionSpace": "ei.load_space({})",
-    "Direction": "bank.direction({}, layer=...)",
-    "TextJudge": "ei.load_judge({})",
-    "CoordinateJudge": "ei.load_judge({})",
-    "Stimulus": "ei.Stimulus(...) or ei.corpus_stimuli({})",
-    "Site": "ei.Site(...)",
-    "Halves": "two ei.EmotionSpace",
-    "Selection": "emotion_interp.features.Selection(...)",
-    "SaeRecipe": "emotion_interp.training.SaeRecipe(...)",
-    "SubjectRecipe": "emotion_interp.training.SubjectRecipe(...)",
-    "StudySettings": "emotion_interp.study.StudySettings(...)",
-    "SteeringEffects": "emotion_interp.steering.fit_effects(...)",
-    "Ratings": "ei.predict_ratings(...)",
-    "DoseResponse": "ei.dose_response(...)",
-    "DataFrame": "pandas.DataFrame(...)",
-}
-"""What makes an object of each kind; `{}` stands for what was given."""
-
-LIKE = {
-    # a user's own bank or judge may stand in for ours
-    "Bank": ("direction", "scales"),
-    "TextJudge": ("emotions", "predict_proba"),
-    "CoordinateJudge": ("predict",),
-}
-BY_NAME = {"bank": "Bank", "concepts": "ConceptSet"}
-"""Parameters that are annotated `Any` because a room above may not be imported."""
-ALIASES = {"ReadAt": "str", "SpaceKind": "str", "Tick": "Callable", "NDArray": "Any"}
-WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path"}
-LISTS = ("Sequence", "Iterable", "list", "tuple", "set", "Collection")
-MAPPINGS = ("Mapping", "dict")
+OTHERS = {"emotion": "others"}
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -125,35 +91,55 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         emotion_interp.core.arguments.ArgumentError: grid: emotions is a list of texts, got 'joy'. Write ['joy'].
     """
     signature = inspect.signature(function)
+    owner = function.__qualname__.removesuffix(".__init__")
+    names = [n for n, p in signature.parameters.items() if n not in ("self", "cls") and p.kind is not p.VAR_KEYWORD]
     any_keyword = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        unknown = [] if any_keyword else [name for name in kwargs if name not in signature.parameters]
-        if unknown:
-            names = [n for n in signature.parameters if n != "self"]
-            hint = suggestion(unknown[0], names)
-            raise UnknownArgumentError(
-                f"{function.__qualname__} has no argument {unknown[0]!r}.{hint} It takes: {', '.join(names)}."
-            )
-        # what is missing or too much is python's own error
-        bound = signature.bind(*args, **kwargs)
+        if not any_keyword:
+            check_keywords(owner, kwargs, names)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UnknownArgumentError(_unbound(owner, error, kwargs, names)) from None
         for name, value in bound.arguments.items():
             parameter = signature.parameters[name]
             if name in ("self", "cls") or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
                 continue
             if value is not parameter.default:
-                check_argument(function.__qualname__, name, value, str(parameter.annotation))
+                check_argument(owner, name, value, str(parameter.annotation))
+        check_against_bank(bound.arguments)
         return function(*args, **kwargs)
 
     vars(call)["__checked__"] = True
     return call
 
 
+def check_keywords(owner: str, given: Iterable[str], names: Iterable[str]) -> None:
+    """Refuse a keyword that is none of the names."""
+    names = list(names)
+    for name in given:
+        if name not in names:
+            raise UnknownArgumentError(
+                f"{owner} has no argument {name!r}.{suggestion(name, names)} It takes: {', '.join(names)}."
+            )
+
+
+def _unbound(owner: str, error: TypeError, given: Iterable[str], names: list[str]) -> str:
+    """Python's own words for what is missing or too much, and the name that was written for it."""
+    missing = str(error).partition("argument: ")[2].strip("'")
+    written = [name for name in given if name not in names and missing and similar(name, [missing]) == missing]
+    instead = f" Write {missing}= for {written[0]}=." if written else ""
+    return f"{owner}: {error}.{instead} It takes: {', '.join(names)}."
+
+
 def checked_methods(cls: type[T]) -> type[T]:
     """`checked` for every public method of a class."""
     for name, member in list(vars(cls).items()):
-        if name.startswith("_") or isinstance(member, property):
+        if isinstance(member, property) or (name.startswith("_") and name != "__init__"):
+            continue
+        if name == "__init__" and "__dataclass_fields__" in vars(cls):
             continue
         if isinstance(member, (classmethod, staticmethod)):
             setattr(cls, name, type(member)(checked(member.__func__)))
@@ -168,15 +154,26 @@ def check_fields(instance: Any) -> None:
         check_argument(type(instance).__name__, name, getattr(instance, name), str(annotation))
 
 
+def check_against_bank(arguments: Mapping[str, Any]) -> None:
+    """Refuse emotions and languages that the bank of the same call does not have."""
+    bank = arguments.get("bank")
+    for kind in ("emotion", "language"):
+        known = getattr(bank, f"{kind}s", None)
+        given = [arguments.get(kind), *(arguments.get(f"{kind}s") or ()), *(arguments.get(OTHERS.get(kind, "")) or ())]
+        for name in given if known else ():
+            if isinstance(name, str) and name not in known:
+                raise UnknownNameError(kind, name, known)
+
+
 def check_argument(owner: str, name: str, value: Any, annotation: str) -> None:
     """Refuse a value that is not what an annotation and the parameter's name ask for."""
-    kinds = _kinds(BY_NAME.get(name, "Any") if annotation == "Any" else annotation)
-    if not any(_fits(value, kind) for kind in kinds):
-        raise ArgumentError(f"{owner}: {name} is {_wanted(kinds)}, got {shown(value)}.{_hint(value, kinds)}")
-    names = [_name(kind) for kind in kinds]
+    kinds = members(BY_NAME.get(name, "Any") if annotation == "Any" else annotation)
+    if not any(fits(value, kind) for kind in kinds):
+        raise ArgumentError(f"{owner}: {name} is {wanted(kinds)}, got {shown(value)}.{hint(value, kinds)}")
+    names = [name_of(kind) for kind in kinds]
     if "float" in names or "int" in names:
         check_number(f"{owner}: {name}", value, RANGES.get(name, Range()))
-    elif any(_name(item) in ("int", "float") for kind in kinds for item in _items(kind)) and not _is_number(value):
+    elif any(name_of(item) in ("int", "float") for kind in kinds for item in items_of(kind)) and not is_number(value):
         plain = value if isinstance(value, (list, tuple, set, range)) else ()
         for item in plain:
             check_number(f"{owner}: {name}", item, RANGES.get(name, Range()))
@@ -185,163 +182,29 @@ def check_argument(owner: str, name: str, value: Any, annotation: str) -> None:
             check_number(f"{owner}: {name}", item, RANGES[name])
 
 
+def as_array(what: str, value: Any, dtype: str) -> Any:
+    """A tensor, array or nested list of numbers as a numpy array of its own.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    import numpy as np
+
+    if hasattr(value, "detach"):
+        value = value.detach().to("cpu").float().numpy()
+    try:
+        return np.array(value, dtype=dtype)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"{what} are numbers, as an array or nested lists of one length; got {shown(value)}."
+        ) from None
+
+
 def check_number(what: str, value: Any, allowed: Range) -> None:
     """Refuse NaN, infinity and numbers out of range; what is no number is left alone."""
-    if not _is_number(value):
+    if not is_number(value):
         return
     if not math.isfinite(value):
         raise NotFiniteError(f"{what} is a finite number, got {shown(value)}.")
     if value not in allowed:
         raise ArgumentError(f"{what} is a number {allowed}, got {shown(value)}.")
-
-
-def shown(value: Any) -> str:
-    """A value in an error line: short, with its type where that does not show."""
-    if isinstance(value, (str, bytes, bool, numbers.Number, type(None))):
-        text = repr(value)
-        return text if len(text) <= 60 else f"{text[:57]}..."
-    if isinstance(value, (list, tuple, set, frozenset, dict)):
-        text = repr(value)
-        return f"the {type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
-    return f"a {type(value).__name__}"
-
-
-@functools.cache
-def _kinds(annotation: str) -> tuple[ast.expr, ...]:
-    """The members of a union."""
-    found: list[ast.expr] = []
-
-    def split(node: ast.expr) -> None:
-        if isinstance(node, ast.BinOp):
-            split(node.left)
-            split(node.right)
-        elif isinstance(node, ast.Name) and node.id in ALIASES:
-            split(ast.parse(ALIASES[node.id], mode="eval").body)
-        else:
-            found.append(node)
-
-    split(ast.parse(annotation, mode="eval").body)
-    return tuple(found)
-
-
-def _name(kind: ast.expr) -> str:
-    if isinstance(kind, ast.Subscript):
-        return _name(kind.value)
-    if isinstance(kind, ast.Attribute):
-        return kind.attr
-    if isinstance(kind, ast.Name):
-        return kind.id
-    return "None" if isinstance(kind, ast.Constant) and kind.value is None else ""
-
-
-def _items(kind: ast.expr) -> tuple[ast.expr, ...]:
-    """What a list or mapping holds: the members of its (last) item type."""
-    if not isinstance(kind, ast.Subscript) or _name(kind) not in (*LISTS, *MAPPINGS):
-        return ()
-    inner = kind.slice
-    parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-    if _name(kind) == "tuple" and not (isinstance(parts[-1], ast.Constant) and parts[-1].value is ...):
-        return tuple(k for part in parts for k in _kinds(ast.unparse(part)))
-    return _kinds(ast.unparse(parts[0 if _name(kind) not in MAPPINGS else -1]))
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
-        return False
-    return isinstance(value, numbers.Real) or (
-        getattr(value, "ndim", None) == 0 and hasattr(value, "__float__") and not isinstance(value, (str, bytes))
-    )
-
-
-def _fits(value: Any, kind: ast.expr) -> bool:
-    name = _name(kind)
-    if name in ("Any", "object"):
-        return True
-    if name == "None":
-        return value is None
-    if name == "Literal":
-        # a name that is none of the allowed ones is the function's own error, which lists them
-        return isinstance(value, str)
-    if name == "bool":
-        return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
-    if name == "int":
-        return _is_number(value) and hasattr(value, "__index__")
-    if name == "float":
-        return _is_number(value)
-    if name == "str":
-        return isinstance(value, str)
-    if name == "Path":
-        return hasattr(value, "__fspath__")
-    if name == "Callable":
-        return callable(value)
-    if name in MAPPINGS:
-        return isinstance(value, Mapping) and _hold(value.values(), _items(kind))
-    if name in LISTS:
-        return _is_list(value, name) and _hold(value, _items(kind))
-    if name in LIKE:
-        return not isinstance(value, type) and all(hasattr(value, one) for one in LIKE[name])
-    if name in MAKERS and name != "Halves":
-        return name in {base.__name__ for base in type(value).__mro__}
-    # another library's object, or an alias that the function checks itself
-    return True
-
-
-def _is_list(value: Any, name: str) -> bool:
-    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
-        return False
-    if type(value).__name__ in ("DataFrame", "EmotionSpace") or getattr(value, "ndim", 1) == 0:
-        return False
-    return name == "Iterable" or hasattr(value, "__len__")
-
-
-def _hold(values: Iterable[Any], kinds: tuple[ast.expr, ...]) -> bool:
-    if not kinds or not (isinstance(values, (list, tuple, set, frozenset, range)) or hasattr(values, "mapping")):
-        return True
-    return all(any(_fits(value, kind) for kind in kinds) for value in values)
-
-
-def _words(kind: ast.expr) -> str:
-    name, items = _name(kind), _items(kind)
-    if name in WORDS:
-        return WORDS[name]
-    if name == "Literal":
-        return " or ".join(ast.unparse(kind).removeprefix("Literal[").removesuffix("]").split(", "))
-    if name == "Callable":
-        return "a function"
-    if name in MAPPINGS:
-        return f"a dict of {_plural(items)}" if items else "a dict"
-    if name in LISTS:
-        return f"a list of {_plural(items)}" if items else "a list"
-    if name == "Bank":
-        return "a FeatureBank"
-    return "None" if name == "None" else f"a {name}"
-
-
-def _wanted(kinds: Iterable[ast.expr]) -> str:
-    words = dict.fromkeys(_words(kind) for kind in kinds)
-    if {"a whole number", "a Site", "a text"} <= set(words):
-        words = dict.fromkeys(("a layer's number", "a hook name", *(w for w in words if w.startswith(("a Site", "None")))))
-    return " or ".join(words)
-
-
-def _plural(kinds: Iterable[ast.expr]) -> str:
-    known = {"str": "texts", "int": "whole numbers", "float": "numbers", "Site": "sites", "Stimulus": "stimuli"}
-    return " or ".join(dict.fromkeys(known.get(_name(k), _words(k)) for k in kinds))
-
-
-def _hint(value: Any, kinds: tuple[ast.expr, ...]) -> str:
-    names = [_name(kind) for kind in kinds]
-    lists = [kind for kind in kinds if _name(kind) in LISTS]
-    if lists and not isinstance(value, (list, tuple, set, Mapping)):
-        if any(_fits(value, item) for kind in lists for item in _items(kind)):
-            return f" Write [{value!r}]." if isinstance(value, (str, numbers.Number)) else " Put it in a list."
-    elif lists and isinstance(value, (list, tuple)) and len(value) == 0:
-        return ""
-    if "str" in names and isinstance(value, (list, tuple)) and value:
-        return f" Give one, such as {value[0]!r}." if isinstance(value[0], str) else ""
-    for name in names if "Site" not in names else ():
-        maker = MAKERS.get("FeatureBank" if name == "Bank" else name)
-        if maker:
-            given = repr(value) if isinstance(value, str) else "..."
-            return f" {maker.format(given)} makes one."
-    return ""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion_interp.core.arguments import checked_methods
+from emotion_interp.core.arguments import as_array, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 
 KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
@@ -53,7 +53,7 @@ class Site:
             raise UnknownNameError("site kind", self.kind, KINDS)
         if isinstance(self.layer, bool) or not isinstance(self.layer, (int, np.integer)) or self.layer < 0:
             raise EmotionInterpError(f"a layer is a whole number from 0, got {self.layer!r}.")
-        if re.search(r"[#|\s]", self.sae):
+        if not isinstance(self.sae, str) or re.search(r"[#|\s]", self.sae):
             raise EmotionInterpError(f"the name of an SAE has no '#', '|' or white space, got {self.sae!r}.")
         object.__setattr__(self, "layer", int(self.layer))
 
@@ -160,10 +160,7 @@ class Direction:
 
     def __post_init__(self) -> None:
         Site(self.layer, self.kind)
-        value = self.vector
-        if hasattr(value, "detach"):
-            value = value.detach().to("cpu").float().numpy()
-        vector = np.array(value, dtype=np.float32)
+        vector = as_array("the entries of a direction", self.vector, "float32")
         if vector.ndim != 1 or vector.size == 0:
             raise EmotionInterpError(f"a direction is one vector [d_model], got shape {vector.shape}.")
         if not np.isfinite(vector).all():

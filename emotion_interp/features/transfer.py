@@ -139,10 +139,13 @@ def transfer(
         >>> bank = result.add_to(bank)  # doctest: +SKIP
     """
     from emotion_interp.activations.columns import read_columns
+    from emotion_interp.activations.reading import POSITIONS
     from emotion_interp.features.bank import require_same_subject
 
     require_same_subject(bank, subject)
     skip = int(bank.manifest.get("skip", 8)) if skip is None else skip
+    if position not in (None, *POSITIONS):
+        raise UnknownNameError("position", position, POSITIONS)
     frame = chosen_rows(bank, rows)
     if stimuli is None:
         stimuli = "scenes" if bank.manifest["stimuli"] == "words" else "words"

@@ -120,8 +120,10 @@ def load_norms(
         raise FileFormatError(f"the norms {name!r} are not on this machine. {_by_hand(entry)}")
     table = READERS[entry.reader](paths)
     sources = {p.name: sha256_file(p) for p in paths}
-    scale, language = scale or entry.scale, language or entry.language
-    return Norms(name, language, table, scale, entry.citation, entry.licence, sources, entry.unit)
+    if language not in (None, entry.language):
+        raise UnknownNameError(f"language of the norms {name}", language, [entry.language])
+    scale = scale or entry.scale
+    return Norms(name, entry.language, table, scale, entry.citation, entry.licence, sources, entry.unit)
 
 
 def _by_hand(entry: NormsEntry) -> str:

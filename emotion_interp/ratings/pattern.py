@@ -144,6 +144,10 @@ def paper_pattern(
     layers = sorted({s.layer for s in series})
     if layer is not None and layer not in layers:
         raise UnknownNameError("layer", layer, layers)
+    known = sorted({s.feature_set for s in series} | {*CONTROLS, *CONTROLS.values()})
+    for name in (shared, outside):
+        if name not in (None, *known):
+            raise UnknownNameError("feature set", name, known)
     series = [s for s in series if layer in (None, s.layer)]
     outside = outside or CONTROLS.get(shared, "outside")
     test = _Test(series, shared, equivalence, level, n_bootstrap, seed)

@@ -58,6 +58,15 @@ def bank_sets(
     return sets
 
 
+def known_sets(bank: FeatureBank | None) -> list[str]:
+    """Every feature set that a bank may give at some layer."""
+    if bank is None:
+        return ["all", "dense"]
+    several = [f"selected_{code}" for code in bank.languages] if len(bank.languages) > 1 else []
+    joint = ["intersection", "union", "outside_intersection", "outside_union"] if several else []
+    return ["all", "dense", "selected", "outside", *several, *joint]
+
+
 def _outside(rates: np.ndarray, chosen: np.ndarray, union: np.ndarray, seed: int) -> np.ndarray:
     # a feature that was selected in another language only is no control: it counts as silent
     free: Any = np.array(rates, dtype=np.float64)

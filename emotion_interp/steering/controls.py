@@ -84,6 +84,8 @@ def shuffled_directions(
     require_same_subject(bank, subject)
     words: Any
     words, shown, units = design_of(concepts, bank, stimuli)
+    if language not in set(words["language"]):
+        raise UnknownNameError("language of the stimuli", language, sorted(set(words["language"])))
     reading = {"position": bank.manifest["position"], "skip": int(bank.manifest.get("skip", 8))}
     readings = read_stimuli(subject, shown, units, sites=bank.sites, **reading)
     here = words[(words["language"] == language) & (words["side"] == "discovery")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import check_fields
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, UnsupportedError
 from emotion_interp.core.files import sha256_of
 from emotion_interp.features import Selection
@@ -72,6 +73,7 @@ class StudySettings:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.stimuli not in STIMULI:
             raise UnknownNameError("kind of stimuli", self.stimuli, STIMULI)
         if self.judge not in JUDGES:

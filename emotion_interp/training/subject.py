@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion_interp.core.arguments import checked
+from emotion_interp.core.arguments import check_fields, checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import atomic_file, read_json, write_json
 from emotion_interp.training.corpus import Document, is_held_out, load_documents, training_stream
@@ -41,6 +41,9 @@ class SubjectRecipe:
     decay: float = 0.3
     seed: int = 0
     bf16: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def steps(self) -> int:
