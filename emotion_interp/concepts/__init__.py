@@ -10,11 +10,13 @@ from emotion_interp.concepts.model import Concept, ConceptWord
 from emotion_interp.concepts.scenes import labelled_stimuli, scene_stimuli
 from emotion_interp.concepts.sets import ConceptSet
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.similar import register_meanings
 
 __all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set", "corpus_stimuli", "labelled_stimuli", "scene_stimuli"]
 
 
+@checked
 @cache
 def concept_set(language: str) -> ConceptSet:
     """The shipped concept set of one language ("en", "es", "zh"): 28 emotions and a neutral contrast class.

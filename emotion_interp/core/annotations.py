@@ -36,8 +36,9 @@ LIKE = {
     "Bank": ("direction", "scales"),
     "TextJudge": ("emotions", "predict_proba"),
     "CoordinateJudge": ("predict",),
+    "Table": ("to_frame",),
 }
-BY_NAME = {"bank": "Bank", "concepts": "ConceptSet"}
+BY_NAME = {"bank": "Bank", "concepts": "ConceptSet", "table": "DataFrame | Table"}
 """Parameters that are annotated `Any` because a room above may not be imported."""
 ALIASES = {"ReadAt": "str", "SpaceKind": "str", "Tick": "Callable", "NDArray": "Any"}
 WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path"}

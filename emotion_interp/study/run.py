@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp import __version__
-from emotion_interp.core.arguments import checked
+from emotion_interp.core.arguments import check_keywords, checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
 from emotion_interp.study.banks import bank_for, shipped_for
@@ -93,7 +93,9 @@ def run_study(
     from emotion_interp.features import FeatureBank
     from emotion_interp.norms import load_norms
 
+    check_keywords("run_study", changes, (field.name for field in fields(StudySettings)))
     settings = replace(settings, **changes) if changes else settings
+    settings.check_for(subject, concepts)
     norms = norms if norms is not None else load_norms(settings.norms)
     if settings.emotions is not None:
         concepts = concepts.subset(emotions=settings.emotions)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.arguments import check_keywords
+from emotion_interp.core.arguments import check_keywords, checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.subjects.plan import resting_mode
@@ -39,6 +39,7 @@ class Decoding:
         EmotionInterpError: an empty row, a row that fills the context, or an impossible option.
     """
 
+    @checked
     def __init__(
         self,
         subject: Subject,

@@ -11,6 +11,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.lookup import checked_device, checked_release, located, reading_release
 from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.subject import Subject, wrap_transformers
 
@@ -48,10 +49,11 @@ def load_subject(
         >>> load_subject()  # doctest: +SKIP
         Subject('bundled', 4 layers x 256, 4 SAEs, backend='bridge')
     """
-    import torch
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if isinstance(saes, str):
+        checked_release(saes)
+    if isinstance(name_or_path, str) and name_or_path != BUNDLED:
+        located(name_or_path)
+    device, dtype = checked_device(device, dtype)
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
     source = bundled_folder() / "model" if bundled else name_or_path
     model, tokenizer, revision = _load_model(str(source), device, dtype)
@@ -75,6 +77,8 @@ def load_subject(
 
 def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | None]:
     """Bridge, tokenizer and the hub revision (None for a folder)."""
+    # before anything heavy is imported
+    found = located(source)
     import torch
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -87,8 +91,8 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | N
         dtype = torch.float32 if device == "cpu" else "auto"
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="eager")
+        tokenizer = AutoTokenizer.from_pretrained(source, **found)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="eager", **found)
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EmotionInterpError(
@@ -166,9 +170,8 @@ def _from_release(release: str, layers: list[int] | None, device: str) -> list[S
     from sae_lens import SAE
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
+    checked_release(release)
     directory = get_pretrained_saes_directory()
-    if release not in directory:
-        raise UnknownNameError("SAE release or folder", release, directory)
     chosen: dict[int, str] = {}
     for sae_id in directory[release].saes_map:
         match = re.search(r"(?:blocks\.|layer_|layers\.|layer)(\d+)", sae_id)
@@ -180,7 +183,8 @@ def _from_release(release: str, layers: list[int] | None, device: str) -> list[S
     readers = []
     for sae_id in chosen.values():
         try:
-            sae = SAE.from_pretrained(release, sae_id, device=device)
+            with reading_release(directory[release].repo_id):
+                sae = SAE.from_pretrained(release, sae_id, device=device)
         except (OSError, ValueError) as error:
             raise EmotionInterpError(
                 f"the SAE {sae_id!r} of release {release!r} can be neither downloaded nor found in the local cache: {error}"

@@ -18,7 +18,7 @@ import emotion_interp as ei
 from emotion_interp.core.annotations import BY_NAME, items_of, members, name_of
 from emotion_interp.core.arguments import RANGES
 
-FUNCTIONS = sorted(n for n in ei.__all__ if inspect.isfunction(getattr(ei, n)))
+FUNCTIONS = sorted(n for n in ei.__all__ if callable(getattr(ei, n)) and not inspect.isclass(getattr(ei, n)))
 METHODS = [
     (name, method)
     for name in ei.__all__

@@ -145,11 +145,13 @@ def load_judge(
     """
     if name_or_path is None:
         path = _SHIPPED / f"{language}.skops"
-        if not path.is_file():
+        if language == EMOBANK or "/" in language or not path.is_file():
             shipped = sorted(p.stem for p in _SHIPPED.glob("*.skops") if p.stem != EMOBANK)
             raise UnknownNameError("language of a bundled judge", language, shipped)
         return _load_file(path)
     if name_or_path == EMOBANK:
+        if language != "en":
+            raise UnknownNameError("language of the judge of valence and arousal", language, ["en"])
         return _load_file(_SHIPPED / f"{EMOBANK}.skops")
     if str(name_or_path).endswith(".skops"):
         return _load_file(Path(name_or_path))
