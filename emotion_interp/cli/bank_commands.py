@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emotion_interp.cli import checks
+from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.analysis_commands import features_app
 from emotion_interp.cli.options import Json, Layers, Model, Quiet, Saes, Seed
 
@@ -17,19 +19,31 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 ADDED_METHODS = ("trained", "sae_ts", "sae_output")
-Bank = Annotated[Path, typer.Argument(help="Folder of a bank.")]
-FoundOn = Annotated[str | None, typer.Option("--stimuli", help="Corpus or CSV the bank was found on, if it was.")]
+Bank = Annotated[Path, typer.Argument(callback=checks.bank_known, help="Folder of a bank.")]
+FoundOn = Annotated[
+    str | None,
+    typer.Option("--stimuli", callback=checks.stimuli_known, help="Corpus or CSV the bank was found on, if it was."),
+]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=2, help="Texts of each emotion of that corpus, as the bank was found; default: all."),
 ]
-RepoType = Annotated[str, typer.Option("--repo-type", help="model or dataset.")]
+RepoType = Annotated[
+    str,
+    typer.Option(
+        "--repo-type",
+        callback=checks.one_of("type of repository", lambda: ("model", "dataset")),
+        help="model or dataset.",
+    ),
+]
 
 
 @features_app.command()
 def push(
     bank: Bank,
-    destination: Annotated[str, typer.Argument(help="A repository (name/bank) or a folder (./somewhere).")],
+    destination: Annotated[
+        str, typer.Argument(callback=checks.bank_place, help="A repository (name/bank) or a folder (./somewhere).")
+    ],
     public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
     repo_type: RepoType = "model",
 ) -> None:
@@ -44,8 +58,8 @@ def push(
 
 @features_app.command()
 def pull(
-    source: Annotated[str, typer.Argument(help="A repository (name/bank) or a folder.")],
-    out: Annotated[Path, typer.Option(help="Folder to save it to.")],
+    source: Annotated[str, typer.Argument(callback=checks.bank_place, help="A repository (name/bank) or a folder.")],
+    out: Annotated[Path, typer.Option(callback=checks.new_bank, help="Folder to save it to.")],
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
     repo_type: RepoType = "model",
 ) -> None:
@@ -75,7 +89,9 @@ def diff(first: Bank, second: Bank, as_json: Json = False) -> None:
 
 @features_app.command()
 def merge(
-    first: Bank, second: Bank, out: Annotated[Path, typer.Option(help="Folder to save the joint bank to.")]
+    first: Bank,
+    second: Bank,
+    out: Annotated[Path, typer.Option(callback=checks.new_bank, help="Folder to save the joint bank to.")],
 ) -> None:
     """Make one bank of two that read one subject at other layers or in other languages.
 
@@ -93,8 +109,13 @@ def merge(
 @features_app.command("csv")
 def csv_file(
     bank: Bank,
-    out: Annotated[Path, typer.Option(help="CSV file to write.")],
-    table: Annotated[str, typer.Option(help="features, selected, summary or words.")] = "features",
+    out: Annotated[Path, typer.Option(callback=checks.new_file, help="CSV file to write.")],
+    table: Annotated[
+        str,
+        typer.Option(
+            callback=checks.one_of("table of a bank", checks.bank_tables), help="features, selected, summary or words."
+        ),
+    ] = "features",
 ) -> None:
     """Write one of a bank's tables as CSV.
 
@@ -124,13 +145,19 @@ def describe(
     stimuli: FoundOn = None,
     limit: Limit = None,
     on: Annotated[
-        str, typer.Option(help="Other stimuli to test on: words, scenes, stories, goemotions, ...")
+        str,
+        typer.Option(
+            callback=checks.stimuli_known, help="Other stimuli to test on: words, scenes, stories, goemotions, ..."
+        ),
     ] = "words",
     test_limit: Annotated[int, typer.Option(min=2, help="Texts of each emotion of the corpora to test on.")] = 150,
     probes: Annotated[
         bool, typer.Option("--probes/--no-probes", help="Fit sparse and dense probes, the slow part.")
     ] = True,
-    out: Annotated[Path | None, typer.Option(help="Folder for the bank with its new tables; default: BANK.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(callback=checks.new_bank, help="Folder for the bank with its new tables; default: BANK."),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Add what a reviewer asks for: controls, output scores, logit lens, examples, sparse probes, transfer.
@@ -144,6 +171,7 @@ def describe(
     from emotion_interp.features.bank_files import require_bank_place
     from emotion_interp.steering import NEUTRAL_PROMPTS, output_scores
 
+    facts_of.check_layers(model, saes, None)
     found = FeatureBank.load(bank)
     place = out or bank
     require_bank_place(place)
@@ -189,7 +217,11 @@ def describe(
 def directions(
     bank: Bank,
     methods: Annotated[
-        str, typer.Option(help="trained (on the texts' likelihood), sae_ts (effect-targeted), sae_output.")
+        str,
+        typer.Option(
+            callback=checks.some_of("kind of direction to add", lambda: ADDED_METHODS),
+            help="trained (on the texts' likelihood), sae_ts (effect-targeted), sae_output.",
+        ),
     ] = "trained,sae_ts",
     model: Model = None,
     saes: Saes = None,
@@ -198,7 +230,8 @@ def directions(
     layers: Layers = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 80,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the bank with its new directions; default: BANK.")
+        Path | None,
+        typer.Option(callback=checks.new_bank, help="Folder for the bank with its new directions; default: BANK."),
     ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -209,16 +242,13 @@ def directions(
     """
     from emotion_interp.cli.options import concepts_of, corpus_texts, numbers, subject_of
     from emotion_interp.cli.progress import progress_bars, show_frame
-    from emotion_interp.core.errors import UnknownNameError
     from emotion_interp.features import FeatureBank, with_output_directions
     from emotion_interp.features.bank import require_same_subject
     from emotion_interp.features.bank_files import require_bank_place
     from emotion_interp.steering import output_scores, train_directions, with_targeted_directions
 
-    wanted = [part.strip() for part in methods.split(",") if part.strip()]
-    for name in wanted:
-        if name not in ADDED_METHODS:
-            raise UnknownNameError("kind of direction to add", name, ADDED_METHODS)
+    wanted = checks.split_names(methods)
+    facts_of.check_layers(model, saes, layers)
     found = FeatureBank.load(bank)
     subject = subject_of(model, saes, None)
     require_same_subject(found, subject)

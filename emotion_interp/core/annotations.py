@@ -37,8 +37,9 @@ LIKE = {
     "TextJudge": ("emotions", "predict_proba"),
     "CoordinateJudge": ("predict",),
     "Table": ("to_frame",),
+    "SubjectLike": ("name", "provenance"),
 }
-BY_NAME = {"bank": "Bank", "concepts": "ConceptSet", "table": "DataFrame | Table"}
+BY_NAME = {"bank": "Bank", "concepts": "ConceptSet", "subject": "SubjectLike", "table": "DataFrame | Table"}
 """Parameters that are annotated `Any` because a room above may not be imported."""
 ALIASES = {"ReadAt": "str", "SpaceKind": "str", "Tick": "Callable", "NDArray": "Any"}
 WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path"}
@@ -166,8 +167,8 @@ def _words(kind: ast.expr) -> str:
         return f"a dict of {_plural(items)}" if items and name_of(items[0]) != "Any" else "a dict"
     if name in LISTS:
         return f"a list of {_plural(items)}" if items and name_of(items[0]) != "Any" else "a list"
-    if name == "Bank":
-        return "a FeatureBank"
+    if name in ("Bank", "SubjectLike"):
+        return "a FeatureBank" if name == "Bank" else "a Subject"
     return "None" if name == "None" else f"a {name}"
 
 
@@ -198,7 +199,7 @@ def hint(value: Any, kinds: tuple[ast.expr, ...]) -> str:
     if "str" in names and isinstance(value, (list, tuple)) and value:
         return f" Give one, such as {value[0]!r}." if isinstance(value[0], str) else ""
     for name in names if "Site" not in names else ():
-        maker = MAKERS.get("FeatureBank" if name == "Bank" else name)
+        maker = MAKERS.get({"Bank": "FeatureBank", "SubjectLike": "Subject"}.get(name, name))
         if maker:
             given = repr(value) if isinstance(value, str) else "..."
             return f" {maker.format(given)} makes one."

@@ -136,7 +136,9 @@ class Stimulus:
 
     def __post_init__(self) -> None:
         if not all(isinstance(v, str) for v in (self.text, self.emotion, self.word, self.language, self.group)):
-            raise EmotionInterpError(f"text, emotion, word, language and group of a stimulus are texts; got {self!r:.150}.")
+            raise EmotionInterpError(
+                f"text, emotion, word, language and group of a stimulus are texts; got {self!r:.150}."
+            )
         start, end = self.span
         if not 0 <= start < end <= len(self.text):
             raise EmotionInterpError(f"the span {self.span} lies outside the text of {len(self.text)} characters.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,20 @@ def located(name: str, what: str = "model", file: str = "config.json") -> dict[s
         return {"local_files_only": True}
     require_on_hub(name, what)
     return {}
+
+
+def config_of(name: str) -> dict[str, Any]:
+    """The config.json of a folder or of a cached hub model; empty where there is none, or the text model's of several."""
+    from huggingface_hub import try_to_load_from_cache
+
+    file: Any = Path(name) / "config.json"
+    if not Path(name).is_dir():
+        file = try_to_load_from_cache(name, "config.json")
+    try:
+        config = json.loads(Path(file).read_text(encoding="utf-8")) if isinstance(file, (str, Path)) else {}
+    except (OSError, ValueError):
+        return {}
+    return config.get("text_config", config) if isinstance(config, dict) else {}
 
 
 def require_on_hub(name: str, what: str = "model") -> None:
@@ -125,14 +140,18 @@ def checked_device(device: str, dtype: Any) -> tuple[str, Any]:
     if isinstance(dtype, str) and dtype != "auto":
         dtype = getattr(torch, dtype, dtype)
     if dtype not in (None, "auto") and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise EmotionInterpError(f"dtype is a torch type of floats, such as 'float32' or torch.bfloat16; got {dtype!r}.")
+        raise EmotionInterpError(
+            f"dtype is a torch type of floats, such as 'float32' or torch.bfloat16; got {dtype!r}."
+        )
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu", dtype
     try:
         torch.empty(0, device=torch.device(device))
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0][:120]
-        raise EmotionInterpError(f"the device {device!r} cannot be used ({first}). Say 'auto', 'cpu' or 'cuda'.") from None
+        raise EmotionInterpError(
+            f"the device {device!r} cannot be used ({first}). Say 'auto', 'cpu' or 'cuda'."
+        ) from None
     return device, dtype
 
 
