@@ -131,10 +131,11 @@ def run(
         for note in settings.notes:
             console(quiet).print(f"our choice: {note}", highlight=False)
     facts_of.check_layers(model, None if saes == "train" else saes, layers)
-    concepts, table = concepts_of(languages), norms_of(norms)
+    concepts = concepts_of(languages)
     for name in settings.emotions or ():
         if name not in concepts.emotions:
             raise UnknownNameError("emotion", name, concepts.emotions)
+    table = norms_of(norms)
     subject = _subject_for_run(model, saes, layers, out, sae_tokens, sae_text, seed, quiet)
     with progress_bars(quiet) as bars:
         study = run_study(subject, concepts, out, settings, norms=table, progress=bars)

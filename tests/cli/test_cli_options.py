@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
-import click
 import pandas as pd
 import pytest
 import typer
@@ -57,11 +57,11 @@ NEEDED = {"text": "She wept.", "prompts": "She said", "destination": "./there", 
 NEEDED |= {"bank": "{bundled}", "first": "{bundled}", "second": "{bundled}", "out": "out"}
 
 
-def commands() -> dict[str, click.Command]:
+def commands() -> dict[str, Any]:
     """Every command with its whole name."""
-    found: dict[str, click.Command] = {}
+    found: dict[str, Any] = {}
 
-    def walk(command: click.Command, name: str) -> None:
+    def walk(command: Any, name: str) -> None:
         for child, below in getattr(command, "commands", {}).items():
             walk(below, f"{name} {child}".strip())
         if not getattr(command, "commands", None):
@@ -81,7 +81,9 @@ def wrong_calls() -> list[tuple[str, str, list[str]]]:
         for wrong in command.params:
             if wrong.name in FREE or getattr(wrong, "is_flag", False) or wrong.name == "help":
                 continue
-            number = isinstance(wrong.type, (click.types.IntParamType, click.types.IntRange))
+            # a number has a least value; where it is kept depends on typer's version
+            least = [getattr(one, "min", None) for one in (wrong, getattr(wrong, "type", None))]
+            number = any(bound is not None for bound in least)
             value = "-1" if number and wrong.name not in WRONG else WRONG.get(str(wrong.name))
             if (name, wrong.name) == ("train-subject", "layers"):
                 value = "0"
