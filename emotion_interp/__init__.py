@@ -40,19 +40,23 @@ _HOMES = {
     "emotion_trace": "report",
     "feature_card": "report",
     "feature_controls": "features",
+    "fetch_norms": "norms",
     "find_features": "features",
+    "labelled_stimuli": "concepts",
     "learning_curve": "ratings",
     "load_judge": "steering",
     "load_norms": "norms",
     "load_space": "geometry",
     "load_subject": "subjects",
     "necessity": "steering",
+    "norms_table": "norms",
     "output_scores": "steering",
     "paper_pattern": "ratings",
     "predict_ratings": "ratings",
     "pull_bank": "features",
     "push_bank": "features",
     "run_study": "study",
+    "scene_stimuli": "concepts",
     "shipped_bank": "features",
     "shuffled_directions": "steering",
     "sparse_probes": "features",
@@ -61,9 +65,11 @@ _HOMES = {
     "steering_controls": "steering",
     "steering_test": "steering",
     "targeted_direction": "steering",
+    "text_spaces": "geometry",
     "token_lens": "features",
     "top_examples": "features",
     "train_directions": "steering",
+    "train_judge": "steering",
     "train_saes": "training",
     "train_subject": "training",
     "transfer": "features",
@@ -103,19 +109,23 @@ __all__ = [
     "emotion_trace",
     "feature_card",
     "feature_controls",
+    "fetch_norms",
     "find_features",
+    "labelled_stimuli",
     "learning_curve",
     "load_judge",
     "load_norms",
     "load_space",
     "load_subject",
     "necessity",
+    "norms_table",
     "output_scores",
     "paper_pattern",
     "predict_ratings",
     "pull_bank",
     "push_bank",
     "run_study",
+    "scene_stimuli",
     "shipped_bank",
     "shuffled_directions",
     "sparse_probes",
@@ -124,9 +134,11 @@ __all__ = [
     "steering_controls",
     "steering_test",
     "targeted_direction",
+    "text_spaces",
     "token_lens",
     "top_examples",
     "train_directions",
+    "train_judge",
     "train_saes",
     "train_subject",
     "transfer",
@@ -149,7 +161,14 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from emotion_interp.concepts import Concept, ConceptSet, concept_set, corpus_stimuli
+    from emotion_interp.concepts import (
+        Concept,
+        ConceptSet,
+        concept_set,
+        corpus_stimuli,
+        labelled_stimuli,
+        scene_stimuli,
+    )
     from emotion_interp.core import Direction, EmotionInterpError, Site, Stimulus
     from emotion_interp.features import (
         FeatureBank,
@@ -175,8 +194,9 @@ if TYPE_CHECKING:
         control_spaces,
         emotion_space,
         load_space,
+        text_spaces,
     )
-    from emotion_interp.norms import Norms, load_norms
+    from emotion_interp.norms import Norms, fetch_norms, load_norms, norms_table
     from emotion_interp.ratings import learning_curve, paper_pattern, predict_ratings
     from emotion_interp.report import EmotionTrace, emotion_trace, feature_card
     from emotion_interp.steering import (
@@ -196,6 +216,7 @@ if TYPE_CHECKING:
         steering_test,
         targeted_direction,
         train_directions,
+        train_judge,
         with_targeted_directions,
     )
     from emotion_interp.study import run_study

@@ -162,7 +162,9 @@ def steer(
     layer: Annotated[int | None, typer.Option(min=0, help="Layer; default: the middle one.")] = None,
     dose: Annotated[float, typer.Option(callback=checks.finite, help="Strength in units of the site's scale.")] = 0.5,
     method: Annotated[str, typer.Option(help="Kind of direction: sae, dense, ...; a wrong one lists all.")] = "sae",
-    language: Annotated[str, typer.Option(help="Language in which the direction was found.")] = "en",
+    language: Annotated[
+        str | None, typer.Option(help="Language in which the direction was found; default: that of the prompts.")
+    ] = None,
     grid: Annotated[
         Path | None,
         typer.Option(
@@ -205,6 +207,7 @@ def steer(
         raise typer.BadParameter("give at least one prompt to continue, or --grid FILE.")
     if any(not prompt.strip() for prompt in prompts or ()):
         raise EmotionInterpError("a prompt is empty; give at least one word to continue.")
+    language = facts_of.spoken(language, prompts or [], model, bank, stimuli, seed if stimuli else 0, quiet)
     if grid is not None:
         check_grid(grid, judge)
         if not prompts and language not in NEUTRAL_PROMPTS:
@@ -250,7 +253,7 @@ def trace(
     bank: BankOption = None,
     stimuli: StimuliOption = None,
     layer: Annotated[int | None, typer.Option(min=0, help="Layer; default: the middle one.")] = None,
-    language: Annotated[str, typer.Option(help="Language whose features are used.")] = "en",
+    language: Annotated[str | None, typer.Option(help="Language whose features are used; default: the text's.")] = None,
     out: Annotated[
         Path | None, typer.Option(callback=checks.new_file, help="Write the token view to this HTML file.")
     ] = None,
@@ -269,6 +272,7 @@ def trace(
     if not text.strip():
         raise EmotionInterpError("the text is empty; give at least one word.")
     places = facts_of.check_layers(model, saes, None)
+    language = facts_of.spoken(language, [text], model, bank, stimuli, seed, quiet)
     facts = facts_of.facts_for(model, bank, language, stimuli, seed)
     facts_of.check_choice(facts, languages=language, layer=layer, layers=places)
     subject = subject_of(model, saes, None)

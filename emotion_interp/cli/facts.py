@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotion_interp.core.errors import FileFormatError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 
 ALL = "all"
 
@@ -67,11 +67,38 @@ def facts_for(
     if folder is None:
         return None
     facts = bank_facts(folder)
-    if set(checks.split_names(languages)) <= set(facts.languages):
+    if not languages or set(checks.split_names(languages)) <= set(facts.languages):
         return facts
     # the bundled subject has read too little to know single words: it is searched with scenes
     checks.some_of("language of the scenes", lambda: SCENE_LANGUAGES)(languages)
     return None
+
+
+def spoken(
+    language: str | None,
+    texts: Sequence[str],
+    model: str | None,
+    bank: Path | None,
+    stimuli: str | None,
+    seed: int,
+    quiet: bool,
+) -> str:
+    """The language asked for; else that of the texts, or without any the bank's first, which is said in one line."""
+    from emotion_interp.cli.progress import console
+    from emotion_interp.concepts.defaults import shipped_languages
+    from emotion_interp.core.languages import language_of
+
+    if language is not None:
+        return language
+    facts = facts_for(model, bank, "", stimuli, seed)
+    known = shipped_languages() if facts is None else facts.languages
+    try:
+        found = language_of(texts, known, "the text") if texts else known[0]
+    except EmotionInterpError as error:
+        raise EmotionInterpError(str(error).replace("give language= one of", "give --language, one of")) from None
+    why = "as the text reads" if texts else "the first of the bank"
+    console(quiet).print(f"language: {found} ({why}; --language names another)", highlight=False)
+    return found
 
 
 def check_choice(

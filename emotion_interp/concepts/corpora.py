@@ -14,6 +14,7 @@ from emotion_interp.concepts.model import NEUTRAL
 from emotion_interp.concepts.scenes import labelled_stimuli
 from emotion_interp.core import EmotionInterpError, FileFormatError, Stimulus, UnknownNameError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.languages import detect_language
 from emotion_interp.core.seeds import generator
 
 CORPORA = ("stories", "goemotions", "brighter")
@@ -129,7 +130,7 @@ def read_brighter(labelled: Path, split: str, language: str) -> Iterable[Labelle
 @checked
 def corpus_stimuli(
     corpus: str | Path,
-    language: str = "en",
+    language: str | None = None,
     *,
     split: str = "test",
     limit: int | None = None,
@@ -163,10 +164,13 @@ def corpus_stimuli(
     if limit is not None and limit < 1:
         raise EmotionInterpError(f"limit is the number of texts kept of each emotion, at least 1; got {limit}.")
     if isinstance(corpus, Path) or corpus.endswith((".csv", ".tsv")):
-        texts = _read_csv(Path(corpus), language)
+        texts, language = _read_csv(Path(corpus), language)
     elif corpus not in CORPORA:
         raise UnknownNameError("corpus", corpus, (*CORPORA, "a path ending in .csv"))
     else:
+        if language is None and corpus == "brighter":
+            raise EmotionInterpError(f"brighter has several languages; give language= one of {[*BRIGHTER_LANGUAGES]}.")
+        language = language or "en"
         texts = _read_corpus(corpus, language, split, _data_folder(data))
     chosen = _limited(texts, limit, seed)
     if not chosen:
@@ -219,7 +223,8 @@ def _read_corpus(corpus: str, language: str, split: str, root: Path) -> list[_Te
     return [(t.text, t.emotions[0] if t.emotions else NEUTRAL, None) for t in texts if len(t.emotions) < 2]
 
 
-def _read_csv(path: Path, language: str) -> list[_Text]:
+def _read_csv(path: Path, language: str | None) -> tuple[list[_Text], str]:
+    """The texts and their language: the one asked for, of the column `language`, or the one that they read as."""
     import pandas as pd
 
     if not path.is_file():
@@ -236,12 +241,21 @@ def _read_csv(path: Path, language: str) -> list[_Text]:
     empty = frame.index[(frame["text"].str.strip() == "") | (frame["emotion"].str.strip() == "")]
     if len(empty):
         raise FileFormatError(f"{path}: line {empty[0] + 2} has no text or no emotion; fill it in or leave it out.")
+    if language is None:
+        known = sorted(set(frame["language"])) if "language" in frame else []
+        if len(known) > 1:
+            raise EmotionInterpError(f"{path.name} has texts in {', '.join(known)}; give language= one of them.")
+        language = known[0] if known else detect_language("\n".join(frame["text"]))
+    if language is None:
+        raise EmotionInterpError(
+            f"the language of the texts in {path.name} does not show; give language=, such as 'en'."
+        )
     if "language" in frame:
         if language not in set(frame["language"]):
             raise UnknownNameError(f"language in {path.name}", language, sorted(set(frame["language"])))
         frame = frame[frame["language"] == language]
     groups = frame["group"].tolist() if "group" in frame else [None] * len(frame)
-    return list(zip(frame["text"], frame["emotion"].str.strip(), groups, strict=True))
+    return list(zip(frame["text"], frame["emotion"].str.strip(), groups, strict=True)), language
 
 
 def _limited(texts: Sequence[_Text], limit: int | None, seed: int) -> list[_Text]:

@@ -75,6 +75,7 @@ def _place(site: Site, bank: FeatureBank) -> str:
     return f"layer {site.layer}" if bank.places == ["layer"] else str(site)
 
 
+@checked
 def text_spaces(
     subject: Subject,
     texts: Sequence[str],

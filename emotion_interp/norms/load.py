@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.languages import detect_language
 from emotion_interp.norms.entry import NormsEntry, NormsFile
 from emotion_interp.norms.readers import READERS
 from emotion_interp.norms.registry import REGISTRY
@@ -88,7 +90,7 @@ def load_norms(
             `arousal`, `dominance`, `<dimension>_sd`, `<dimension>_n`, `n`, `form`).
         path: the file, or the folder with the files. Default: `norms/` in the folder that EMOTION_INTERP_DATA names,
             else the download cache (`fetch_norms`).
-        language: language code; default the registry's, "en" for "csv".
+        language: language code; default the registry's, for "csv" the one that its words read as.
         scale: ends of the rating scale; default the registry's, for "csv" the whole numbers around the ratings.
 
     Raises:
@@ -113,7 +115,13 @@ def load_norms(
             scale = (float(np.floor(np.nanmin(values))), float(np.ceil(np.nanmax(values))))
             scale = scale if scale[0] < scale[1] else (scale[0], scale[0] + 1)
         file = Path(path)
-        return Norms(file.stem, language or "en", table, scale, sources={file.name: sha256_file(file)})
+        return Norms(
+            file.stem,
+            language or _language_of(file, table["word"].astype(str).tolist()),
+            table,
+            scale,
+            sources={file.name: sha256_file(file)},
+        )
     entry = _entry(name)
     paths = _find(entry) if path is None else _given(entry, path)
     if paths is None:
@@ -126,6 +134,15 @@ def load_norms(
     return Norms(name, entry.language, table, scale, entry.citation, entry.licence, sources, entry.unit)
 
 
+def _language_of(file: Path, words: list[str]) -> str:
+    found = detect_language(" ".join(words))
+    if found is None:
+        warnings.warn(
+            f"the language of the words in {file.name} does not show; taken as 'en'. Give language=.", stacklevel=4
+        )
+    return found or "en"
+
+
 def _by_hand(entry: NormsEntry) -> str:
     source = entry.homepage or "its authors"
     files = "; ".join(f"{f.name} (from {f.urls[0] if f.urls else source})" for f in entry.files)
@@ -136,6 +153,7 @@ def _by_hand(entry: NormsEntry) -> str:
     )
 
 
+@checked
 def fetch_norms(name: str) -> list[Path]:
     """Download registered norms into the cache, checking SHA-256; files that are already right are kept.
 
@@ -174,6 +192,7 @@ def _fetch(entry: NormsEntry, file: NormsFile, folder: Path) -> Path:
     )
 
 
+@checked
 def norms_table() -> pd.DataFrame:
     """The registry as a frame: name, language, unit, dimensions, n_words (or sentences), licence, files, where they are, citation, url (empty
     where there is no public file: then see `homepage`), sha256.

@@ -14,6 +14,7 @@ import numpy as np
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.languages import warn_of_language
 from emotion_interp.steering.judge_data import LABEL_NAMES, NEUTRAL
 from emotion_interp.steering.judges.valence_arousal import KIND, ValenceArousalJudge, read_valence_arousal
 from emotion_interp.steering.train_judges import FORMAT, USABLE_AUROC
@@ -53,6 +54,7 @@ class BundledJudge:
         columns = [classes.index(e) for e in self.emotions]
         if not texts:
             return np.zeros((0, len(columns)))
+        warn_of_language(texts, self.language, "bundled judge")
         return np.asarray(self.pipeline.predict_proba(texts), dtype=np.float64)[:, columns]
 
     def to_frame(self) -> pd.DataFrame:
@@ -128,7 +130,7 @@ def load_judge(
             which has `predict(texts)` -> [text, 2]; a file made by `train_judge`; or name or folder of a
             sequence-classification model, for example "SamLowe/roberta-base-go_emotions" (English) or
             "Johnson8187/Chinese-Emotion" (Chinese).
-        language: of the bundled judge, "en" or "zh".
+        language: of the bundled judge, "en" or "zh"; it warns of texts that are plainly in another one.
         labels: the model's label -> emotion, for models that name theirs otherwise ("LABEL_0"); others are left out.
 
     Returns:
