@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from emotion_interp.concepts.corpora import corpus_stimuli
 from emotion_interp.concepts.meanings import emotions_of_word
@@ -18,7 +19,7 @@ __all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set", "corpus_stimul
 
 @checked
 @cache
-def concept_set(language: str) -> ConceptSet:
+def concept_set(language: str | Path) -> ConceptSet:
     """The shipped concept set of one language ("en", "es", "zh"): 28 emotions and a neutral contrast class.
 
     Join languages with `|`. The words were chosen for this project; the lists of the paper are not public.
@@ -40,7 +41,7 @@ def concept_set(language: str) -> ConceptSet:
         )
     if language not in shipped_languages():
         raise UnknownNameError("concept set language", language, shipped_languages())
-    return ConceptSet((shipped_part(language),))
+    return ConceptSet((shipped_part(str(language)),))
 
 
 register_meanings(emotions_of_word)

@@ -184,7 +184,7 @@ def wanted(kinds: Iterable[ast.expr]) -> str:
 
 def _plural(kinds: Iterable[ast.expr]) -> str:
     known = {"str": "texts", "int": "whole numbers", "float": "numbers", "Site": "sites", "Stimulus": "stimuli"}
-    return " or ".join(dict.fromkeys(known.get(name_of(k), _words(k)) for k in kinds))
+    return " or ".join(dict.fromkeys(known.get(name_of(k), _words(k).removeprefix("a ")) for k in kinds))
 
 
 def hint(value: Any, kinds: tuple[ast.expr, ...]) -> str:

@@ -159,7 +159,9 @@ def check_against_bank(arguments: Mapping[str, Any]) -> None:
     bank = arguments.get("bank")
     for kind in ("emotion", "language"):
         known = getattr(bank, f"{kind}s", None)
-        given = [arguments.get(kind), *(arguments.get(f"{kind}s") or ()), *(arguments.get(OTHERS.get(kind, "")) or ())]
+        lists = [arguments.get(name) for name in (f"{kind}s", OTHERS.get(kind, ""))]
+        # an iterator would be used up
+        given = [arguments.get(kind), *(one for many in lists if isinstance(many, (list, tuple, set)) for one in many)]
         for name in given if known else ():
             if isinstance(name, str) and name not in known:
                 raise UnknownNameError(kind, name, known)

@@ -81,7 +81,9 @@ def require_on_hub(name: str, what: str = "model") -> None:
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-    absent = f"no {what} {name!r}: it is no folder, not in the local cache ({constants.HF_HUB_CACHE})"
+    absent = (
+        f"no {what} can be loaded from {name!r}: it is no folder, not in the local cache ({constants.HF_HUB_CACHE})"
+    )
     right = "Give a folder, a hub name that is cached or can be downloaded, or nothing for the bundled subject."
     if constants.HF_HUB_OFFLINE:
         raise EmotionInterpError(f"{absent}, and the hub is not asked (HF_HUB_OFFLINE is set). {right}")

@@ -48,13 +48,15 @@ FREE = {
 
 EXTRA = ("judge", "max_new_tokens", "valence")
 """Given beside what is required: the default would be refused for reasons of its own."""
-NO_NAME = {("cebra_space", "emotions"), ("cebra_space", "language")} | {
+NO_NAME = {("cebra_space", "emotions"), ("cebra_space", "language"), ("labelled_stimuli", "emotions")} | {
     # labels of the user's own, and what only a file or a measured bank decides
     *(
         ("load_space", "emotions"),
         ("load_space", "kind"),
         ("load_space", "language"),
         ("with_output_directions", "weight"),
+        ("labelled_stimuli", "language"),
+        ("text_spaces", "emotions"),
     )
 }
 
@@ -189,7 +191,7 @@ def wrong_types(parameter: inspect.Parameter) -> list[Any]:
         values += [["joy"], [1, 2]]
     if lists and all(name_of(i) in ("str", "int", "float", "Site") for k in lists for i in items_of(k)):
         values += [[None], [object()]]
-    if lists and not any(name_of(i) in ("str", "Site", "Any") for k in lists for i in items_of(k)):
+    if lists and not any(name_of(i) in ("str", "Site", "Any", "object", "None") for k in lists for i in items_of(k)):
         values.append(["x"])
     if not names & {"Mapping", "dict"}:
         values.append({"joy": 1})
