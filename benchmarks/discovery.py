@@ -45,7 +45,7 @@ def section(words: int = 8) -> str:
     import emotion_interp as ei
     from emotion_interp.activations import read_stimuli
     from emotion_interp.features.design import design_stimuli
-    from emotion_interp.subjects.subject import span_tokens
+    from emotion_interp.subjects.tokens import span_tokens
 
     _, bare = make_subject()
     subject = ei.Subject(bare.model, random_saes(), tokenizer=bare.tokenizer, name="random GPT-2 small")

@@ -12,7 +12,8 @@ from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.activations.reading import SINK_FACTOR, Position, SiteReadings, _pick
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnsupportedError
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.subjects.subject import Subject, TokenizedText
+from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.tokens import TokenizedText, tell_of_cuts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,13 +42,13 @@ def stimulus_tokens(
     Raises:
         EmotionInterpError: a target that becomes no token, or lies beyond the context.
     """
-    tokens = subject.tokenize([s.text for s in stimuli])
+    tokens = subject.tokenize_quietly([s.text for s in stimuli])
     picks = [_pick(t, s.span, position, skip) for t, s in zip(tokens, stimuli, strict=True)]
     for stimulus, pick in zip(stimuli, picks, strict=True):
         if not len(pick):
             raise EmotionInterpError(
-                f"the target of {stimulus.text[:60]!r} becomes no token (or lies beyond the context of "
-                f"{subject.context} tokens)."
+                f"the target of {stimulus.text[:60]!r} becomes no token, or lies (in part) beyond the context of "
+                f"{subject.context} tokens."
             )
     return tokens, picks
 
@@ -85,6 +86,7 @@ def read_columns(
         raise EmotionInterpError("there is nothing to read: the list of stimuli is empty.")
     unit_of = np.asarray(units, dtype=np.int64)
     texts, picks = stimulus_tokens(subject, stimuli, position, skip)
+    tell_of_cuts(sum(t.cut_at is not None for t in texts), len(texts), subject.context)
     n_units = int(unit_of.max()) + 1
     by_token = np.ones(n_units, dtype=bool)
     if token_units is not None:

@@ -7,15 +7,18 @@ never sees padding, so no mask is needed and none can be wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.errors import NotFiniteError
+from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plan import evaluation_mode
-from emotion_interp.subjects.subject import Subject, TokenizedText
+from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
     import torch
@@ -29,11 +32,11 @@ OnSite = Callable[[Site, "torch.Tensor", "Batch"], None]
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one forward pass: which texts they are, and how many tokens of each are real."""
+    """Rows of one forward pass: which texts they are, how many tokens of each are real, and whether the first is BOS."""
 
     rows: np.ndarray
     lengths: np.ndarray
-    has_bos: bool
+    has_bos: np.ndarray
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
@@ -76,18 +79,18 @@ def forward_pass(
     if not tokens or not sites:
         return
     lengths = [len(t) for t in tokens]
-    current: list[Batch] = []
-    waiting: set[Site] = set()
+    reading = _Reading()
 
     def make_hook(site: Site) -> Callable[..., None]:
         # keyed by closure: on a bridge hook.name is the canonical name, not the alias asked for
         def hook_fn(activations: torch.Tensor, hook: Any) -> None:
             del hook
-            if site in waiting:
-                waiting.discard(site)
+            # the hook point is shared: other threads' passes go through here too
+            if _READING.get() is reading and site in reading.waiting:
+                reading.waiting.discard(site)
                 flat = activations.flatten(2) if activations.ndim == 4 else activations
-                on_site(site, flat, current[0])
-                if not waiting and subject.backend == "bridge":
+                on_site(site, flat, reading.batch)
+                if not reading.waiting and subject.backend == "bridge":
                     from transformer_lens.model_bridge.exceptions import StopAtLayerException
 
                     # the bridge's forward catches this; stop_at_layer would still run the unembedding
@@ -95,29 +98,47 @@ def forward_pass(
 
         return hook_fn
 
-    hooks = [(site.hook_name, make_hook(site)) for site in sites]
-    options: dict[str, Any] = {"return_type": None}
+    options: dict[str, Any] = {"return_type": None, **subject.uncached_options}
     if subject.backend == "hooked":
         options["stop_at_layer"] = max(site.layer for site in sites) + 1
         # under a left-padding tokenizer HookedTransformer guesses a mask from pad ids, and would hide a BOS that is pad
         options["padding_side"] = "right"
-    with evaluation_mode(subject.model), subject.model.hooks(fwd_hooks=hooks):
+    scopes = open_scopes(subject.model)
+    with surely(evaluation_mode(subject.model)) as undoing, undoing:
+        for site in sites:
+            attach(subject.model.hook_dict[site.hook_name], make_hook(site), undoing)
         for rows in batches(lengths, batch_tokens):
             width = lengths[rows[0]]
             ids = np.zeros((len(rows), width), dtype=np.int64)
             for i, row in enumerate(rows):
                 ids[i, : lengths[row]] = tokens[row].ids
-            current[:] = [Batch(rows, np.asarray([lengths[r] for r in rows]), tokens[rows[0]].has_bos)]
-            waiting.update(sites)
-            subject.model(torch.from_numpy(ids).to(subject.device), **options)
-            if waiting:
-                missing = sorted(waiting)[0]
+            reading.batch = Batch(
+                rows, *(np.asarray(x) for x in zip(*((lengths[r], tokens[r].has_bos) for r in rows), strict=True))
+            )
+            reading.waiting.update(sites)
+            with lock_of(subject.model), surely(setting(_READING, reading)) as own, own:
+                subject.model(torch.from_numpy(ids).to(subject.device), **options)
+            check_open(scopes)
+            if reading.waiting:
+                missing = sorted(reading.waiting)[0]
                 raise NotFiniteError(f"the hook {missing.hook_name} never fired in a forward pass of {subject.name}.")
             if progress is not None:
                 progress(len(rows))
 
 
+class _Reading:
+    """One pass: the batch that is running, and the sites it has not reached yet."""
+
+    batch: Batch
+
+    def __init__(self) -> None:
+        self.waiting: set[Site] = set()
+
+
+_READING: ContextVar[_Reading | None] = ContextVar("emotion_interp_reading", default=None)
+
+
 def real_tokens(batch: Batch, width: int) -> np.ndarray:
     """Mask of real tokens without BOS and padding, from lengths (pad, bos and eos are often one id): [row, position]."""
     position = np.arange(width)[None, :]
-    return (position >= int(batch.has_bos)) & (position < batch.lengths[:, None])
+    return (position >= batch.has_bos[:, None]) & (position < batch.lengths[:, None])

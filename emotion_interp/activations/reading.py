@@ -13,7 +13,8 @@ from emotion_interp.activations.packed import PackedTexts
 from emotion_interp.activations.spill import SPILL_BYTES, DenseSums, SparseRows, Spool, let_go, streamed_median
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.subjects.subject import Subject, TokenizedText, span_tokens
+from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.tokens import TokenizedText, span_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -202,8 +203,8 @@ def read_units(
         found = _pick(text, None if spans is None else spans[number], position, skip)
         if not len(found):
             raise EmotionInterpError(
-                f"the target of {texts[number][:60]!r} becomes no token "
-                f"(or lies beyond the context of {subject.context} tokens)."
+                f"the target of {texts[number][:60]!r} becomes no token, or lies (in part) beyond the context of "
+                f"{subject.context} tokens."
             )
         return found
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.subject import Subject, TokenizedText
+from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
     import torch

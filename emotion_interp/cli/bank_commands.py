@@ -11,6 +11,7 @@ from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.analysis_commands import features_app
 from emotion_interp.cli.options import Json, Layers, Model, Quiet, Saes, Seed
+from emotion_interp.cli.progress import say
 
 if TYPE_CHECKING:
     from emotion_interp.concepts import ConceptSet
@@ -53,7 +54,7 @@ def push(
     """
     from emotion_interp.features import FeatureBank, push_bank
 
-    typer.echo(push_bank(FeatureBank.load(bank), destination, private=not public, repo_type=repo_type))
+    say(push_bank(FeatureBank.load(bank), destination, private=not public, repo_type=repo_type))
 
 
 @features_app.command()
@@ -71,7 +72,7 @@ def pull(
     from emotion_interp.features.bank_files import require_bank_place
 
     require_bank_place(out)
-    typer.echo(repr(pull_bank(source, out, revision=revision, repo_type=repo_type)))
+    say(repr(pull_bank(source, out, revision=revision, repo_type=repo_type)))
 
 
 @features_app.command()
@@ -103,7 +104,7 @@ def merge(
     require_bank_place(out)
     joint = FeatureBank.load(first).merge(FeatureBank.load(second))
     joint.save(out)
-    typer.echo(repr(joint))
+    say(repr(joint))
 
 
 @features_app.command("csv")
@@ -123,7 +124,7 @@ def csv_file(
     """
     from emotion_interp.features import FeatureBank
 
-    typer.echo(str(FeatureBank.load(bank).to_csv(out, table)))
+    say(str(FeatureBank.load(bank).to_csv(out, table)))
 
 
 @features_app.command()
@@ -134,7 +135,7 @@ def card(bank: Bank) -> None:
     """
     from emotion_interp.features import FeatureBank, bank_card
 
-    typer.echo(bank_card(FeatureBank.load(bank)))
+    say(bank_card(FeatureBank.load(bank)))
 
 
 @features_app.command()
@@ -210,7 +211,7 @@ def describe(
         found.save(place)
         found = _tested(subject, concepts, found, name, shown, seed, test_limit)
     found.save(place)
-    typer.echo(str(place))
+    say(str(place))
 
 
 @features_app.command()
@@ -281,7 +282,7 @@ def directions(
             found = output_scores(subject, found, places, seed=seed).add_to(found)
         found = with_output_directions(subject, found)
     found.save(place)
-    typer.echo(str(place))
+    say(str(place))
 
 
 def _stimuli(name: str, bank: FeatureBank, seed: int, limit: int = 150) -> list[Stimulus]:

@@ -82,6 +82,11 @@ def languages_known(value: str) -> str:
     return some_of("concept set language", shipped_languages)(value)
 
 
+def corpora_languages(value: str | None) -> str | None:
+    """A callback for --balanced."""
+    return value if value is None else languages_known(value)
+
+
 def norms_known(value: str) -> str:
     """A callback for --norms: a registered name, or a CSV file that exists."""
     from emotion_interp.norms.registry import REGISTRY

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from typing import Annotated
 
 import typer
 
 from emotion_interp import __version__
+from emotion_interp.cli.progress import say
 
 app = typer.Typer(
     name="emotion-interp",
@@ -24,13 +26,13 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
     if version:
-        typer.echo(f"emotion-interp {__version__}")
+        say(f"emotion-interp {__version__}")
         raise typer.Exit
 
 
 def fail(message: str) -> None:
     """One clear line, exit code 2."""
-    typer.echo("error: " + " ".join(message.split()), err=True)
+    say("error: " + " ".join(message.split()), err=True)
     raise SystemExit(2)
 
 
@@ -38,8 +40,13 @@ def main() -> None:
     """Entry point of the console script."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from emotion_interp.core.errors import EmotionInterpError
+    from emotion_interp.core.files import require_working_directory
+
+    # a line, without the place in the code
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
 
     try:
+        require_working_directory()
         app()
     except EmotionInterpError as error:
         fail(str(error))
@@ -52,7 +59,7 @@ def main() -> None:
     except SystemExit as leaving:
         # typer turns Ctrl-C into this exit code and says nothing
         if leaving.code == 130:
-            typer.echo("interrupted; run the same command again to go on.", err=True)
+            say("interrupted; run the same command again to go on.", err=True)
         raise
 
 

@@ -79,10 +79,11 @@ def concepts_of(languages: str) -> ConceptSet:
 
 
 def norms_of(name: str) -> Any:
-    """Norms by name, or from a CSV path."""
+    """Norms by name, or from the path of a table."""
     from emotion_interp.norms import load_norms
 
-    return load_norms("csv", path=name) if Path(name).suffix == ".csv" else load_norms(name)
+    tables = (".csv", ".tsv", ".txt", ".xlsx", ".gz")
+    return load_norms("csv", path=name) if Path(name).suffix.lower() in tables else load_norms(name)
 
 
 def subject_of(model: str | None, saes: str | None, layers: str | None) -> Subject:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from emotion_interp.core.markup import clean
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
@@ -16,7 +18,14 @@ def console(quiet: bool = False) -> Console:
     """A console on standard error, so that standard output stays for results and --json."""
     from rich.console import Console
 
-    return Console(stderr=True, quiet=quiet)
+    return Console(stderr=True, quiet=quiet, markup=False, emoji=False)
+
+
+def say(text: object, err: bool = False) -> None:
+    """Print a line; names in it do nothing to the terminal."""
+    import typer
+
+    typer.echo(clean(text), err=err)
 
 
 class Bars:
@@ -29,7 +38,7 @@ class Bars:
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage not in self.tasks:
             self.progress.start()
-            self.tasks[stage] = self.progress.add_task(stage, total=total)
+            self.tasks[stage] = self.progress.add_task(clean(stage), total=total)
         self.progress.update(self.tasks[stage], completed=done, total=total)
 
 
@@ -38,7 +47,12 @@ def progress_bars(quiet: bool = False) -> Iterator[Bars]:
     """Bars with elapsed time on standard error."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<28}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     bars = Bars(Progress(*columns, console=console(quiet), disable=quiet))
     try:
         yield bars
@@ -60,13 +74,13 @@ def show_frame(frame: pd.DataFrame, title: str, as_json: bool, digits: int = 3) 
     from rich.text import Text
 
     console = Console()
-    cells = {str(name): [_cell(v, digits, _is_p(str(name))) for v in frame[name].tolist()] for name in frame.columns}
-    right = {str(name) for name in frame.columns if frame[name].dtype.kind in "fiu"}
+    cells = {clean(name): [_cell(v, digits, _is_p(str(name))) for v in frame[name].tolist()] for name in frame.columns}
+    right = {clean(name) for name in frame.columns if frame[name].dtype.kind in "fiu"}
     widths = {name: max(map(cell_len, (*name.split("_"), *values))) + 3 for name, values in cells.items()}
     if not console.is_terminal:
         # nobody knows how wide a file or a pipe is: cut nothing off
         console.width = sum(widths.values()) + 1
-    console.print(Text(title, style="italic"), soft_wrap=True)
+    console.print(Text(clean(title), style="italic"), soft_wrap=True)
     for part in _column_groups(list(cells), right, widths, console.width):
         table = Table(header_style="bold")
         for name in part:
@@ -130,4 +144,4 @@ def _cell(value: Any, digits: int, is_p: bool = False) -> str:
         return f"{value:.{digits}f}" if abs(value) >= 10**-digits or value == 0 else f"{value:.1e}"
     if value is True or value is False:
         return "yes" if value else "no"
-    return str(value)
+    return clean(value)

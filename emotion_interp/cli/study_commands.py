@@ -25,6 +25,7 @@ from emotion_interp.cli.options import (
     numbers,
     subject_of,
 )
+from emotion_interp.cli.progress import say
 
 if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
@@ -204,6 +205,6 @@ def report(
     if not is_study(record):
         raise FileFormatError(f"{study} is no study folder; `emotion-interp run --out {study}` makes one.")
     for name, stage in record["stages"].items():
-        typer.echo(f"{name:<12} {stage['seconds']:>8.1f} s  {', '.join(stage['files'])}")
+        say(f"{name:<12} {stage['seconds']:>8.1f} s  {', '.join(stage['files'])}")
     page = study / "report.html"
-    typer.echo(str(page) if page.is_file() else "no report.html yet; run the study again")
+    say(str(page) if page.is_file() else "no report.html yet; run the study again")

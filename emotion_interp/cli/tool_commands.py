@@ -10,6 +10,7 @@ import typer
 
 from emotion_interp.cli import checks
 from emotion_interp.cli.main import app
+from emotion_interp.cli.progress import say
 
 norms_app = typer.Typer(
     help="Human norms: what is known, where it is, how to get it.", no_args_is_help=True, rich_markup_mode=None
@@ -42,7 +43,7 @@ def norms_fetch(
     from emotion_interp.norms import fetch_norms
 
     for path in fetch_norms(name):
-        typer.echo(str(path))
+        say(str(path))
 
 
 @norms_app.command("show")
@@ -64,20 +65,24 @@ def norms_show(
 
 @app.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")] = False) -> None:
-    """Models with published residual-stream SAE releases that SAELens knows.
+    """Models that load by a short name, also offline, and models with SAE releases that SAELens knows.
 
     Example: emotion-interp models
     """
     import pandas as pd
 
     from emotion_interp.cli.progress import show_frame
+    from emotion_interp.subjects.named import named_models
 
-    rows = [{"model": "bundled", "release": "(ships with the package)", "saes": 4}]
+    rows = [{"model": "bundled", "release": "(ships with the package)", "saes": 4, "weights": "here"}]
+    for model in named_models().to_dict("records"):
+        here = model["weights"] if model["weights"] != "missing" else model["install"]
+        rows.append({"model": model["name"], "release": "(no SAEs)", "saes": 0, "weights": here})
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
     for release, entry in get_pretrained_saes_directory().items():
         if "res" in release:
-            rows.append({"model": entry.model, "release": release, "saes": len(entry.saes_map)})
+            rows.append({"model": entry.model, "release": release, "saes": len(entry.saes_map), "weights": "hub"})
     show_frame(pd.DataFrame(rows), "Subjects with SAEs", as_json)
 
 
@@ -92,15 +97,15 @@ def doctor() -> None:
 
     from emotion_interp.subjects.loading import bundled_folder
 
-    typer.echo(f"python {platform.python_version()}")
+    say(f"python {platform.python_version()}")
     for name in ("emotion-interp", "torch", "transformer-lens", "sae-lens", "transformers", "numpy", "circuitsvis"):
         try:
-            typer.echo(f"{name} {metadata.version(name)}")
+            say(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            typer.echo(f"{name} is missing; pip install {name}")
+            say(f"{name} is missing; pip install {name}")
     here = (bundled_folder() / "model" / "model.safetensors").is_file()
-    typer.echo(f"bundled subject: {'there' if here else 'missing; reinstall the package'}")
+    say(f"bundled subject: {'there' if here else 'missing; reinstall the package'}")
     data = os.environ.get("EMOTION_INTERP_DATA")
     state = "not set" if not data else ("there" if Path(data).is_dir() else "names no folder")
-    typer.echo(f"EMOTION_INTERP_DATA: {state}")
-    typer.echo(f"cores {os.cpu_count()}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}")
+    say(f"EMOTION_INTERP_DATA: {state}")
+    say(f"cores {os.cpu_count()}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}")

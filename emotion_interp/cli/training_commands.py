@@ -12,6 +12,7 @@ from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.main import app
 from emotion_interp.cli.options import Layers, Model
+from emotion_interp.cli.progress import say
 
 if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
@@ -52,8 +53,8 @@ def train_subject(
             "no corpus: give --data FOLDER (with corpora/ and labelled/) or set EMOTION_INTERP_DATA."
         )
     recipe = SubjectRecipe(layers=layers, d_model=d_model, heads=heads, tokens=tokens, vocab_size=vocab_size, seed=seed)
-    path = train(folder, out, recipe, compile_model=compile_model, report=lambda line: typer.echo(line, err=True))
-    typer.echo(str(path))
+    path = train(folder, out, recipe, compile_model=compile_model, report=lambda line: say(line, err=True))
+    say(str(path))
 
 
 @app.command("train-saes")
@@ -70,6 +71,18 @@ def train_saes(
     tokens: Annotated[int, typer.Option(min=1, help="Token budget.")] = 1_000_000,
     d_sae: Annotated[int, typer.Option(min=0, help="Latents; 0: four times the width, 1,024 at least.")] = 0,
     k: Annotated[int, typer.Option(min=1, help="Active latents per token.")] = 24,
+    balanced: Annotated[
+        str | None,
+        typer.Option(
+            callback=checks.corpora_languages,
+            help="Equal parts of these languages, words in carriers among them, e.g. en,zh,es.",
+        ),
+    ] = None,
+    standardize: Annotated[
+        bool, typer.Option("--standardize", help="Scale each coordinate of the stream; folded into the weights.")
+    ] = False,
+    lr: Annotated[float, typer.Option(callback=checks.finite, min=0, help="Peak learning rate.")] = 4e-3,
+    context: Annotated[int, typer.Option(min=0, help="Tokens per window of text; 0: the model's, at most 512.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")] = False,
 ) -> None:
@@ -77,11 +90,28 @@ def train_saes(
 
     Example: emotion-interp train-saes --model gpt2 --text stories.txt --layers 4,8 --tokens 2000000
     """
+    from emotion_interp.core.errors import EmotionInterpError
     from emotion_interp.subjects import load_subject
 
+    if balanced is not None and text is not None:
+        raise EmotionInterpError("--balanced reads the corpora under EMOTION_INTERP_DATA; give it or --text, not both.")
     facts_of.check_layers(model, None if model else "", layers)
     subject = load_subject(model, saes=() if model is None else None)
-    train_saes_into(subject, out, text, layers, tokens, d_sae=d_sae, k=k, seed=seed, as_json=as_json)
+    train_saes_into(
+        subject,
+        out,
+        text,
+        layers,
+        tokens,
+        d_sae=d_sae,
+        k=k,
+        seed=seed,
+        as_json=as_json,
+        balanced=balanced,
+        standardize=standardize,
+        lr=lr,
+        context=context,
+    )
 
 
 def train_saes_into(
@@ -96,12 +126,18 @@ def train_saes_into(
     seed: int = 0,
     quiet: bool = False,
     as_json: bool = False,
+    balanced: str | None = None,
+    standardize: bool = False,
+    lr: float = 4e-3,
+    context: int = 0,
 ) -> None:
     """Train SAEs into a folder and show their figures."""
     from emotion_interp.cli.options import numbers
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.training import SaeRecipe, texts_for_subject
     from emotion_interp.training import train_saes as train
+    from emotion_interp.training.balanced import balanced_texts
+    from emotion_interp.training.texts import data_folder
 
     chosen = numbers(layers, "--layers")
     recipe = SaeRecipe(
@@ -110,17 +146,24 @@ def train_saes_into(
         tokens=tokens,
         seed=seed,
         layers=None if chosen is None else tuple(chosen),
+        standardize=standardize,
+        lr=lr,
+        context=context or None,
     )
-    texts = texts_for_subject(subject, text)
+    if balanced is None:
+        texts = texts_for_subject(subject, text)
+    else:
+        # a little more than is read, since sinks are left out and characters only estimate tokens
+        texts, _ = balanced_texts(data_folder(), round(1.12 * tokens), balanced.split(","), seed=seed)
     result = train(
         subject,
         texts.train,
         out,
         recipe,
         held_out=texts.held_out,
-        report=(lambda _: None) if quiet else (lambda line: typer.echo(line, err=True)),
+        report=(lambda _: None) if quiet else (lambda line: say(line, err=True)),
     )
     for line in result.shortfalls():
-        typer.echo(f"warning: {line}", err=True)
+        say(f"warning: {line}", err=True)
     if not quiet:
         show_frame(result.to_frame(), f"SAEs of {subject.name}", as_json)

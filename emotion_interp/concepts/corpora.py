@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +13,15 @@ from emotion_interp.concepts.scenes import labelled_stimuli
 from emotion_interp.core import EmotionInterpError, FileFormatError, Stimulus, UnknownNameError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.languages import detect_language
+from emotion_interp.core.reading import json_line, read_text, regular_file, text_lines
 from emotion_interp.core.seeds import generator
+from emotion_interp.core.spelling import as_text
+from emotion_interp.core.tables import read_table
 
 CORPORA = ("stories", "goemotions", "brighter")
+
+TABLES = (".csv", ".tsv", ".xlsx", ".csv.gz", ".tsv.gz")
+"""Endings of a user's own table of texts."""
 
 STORY_TOPICS = {"subject": range(64), "train": range(64, 72), "test": range(72, 80)}
 """Topics of the emotion stories by split: "subject" trains subjects and finds features, "train" trains judges, "test" is for
@@ -82,19 +86,29 @@ class LabelledText:
 
 def existing_file(path: Path) -> Path:
     """The path, or an error that says what it should hold."""
-    if not path.is_file():
-        raise FileFormatError(f"{path} does not exist; give the folder that holds labelled/ and corpora/.")
-    return path
+    return regular_file(path, "give the folder that holds labelled/ and corpora/", largest=None)
 
 
 def read_stories(path: Path) -> Iterable[tuple[int, LabelledText]]:
     """(topic, story) of the emotion stories; stories whose emotion has no counterpart are left out."""
     names = {name: emotion for emotion, several in STORY_NAMES.items() for name in several}
-    with gzip.open(existing_file(path), "rt", encoding="utf-8") as lines:
-        for line in lines:
-            story: Mapping[str, Any] = json.loads(line)
-            if story["emotion"] in names:
-                yield story["topic_idx"], LabelledText(story["text"], (names[story["emotion"]],), "stories")
+    for number, line in text_lines(existing_file(path)):
+        story = _record(path, number, line, {"emotion": str, "topic_idx": int})
+        if story["emotion"] in names:
+            text = as_text(story.get("text"), f"{path}, line {number}")
+            yield story["topic_idx"], LabelledText(text, (names[story["emotion"]],), "stories")
+
+
+def _record(path: Path, number: int, line: str, kinds: Mapping[str, type]) -> Mapping[str, Any]:
+    """One line of a .jsonl file, if it is an object with these entries."""
+    place = f"{path}, line {number}"
+    record = json_line(path, number, line)
+    wrong = [k for k, kind in kinds.items() if not isinstance(record, dict) or not isinstance(record.get(k), kind)]
+    if wrong:
+        raise FileFormatError(
+            f"{place}: an object with {', '.join(kinds)} is needed; {wrong[0]} is not as it should be."
+        )
+    return record
 
 
 def mapped_labels(labels: Iterable[str]) -> tuple[str, ...]:
@@ -106,10 +120,16 @@ def mapped_labels(labels: Iterable[str]) -> tuple[str, ...]:
 def read_goemotions(labelled: Path, split: str) -> Iterable[LabelledText]:
     """GoEmotions comments of a split ("train", "dev", "test") with all their labels."""
     folder = labelled / "goemotions"
-    names = existing_file(folder / "labels.txt").read_text(encoding="utf-8").split()
-    for line in existing_file(folder / f"{split}.tsv").read_text(encoding="utf-8").splitlines():
-        text, numbers, _ = line.rsplit("\t", 2)
-        labels = [names[int(n)] for n in numbers.split(",")]
+    names = read_text(existing_file(folder / "labels.txt")).split()
+    path = existing_file(folder / f"{split}.tsv")
+    for number, line in text_lines(path):
+        try:
+            text, numbers, _ = line.rstrip("\r\n").rsplit("\t", 2)
+            labels = [dict(enumerate(names))[int(n)] for n in numbers.split(",")]
+        except (ValueError, KeyError):
+            raise FileFormatError(
+                f"{path}, line {number}: text, numbers of labels and an id between tabs are needed, got {line.strip()[:60]!r}."
+            ) from None
         emotions = mapped_labels(labels)
         if emotions or labels == [NEUTRAL]:
             yield LabelledText(text, emotions, "GoEmotions")
@@ -117,14 +137,22 @@ def read_goemotions(labelled: Path, split: str) -> Iterable[LabelledText]:
 
 def read_brighter(labelled: Path, split: str, language: str) -> Iterable[LabelledText]:
     """BRIGHTER texts of a split and a language of its own naming ("eng", "chn", "esp")."""
-    import pandas as pd
-
-    frame: Any = pd.read_csv(existing_file(labelled / "brighter" / "track_a" / split / f"{language}.csv"))
-    columns = [c for c in frame.columns if c not in ("id", "text")]
-    # the English test file came without its labels
-    frame = frame.dropna(subset=columns)
-    for record in frame.to_dict("records"):
-        yield LabelledText(str(record["text"]), mapped_labels(c for c in columns if record[c] == 1), "BRIGHTER")
+    path = existing_file(labelled / "brighter" / "track_a" / split / f"{language}.csv")
+    table = read_table(path)
+    columns = [c for c in table.columns if c not in ("id", "text")]
+    if "text" not in table.columns or not columns:
+        raise FileFormatError(
+            f"{path} needs id, text and a column for each emotion; it has {', '.join(table.columns)}."
+        )
+    for line, record in table:
+        marks = {c: record[c].strip() for c in columns}
+        if not all(marks.values()):
+            # the English test file came without its labels
+            continue
+        if wrong := next((m for m in marks.values() if m not in ("0", "1", "0.0", "1.0")), None):
+            raise FileFormatError(f"{path}, line {line}: a label is 0 or 1, got {wrong!r}.")
+        text = as_text(record["text"], f"{path}, line {line}")
+        yield LabelledText(text, mapped_labels(c for c in columns if float(marks[c]) == 1), "BRIGHTER")
 
 
 @checked
@@ -163,7 +191,7 @@ def corpus_stimuli(
     """
     if limit is not None and limit < 1:
         raise EmotionInterpError(f"limit is the number of texts kept of each emotion, at least 1; got {limit}.")
-    if isinstance(corpus, Path) or corpus.endswith((".csv", ".tsv")):
+    if isinstance(corpus, Path) or corpus.lower().endswith(TABLES):
         texts, language = _read_csv(Path(corpus), language)
     elif corpus not in CORPORA:
         raise UnknownNameError("corpus", corpus, (*CORPORA, "a path ending in .csv"))
@@ -175,10 +203,8 @@ def corpus_stimuli(
     chosen = _limited(texts, limit, seed)
     if not chosen:
         raise FileFormatError(f"{corpus} holds no {language!r} text with exactly one emotion, or neutral.")
-    # a text that is there twice stays on one side of a split
-    first: dict[str, int] = {}
-    places = [first.setdefault(text, i) for i, (text, _, _) in enumerate(chosen)]
-    groups = [group if group is not None else f"{corpus} {i}" for i, (_, _, group) in zip(places, chosen, strict=True)]
+    # labelled_stimuli puts copies of a text together, which stay on one side of a split
+    groups = [group if group is not None else f"{corpus} {i}" for i, (_, _, group) in enumerate(chosen)]
     return labelled_stimuli([t for t, _, _ in chosen], [e for _, e, _ in chosen], language, groups)
 
 
@@ -225,37 +251,39 @@ def _read_corpus(corpus: str, language: str, split: str, root: Path) -> list[_Te
 
 def _read_csv(path: Path, language: str | None) -> tuple[list[_Text], str]:
     """The texts and their language: the one asked for, of the column `language`, or the one that they read as."""
-    import pandas as pd
-
-    if not path.is_file():
-        raise FileFormatError(f"{path} does not exist; give a CSV with the columns text and emotion.")
-    try:
-        frame: Any = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{path} cannot be read as a UTF-8 table: {error}") from error
-    missing = [c for c in ("text", "emotion") if c not in frame]
+    table = read_table(path, "give a CSV with the columns text and emotion")
+    names = {name: table.find(name) for name in ("text", "emotion", "language", "group")}
+    missing = [c for c in ("text", "emotion") if names[c] is None]
     if missing:
-        raise FileFormatError(
-            f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}."
-        )
-    empty = frame.index[(frame["text"].str.strip() == "") | (frame["emotion"].str.strip() == "")]
-    if len(empty):
-        raise FileFormatError(f"{path}: line {empty[0] + 2} has no text or no emotion; fill it in or leave it out.")
-    if language is None:
-        known = sorted(set(frame["language"])) if "language" in frame else []
-        if len(known) > 1:
-            raise EmotionInterpError(f"{path.name} has texts in {', '.join(known)}; give language= one of them.")
-        language = known[0] if known else detect_language("\n".join(frame["text"]))
-    if language is None:
+        raise FileFormatError(f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}.")
+    rows = [(line, {k: cells[c] for k, c in names.items() if c is not None}) for line, cells in table]
+    for line, row in rows:
+        if not row["text"].strip() or not row["emotion"].strip():
+            raise FileFormatError(f"{path}: line {line} has no text or no emotion; fill it in or leave it out.")
+        if table.separator and row["emotion"][0] == " " and not all(r["emotion"][0] == " " for _, r in rows):
+            raise FileFormatError(
+                f"{path}, line {line}: the emotion {row['emotion']!r} begins with a blank, as the rest of a text does that has a "
+                "separator in it and no quotes. Put the text in quotes, or take the blank away."
+            )
+    known = sorted({row["language"].strip() for _, row in rows}) if names["language"] is not None else []
+    language = language or _language_of(path, known, [row["text"] for _, row in rows])
+    if known:
+        if language not in known:
+            raise UnknownNameError(f"language in {path.name}", language, known)
+        rows = [(line, row) for line, row in rows if row["language"].strip() == language]
+    return [(row["text"], row["emotion"].strip(), row.get("group", "").strip() or None) for _, row in rows], language
+
+
+def _language_of(path: Path, known: list[str], texts: list[str]) -> str:
+    """The one language of a file's column, or the one that its texts read as."""
+    if len(known) > 1:
+        raise EmotionInterpError(f"{path.name} has texts in {', '.join(known)}; give language= one of them.")
+    found = known[0] if known else detect_language("\n".join(texts))
+    if found is None:
         raise EmotionInterpError(
             f"the language of the texts in {path.name} does not show; give language=, such as 'en'."
         )
-    if "language" in frame:
-        if language not in set(frame["language"]):
-            raise UnknownNameError(f"language in {path.name}", language, sorted(set(frame["language"])))
-        frame = frame[frame["language"] == language]
-    groups = frame["group"].tolist() if "group" in frame else [None] * len(frame)
-    return list(zip(frame["text"], frame["emotion"].str.strip(), groups, strict=True)), language
+    return found
 
 
 def _limited(texts: Sequence[_Text], limit: int | None, seed: int) -> list[_Text]:

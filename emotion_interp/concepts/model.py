@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.spelling import stray_character
 
 NEUTRAL = "neutral"
 """Name of the contrast class; no emotion may be called so."""
@@ -20,10 +21,13 @@ def _check_text(kind: str, text: object) -> None:
         raise EmotionInterpError(f"{kind} is text, got {text!r}.")
     if not text.strip():
         raise EmotionInterpError(f"{kind} is empty, got {text!r}. Remove it or fill it in.")
-    if text != " ".join(text.split()) or not text.isprintable():
+    stray = stray_character(text)
+    if stray is not None and not stray.isspace():
         raise EmotionInterpError(
-            f"{kind} {text!r} has stray whitespace or control characters; {' '.join(text.split())!r} would be right."
+            f"{kind} {text!r} has a control or invisible character ({stray!r}) that is no spelling; take it out."
         )
+    if text != " ".join(text.split()):
+        raise EmotionInterpError(f"{kind} {text!r} has stray whitespace; {' '.join(text.split())!r} would be right.")
 
 
 def same_word(word: str) -> str:

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 
+from emotion_interp.concepts.splits import copies_together
 from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
 from emotion_interp.core.arguments import checked
 
@@ -63,7 +64,8 @@ def labelled_stimuli(
         texts: one text per stimulus.
         emotions: one label per text.
         language: language of the texts.
-        groups: texts of one group (a topic, an author) stay on one side of a split; default: each text for itself.
+        groups: texts of one group (a topic, an author) stay on one side of a split; None or an empty one is a group for
+            itself; default: each text for itself. Groups that share a text (but for case, spacing and punctuation) are one.
 
     Raises:
         EmotionInterpError: numbers disagree, or a text is empty.
@@ -72,10 +74,21 @@ def labelled_stimuli(
         raise EmotionInterpError(
             f"one label (and group) for each text: {len(texts)} texts, {len(emotions)} labels given."
         )
-    result = []
     for number, (text, emotion) in enumerate(zip(texts, emotions, strict=True)):
+        for what, value in (("text", text), ("label of text", emotion)):
+            if not isinstance(value, str):
+                raise EmotionInterpError(f"the {what} {number} is {value!r}; texts and labels are strings.")
         if not text.strip():
             raise EmotionInterpError(f"text {number} is empty; leave it out.")
-        group = f"text {number}" if groups is None else str(groups[number])
-        result.append(Stimulus(text, (0, len(text)), emotion, f"text {number:06d}", "text", language, group))
-    return result
+    own = [None] * len(texts) if groups is None else groups
+    named = [f"text {k}" if _is_missing(group) else str(group) for k, group in enumerate(own)]
+    joined = copies_together(texts, named)
+    return [
+        Stimulus(text, (0, len(text)), emotion, f"text {number:06d}", "text", language, group)
+        for number, (text, emotion, group) in enumerate(zip(texts, emotions, joined, strict=True))
+    ]
+
+
+def _is_missing(group: object) -> bool:
+    """None, NaN or an empty cell: no group."""
+    return group is None or group != group or not str(group).strip()

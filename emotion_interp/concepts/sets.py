@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from emotion_interp.concepts.splits import split_groups, word_groups
 from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
 from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.files import sha256_of
+from emotion_interp.core.markup import fragment, joined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +24,8 @@ def _chosen(kind: str, given: str | Iterable[str] | None, allowed: tuple[str, ..
     if given is None:
         return allowed
     names = [given] if isinstance(given, str) else list(given)
-    for name in names:
-        if name not in allowed:
-            raise UnknownNameError(kind, name, allowed)
+    for name in (name for name in names if name not in allowed):
+        raise UnknownNameError(kind, name, allowed)
     if not names:
         raise EmotionInterpError(f"no {kind} is given; name at least one of {', '.join(allowed)}, or None for all.")
     return tuple(name for name in allowed if name in names)
@@ -338,13 +337,14 @@ class ConceptSet:
         return f"ConceptSet({len(self.emotions)} emotions; {'; '.join(map(' + '.join, zip(counts, neutral, strict=True)))})"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(language)}</th>" for language in self.languages)
+        head = joined(fragment("<th>{}</th>", language) for language in self.languages)
         rows = []
         for emotion in (*self.emotions, NEUTRAL):
-            cells = ""
+            cells = []
             for part in self.parts:
                 words = [w.word for e, w in part.words_by_emotion() if e == emotion]
                 more = ", ..." if len(words) > 8 else ""
-                cells += f"<td>{len(words)}: {html.escape(', '.join(words[:8]))}{more}</td>"
-            rows.append(f"<tr><th>{html.escape(emotion)}</th>{cells}</tr>")
-        return f"<p>{html.escape(repr(self))}</p><table><tr><th>emotion</th>{head}</tr>{''.join(rows)}</table>"
+                cells.append(fragment("<td>{}: {}{}</td>", len(words), ", ".join(words[:8]), more))
+            rows.append(fragment("<tr><th>{}</th>{}</tr>", emotion, joined(cells)))
+        table = "<p>{}</p><table><tr><th>emotion</th>{}</tr>{}</table>"
+        return fragment(table, repr(self), head, joined(rows))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -42,6 +43,41 @@ def word_groups(parts: Iterable[LanguageConcepts]) -> dict[str, str]:
                 low, high = sorted((find(word.id), find(other)))
                 root[high] = low
     return {node: find(node) for node in list(root)}
+
+
+def same_text(text: str) -> str:
+    """The form under which two texts count as copies: without case, spacing, punctuation and widths of letters."""
+    kept = "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if not _is_punctuation(c))
+    return kept or "".join(text.split())
+
+
+def _is_punctuation(letter: str) -> bool:
+    category = unicodedata.category(letter)
+    return category[0] in "PZC" or category in ("Sk", "Sm")
+
+
+def copies_together(texts: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """The groups of texts, where those that share a copy of a text have become one, called after the first of them.
+
+    Example:
+        >>> copies_together(["So glad!", "Well.", "so  glad"], ["a", "b", "c"])
+        ['a', 'b', 'a']
+    """
+    root = {group: group for group in groups}
+
+    def find(group: str) -> str:
+        while root[group] != group:
+            root[group] = root[root[group]]
+            group = root[group]
+        return group
+
+    place = {group: k for k, group in reversed(list(enumerate(groups)))}
+    first: dict[str, str] = {}
+    for text, group in zip(texts, groups, strict=True):
+        one, other = find(first.setdefault(same_text(text), group)), find(group)
+        early, late = sorted((one, other), key=lambda g: place[g])
+        root[late] = early
+    return [find(group) for group in groups]
 
 
 def _assign(

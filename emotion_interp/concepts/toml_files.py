@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,8 @@ from emotion_interp.concepts.defaults import build_part, default_templates
 from emotion_interp.concepts.model import NEUTRAL, Concept, ConceptWord, LanguageConcepts
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import write_text
+from emotion_interp.core.reading import LARGEST_RECORD, is_workbook, parse_toml, read_text
+from emotion_interp.core.tables import parse_table, read_table
 
 FORMAT = 1
 _BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
@@ -91,12 +91,9 @@ def parse_file(table: dict[str, Any]) -> tuple[LanguageConcepts, ...]:
 
 def read_toml(path: str | Path) -> tuple[LanguageConcepts, ...]:
     """Read a concept file; every fault is a `FileFormatError` that names the file."""
+    table = parse_toml(read_text(path, largest=LARGEST_RECORD), str(path))
     try:
-        return parse_file(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise FileFormatError(f"{path} does not exist.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise FileFormatError(f"{path} is not readable TOML: {error}.") from error
+        return parse_file(table)
     except EmotionInterpError as error:
         raise FileFormatError(f"{path}: {error}") from error
 
@@ -150,20 +147,17 @@ def read_csv(
     templates: Mapping[str, str] | None,
 ) -> tuple[LanguageConcepts, ...]:
     """Read a table with the columns emotion, word and, if wanted, id, lemma, language, label."""
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as handle:
-            header = handle.readline()
-            handle.seek(0)
-            reader = csv.DictReader(handle, delimiter="\t" if "\t" in header else ",")
-            columns = list(reader.fieldnames or ())
-            rows = list(reader)
-    except FileNotFoundError:
-        raise FileFormatError(f"{path} does not exist.") from None
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise FileFormatError(f"{path} is not a readable table: {error}. Save it as UTF-8 CSV.") from error
-    missing = [c for c in ("emotion", "word") if c not in columns]
+    text = "" if is_workbook(path) else read_text(path)
+    if not is_workbook(path) and not text.strip():
+        raise FileFormatError(f"{path} has no column emotion or word; it is empty.")
+    table = read_table(path) if is_workbook(path) else parse_table(path, text)
+    names = {name: table.find(name) for name in ("emotion", "word", "id", "lemma", "language", "label")}
+    missing = [c for c in ("emotion", "word") if names[c] is None]
     if missing:
-        raise FileFormatError(f"{path} has no column {' or '.join(missing)}; its columns are {', '.join(columns)}.")
+        raise FileFormatError(
+            f"{path} has no column {' or '.join(missing)}; its columns are {', '.join(table.columns)}."
+        )
+    rows = [(line, {name: cells[c] for name, c in names.items() if c is not None}) for line, cells in table]
     try:
         return _parts_of_rows(rows, language, siblings, tuple(shared), templates)
     except EmotionInterpError as error:
@@ -171,7 +165,7 @@ def read_csv(
 
 
 def _parts_of_rows(
-    rows: list[dict[str, str]],
+    rows: list[tuple[int, dict[str, str]]],
     language: str | None,
     siblings: Mapping[str, Iterable[str]] | None,
     shared: tuple[str, ...],
@@ -181,8 +175,8 @@ def _parts_of_rows(
         raise EmotionInterpError("the table has no rows; give one row per word.")
     words: dict[str, dict[str, list[ConceptWord]]] = {}
     labels: dict[str, dict[str, str]] = {}
-    for number, row in enumerate(rows, start=2):
-        code = row.get("language") or language
+    for number, row in rows:
+        code = (row.get("language") or "").strip() or language
         if not code:
             raise EmotionInterpError(f"line {number} names no language; add a column language or give language=.")
         emotion, word = row["emotion"] or "", row["word"] or ""
@@ -193,7 +187,7 @@ def _parts_of_rows(
         words.setdefault(code, {}).setdefault(emotion, []).append(entry)
         if row.get("label"):
             labels.setdefault(code, {})[emotion] = row["label"]
-    if language is not None and "language" in rows[0] and language not in words:
+    if language is not None and "language" in rows[0][1] and language not in words:
         raise UnknownNameError("language of the table", language, words)
     parts = []
     for code, by_emotion in words.items():

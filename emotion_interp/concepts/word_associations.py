@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from emotion_interp.concepts.defaults import build_part, shipped_languages, shipped_part
 from emotion_interp.concepts.model import ConceptWord, LanguageConcepts, same_word
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.tables import read_table
 
 COUNTED = ("R1", "R123")
 OVERLAPS = ("drop", "keep", "strongest")
@@ -27,41 +27,47 @@ def _count(
     """Counts of each response per cue, and the number of answers per cue (missing answers left out)."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     answers: Counter[str] = Counter()
-    with Path(path).open(encoding="utf-8-sig", newline="") as handle:
-        header = handle.readline()
-        handle.seek(0)
-        reader = csv.DictReader(handle, delimiter=max("\t,;", key=header.count))
-        columns = set(reader.fieldnames or ())
-        raw = {"cue", "R1", "R2", "R3"} <= columns and "response" not in columns
-        table = {"cue", "response", "N", responses} <= columns
-        if not raw and not table:
-            raise FileFormatError(
-                f"{path} has the columns {', '.join(sorted(columns)) or 'none'}. Needed for responses={responses!r}: "
-                f"cue, R1, R2, R3 (one row per participant), or cue, response, {responses}, N (strength table)."
-            )
-        for row in reader:
-            cue = same_word(_tidy(row["cue"], language))
-            if cue not in cues:
-                continue
-            if table:
-                word = _tidy(row["response"], language)
-                try:
-                    count, total = int(float(row[responses])), int(float(row["N"]))
-                except (TypeError, ValueError, OverflowError):
-                    raise FileFormatError(
-                        f"{path}, line {reader.line_num}: {responses} and N are counts, got "
-                        f"{row[responses]!r} and {row['N']!r}."
-                    ) from None
-                answers[cue] = max(answers[cue], total)
-                if word.lower() not in _NO_ANSWER:
-                    counts[cue][word] += count
-                continue
-            for column in ("R1",) if responses == "R1" else ("R1", "R2", "R3"):
-                word = _tidy(row[column], language)
-                if word.lower() not in _NO_ANSWER:
-                    counts[cue][word] += 1
-                    answers[cue] += 1
+    file = read_table(path)
+    columns = set(file.columns)
+    raw = {"cue", "R1", "R2", "R3"} <= columns and "response" not in columns
+    table = {"cue", "response", "N", responses} <= columns
+    if not raw and not table:
+        raise FileFormatError(
+            f"{path} has the columns {', '.join(sorted(columns)) or 'none'}. Needed for responses={responses!r}: "
+            f"cue, R1, R2, R3 (one row per participant), or cue, response, {responses}, N (strength table)."
+        )
+    for name in ("cue", "response", "N", responses) if table else ("cue", "R1", "R2", "R3"):
+        file.find(name)
+    for line, row in file:
+        cue = same_word(_tidy(row["cue"], language))
+        if cue not in cues:
+            continue
+        if table:
+            word = _tidy(row["response"], language)
+            count, total = _counts(path, line, row, responses)
+            answers[cue] = max(answers[cue], total)
+            if word.lower() not in _NO_ANSWER:
+                counts[cue][word] += count
+            continue
+        for column in ("R1",) if responses == "R1" else ("R1", "R2", "R3"):
+            word = _tidy(row[column], language)
+            if word.lower() not in _NO_ANSWER:
+                counts[cue][word] += 1
+                answers[cue] += 1
     return counts, answers
+
+
+def _counts(path: str | Path, line: int, row: Mapping[str, str], responses: str) -> tuple[int, int]:
+    """Answers of a kind and all answers to the cue, of one row."""
+    try:
+        count, total = (float(row[name]) for name in (responses, "N"))
+        if not 0 <= count <= total or count != int(count) or total != int(total):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise FileFormatError(
+            f"{path}, line {line}: {responses} and N are counts, got {row[responses]!r} and {row['N']!r}."
+        ) from None
+    return int(count), int(total)
 
 
 def _resolve(strengths: dict[str, dict[str, float]], overlap: str) -> dict[str, dict[str, float]]:
@@ -106,12 +112,7 @@ def read_word_associations(
         e: [_tidy(c, language) for c in ([given] if isinstance(given, str) else given)] for e, given in cues.items()
     }
     every_cue = {same_word(cue) for given in wanted.values() for cue in given}
-    try:
-        counts, answers = _count(path, every_cue, language, responses)
-    except FileNotFoundError:
-        raise FileFormatError(f"{path} does not exist.") from None
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise FileFormatError(f"{path} is not a readable table: {error}.") from error
+    counts, answers = _count(path, every_cue, language, responses)
     missing = sorted(cue for cue in every_cue if not answers.get(cue))
     if missing:
         raise EmotionInterpError(
@@ -131,16 +132,19 @@ def read_word_associations(
         strengths[emotion] = {w: n / total for w, n in pooled.items() if n > 0 and n / total >= min_strength}
     kept = _resolve(strengths, overlap)
     written = {form: max(sorted(forms), key=lambda w: forms[w]) for form, forms in spellings.items()}
-    words = {
-        emotion: [
-            ConceptWord(written[w], f"{emotion}.{w}") for w, _ in sorted(own.items(), key=lambda i: (-i[1], i[0]))
-        ]
-        for emotion, own in kept.items()
-    }
+    try:
+        words = {
+            emotion: [
+                ConceptWord(written[w], f"{emotion}.{w}") for w, _ in sorted(own.items(), key=lambda i: (-i[1], i[0]))
+            ]
+            for emotion, own in kept.items()
+        }
+    except EmotionInterpError as error:
+        raise FileFormatError(f"{path}: {error}") from error
     few = sorted(emotion for emotion, own in words.items() if len(own) < 2)
     if few:
         raise EmotionInterpError(
-            f"fewer than two words are left for {', '.join(few)} at min_strength={min_strength}, overlap={overlap!r}. "
+            f"{path}: fewer than two words are left for {', '.join(few)} at min_strength={min_strength}, overlap={overlap!r}. "
             "Lower min_strength, give more cues, or choose another overlap."
         )
     counted = Counter(w for own in kept.values() for w in own)

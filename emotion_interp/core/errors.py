@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from emotion_interp.core.markup import clean
 from emotion_interp.core.similar import suggestion
 
 
 class EmotionInterpError(ValueError):
     """Base of every error a user can cause; the shell prints it as one line and exits with 2."""
+
+    def __init__(self, *args: object) -> None:
+        # names come from strangers, and a terminal obeys control characters
+        super().__init__(*(clean(a) if isinstance(a, str) else a for a in args))
 
 
 class UnknownNameError(EmotionInterpError):

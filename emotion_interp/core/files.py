@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.leftovers import OLD, followed, sweep, temporary_place
 
 
 @contextmanager
@@ -29,21 +30,23 @@ def _clear_os_errors(path: Path) -> Iterator[None]:
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` on success, delete it on failure.
 
+    A link is followed: its target is replaced. What killed processes left of earlier writes is swept.
+
     Raises:
-        EmotionInterpError: the file cannot be written (no permission, full disk, not a folder).
+        EmotionInterpError: the file cannot be written (no permission, full disk, not a folder), or `path` is a device, a
+            pipe or a circle of links.
     """
-    path = Path(path)
-    with _clear_os_errors(path):
+    path = _place(path)
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise EmotionInterpError(f"{path} is no regular file (a device, pipe or socket); give the name of a file.")
+    with _clear_os_errors(path), temporary_place(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".tmp{path.suffix}", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        sweep(path.parent, path.name)
+        temporary.touch(mode=0o600, exist_ok=False)
         try:
             yield temporary
-            # mkstemp makes files private; give them the permissions an ordinary write would have
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+            # private until it is whole; then with the permissions an ordinary write would have
+            temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -53,33 +56,61 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; swap it into place on success, delete it on failure.
 
+    A link is followed. A save that was killed between its two renames is undone first, here and by `found_folder`.
+
     Raises:
-        EmotionInterpError: the folder cannot be written, or `path` is an existing file.
+        EmotionInterpError: the folder cannot be written, or `path` is an existing file or a circle of links.
     """
-    path = Path(path)
+    path = _place(path)
     if path.exists() and not path.is_dir():
         raise EmotionInterpError(f"{path} is a file; a folder is written here. Give another path or move the file.")
-    with _clear_os_errors(path):
+    with _clear_os_errors(path), temporary_place(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        sweep(path.parent, path.name)
+        temporary.mkdir(mode=0o700)
         try:
             yield temporary
-            umask = os.umask(0)
-            os.umask(umask)
+            umask = _umask()
             temporary.chmod(0o777 & ~umask)
             for file in temporary.rglob("*"):
                 if file.is_file():
                     # some writers make private files
                     file.chmod(0o666 & ~umask)
-            old = None
-            if path.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-                os.replace(path, old / path.name)
-            os.replace(temporary, path)
-            if old is not None:
-                shutil.rmtree(old, ignore_errors=True)
+            _swap(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put a folder where another stands; of two processes that do so at once the later one wins."""
+    while True:
+        with temporary_place(path, OLD) as old:
+            try:
+                with suppress(FileNotFoundError):
+                    os.replace(path, old)
+                os.replace(new, path)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            finally:
+                if old.exists() and not path.exists():
+                    with suppress(OSError):
+                        old.rename(path)
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _place(path: str | Path) -> Path:
+    path = followed(path)
+    if path.is_symlink():
+        raise EmotionInterpError(f"{path} is a circle of links; give a path that leads somewhere.")
+    return path
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def require_place(path: str | Path, folder: bool = False) -> None:
@@ -108,20 +139,56 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON atomically, sorted and indented so that two runs can be compared with diff."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _json_text(value))
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON, naming the file when it is missing or broken."""
-    from emotion_interp.core.errors import FileFormatError
+    """Read JSON, naming the file when it is missing or broken; NaN and infinite numbers are no JSON."""
+    from emotion_interp.core.reading import LARGEST_RECORD, parse_json, read_text
 
-    path = Path(path)
+    return parse_json(read_text(path, largest=LARGEST_RECORD), str(path))
+
+
+DIGEST = "own_sha256"
+"""The entry of a signed JSON file that holds the SHA-256 of its text with this entry empty."""
+
+
+def write_signed_json(path: str | Path, value: dict[str, Any]) -> None:
+    """Write a JSON object atomically with the digest of its own text, so that any change of the file shows."""
+    # keys that are no text sort in another order than the text they become
+    plain = json.loads(json.dumps(value, allow_nan=False))
+    write_json(path, {**plain, DIGEST: _own_digest(plain)})
+
+
+def read_signed_json(path: str | Path) -> tuple[Any, bool]:
+    """Read JSON that may be signed, without its digest, and whether it was.
+
+    Raises:
+        FileFormatError: it is missing, broken, or was changed after it was saved.
+    """
+    from emotion_interp.core.reading import LARGEST_RECORD, parse_json, read_text
+
+    text = read_text(path, largest=LARGEST_RECORD)
+    value = parse_json(text, str(path))
+    if not isinstance(value, dict) or DIGEST not in value:
+        return value, False
+    plain = {k: v for k, v in value.items() if k != DIGEST}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileFormatError(f"{path} does not exist.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise FileFormatError(f"{path} is not readable JSON: {error}.") from error
+        same = value[DIGEST] == _own_digest(plain) and text.replace("\r\n", "\n") == _json_text(value)
+    except ValueError:
+        # half of a surrogate pair has no bytes
+        same = False
+    if not same:
+        raise FileFormatError(f"{path} was changed after it was saved (its SHA-256 differs from the one it carries).")
+    return plain, True
+
+
+def _own_digest(plain: dict[str, Any]) -> str:
+    return hashlib.sha256(_json_text({**plain, DIGEST: ""}).encode()).hexdigest()
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def sha256_file(path: str | Path) -> str:
@@ -136,3 +203,17 @@ def sha256_file(path: str | Path) -> str:
 def sha256_of(value: Any) -> str:
     """Hex SHA-256 of a JSON-able value, independent of key order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
+
+
+def require_working_directory() -> None:
+    """Refuse to go on in a folder that has been deleted, where torch's libraries end the process.
+
+    Raises:
+        FileFormatError: the working directory is gone.
+    """
+    try:
+        Path.cwd()
+    except OSError:
+        raise FileFormatError(
+            "the working directory has been deleted; change to a folder that exists (cd ~ in the shell, os.chdir in Python)."
+        ) from None

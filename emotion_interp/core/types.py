@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -192,6 +193,9 @@ class Direction:
         but activations: left padding is steered too, and so is its BOS. `resid_mid` is written at `hook_attn_out`, since on
         a bridge `hook_resid_mid` sits on a side branch; blocks that run attention and MLP side by side have no such place.
 
+        They act in the thread that made them; another thread that runs the hooked model gets an `EmotionInterpError`. The
+        asyncio tasks of a thread share what is hooked to a model: between them, use `steer`.
+
         Args:
             dose: strength in units of the scale.
             scale: median norm of the site's activations; default: `provenance["scale"]`, which a bank's directions carry.
@@ -226,26 +230,8 @@ class Direction:
         if not _is_finite(dose):
             raise EmotionInterpError(f"a dose is a finite number in units of the scale, got {dose!r}.")
         vector = (float(dose) * float(size) * self.unit).astype(np.float32)
-        kept: dict[tuple[Any, Any], Any] = {}
-        last: list[Any] = [None]
-
-        def add(activations: Any, hook: Any = None) -> Any:
-            del hook
-            # a bridge in compatibility mode calls a hook again, on its own answer, for each name of the hook point
-            if last[0] is not None and last[0]() is activations:
-                return activations
-            key = (activations.device, activations.dtype)
-            if key not in kept:
-                kept[key] = activations.new_tensor(vector)
-            if not has_bos or activations.shape[1] == 1:
-                moved = activations + kept[key]
-            else:
-                moved = activations.clone()
-                moved[:, 1:] += kept[key]
-            last[0] = weakref.ref(moved)
-            return moved
-
-        return [(Site(self.layer, "attn_out" if self.kind == "resid_mid" else self.kind).hook_name, add)]
+        place = Site(self.layer, "attn_out" if self.kind == "resid_mid" else self.kind)
+        return [(place.hook_name, _AddingHook(self.name, vector, has_bos))]
 
     def _with(self, vector: np.ndarray, name: str) -> Direction:
         return Direction(vector, self.layer, self.kind, name, self.language, self.method, dict(self.provenance))
@@ -261,6 +247,38 @@ class Direction:
 
     def __repr__(self) -> str:
         return f"Direction({self.name!r}, {self.site}, d_model={self.vector.size}, method={self.method!r})"
+
+
+class _AddingHook:
+    """A plain hook that adds a vector in the thread that made it."""
+
+    def __init__(self, name: str, vector: np.ndarray, has_bos: bool) -> None:
+        self.name, self.vector, self.has_bos = name, vector, has_bos
+        self._thread = threading.get_ident()
+        self._kept: dict[tuple[Any, Any], Any] = {}
+        self._last: Any = None
+
+    def __call__(self, activations: Any, hook: Any = None) -> Any:
+        del hook
+        if threading.get_ident() != self._thread:
+            # silent here, the thread that it was meant for might run without it; acting, it would steer a stranger's
+            raise EmotionInterpError(
+                f"hooks of the direction {self.name!r} were made in another thread, and act on this model now. Call "
+                "hooks() in the thread that runs the model, or use steer, which only its own thread sees."
+            )
+        # a bridge in compatibility mode calls a hook again, on its own answer, for each name of the hook point
+        if self._last is not None and self._last() is activations:
+            return activations
+        key = (activations.device, activations.dtype)
+        if key not in self._kept:
+            self._kept[key] = activations.new_tensor(self.vector)
+        if not self.has_bos or activations.shape[1] == 1:
+            moved = activations + self._kept[key]
+        else:
+            moved = activations.clone()
+            moved[:, 1:] += self._kept[key]
+        self._last = weakref.ref(moved)
+        return moved
 
 
 def _is_finite(value: Any) -> bool:

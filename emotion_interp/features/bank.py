@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.arguments import check_argument, checked_methods
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import summary_html
+from emotion_interp.core.schema import check_table
 from emotion_interp.core.types import Direction, Site, one_site_per_layer, sites_at
-from emotion_interp.features.bank_files import (
-    CARDS,
-    EXTRA_TABLES,
-    JOINED,
-    KEYS,
-    check_columns,
-    read_bank,
-    write_bank,
-)
+from emotion_interp.features.bank_files import CARDS, EXTRA_TABLES, JOINED, KEYS, read_bank, write_bank
+from emotion_interp.features.bank_schema import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,13 +211,12 @@ class FeatureBank:
 
         Raises:
             UnknownNameError: no such table.
-            FileFormatError: the table lacks columns, or has two rows of one feature where it is joined.
+            FileFormatError: the table is not as `bank_schema.TABLES` declares it: lacking columns, text for numbers, two
+                rows of one feature.
         """
         if name not in EXTRA_TABLES:
             raise UnknownNameError("extra table", name, EXTRA_TABLES)
-        check_columns(name, frame, EXTRA_TABLES[name])
-        if name in JOINED and bool(frame.duplicated(list(KEYS)).any()):
-            raise FileFormatError(f"the table {name!r} has several rows of one feature, emotion, layer and language.")
+        check_table(f"the table {name!r}", frame, TABLES[name])
         return replace(self, extras={**self.extras, name: frame.reset_index(drop=True)})
 
     def diff(self, other: FeatureBank) -> pd.DataFrame:
@@ -259,7 +253,7 @@ class FeatureBank:
     def _repr_html_(self) -> str:
         confirmed: Any = self.summary.groupby([*self.places, "language"])["confirmed"].sum()
         counts = confirmed.unstack()
-        return f"<p>{self!r}: emotions with a confirmed feature</p>{counts.to_html()}"
+        return summary_html(f"{self!r}: emotions with a confirmed feature", counts, index=True)
 
     def __repr__(self) -> str:
         chosen = int(self.features["selected"].to_numpy().sum())
@@ -287,10 +281,11 @@ class FeatureBank:
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureBank:
-        """Read a bank folder; checks version, hashes, columns, shapes and finite values.
+        """Read a bank folder; checks version, digests, every table against its schema, shapes and finite values.
 
         Raises:
-            FileFormatError: no bank, another version, a changed or damaged file.
+            FileFormatError: no bank, another version, a changed or damaged file, tables that are not what they must be or
+                do not belong to the manifest.
             NotFiniteError: directions with NaN.
         """
         return cls(**read_bank(path))
@@ -314,9 +309,11 @@ def require_same_subject(bank: FeatureBank, subject: Subject) -> None:
     """Refuse a bank of another subject or of other SAEs, whose feature numbers would mean something else.
 
     Raises:
-        EmotionInterpError: another name, a site that the subject does not read, or an SAE with other decoder rows than
-            the one the bank was found with (banks of before those were noted are taken on trust).
+        EmotionInterpError: another name, a site that the subject does not read, or an SAE with other decoder rows or
+            another encoder than the one the bank was found with (banks of before those were noted are taken on trust).
     """
+    from emotion_interp.subjects.sae_reader import same_encoder
+
     name, sites = subject.name, subject.sites
     if bank.manifest.get("subject") != name:
         raise EmotionInterpError(f"the bank belongs to the subject {bank.manifest.get('subject')!r}, not to {name!r}.")
@@ -328,7 +325,11 @@ def require_same_subject(bank: FeatureBank, subject: Subject) -> None:
         )
     for sae in bank.manifest.get("saes", ()):
         site = Site.parse(sae["site"]) if "signature" in sae else None
-        if site in bank.scales and not np.allclose(subject.readers[site].signature(), sae["signature"], atol=0.01):
+        if site not in bank.scales:
+            continue
+        reader = subject.readers[site]
+        same = np.allclose(reader.signature(), sae["signature"], atol=0.01)
+        if not same or ("encoder" in sae and not same_encoder(reader.encoder_signature(), sae["encoder"])):
             raise EmotionInterpError(
                 f"the SAE at {site} is another one than the bank was found with: feature numbers mean something else. "
                 "Load the SAEs of the bank, or find the features again."

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterable
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError
-from emotion_interp.core.files import atomic_folder, read_json, require_place, sha256_file, write_json
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.files import (
+    atomic_folder,
+    read_json,
+    read_signed_json,
+    require_place,
+    sha256_file,
+    write_signed_json,
+)
+from emotion_interp.core.leftovers import found_folder, is_temporary
 from emotion_interp.core.types import Site
+from emotion_interp.features.bank_schema import KEYS as KEYS
+from emotion_interp.features.bank_schema import check_bank, check_scales, rows_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.features.bank import FeatureBank
 
-FORMAT_VERSION = 1
+_FORMAT = "emotion_interp.feature_bank"
+FORMAT_VERSION = 2
+"""2: the manifest carries its own SHA-256. Banks of format 1 load with a warning: their manifest vouches for nothing."""
 _FILES: tuple[str, ...] = (
     "features.parquet",
     "summary.parquet",
@@ -28,24 +39,8 @@ _FILES: tuple[str, ...] = (
 )
 _RATES = "rates.parquet"
 """Optional: banks found before it was added lack it and still load."""
-_COLUMNS = {
-    "features.parquet": ("layer", "site", "language", "emotion", "feature", "p", "q", "auroc", "selected", "top"),
-    "summary.parquet": ("layer", "language", "emotion", "feature", "auroc_heldout", "confirmed", "dense_auroc"),
-    "words.parquet": ("unit", "language", "emotion", "word", "group", "side"),
-    "activations.parquet": ("layer", "unit", "feature", "activation"),
-    _RATES: ("layer", "language", "feature", "rate"),
-}
-KEYS = ("layer", "site", "language", "emotion", "feature")
-"""What names a row of `features` and of the tables that are joined to it."""
-EXTRA_TABLES: dict[str, tuple[str, ...]] = {
-    "controls": KEYS,
-    "outputs": KEYS,
-    "transfer": (*KEYS, "tested_on", "auroc", "p_holm", "transfers"),
-    "tokens": ("layer", "site", "feature", "promoted", "suppressed"),
-    "examples": ("layer", "site", "feature", "rank", "activation"),
-    "probes": ("layer", "site", "language", "emotion", "k", "features", "weights"),
-}
-"""Optional tables that later analyses add to a bank, with the columns each must have."""
+EXTRA_TABLES = ("controls", "outputs", "transfer", "tokens", "examples", "probes")
+"""Optional tables that later analyses add to a bank; `bank_schema.TABLES` says what each must be."""
 CARDS = ("CARD.md", "README.md")
 """Names of a card beside a bank: in `saved_features/`, and where it was pushed."""
 JOINED = ("controls", "outputs")
@@ -62,7 +57,9 @@ def require_bank_place(path: str | Path) -> None:
     require_place(path, folder=True)
     if path.is_dir():
         own = {*_FILES, _RATES, "manifest.json", *CARDS, *(f"{name}.parquet" for name in EXTRA_TABLES)}
-        foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
+        names = [entry.name for entry in path.iterdir() if entry.name not in own]
+        # a card whose writing was killed goes with the folder
+        foreign = sorted(name for name in names if not is_temporary(name))
         if foreign:
             raise EmotionInterpError(
                 f"{path} holds {foreign[0]!r}, which is no part of a bank; saving replaces the whole folder. Name a new "
@@ -77,6 +74,7 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
 
     path = Path(path)
     require_bank_place(path)
+    check_bank(f"the bank for {path}", {f.name: getattr(bank, f.name) for f in dataclasses.fields(bank)})
     with atomic_folder(path) as folder:
         frames = (bank.features, bank.summary, bank.words, bank.activations)
         for name, frame in zip(_FILES[:4], frames, strict=True):
@@ -90,6 +88,7 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
             names.append(f"{name}.parquet")
         scales = {str(s): v for s, v in bank.scales.items()}
         arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in bank.directions.items()}
+        # one entry: of several, safetensors writes another order each time
         metadata = {"scales": json.dumps(scales, sort_keys=True)}
         try:
             save_file(arrays, str(folder / "directions.safetensors"), metadata=metadata)
@@ -98,82 +97,79 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
             raise EmotionInterpError(f"cannot write {path}: {error}. Choose a folder with space left.") from error
         manifest = {
             **bank.manifest,
-            "format": "emotion_interp.feature_bank",
+            "format": _FORMAT,
             "format_version": FORMAT_VERSION,
             "scales": scales,
+            "rows": rows_of(folder, names),
             "files": {name: sha256_file(folder / name) for name in names},
         }
-        write_json(folder / "manifest.json", manifest)
+        write_signed_json(folder / "manifest.json", manifest)
     return path
 
 
 def read_bank(path: str | Path) -> dict[str, Any]:
     """The fields of a `FeatureBank` from its folder; see `FeatureBank.load`."""
     import pandas as pd
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file
 
-    path = Path(path)
-    if not (path / "manifest.json").is_file():
+    path = found_folder(path)
+    manifest = _read_manifest(path)
+    _check_hashes(path, manifest.get("files", {}), manifest.get("rows"))
+    try:
+        frames = {name: pd.read_parquet(path / name) for name in manifest["files"] if name.endswith(".parquet")}
+        directions = load_file(str(path / "directions.safetensors"))
+        with safe_open(str(path / "directions.safetensors"), framework="np") as file:
+            metadata = file.metadata()
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        raise FileFormatError(f"{path} cannot be read: {error}") from error
+    check_scales(str(path), metadata, manifest)
+    fields: dict[str, Any] = {
+        "features": frames["features.parquet"],
+        "summary": frames["summary.parquet"],
+        "words": frames["words.parquet"],
+        "activations": frames["activations.parquet"],
+        "directions": directions,
+        "scales": {Site.parse(k): float(v) for k, v in manifest["scales"].items()},
+        "manifest": manifest,
+        "rates": frames.get(_RATES),
+        "extras": {n: frames[f"{n}.parquet"] for n in EXTRA_TABLES if f"{n}.parquet" in frames},
+    }
+    check_bank(str(path), fields)
+    return fields
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    from emotion_interp.features.bank_manifest import check_manifest
+
+    file = path / "manifest.json"
+    if not file.is_file():
         raise FileFormatError(
             f"there is no feature bank at {path}: a bank is a folder with a manifest.json, as bank.save(folder) or "
             "`emotion-interp features find --out FOLDER` writes it."
         )
-    manifest = read_json(path / "manifest.json")
-    if not isinstance(manifest, dict) or manifest.get("format") != "emotion_interp.feature_bank":
+    manifest = read_json(file)
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise FileFormatError(f"{path} is no feature bank: its manifest.json is of another kind.")
-    if manifest.get("format_version") != FORMAT_VERSION:
+    version = manifest.get("format_version")
+    if version not in (1, FORMAT_VERSION) or isinstance(version, bool):
         raise FileFormatError(
-            f"{path} has bank format {manifest.get('format_version')}; this version reads {FORMAT_VERSION}. Find the features again."
+            f"{path} has bank format {version!r}; this version reads 1 and {FORMAT_VERSION}. Find the features again."
         )
-    _check_hashes(path, manifest.get("files", {}))
-    try:
-        frames = [pd.read_parquet(path / name) for name in _FILES[:4]]
-        rates = pd.read_parquet(path / _RATES) if _RATES in manifest["files"] else None
-        extras = {
-            n: pd.read_parquet(path / f"{n}.parquet") for n in EXTRA_TABLES if f"{n}.parquet" in manifest["files"]
-        }
-        directions = load_file(str(path / "directions.safetensors"))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise FileFormatError(f"{path} cannot be read: {error}") from error
-    named: dict[str, Any] = dict(zip(_FILES[:4], frames, strict=True))
-    if rates is not None:
-        named[_RATES] = rates
-    for name, frame in named.items():
-        check_columns(str(path / name), frame, _COLUMNS[name])
-    for name, frame in extras.items():
-        check_columns(str(path / f"{name}.parquet"), frame, EXTRA_TABLES[name])
-    n_emotions = len(manifest.get("emotions", ()))
-    for key, array in directions.items():
-        if array.ndim != 2 or array.shape[0] != n_emotions:
-            raise FileFormatError(
-                f"{path}: {key} has shape {array.shape}, expected [{n_emotions} emotions, dimension]."
-            )
-        if not np.isfinite(array).all():
-            raise NotFiniteError(f"{path}: {key} has NaN or infinite values.")
-    scales = {Site.parse(k): float(v) for k, v in manifest["scales"].items()}
-    features, summary, words, activations = frames
-    return {
-        "features": features,
-        "summary": summary,
-        "words": words,
-        "activations": activations,
-        "directions": directions,
-        "scales": scales,
-        "manifest": manifest,
-        "rates": rates,
-        "extras": extras,
-    }
+    manifest, signed = read_signed_json(file)
+    if version == FORMAT_VERSION and not signed:
+        raise FileFormatError(f"{file} was changed after it was saved (it lacks its own SHA-256).")
+    if not signed:
+        warnings.warn(
+            f"{path} was saved by an earlier version: its manifest has no digest, so a changed one would not show. Where "
+            "you trust it, load it and save it again.",
+            stacklevel=4,
+        )
+    check_manifest(str(file), manifest)
+    return manifest
 
 
-def check_columns(name: str, frame: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Refuse a table that lacks columns (`FileFormatError`)."""
-    missing = [c for c in columns if c not in frame.columns]
-    if missing:
-        raise FileFormatError(f"{name} lacks the columns {missing}.")
-
-
-def _check_hashes(path: Path, hashes: dict[str, str]) -> None:
+def _check_hashes(path: Path, hashes: dict[str, str], rows: dict[str, int] | None) -> None:
     if set(hashes) - {_RATES, *(f"{name}.parquet" for name in EXTRA_TABLES)} != set(_FILES):
         raise FileFormatError(f"{path}: the manifest names the files {sorted(hashes)}, expected {sorted(_FILES)}.")
     for name, expected in hashes.items():
@@ -183,3 +179,10 @@ def _check_hashes(path: Path, hashes: dict[str, str]) -> None:
             raise FileFormatError(
                 f"{path / name} was changed after it was saved (its SHA-256 differs from the manifest)."
             )
+    try:
+        there = rows_of(path, hashes)
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{path} has a table that is no parquet file: {error}.") from None
+    for name, count in there.items():
+        if rows is not None and rows.get(name) != count:
+            raise FileFormatError(f"{path / name} has {count} rows; the manifest says {rows.get(name)}.")

@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.markup import summary_html
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.adjusted import adjusted_auroc, lower_bound, quantile_strata, rank_correlation
 from emotion_interp.features.bank_files import KEYS
@@ -54,7 +55,7 @@ class FeatureControls:
         return counted.reset_index()
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.counts().to_html(index=False)}"
+        return summary_html(self, self.counts())
 
     def __repr__(self) -> str:
         return f"FeatureControls({len(self.frame)} rows)"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emotion_interp.concepts.splits import copies_together
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import sha256_of
 from emotion_interp.core.seeds import generator
@@ -51,7 +52,14 @@ def design_stimuli(concepts: ConceptSet, stimuli: str | Sequence[Stimulus], seed
     for stimulus in stimuli:
         if stimulus.emotion not in known:
             raise UnknownNameError("emotion of a text", stimulus.emotion, sorted(known))
-    return _texts("texts", list(stimuli), seed)
+    return _texts("texts", _grouped(stimuli), seed)
+
+
+def _grouped(stimuli: Sequence[Stimulus]) -> list[Stimulus]:
+    """Texts whose copies (but for case, spacing and punctuation) share a group; one without a group is its own."""
+    own = [s.group if str(s.group).strip() else f"{s.language} {s.emotion} {s.word}" for s in stimuli]
+    joined = copies_together([s.text for s in stimuli], own)
+    return [s if s.group == group else replace(s, group=group) for s, group in zip(stimuli, joined, strict=True)]
 
 
 def _words(concepts: ConceptSet, seed: int) -> Design:

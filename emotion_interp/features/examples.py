@@ -12,6 +12,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.lens import chosen_features
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from emotion_interp.activations.forward import Batch
     from emotion_interp.subjects import Subject
-    from emotion_interp.subjects.subject import TokenizedText
+    from emotion_interp.subjects.tokens import TokenizedText
 
 COLUMNS = (
     "layer",
@@ -56,7 +57,7 @@ class TopExamples:
         return bank.with_table("examples", self.frame)
 
     def _repr_html_(self) -> str:
-        return self.frame.drop(columns=["tokens", "activations"])._repr_html_()  # type: ignore[operator]
+        return frame_html(self.frame.drop(columns=["tokens", "activations"]))
 
 
 @checked
@@ -235,9 +236,9 @@ class _Best:
             latents = self.reader.encode(part.flatten(0, 1))
             values = latents[:, columns.to(latents.device)].float().cpu().numpy()
             values = values.reshape(part.shape[0], part.shape[1], -1) * usable[rows, :, None]
-            self._keep(values, batch.rows[rows], batch.has_bos)
+            self._keep(values, batch.rows[rows], batch.has_bos[rows])
 
-    def _keep(self, values: np.ndarray, texts: np.ndarray, has_bos: bool) -> None:
+    def _keep(self, values: np.ndarray, texts: np.ndarray, has_bos: np.ndarray) -> None:
         """`values` is [row, token, feature]."""
         peaks = values.max(axis=1)
         for i, f in zip(*np.nonzero((peaks > 0) & (peaks >= self.floor)), strict=True):
@@ -246,7 +247,7 @@ class _Best:
             if len(heap) == self.k and key < heap[0][:2]:
                 continue
             token = int(values[i, :, f].argmax())
-            first = max(int(has_bos), token - self.before)
+            first = max(int(has_bos[i]), token - self.before)
             last = min(self.lengths[text], token + self.after + 1)
             found = _Found(key[0], text, token, first, [float(v) for v in values[i, first:last, f]])
             (heapq.heappush if len(heap) < self.k else heapq.heapreplace)(heap, (*key, found))

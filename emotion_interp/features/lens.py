@@ -12,6 +12,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.features.bank import FeatureBank, require_same_subject
 
@@ -42,7 +43,7 @@ class TokenLens:
         return bank.with_table("tokens", self.frame)
 
     def _repr_html_(self) -> str:
-        return self.frame._repr_html_()  # type: ignore[operator]
+        return frame_html(self.frame)
 
 
 @checked

@@ -101,7 +101,7 @@ def unit_covariates(
         position, skip: which tokens are read, see `read_units`.
     """
     from emotion_interp.activations.columns import stimulus_tokens
-    from emotion_interp.subjects.subject import span_tokens
+    from emotion_interp.subjects.tokens import span_tokens
 
     tokens, picks = stimulus_tokens(subject, stimuli, position, skip)
     start = np.asarray([int(t.has_bos) for t in tokens])

@@ -9,6 +9,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.features.bank import FeatureBank, require_same_subject
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class OutputScores:
         return bank.with_table("outputs", self.frame)
 
     def _repr_html_(self) -> str:
-        return self.counts().to_html()
+        return frame_html(self.counts(), index=True)
 
 
 def label_outputs(frame: pd.DataFrame, max_q: float = 0.05) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import summary_html
 from emotion_interp.core.types import Direction, Site, Stimulus, one_site_per_layer, sites_at
 from emotion_interp.features.design import design_stimuli, split_hash
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
@@ -124,7 +125,7 @@ class SparseProbes:
         return f"SparseProbes({self.frame['emotion'].nunique()} emotions, layers {layers}, k {ks})"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}: median held-out AUROC</p>{self.by_layer().to_html(index=False)}"
+        return summary_html(f"{self!r}: median held-out AUROC", self.by_layer())
 
 
 @checked

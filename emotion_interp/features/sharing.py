@@ -10,6 +10,8 @@ from urllib.parse import quote
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import atomic_folder, write_text
+from emotion_interp.core.leftovers import found_folder
+from emotion_interp.core.markup import clean, markdown
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.bank_files import require_bank_place
 from emotion_interp.subjects.lookup import is_network_error
@@ -53,33 +55,38 @@ def bank_card(bank: FeatureBank) -> str:
 
     manifest = bank.manifest
     table: Any = summary_by_layer(bank)
+    # what is in a block of code is shown as it is, but for the marks that would end it
+    first = clean(bank.emotions[0]).replace("`", "'")
     head = [
         "---",
         "library_name: emotion-interp",
         "tags: [sparse-autoencoder, emotion, interpretability]",
         "---",
         "",
-        f"# Emotion features of {manifest.get('subject')}",
+        f"# Emotion features of {markdown(manifest.get('subject'))}",
         "",
         f"A feature bank of emotion_interp: {_content(bank)}, and no weights of the subject or its SAEs.",
         "",
         "```python",
         "import emotion_interp as ei",
         "bank = ei.FeatureBank.load(FOLDER)",
-        f"bank.table({bank.emotions[0]!r}, layer={bank.layers[0]})",
+        f"bank.table({first!r}, layer={bank.layers[0]})",
         "```",
         "",
         "| | |",
         "|---|---|",
-        f"| subject | {manifest.get('subject')} |",
-        *[f"| {key} | {value} |" for key, value in sorted(dict(manifest.get("provenance") or {}).items())],
+        f"| subject | {markdown(manifest.get('subject'))} |",
+        *[
+            f"| {markdown(key)} | {markdown(value)} |"
+            for key, value in sorted(dict(manifest.get("provenance") or {}).items())
+        ],
         f"| sites | {', '.join(map(str, bank.sites))} |",
-        f"| SAEs | {', '.join(sorted({str(s.get('architecture')) for s in manifest.get('saes', ())}))}, "
+        f"| SAEs | {markdown(', '.join(sorted({str(s.get('architecture')) for s in manifest.get('saes', ())})))}, "
         f"{', '.join(sorted({format(n, ',') for n in manifest['d_sae'].values()}))} latents |",
-        f"| emotions | {len(bank.emotions)}: {', '.join(bank.emotions)} |",
-        f"| languages | {', '.join(bank.languages)} |",
-        f"| stimuli | {manifest.get('stimuli', 'words')}, {len(bank.words):,} units, position {manifest.get('position')!r} |",
-        f"| selection | {', '.join(f'{k} {v}' for k, v in dict(manifest.get('selection') or {}).items())} |",
+        f"| emotions | {len(bank.emotions)}: {markdown(', '.join(bank.emotions))} |",
+        f"| languages | {markdown(', '.join(bank.languages))} |",
+        f"| stimuli | {markdown(manifest.get('stimuli', 'words'))}, {len(bank.words):,} units, position {markdown(repr(manifest.get('position')))} |",
+        f"| selection | {markdown(', '.join(f'{k} {v}' for k, v in dict(manifest.get('selection') or {}).items()))} |",
         f"| tests in the family | {manifest.get('n_tested'):,} |",
         f"| seed | {manifest.get('seed')} |",
         f"| further tables | {', '.join(sorted(bank.extras)) or 'none'} |",
@@ -89,7 +96,7 @@ def bank_card(bank: FeatureBank) -> str:
         "",
     ]
     columns = list(table.columns)
-    rows = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    rows = ["| " + " | ".join(map(markdown, columns)) + " |", "|" + "---|" * len(columns)]
     rows += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in table.itertuples(index=False)]
     return "\n".join([*head, *rows, ""])
 
@@ -235,7 +242,7 @@ def _folder(place: str | Path) -> Path | None:
         return place
     if not place.strip():
         raise EmotionInterpError("a bank needs a place: a folder, or a repository such as name/bank.")
-    if place.startswith(("./", "../", "/", "~")) or Path(place).is_dir():
+    if place.startswith(("./", "../", "/", "~")) or found_folder(place).is_dir():
         return Path(place).expanduser()
     return None
 
@@ -262,4 +269,4 @@ def _check_repo(repo: str | Path, repo_type: str) -> None:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else markdown(value)

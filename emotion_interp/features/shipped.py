@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.leftovers import found_folder
 from emotion_interp.features.bank import FeatureBank
 
 
@@ -25,6 +26,7 @@ def shipped_folder(name: str) -> Path | None:
     """Where the bank that is shipped for a subject of this name lies."""
     package = Path(__file__).parents[1]
     for root in (package / "saved_features", package.parent / "saved_features"):
-        if (root / name / "manifest.json").is_file():
-            return root / name
+        folder = found_folder(root / name)
+        if (folder / "manifest.json").is_file():
+            return folder
     return None

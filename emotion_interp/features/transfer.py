@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.bank_files import KEYS
@@ -84,7 +85,7 @@ class Transfer:
         return pd.DataFrame(rows)
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.by_layer().to_html(index=False)}"
+        return summary_html(self, self.by_layer())
 
     def __repr__(self) -> str:
         return f"Transfer(tested_on={self.tested_on!r}, {int(self.frame['transfers'].to_numpy().sum())} of {len(self.frame)} features)"

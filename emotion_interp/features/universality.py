@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, one_site_per_layer, sites_at
 from emotion_interp.features.scores import holm
@@ -68,7 +69,7 @@ class Universality:
         return f"Universality({self.first!r}, {self.second!r}, {both} features shared over emotions and layers)"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.layers_frame.to_html(index=False)}"
+        return summary_html(self, self.layers_frame)
 
 
 @checked

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError
+from emotion_interp.core.markup import picture_label
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -84,7 +84,7 @@ def only(frame: Any, column: str, chosen: object, picture: str) -> Any:
 
 def plain(text: object) -> str:
     """Text that Plotly shows as it is: its labels are a small HTML, in which `<b>` or `&` would vanish."""
-    return html.escape(str(text), quote=False)
+    return picture_label(text)
 
 
 def text_width(text: str, size: float) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.markup import frame_html
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.intervals import permutation_p, permutations
 from emotion_interp.geometry.space import EmotionSpace
@@ -76,8 +77,7 @@ class SpaceComparison:
         return f"SpaceComparison({len(self.names)} spaces, {len(self.pairs)} pairs)"
 
     def _repr_html_(self) -> str:
-        frame: Any = self.to_frame()
-        return frame.to_html(index=False, float_format=lambda v: f"{v:.3f}")
+        return frame_html(self.to_frame(), digits=3)
 
 
 @checked

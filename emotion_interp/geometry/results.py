@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import UnknownNameError
+from emotion_interp.core.markup import summary_html
 from emotion_interp.geometry.circumplex import CircumplexFit
 from emotion_interp.geometry.pc_scan import ComponentFit
 from emotion_interp.geometry.procrustes import ProcrustesFit
@@ -107,7 +108,7 @@ class Alignment:
         )
 
     def _repr_html_(self) -> str:
-        return _html(repr(self), self.to_frame())
+        return summary_html(self, self.to_frame(), digits=3)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -137,10 +138,4 @@ class LayerAlignments:
         return f"LayerAlignments({len(self)} alignments)"
 
     def _repr_html_(self) -> str:
-        return _html(repr(self), self.to_frame())
-
-
-def _html(title: str, frame: Any) -> str:
-    import html
-
-    return f"<p>{html.escape(title)}</p>{frame.to_html(index=False, float_format=lambda v: f'{v:.3f}')}"
+        return summary_html(self, self.to_frame(), digits=3)

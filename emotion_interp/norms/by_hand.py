@@ -1,7 +1,7 @@
 """Norms that users bring themselves: their authors hand them out on request, or under terms to be accepted first.
 
-They have neither address nor hash here, and the number of words is the published one: the files were not
-at hand when their readers were written, which follow the documented layout.
+They have no address here. But for CVAW 3 they have no hash either, and the number of words is the published one: the files
+were not at hand when their readers were written, which follow the documented layout.
 """
 
 from __future__ import annotations
@@ -86,5 +86,18 @@ BY_HAND = (
         "Yu, L.-C., et al. (2016). Building Chinese affective resources in valence-arousal dimensions. NAACL 2016. "
         "aclanthology.org/N16-1066; Lee, L.-H., et al. (2022), Chinese EmoBank, ACM TALLIP 21(4)",
         "http://nlp.innobic.yzu.edu.tw/resources/ChineseEmoBank.html",
+    ),
+    NormsEntry(
+        "cvaw3",
+        "zh",
+        ("valence", "arousal"),
+        3_548,
+        (1, 9),
+        "cvaw3",
+        (NormsFile("cvaw3.csv", "7b7c0ee626920a692f9d85d6ed063678166868ab874e405e18d6bbddfb66570b"),),
+        "academic use, not to be passed on",
+        "Yu, L.-C., et al. (2016). Building Chinese affective resources in valence-arousal dimensions. NAACL 2016. "
+        "aclanthology.org/N16-1066 (CVAW 3.0)",
+        "http://nlp.innobic.yzu.edu.tw/resources/cvaw.html",
     ),
 )

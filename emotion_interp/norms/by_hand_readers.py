@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import FileFormatError
-from emotion_interp.norms.cells import numeric, pick, read_csv
+from emotion_interp.core.tables import read_table
+from emotion_interp.norms.cells import numeric, pick
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,34 +19,42 @@ XU_AROUSAL = (0.0, 4.0)
 XU_SCALE = (-3.0, 3.0)
 
 
-def _table(path: Path, **options: Any) -> pd.DataFrame:
-    """Comma or tab separated, as the first line shows; column names stripped."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            first = file.readline()
-    except OSError as error:
-        raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from error
-    tabs = "\t" in first
-    frame = read_csv(path, separator="\t" if tabs else ",", quoted=not tabs, **options)
-    frame.columns = [str(c).strip() for c in frame.columns]
-    return frame
-
-
-def _by_name(path: Path, wanted: dict[str, tuple[str, ...]], optional: dict[str, tuple[str, ...]]) -> pd.DataFrame:
-    """Columns by any of their known names, whatever their case, spaces and underscores."""
-    frame = _table(path)
-    plain = {_plain(str(c)): str(c) for c in reversed(list(frame.columns))}
+def _by_name(
+    path: Path,
+    wanted: dict[str, tuple[str, ...]],
+    optional: dict[str, tuple[str, ...]],
+    bare: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """Columns by any of their known names, whatever their case, spaces and underscores; `bare`: where there is no header."""
+    table = read_table(path)
+    if bare and len(table.columns) == len(bare) and all(map(_is_number, table.columns[1:])):
+        table = read_table(path, header=bare)
     columns: dict[str, str] = {}
     for name, spellings in (wanted | optional).items():
-        found = next((plain[_plain(s)] for s in spellings if _plain(s) in plain), None)
-        if found is not None:
-            columns[found] = name
-        elif name in wanted:
-            raise FileFormatError(
-                f"{path} has no column for {name} ({' or '.join(map(repr, spellings))}). It has: "
-                f"{', '.join(map(str, frame.columns))}."
-            )
-    return numeric(pick(frame, columns, path), path)
+        for spelling in spellings:
+            found = [c for c in table.columns if _plain(c) == _plain(spelling)]
+            if len(found) > 1:
+                raise FileFormatError(
+                    f"{path} has {len(found)} columns for {name}: {', '.join(map(repr, found))}. Keep one."
+                )
+            if found:
+                columns[found[0]] = name
+                break
+        else:
+            if name in wanted:
+                raise FileFormatError(
+                    f"{path} has no column for {name} ({' or '.join(map(repr, spellings))}). It has: "
+                    f"{', '.join(table.columns)}."
+                )
+    return numeric(pick(table, columns, path), path)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(name: str) -> str:
@@ -52,12 +62,9 @@ def _plain(name: str) -> str:
 
 
 def read_nrc_vad(paths: Sequence[Path]) -> pd.DataFrame:
-    """NRC-VAD-Lexicon.txt (v1, 0 to 1) and NRC-VAD-Lexicon-v2.1.txt (-1 to 1): tabs, no SD."""
-    return _by_name(
-        Path(paths[0]),
-        {"word": ("word", "term"), "valence": ("valence",), "arousal": ("arousal",), "dominance": ("dominance",)},
-        {},
-    )
+    """NRC-VAD-Lexicon.txt (v1, 0 to 1; also without a header) and NRC-VAD-Lexicon-v2.1.txt (-1 to 1): tabs, no SD."""
+    names = {"word": ("word", "term")} | {d: (d,) for d in _DIMENSIONS.values()}
+    return _by_name(Path(paths[0]), names, {}, bare=tuple(names))
 
 
 def read_anew(paths: Sequence[Path]) -> pd.DataFrame:
@@ -73,18 +80,24 @@ def read_cvaw(paths: Sequence[Path]) -> pd.DataFrame:
     return _by_name(Path(paths[0]), names, {"valence_sd": ("Valence_SD",), "arousal_sd": ("Arousal_SD",)})
 
 
+def read_cvaw3(paths: Sequence[Path]) -> pd.DataFrame:
+    """CVAW 3: the columns of CVAW and Frequency, values padded with blanks; a word rated twice gets its mean ratings."""
+    frame: Any = read_cvaw(paths)
+    how = {c: "mean" for c in frame.columns if c != "word"}
+    return frame.groupby("word", sort=False, as_index=False).agg(how)
+
+
 def read_glasgow(paths: Sequence[Path]) -> pd.DataFrame:
     """Glasgow norms: two header rows, the scale's name (AROU, VAL, DOM, ...) over M, SD and N."""
     path = Path(paths[0])
-    frame = _table(path, header=None)
-    if len(frame) < 3:
-        raise FileFormatError(f"{path} needs two header rows and the words below; it has {len(frame)} rows.")
+    cells = read_table(path, header=())
+    if len(cells) < 3:
+        raise FileFormatError(f"{path} needs two header rows and the words below; it has {len(cells)} rows.")
     names, above = [], ""
-    for over, under in zip(frame.iloc[0], frame.iloc[1], strict=True):
-        above = over.strip() if isinstance(over, str) else above
-        names.append(f"{above} {under.strip()}" if isinstance(under, str) else above)
-    body: Any = frame.iloc[2:].reset_index(drop=True)
-    body.columns = names
+    for over, under in zip(cells.body[0][1], cells.body[1][1], strict=True):
+        above = over.strip() or above
+        names.append(f"{above} {under.strip()}".strip())
+    body = replace(cells, columns=tuple(names), body=cells.body[2:])
     columns = {"Words" if "Words" in names else "word": "word"}
     for code, name in _DIMENSIONS.items():
         columns |= {f"{code} M": name, f"{code} SD": f"{name}_sd", f"{code} N": f"{name}_n"}
@@ -122,6 +135,7 @@ BY_HAND_READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {
     "nrc-vad": read_nrc_vad,
     "anew": read_anew,
     "cvaw": read_cvaw,
+    "cvaw3": read_cvaw3,
     "glasgow": read_glasgow,
     "xu": read_xu,
 }

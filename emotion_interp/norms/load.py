@@ -13,6 +13,7 @@ from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownName
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.languages import detect_language
+from emotion_interp.core.reading import checked_name, regular_file
 from emotion_interp.norms.entry import NormsEntry, NormsFile
 from emotion_interp.norms.readers import READERS
 from emotion_interp.norms.registry import REGISTRY
@@ -59,7 +60,7 @@ def _find(entry: NormsEntry) -> list[Path] | None:
 
 
 def _given(entry: NormsEntry, path: str | Path) -> list[Path]:
-    path = Path(path)
+    path = Path(checked_name(path))
     names = [file.name for file in entry.files]
     if path.is_dir():
         paths = [path / name for name in names]
@@ -67,7 +68,7 @@ def _given(entry: NormsEntry, path: str | Path) -> list[Path]:
         paths = [path]
     else:
         paths = [path.parent / name for name in names]
-    missing = [str(p) for p in paths if not p.is_file()]
+    missing = [str(p) for p in paths if not os.path.lexists(p)]
     if missing:
         raise FileFormatError(
             f"norms {entry.name!r}: {', '.join(missing)} does not exist. Give the folder that holds {', '.join(names)}."
@@ -86,8 +87,9 @@ def load_norms(
     """Human ratings of words, by registered name or from a CSV of your own.
 
     Args:
-        name: a name of `norms_table()`, or "csv" for the file at `path` (UTF-8; columns `word`, `valence`, and any of
-            `arousal`, `dominance`, `<dimension>_sd`, `<dimension>_n`, `n`, `form`).
+        name: a name of `norms_table()`, or "csv" for the file at `path` (comma, semicolon or tab, UTF-8 or UTF-16, or a
+            workbook with one sheet; columns `word`, `valence`, and any of `arousal`, `dominance`, `<dimension>_sd`,
+            `<dimension>_n`, `n`, `form`; decimal commas are read).
         path: the file, or the folder with the files. Default: `norms/` in the folder that EMOTION_INTERP_DATA names,
             else the download cache (`fetch_norms`).
         language: language code; default the registry's, for "csv" the one that its words read as.
@@ -95,7 +97,8 @@ def load_norms(
 
     Raises:
         UnknownNameError: no norms of that name.
-        FileFormatError: the files are missing, broken, or lack columns.
+        FileFormatError: the files are missing, broken, lack columns, or are not the registered ones (their SHA-256); what
+            `path` names is read all the same, with a warning.
         EmotionInterpError: ratings outside the scale.
 
     Example:
@@ -126,8 +129,21 @@ def load_norms(
     paths = _find(entry) if path is None else _given(entry, path)
     if paths is None:
         raise FileFormatError(f"the norms {name!r} are not on this machine. {_by_hand(entry)}")
+    sources = {p.name: sha256_file(regular_file(p)) for p in paths}
+    changed = [p for p, file in zip(paths, entry.files, strict=True) if file.sha256 and sources[p.name] != file.sha256]
+    if changed and path is None:
+        again = f"delete it and call fetch_norms({name!r})" if entry.files[0].urls else "get it again from its authors"
+        raise FileFormatError(
+            f"{changed[0]} is not the registered file of the norms {name!r} (its SHA-256 differs): it is damaged or another "
+            f"edition; {again}, or name it with path= to read it as it is."
+        )
     table = READERS[entry.reader](paths)
-    sources = {p.name: sha256_file(p) for p in paths}
+    if changed:
+        warnings.warn(
+            f"{changed[0]} is not the registered file of the norms {name!r} (its SHA-256 differs): it may be damaged or "
+            "another edition.",
+            stacklevel=2,
+        )
     if language not in (None, entry.language):
         raise UnknownNameError(f"language of the norms {name}", language, [entry.language])
     scale = scale or entry.scale

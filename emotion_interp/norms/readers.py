@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotion_interp.core import FileFormatError
+from emotion_interp.core.reading import is_workbook
+from emotion_interp.core.tables import Table, read_table
+from emotion_interp.core.workbooks import read_xlsx
 from emotion_interp.norms.by_hand_readers import BY_HAND_READERS
-from emotion_interp.norms.cells import lines, numeric, pick, read_csv
+from emotion_interp.norms.cells import lines, numeric, pick
 from emotion_interp.norms.sentences import SENTENCE_READERS
-from emotion_interp.norms.xlsx import read_xlsx
+from emotion_interp.norms.table import DIMENSIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +31,8 @@ STADTHAGEN_RATERS = 20
 
 def read_builtin(paths: Sequence[Path]) -> pd.DataFrame:
     """The small table that ships with the package."""
-    return numeric(read_csv(paths[0], comment="#"), paths[0])
+    table = read_table(paths[0], comment="#")
+    return numeric(pick(table, {c: c for c in table.columns}, paths[0]), paths[0])
 
 
 def read_warriner(paths: Sequence[Path]) -> pd.DataFrame:
@@ -36,30 +40,33 @@ def read_warriner(paths: Sequence[Path]) -> pd.DataFrame:
     columns = {"Word": "word"}
     for letter, name in (("V", "valence"), ("A", "arousal"), ("D", "dominance")):
         columns |= {f"{letter}.Mean.Sum": name, f"{letter}.SD.Sum": f"{name}_sd", f"{letter}.Rat.Sum": f"{name}_n"}
-    return numeric(pick(read_csv(paths[0]), columns, paths[0]), paths[0])
+    return numeric(pick(read_table(paths[0]), columns, paths[0]), paths[0])
 
 
 def read_stadthagen(paths: Sequence[Path]) -> pd.DataFrame:
     """13428_2017_962_MOESM1_ESM.UTF8.csv; n is the share of the twenty raters who answered."""
-    frame = read_csv(paths[0])
-    frame.columns = [str(c).strip() for c in frame.columns]
     columns = {"Word": "word"}
     for name in ("Valence", "Arousal"):
         low = name.lower()
         columns |= {f"{name}_Mean": low, f"{name}_SD": f"{low}_sd", f"{name}_%Raters": f"{low}_n"}
-    picked = numeric(pick(frame, columns, paths[0]), paths[0])
+    picked = numeric(pick(read_table(paths[0]), columns, paths[0]), paths[0])
     for column in ("valence_n", "arousal_n"):
         picked[column] = (picked[column] * STADTHAGEN_RATERS / 100).round()
     return picked
 
 
 def _workbook(path: Path, columns: dict[str, str]) -> pd.DataFrame:
-    import pandas as pd
-
+    """The rows of every sheet that has the columns; a table saved from the workbook as text will do."""
+    if not is_workbook(path):
+        try:
+            return numeric(pick(read_table(path), columns, path), path)
+        except FileFormatError as error:
+            raise FileFormatError(f"{error} It is no readable Excel workbook (.xlsx) either.") from error
     rows = [row for sheet in read_xlsx(path).values() for row in sheet if set(columns) <= set(row)]
     if not rows:
         raise FileFormatError(f"{path} has no sheet with the columns {', '.join(columns)}.")
-    return numeric(pick(pd.DataFrame(rows), columns, path), path)
+    body = [(k, [row[c] for c in columns]) for k, row in enumerate(rows, 2)]
+    return numeric(pick(Table(str(path), tuple(columns), "", body), columns, path), path)
 
 
 def read_hinojosa(paths: Sequence[Path]) -> pd.DataFrame:
@@ -106,7 +113,7 @@ def read_vader(paths: Sequence[Path]) -> pd.DataFrame:
         cells = line.split("\t")
         try:
             ratings.setdefault(cells[0].strip(), []).extend(map(float, ast.literal_eval(cells[3])))
-        except (IndexError, ValueError, SyntaxError, TypeError):
+        except (IndexError, ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             raise FileFormatError(
                 f"{paths[0]}, line {number}: expected word, mean, SD and a list of ratings between tabs, got {line[:60]!r}."
             ) from None
@@ -121,19 +128,17 @@ def read_vader(paths: Sequence[Path]) -> pd.DataFrame:
 
 
 def read_own_csv(paths: Sequence[Path]) -> pd.DataFrame:
-    """A user's CSV: `word`, `valence`, and any of arousal, dominance, `*_sd`, `*_n`, `n`, `form`."""
-    import re
-
-    frame = read_csv(paths[0])
-    frame.columns = [str(c).strip() for c in frame.columns]
-    lower = {c: c.lower() for c in frame.columns}
-    known = re.compile(r"^(word|form|n|(valence|arousal|dominance)(_sd|_n)?)$")
-    columns = {c: name for c, name in lower.items() if known.match(name)}
-    if "word" not in columns.values() or "valence" not in columns.values():
+    """A user's table: `word`, `valence`, and any of arousal, dominance, `*_sd`, `*_n`, `n`, `form`."""
+    path = Path(paths[0])
+    table = read_table(path)
+    names = ["word", "form", "n", *(f"{d}{kind}" for d in DIMENSIONS for kind in ("", "_sd", "_n"))]
+    found = {column: name for name in names if (column := table.find(name)) is not None}
+    if not {"word", "valence"} <= set(found.values()):
         raise FileFormatError(
-            f"{paths[0]} needs the columns 'word' and 'valence'. It has: {', '.join(map(str, frame.columns))}."
+            f"{path} needs the columns 'word' and 'valence'. It has: {', '.join(table.columns)}. The first line names the "
+            "columns."
         )
-    return numeric(pick(frame, columns, Path(paths[0])), Path(paths[0]))
+    return numeric(pick(table, found, path), path)
 
 
 READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import FileFormatError
-from emotion_interp.norms.cells import lines, numeric, pick, read_csv
+from emotion_interp.core.reading import json_line
+from emotion_interp.core.spelling import as_text
+from emotion_interp.core.tables import read_table
+from emotion_interp.norms.cells import lines, numeric, pick
 from emotion_interp.norms.entry import NormsEntry, NormsFile
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def read_emobank(paths: Sequence[Path]) -> pd.DataFrame:
     """
     path = Path(paths[0])
     columns = {"id": "group", "text": "word", "V": "valence", "A": "arousal", "D": "dominance"}
-    frame = pick(read_csv(path), columns, path)
+    frame = pick(read_table(path), columns, path)
     frame["group"] = frame["group"].str.replace(r"_\d+_\d+$", "", regex=True)
     return _one_row_each(numeric(frame, path))
 
@@ -105,13 +107,15 @@ def read_dimabsa(paths: Sequence[Path]) -> pd.DataFrame:
     for path in (Path(p) for p in paths):
         for number, line in enumerate(lines(path), start=1):
             try:
-                row = json.loads(line)
+                row = json_line(path, number, line)
                 pairs = [
                     [float(x) for x in aspect["VA"].split("#")]
                     for aspect in row.get("Aspect_VA", row.get("Quadruplet"))
                 ]
                 valence, arousal = zip(*pairs, strict=True)
-                text, group = str(row["Text"]).strip(), str(row["ID"]).split(":")[0]
+                text, group = as_text(row["Text"], f"{path}, line {number}").strip(), str(row["ID"]).split(":")[0]
+            except FileFormatError:
+                raise
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise FileFormatError(
                     f"{path}, line {number}: a JSON object with ID, Text and aspects with VA = 'valence#arousal' is "

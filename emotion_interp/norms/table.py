@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,13 +11,14 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.arguments import checked_methods
+from emotion_interp.core.markup import fragment, frame_html
+from emotion_interp.norms.matching import WordIndex, composed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DIMENSIONS = ("valence", "arousal", "dominance")
 UNITS = ("word", "sentence")
-_KEYS = ("exact", "case", "script", "plain", "form")
 
 
 @checked_methods
@@ -35,7 +35,7 @@ class Norms:
     Raises:
         FileFormatError: columns missing, words empty or listed twice.
         NotFiniteError: a valence that is missing or infinite.
-        EmotionInterpError: ratings outside the scale.
+        EmotionInterpError: ratings outside the scale; an SD or a number of raters below 0 or infinite.
 
     Example:
         >>> import pandas as pd
@@ -98,69 +98,55 @@ class Norms:
         return {dimension: float(np.sqrt(value)) for dimension, value in self.reliability.items()}
 
     @cached_property
-    def _index(self) -> dict[str, dict[str, int]]:
-        index: dict[str, dict[str, int]] = {key: {} for key in _KEYS}
-        plain: dict[str, set[int]] = {}
+    def _index(self) -> WordIndex:
         forms = self.table["form"].tolist() if "form" in self.table else []
-        scripts = _simplified(self.words) if self.language == "zh" else []
-        for row, word in enumerate(self.words):
-            index["exact"].setdefault(_composed(word), row)
-            index["case"].setdefault(_composed(word).casefold(), row)
-            if scripts:
-                index["script"].setdefault(scripts[row], row)
-            bare = _without_accents(_composed(word).casefold())
-            plain.setdefault(bare, set()).add(row)
-            if forms and isinstance(forms[row], str):
-                index["form"].setdefault(_composed(forms[row]).casefold(), row)
-        # an unaccented spelling stands for an accented word only when there is no second candidate
-        index["plain"] = {bare: next(iter(rows)) for bare, rows in plain.items() if len(rows) == 1}
-        return index
+        return WordIndex(self.words, forms, self.language)
 
-    def _rows(self, words: Iterable[str]) -> list[int]:
+    def _rows(self, words: Iterable[str]) -> list[tuple[int, str]]:
         if isinstance(words, str):
             raise EmotionInterpError(f"words are given as a list, got one string {words!r}. Write [{words!r}].")
-        words = [str(w) for w in words]
-        index = self._index
-        scripts = _simplified(words) if self.language == "zh" else words
-        found = []
-        for word, script in zip(words, scripts, strict=True):
-            composed = _composed(word)
-            folded = composed.casefold()
-            tries = [("exact", composed), ("case", folded), ("script", script)]
-            # "ano" may stand for "anó"; "anó" never for "ano": an accent that was written was meant
-            if _without_accents(folded) == folded:
-                tries.append(("plain", folded))
-            tries.append(("form", folded))
-            found.append(next((index[key][text] for key, text in tries if text in index[key]), -1))
-        return found
+        return self._index.find([str(w) for w in words])
 
     def lookup(self, words: Iterable[str]) -> pd.DataFrame:
         """The ratings of `words`, one row per word in the given order, NaN where there is none.
 
-        Case does not matter, nor does Unicode composition. Chinese is compared in simplified script. A word written
-        without accents finds the accented one when it is the only candidate, never the other way round. `matched` is
-        the table's own spelling.
+        Case does not matter, nor does Unicode composition. Chinese is compared across simplified and traditional script. In
+        languages where an accent may be left out in writing (see `FOLDED`), a word without it finds the accented one when
+        it is the only candidate, never the other way round. `matched` is the table's own spelling; `matched_by` says how it
+        was found: "exact", "case", "script", "accents", "form" (the word that was really rated), or "" where it was not.
 
         Example:
-            >>> load_norms("builtin").lookup(["JOY"])["matched"].tolist()  # doctest: +SKIP
-            ['joy']
+            >>> load_norms("builtin").lookup(["JOY"])[["matched", "matched_by"]].values.tolist()  # doctest: +SKIP
+            [['joy', 'case']]
         """
         words = words if isinstance(words, str) else list(words)
-        rows = np.array(self._rows(words), dtype=int)
+        found = self._rows(words)
+        rows = np.array([row for row, _ in found], dtype=int)
         frame = self.table.reindex(np.where(rows < 0, len(self.table), rows)).reset_index(drop=True)
         frame = frame.rename(columns={"word": "matched"})
         frame.insert(0, "word", [str(w) for w in words])
+        frame.insert(2, "matched_by", [how for _, how in found])
         return frame
+
+    def match_report(self, words: Iterable[str]) -> pd.DataFrame:
+        """How `words` were found: word, matched, matched_by; one row per word that is not in the table as it is written.
+
+        Example:
+            >>> load_norms("builtin").match_report(["joy", "JOY", "zebra"]).values.tolist()  # doctest: +SKIP
+            [['JOY', 'joy', 'case'], ['zebra', nan, '']]
+        """
+        frame: Any = self.lookup(words)[["word", "matched", "matched_by"]]
+        return frame[frame["matched_by"] != "exact"].reset_index(drop=True)
 
     def matched(self, words: Iterable[str]) -> list[str]:
         """Those of `words` that have a rating."""
         words = words if isinstance(words, str) else list(words)
-        return [w for w, row in zip(words, self._rows(words), strict=True) if row >= 0]
+        return [w for w, (row, _) in zip(words, self._rows(words), strict=True) if row >= 0]
 
     def unmatched(self, words: Iterable[str]) -> list[str]:
         """Those of `words` that have no rating."""
         words = words if isinstance(words, str) else list(words)
-        return [w for w, row in zip(words, self._rows(words), strict=True) if row < 0]
+        return [w for w, (row, _) in zip(words, self._rows(words), strict=True) if row < 0]
 
     def rescale(self, low: float, high: float) -> Norms:
         """The same ratings on the scale from `low` to `high` (linear; SDs shrink or grow with it)."""
@@ -175,7 +161,7 @@ class Norms:
 
     def subset(self, words: Iterable[str]) -> Norms:
         """Only the rows that `words` match; its reliability is that of these rows."""
-        rows = sorted({row for row in self._rows(words) if row >= 0})
+        rows = sorted({row for row, _ in self._rows(words) if row >= 0})
         if not rows:
             raise EmotionInterpError(f"none of the words has a rating in the norms {self.name!r}.")
         return replace(self, table=self.table.iloc[rows].reset_index(drop=True))
@@ -193,28 +179,8 @@ class Norms:
         return f"Norms({self.name!r}, {self.language}, {len(self):,} {self.unit}s, scale {low:g} to {high:g}, ceiling {ceilings})"
 
     def _repr_html_(self) -> str:
-        import html
-
         head: Any = self.table.head(8)
-        return f"<p>{html.escape(repr(self))}<br><small>{html.escape(self.citation)}</small></p>{head.to_html(index=False)}"
-
-
-def _composed(word: str) -> str:
-    return unicodedata.normalize("NFC", word.strip())
-
-
-def _without_accents(word: str) -> str:
-    # ñ is a letter of its own, no accented n: año is not ano
-    kept = []
-    for letter in word:
-        kept.append(letter if letter == "ñ" else unicodedata.normalize("NFD", letter)[0])
-    return "".join(kept)
-
-
-def _simplified(words: Iterable[str]) -> list[str]:
-    import zhconv
-
-    return [zhconv.convert(_composed(w).casefold(), "zh-hans") for w in words]
+        return fragment("<p>{}<br><small>{}</small></p>{}", repr(self), self.citation, frame_html(head))
 
 
 def _checked(table: Any, name: str, scale: tuple[float, float]) -> pd.DataFrame:
@@ -228,7 +194,7 @@ def _checked(table: Any, name: str, scale: tuple[float, float]) -> pd.DataFrame:
     if table["word"].isna().any() or (table["word"].astype(str).str.strip() == "").any():
         raise FileFormatError(f"norms {name!r} have rows without a word; give every rating its word.")
     table["word"] = table["word"].astype(str)
-    doubled = table["word"].map(_composed).duplicated()
+    doubled = table["word"].map(composed).duplicated()
     if doubled.any():
         shown = ", ".join(map(repr, table["word"][doubled].head(5)))
         raise FileFormatError(f"norms {name!r} list {int(doubled.sum())} word(s) twice ({shown}); each may occur once.")
@@ -252,8 +218,26 @@ def _checked(table: Any, name: str, scale: tuple[float, float]) -> pd.DataFrame:
             )
         table[dimension] = values
         if "n" in table and f"{dimension}_n" not in table:
+            _check_counted(table, "n", name)
             table[f"{dimension}_n"] = table["n"].astype("float64")
+    for column in (f"{d}{kind}" for d in DIMENSIONS for kind in ("_sd", "_n") if f"{d}{kind}" in table):
+        _check_counted(table, column, name)
     raters = [f"{d}_n" for d in DIMENSIONS if f"{d}_n" in table]
     if raters:
         table["n"] = table[raters].min(axis=1)
     return table
+
+
+def _check_counted(table: Any, column: str, name: str) -> None:
+    """An SD or a number of raters is missing, or a finite number that is not negative."""
+    try:
+        values = table[column].to_numpy(float)
+    except (ValueError, TypeError) as error:
+        raise FileFormatError(f"norms {name!r}: {column} holds something that is no number: {error}.") from None
+    wrong = (values < 0) | np.isinf(values)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        what = "a standard deviation" if column.endswith("_sd") else "a number of raters"
+        raise EmotionInterpError(
+            f"norms {name!r}: {column} of {table['word'][row]!r} is {values[row]:g}; {what} is finite and not below 0."
+        )

@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
 from emotion_interp.ratings.ridge import ALPHAS, assign_folds, nested_ridge
@@ -66,8 +67,7 @@ class LearningCurve:
         return f"LearningCurve({sizes} training words, {len(self.table)} points)"
 
     def _repr_html_(self) -> str:
-        table: Any = self.table
-        return table.to_html(index=False, float_format=lambda v: f"{v:.3f}")
+        return frame_html(self.table, digits=3)
 
 
 @checked

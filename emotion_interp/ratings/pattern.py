@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.ratings.predict import Ratings
 from emotion_interp.ratings.series import Series, all_series, bootstrap_means
@@ -89,10 +90,7 @@ class PaperPattern:
         return f"PaperPattern({'; '.join(f'({k}) {CLAIMS[k]}: {v}' for k, v in self.verdicts.items())})"
 
     def _repr_html_(self) -> str:
-        import html
-
-        frame: Any = self.to_frame()
-        return f"<p>{html.escape(repr(self))}</p>{frame.to_html(index=False, float_format=lambda v: f'{v:.3f}')}"
+        return summary_html(self, self.to_frame(), digits=3)
 
 
 @checked

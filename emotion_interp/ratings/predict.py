@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.norms import Norms
 from emotion_interp.ratings.ridge import ALPHAS, assign_folds, nested_ridge
 
@@ -108,8 +109,7 @@ class Ratings:
         return f"Ratings({len(self.table)} fits)"
 
     def _repr_html_(self) -> str:
-        table: Any = self.table
-        return table.to_html(index=False, float_format=lambda v: f"{v:.3f}")
+        return frame_html(self.table, digits=3)
 
 
 def joined(parts: Sequence[Ratings]) -> Ratings:

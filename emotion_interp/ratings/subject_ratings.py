@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emotion_interp.concepts.splits import copies_together
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
@@ -186,7 +187,8 @@ def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings], sites:
     groups = None
     if "group" in norms.table:
         known = norms.table.set_index("word")["group"].reindex(words)
-        groups = [group if isinstance(group, str) else word for word, group in known.items()]
+        named = [group if isinstance(group, str) and group.strip() else word for word, group in known.items()]
+        groups = copies_together(words, named)
     return WordActivations(features, words, norms, norms.language, groups, dense)
 
 

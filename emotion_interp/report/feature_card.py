@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
+from emotion_interp.core.markup import escaped
 from emotion_interp.core.types import Site
 from emotion_interp.report.blocks import cell
 from emotion_interp.report.tokens import POLICY, _span, _visible
@@ -75,7 +75,7 @@ class FeatureCard:
     @property
     def html(self) -> str:
         """An HTML fragment; safe for any token and text."""
-        name = html.escape(f"Feature {self.feature} · {self.site} · {self.subject}")
+        name = escaped(f"Feature {self.feature} · {self.site} · {self.subject}")
         return (
             f'<section class="ei-card"><h3>{name}</h3>{self._scores()}'
             f"{_tokens('Promotes (logit lens)', self.promoted)}{_tokens('Suppresses', self.suppressed)}{self._examples()}</section>"
@@ -84,10 +84,10 @@ class FeatureCard:
     def _scores(self) -> str:
         scores: Any = self.scores
         kept = [c for c in SHOWN if c in scores and scores[c].notna().any()]
-        head = "".join(f"<th>{html.escape(SHOWN[c])}</th>" for c in kept)
+        head = "".join(f"<th>{escaped(SHOWN[c])}</th>" for c in kept)
         body = ""
         for row in scores.to_dict("records"):
-            cells = "".join(f"<td>{html.escape(cell(row[c], 3))}</td>" for c in kept)
+            cells = "".join(f"<td>{escaped(cell(row[c], 3))}</td>" for c in kept)
             body += f"<tr>{cells}</tr>"
         return f'<div class="ei-scroll"><table><tr>{head}</tr>{body}</table></div>'
 
@@ -102,7 +102,7 @@ class FeatureCard:
                 _span(t, float(v), limit) for t, v in zip(row["tokens"], row["activations"], strict=True) if t
             )
             about = " · ".join(p for p in (cell(float(row["activation"]), 2), _text(row.get("text_emotion"))) if p)
-            items += f"<li>{spans} <small>{html.escape(about)}</small></li>"
+            items += f"<li>{spans} <small>{escaped(about)}</small></li>"
         return f"<h4>Texts on which it fires most</h4><ol>{items}</ol>"
 
     def _repr_html_(self) -> str:
@@ -168,4 +168,4 @@ def _text(value: Any) -> str:
 def _tokens(heading: str, tokens: tuple[str, ...]) -> str:
     if not tokens:
         return ""
-    return f"<h4>{heading}</h4>" + "".join(f"<code>{html.escape(_visible(t))}</code>" for t in tokens)
+    return f"<h4>{heading}</h4>" + "".join(f"<code>{escaped(_visible(t))}</code>" for t in tokens)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from emotion_interp.core.files import write_text
+from emotion_interp.core.markup import clean
 from emotion_interp.report.assets import circuitsvis_bundle, plotly_bundle
 from emotion_interp.report.blocks import flattened
 from emotion_interp.report.brief import in_brief
@@ -26,10 +29,17 @@ def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     # autoescape by hand: the default decides by the file's ending, and a template from a string has none
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=_final, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.from_string(
         files("emotion_interp.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     )
+
+
+def _final(value: Any) -> Any:
+    """Names without control characters; what is HTML already stays as it is."""
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def render_report(study: StudyData) -> str:

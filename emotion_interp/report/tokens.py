@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError
 from emotion_interp.core.files import write_text
+from emotion_interp.core.markup import escaped, named
+from emotion_interp.core.spelling import clings
 from emotion_interp.report.assets import circuitsvis_bundle, script_json
 
 if TYPE_CHECKING:
@@ -102,17 +103,17 @@ class TokenView:
             "negative": _rgb(NEGATIVE, 1.0),
         }
         options = "".join(
-            f"<option{' selected' if i == first else ''}>{html.escape(emotion)}</option>"
+            f"<option{' selected' if i == first else ''}>{escaped(emotion)}</option>"
             for i, emotion in enumerate(self.emotions)
         )
         spans = "".join(
             _span(token, value, limit) for token, value in zip(self.tokens, self.values[:, first], strict=True)
         )
         where = "" if self.layer is None else f"layer {self.layer}"
-        heading = html.escape(" · ".join(part for part in (self.title, where) if part))
+        heading = escaped(" · ".join(part for part in (self.title, where) if part))
         low = -limit if (self.values < 0).any() else 0.0
         ends = f"{_rgb(NEGATIVE, 1.0)}, #fff, " if low < 0 else "#fff, "
-        name = html.escape(self.emotions[first])
+        name = escaped(self.emotions[first])
         return (
             f'<div class="ei-token-view">'
             f'<script type="application/json">{script_json(data)}</script>'
@@ -132,7 +133,7 @@ class TokenView:
 
     def save(self, path: str | Path) -> Path:
         """Write one self-contained page; returns its path. `EmotionInterpError` if it cannot be written."""
-        title = html.escape(self.title or "Emotions along the text")
+        title = escaped(self.title or "Emotions along the text")
         write_text(
             path,
             f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -213,7 +214,7 @@ def token_view(
 
 
 def display_units(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int, list[int]]]:
-    """Group tokens that share a character: byte-level BPE splits one Chinese character over several tokens.
+    """Group tokens that share a character as it is seen: byte-level BPE splits one Chinese character, or an emoji, over several.
 
     Args:
         text: the text.
@@ -240,7 +241,8 @@ def display_units(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[i
             continue
         if units and start < units[-1][0]:
             raise EmotionInterpError(f"the span {(start, end)} of token {i} starts before that of the token before it.")
-        if units and start < units[-1][1]:
+        # a mark, joiner or emoji's part of its own token is shown with what it belongs to
+        if units and (start < units[-1][1] or (start == units[-1][1] and clings(text, start))):
             begun, stop, members = units[-1]
             units[-1] = (begun, max(stop, end), [*members, i])
         else:
@@ -292,7 +294,7 @@ def merge_bytes(
 
 def _visible(token: str) -> str:
     """Line breaks and tabs as signs; CircuitsVis still breaks the line after a newline."""
-    return token.replace("\r", "").replace("\n", "↵\n").replace("\t", "⇥")
+    return named(token.replace("\r", "").replace("\n", "↵\n").replace("\t", "⇥"))
 
 
 def _inert(token: str) -> str:
@@ -311,4 +313,4 @@ def _rgb(colour: tuple[int, int, int], share: float) -> str:
 
 def _span(token: str, value: float, limit: float) -> str:
     colour = _rgb(POSITIVE if value >= 0 else NEGATIVE, abs(value) / limit)
-    return f'<span style="background:{colour}" title="{value:.4g}">{html.escape(_visible(token))}</span>'
+    return f'<span style="background:{colour}" title="{value:.4g}">{escaped(_visible(token))}</span>'

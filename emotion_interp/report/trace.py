@@ -126,9 +126,9 @@ def emotion_trace(
     require_same_subject(bank, subject)
     language = language or language_of(text, bank.languages)
     sites = [bank.site(layer) for layer in (bank.layers if layers is None else layers)]
-    readings = read_tokens(subject, text, sites)
-    if readings.offsets[-1][1] < len(text.rstrip()):
+    if subject.tokenize_quietly([text])[0].cut_at is not None:
         raise EmotionInterpError(f"the text has more tokens than the context of {subject.context}; trace it in parts.")
+    readings = read_tokens(subject, text, sites)
     units = display_units(text, list(readings.offsets))
     values = np.zeros((len(sites), len(units), len(bank.emotions)))
     for i, site in enumerate(sites):

@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site
 from emotion_interp.features.scores import holm
 from emotion_interp.steering.coherence import is_coherent
@@ -45,7 +46,7 @@ class SteeringTest:
         return self.table.copy()
 
     def _repr_html_(self) -> str:
-        return self.table._repr_html_()  # type: ignore[operator]
+        return frame_html(self.table)
 
 
 def best_site(tuning: pd.DataFrame | DoseResponse, margin: float = 1.0) -> pd.DataFrame:

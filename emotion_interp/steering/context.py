@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 
 @checked
-@contextmanager
 def steer(
     subject: Subject,
     direction: Direction | Sequence[Direction],
@@ -32,7 +30,7 @@ def steer(
     positions: Positions = "generated",
     scale: float | Mapping[Site, float] | None = None,
     schedule: Schedule = None,
-) -> Iterator[None]:
+) -> hooked:
     """Add `dose * scale(site) * unit direction` at each direction's site while the context is open.
 
     Args:
@@ -49,6 +47,12 @@ def steer(
             (an array, 0 at the first steered token) to the dose's multiplier; None: constant.
 
     In a call of the bare model everything counts as prompt, until it is called with a KV cache.
+
+    What is steered belongs to the thread or asyncio task that opened the block: others use the same subject meanwhile and
+    are not steered, or steer it their own way. Tasks made inside the block and `asyncio.to_thread` take it along until it
+    closes; a bare thread, a `ThreadPoolExecutor` and `loop.run_in_executor` do not: open the block in there, or give them
+    `contextvars.copy_context().run`. A text or stream that was begun inside and goes on after the block has closed is
+    refused.
 
     Raises:
         EmotionInterpError: direction, dose, scale or positions do not fit, before any hook is added.
@@ -71,11 +75,9 @@ def steer(
     for one in each:
         for site, vector in one.vectors.items():
             vectors[site] = vectors[site] + vector if site in vectors else vector
-    with steer_rows(subject, RowInterventions(vectors, shared=True), positions, schedule):
-        yield
+    return steer_rows(subject, RowInterventions(vectors, shared=True), positions, schedule)
 
 
-@contextmanager
 def batch_steer(
     subject: Subject,
     directions: Sequence[Direction | Sequence[Direction] | None],
@@ -83,7 +85,7 @@ def batch_steer(
     positions: Positions | Sequence[Positions] = "generated",
     scale: float | Mapping[Site, float] | None = None,
     schedule: Schedule = None,
-) -> Iterator[None]:
+) -> hooked:
     """Steer every row of a batch its own way: a direction, several, or None for an unsteered row.
 
     The rows are those of the list given to `generate` or `decode`, in that order. Positions may be `RowPositions`, or a
@@ -103,19 +105,16 @@ def batch_steer(
         if len(positions) != len(directions):
             raise EmotionInterpError(f"{len(directions)} rows need {len(directions)} positions, got {len(positions)}.")
         each = RowPositions(positions)
-    with steer_rows(subject, rows, each, schedule):
-        yield
+    return steer_rows(subject, rows, each, schedule)
 
 
-@contextmanager
 def steer_rows(
     subject: Subject, rows: RowInterventions, positions: Positions = "generated", schedule: Schedule = None
-) -> Iterator[None]:
+) -> hooked:
     """Add prepared vectors, one for each row (or one shared by all), at their sites."""
     check_positions(positions)
     changes = {site: _addition(site, vectors, rows) for site, vectors in rows.vectors.items()}
-    with hooked(subject, changes, positions, schedule):
-        yield
+    return hooked(subject, changes, positions, schedule)
 
 
 OPERATIONS = {
@@ -129,7 +128,6 @@ OPERATIONS = {
 """Names of SAE operations and what each means."""
 
 
-@contextmanager
 def sae_operation(
     subject: Subject,
     site: Site | int,
@@ -139,7 +137,7 @@ def sae_operation(
     positions: Positions = "generated",
     threshold: float = 0.0,
     schedule: Schedule = None,
-) -> Iterator[None]:
+) -> hooked:
     """Change SAE features by `delta_f * W_dec[f]`, so that the SAE's reconstruction error never enters.
 
     Args:
@@ -180,8 +178,7 @@ def sae_operation(
         raise EmotionInterpError(f"value is a finite number, or one for each of {index.size} features, got {value!r}.")
     amounts = np.broadcast_to(values, index.shape)
     change = replacement(_feature_delta(reader, index, OPERATIONS[op], amounts, float(threshold)))
-    with hooked(subject, {place: change}, positions, schedule):
-        yield
+    return hooked(subject, {place: change}, positions, schedule)
 
 
 def _feature_delta(
@@ -205,30 +202,41 @@ def _feature_delta(
 
 def _addition(site: Site, vectors: np.ndarray, rows: RowInterventions) -> Change:
     index = np.arange(len(vectors)) if rows.index is None else rows.index
-    kept: dict[tuple[Any, Any], torch.Tensor] = {}
-    # the rows of a batch stay the same from token to token
-    last: list[Any] = [None, None, None]
-
-    def vectors_for(activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
-        import torch
-
-        key = (activations.device, activations.dtype)
-        if key not in kept:
-            # in the activation's own type: a float32 vector on a bfloat16 stream would change the model's type
-            kept[key] = torch.from_numpy(np.ascontiguousarray(vectors)).to(*key)
-        if rows.shared:
-            return kept[key]
-        batch = chosen.plan.rows
-        if last[0] is not batch or last[1] != key:
-            if batch.max() >= len(index):
-                raise EmotionInterpError(
-                    f"the batch has a row {int(batch.max())}, but {site} has interventions for {len(index)} rows."
-                )
-            last[:] = batch, key, kept[key][torch.from_numpy(index[batch]).to(activations.device)][:, None]
-        return last[2]
+    table = _RowVectors(site, vectors, None if rows.shared else index)
 
     def change(activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
-        vector, factor = vectors_for(activations, chosen), chosen.factor(activations)
+        vector, factor = table.of(activations, chosen), chosen.factor(activations)
         return activations + vector if factor is None else activations.addcmul(vector, factor)
 
     return change
+
+
+class _RowVectors:
+    """The vectors of the rows of a pass, in the type and place of its activations."""
+
+    def __init__(self, site: Site, vectors: np.ndarray, index: np.ndarray | None) -> None:
+        self.site, self.vectors, self.index = site, vectors, index
+        self._kept: dict[tuple[Any, Any], torch.Tensor] = {}
+        # the rows of a batch stay the same from token to token; one tuple, since threads may share it
+        self._last: tuple[Any, Any, Any] = (None, None, None)
+
+    def of(self, activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
+        """[1, d_model] where all rows share one, else [row, 1, d_model]."""
+        import torch
+
+        key = (activations.device, activations.dtype)
+        if key not in self._kept:
+            # in the activation's own type: a float32 vector on a bfloat16 stream would change the model's type
+            self._kept[key] = torch.from_numpy(np.ascontiguousarray(self.vectors)).to(*key)
+        if self.index is None:
+            return self._kept[key]
+        batch = chosen.plan.rows
+        last_batch, last_key, found = self._last
+        if last_batch is not batch or last_key != key:
+            if batch.max() >= len(self.index):
+                raise EmotionInterpError(
+                    f"the batch has a row {int(batch.max())}, but {self.site} has interventions for {len(self.index)} rows."
+                )
+            found = self._kept[key][torch.from_numpy(self.index[batch]).to(activations.device)][:, None]
+            self._last = batch, key, found
+        return found

@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.steering.coherence import continuation_log_probabilities, distinct_2, is_coherent, perplexity
@@ -60,7 +61,7 @@ class DialGrid:
         return self.fit.copy()
 
     def _repr_html_(self) -> str:
-        return self.fit._repr_html_() + self.table._repr_html_()  # type: ignore[operator]
+        return frame_html(self.fit) + frame_html(self.table)
 
 
 @checked
@@ -236,7 +237,7 @@ def _written(
     options: dict[str, Any],
 ) -> tuple[list[list[list[int]]], list[list[str]]]:
     """Tokens and texts of every row's continuations, prompt by prompt, sample by sample: [row][prompt x sample]."""
-    ids = [list(t.ids) for t in subject.tokenize(prompts) for _ in range(n_samples)]
+    ids = [list(t.ids) for t in subject.tokenize(prompts, whole=True) for _ in range(n_samples)]
     size = len(ids)
     crossed = RowInterventions(rows.vectors, index=np.repeat(np.arange(rows.n_rows), size))
     with steer_rows(subject, crossed, positions):
@@ -256,7 +257,7 @@ def _fluency(subject: Subject, prompts: list[str], n_samples: int, tokens: list[
     """Ratios of every cell to the last row, which is unsteered."""
     import pandas as pd
 
-    ids = [list(t.ids) for t in subject.tokenize(prompts) for _ in range(n_samples)]
+    ids = [list(t.ids) for t in subject.tokenize(prompts, whole=True) for _ in range(n_samples)]
     scores = continuation_log_probabilities(subject, ids * len(tokens), [t for one in tokens for t in one])
     size = len(ids)
     perplexities = [perplexity(scores[i * size : (i + 1) * size]) for i in range(len(tokens))]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.languages import check_language
+from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site
 from emotion_interp.steering.grid import evaluate, make_cells
 from emotion_interp.steering.interventions import Positions, check_dose, check_positions
@@ -57,7 +58,7 @@ class DoseResponse:
         return dose_curves(rows, title=f"Steering by dose, {where}, {chosen_method} directions")
 
     def _repr_html_(self) -> str:
-        return self.table._repr_html_()  # type: ignore[operator]
+        return frame_html(self.table)
 
 
 @checked
@@ -174,8 +175,8 @@ def make_setting(
         raise EmotionInterpError(
             f"{samples} greedy texts of one prompt are all the same; give do_sample=True, or samples=1."
         )
-    # an option that is none must not wait for the first text to be noticed
-    Decoding(subject, [], 0, **options)
+    # an option that is none, or a prompt that does not fit, must not wait for the first text to be noticed
+    Decoding(subject, [list(t.ids) for t in subject.tokenize(prompts, whole=True)], max_new_tokens, **options)
     names = tuple(dict.fromkeys(emotions))
     known = {*names, *getattr(bank, "emotions", ())}
     for emotion in words or ():

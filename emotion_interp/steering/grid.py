@@ -193,7 +193,7 @@ def _coherence(
 ) -> list[dict[str, float]]:
     if base is None or texts is None:
         return [dict.fromkeys(COHERENCE, float("nan"))] * count
-    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.written_prompts)]
+    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.written_prompts, whole=True)]
     everything = [*base.tokens, *texts.tokens]
     flat = [new for one in everything for new in one]
     scores = continuation_log_probabilities(setting.subject, prompts * len(everything), flat)

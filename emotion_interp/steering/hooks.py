@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.errors import UnknownNameError, UnsupportedError
+from emotion_interp.core.scopes import Scope, Undoing, attach, attach_before, only_scopes
 from emotion_interp.core.types import Site
 from emotion_interp.steering.positions import Positions, check_positions, select
 from emotion_interp.steering.schedules import Schedule, dose_weights, schedule_function
 from emotion_interp.subjects.plan import ForwardPlan, current_plan
+from emotion_interp.subjects.site_check import check_writable, written_name
 
 if TYPE_CHECKING:
     import torch
@@ -90,34 +93,42 @@ def replacement(delta: Callable[[torch.Tensor, Chosen], torch.Tensor]) -> Change
     return change
 
 
-_PAUSED: ContextVar[bool] = ContextVar("emotion_interp_steering_paused", default=False)
+def unsteered() -> Undoing:
+    """Inside it every intervention of this package that is open rests, so that the bare subject can be read."""
+    return only_scopes(())
 
 
-@contextmanager
-def unsteered() -> Iterator[None]:
-    """Inside it every intervention of this package rests, so that the bare subject can be read."""
-    token = _PAUSED.set(True)
-    try:
-        yield
-    finally:
-        _PAUSED.reset(token)
+class hooked(Undoing):
+    """Make changes at sites while the context is open, in the thread or asyncio task that opened it; checks come first.
 
+    Other threads and tasks run the same model without them. Tasks started inside, and threads started with a copy of the
+    context (`asyncio.to_thread`), have them too, until the context is closed.
+    """
 
-@contextmanager
-def hooked(
-    subject: Subject, changes: Mapping[Site, Change], positions: Positions, schedule: Schedule = None
-) -> Iterator[None]:
-    """Make changes at sites while the context is open; every check comes before the first hook."""
-    check_positions(positions)
-    multiplier = schedule_function(schedule)
-    points = {site: _write_point(subject, site) for site in changes}
-    with ExitStack() as stack:
-        calls = _CallPlan(subject)
-        stack.callback(calls.close)
-        selector = _Selector(calls, positions, multiplier)
-        for site, change in changes.items():
-            stack.enter_context(_one_hook(points[site], _hook(selector, change)))
-        yield
+    def __init__(
+        self, subject: Subject, changes: Mapping[Site, Change], positions: Positions, schedule: Schedule = None
+    ) -> None:
+        super().__init__()
+        check_positions(positions)
+        self.subject, self.changes, self.positions = subject, changes, positions
+        self.multiplier = schedule_function(schedule)
+        self.points = {site: _write_point(subject, site) for site in changes}
+
+    def start(self) -> None:
+        if not self.changes:
+            return
+        scope = Scope(self.subject.model)
+        self.later(scope.end)
+        calls = _CallPlan(self.subject, scope, self)
+        selector = _Selector(calls, self.positions, self.multiplier)
+        for site, change in self.changes.items():
+            attach(self.points[site], _hook(scope, selector, change), self)
+        scope.start()
+
+    def __del__(self) -> None:
+        # where an interrupt came before the exit had begun
+        if self._is_open:
+            self.undo()
 
 
 class _Selector:
@@ -125,47 +136,36 @@ class _Selector:
 
     def __init__(self, calls: _CallPlan, positions: Positions, schedule: Any) -> None:
         self.calls, self.positions, self.schedule = calls, positions, schedule
-        self._plan: ForwardPlan | None = None
-        self._chosen: Chosen | None = None
+        # one tuple, so that threads never see the plan of one pass with the answer of another
+        self._last: tuple[ForwardPlan | None, Chosen | None] = (None, None)
 
     def chosen(self, activations: torch.Tensor) -> Chosen | None:
         """None where the pass has no column to change."""
         plan = current_plan()
         if plan is None:
             plan = self.calls.plan(int(activations.shape[0]), int(activations.shape[1]))
-        if plan is not self._plan:
+        known, chosen = self._last
+        if plan is not known:
             mask = select(self.positions, plan)
-            self._chosen = None
+            chosen = None
             if mask.any():
                 weights = None
                 if self.schedule is not None:
                     weights = dose_weights(self.schedule, self.positions, plan, mask)
-                self._chosen = Chosen(plan, mask, weights)
-            self._plan = plan
-        return self._chosen
+                chosen = Chosen(plan, mask, weights)
+            self._last = plan, chosen
+        return chosen
 
 
-def _hook(selector: _Selector, change: Change) -> Callable[..., Any]:
+def _hook(scope: Scope, selector: _Selector, change: Change) -> Callable[..., Any]:
     def hook_fn(activations: torch.Tensor, hook: Any) -> torch.Tensor | None:
         del hook
-        if _PAUSED.get():
+        if not scope.acts:
             return None
         chosen = selector.chosen(activations)
         return None if chosen is None else change(activations, chosen)
 
     return hook_fn
-
-
-@contextmanager
-def _one_hook(point: Any, hook_fn: Callable[..., Any]) -> Iterator[None]:
-    # permanent, so that a reset_hooks() of somebody else's context leaves it; removed here by identity
-    point.add_hook(hook_fn, is_permanent=True)
-    handle = point.fwd_hooks[-1]
-    try:
-        yield
-    finally:
-        handle.hook.remove()
-        point.fwd_hooks = [h for h in point.fwd_hooks if h is not handle]
 
 
 def _write_point(subject: Subject, site: Site) -> Any:
@@ -181,11 +181,26 @@ def _write_point(subject: Subject, site: Site) -> Any:
             f"{subject.name} has no stream between attention and MLP (its blocks run them side by side, or have no "
             "MLP); steer resid_pre, resid_post, attn_out or mlp_out."
         )
-    name = Site(site.layer, "attn_out").hook_name if site.kind == "resid_mid" else site.hook_name
+    name = written_name(site)
     points = subject.model.hook_dict
     if name not in points:
         raise UnknownNameError("hook", name, sorted(n for n in points if n.startswith(f"blocks.{site.layer}.")))
+    check_writable(subject, site)
     return points[name]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A bare call: its plan, the prompt lengths of the text it continues, and the ids that text began with, where known."""
+
+    plan: ForwardPlan | None = None
+    lengths: np.ndarray | None = None
+    has_bos: np.ndarray | None = None
+    ids: Any = None
+
+
+_CALLS: ContextVar[Mapping[Scope, _Call]] = ContextVar("emotion_interp_calls", default=MappingProxyType({}))
+"""The last bare call under each intervention that is open."""
 
 
 class _CallPlan:
@@ -195,55 +210,72 @@ class _CallPlan:
     caller takes (call, run_with_hooks, generate), those are reached with mask and cache in hand.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        self._plan: ForwardPlan | None = None
-        self.subject = subject
-        self.lengths: np.ndarray | None = None
-        if subject.backend == "bridge":
-            self.handle = subject.model.original_model.register_forward_pre_hook(self._before_bridge, with_kwargs=True)
-        else:
-            self.handle = subject.model.blocks[0].register_forward_pre_hook(self._before_block, with_kwargs=True)
-
-    def close(self) -> None:
-        self.handle.remove()
+    def __init__(self, subject: Subject, scope: Scope, undoing: Undoing) -> None:
+        self.subject, self.scope = subject, scope
+        bridge = subject.backend == "bridge"
+        module = subject.model.original_model if bridge else subject.model.blocks[0]
+        watch = self._before_bridge if bridge else self._before_block
+        attach_before(module, watch, undoing)
+        if not bridge:
+            attach_before(subject.model.embed, self._before_embedding, undoing)
 
     def plan(self, rows: int, columns: int) -> ForwardPlan:
         """The plan of the running call; columns are positions where the call did not tell."""
-        if self._plan is not None and self._plan.positions.shape == (rows, columns):
-            return self._plan
+        plan = self._last().plan
+        if plan is not None and plan.positions.shape == (rows, columns):
+            return plan
         return ForwardPlan.of_columns(rows, columns, self.subject.prepends_bos)
 
     def _before_bridge(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         del module
-        if current_plan() is not None:
+        if current_plan() is not None or not self.scope.acts:
             return
         ids: Any = args[0] if args else options.get("input_ids")
         cache: Any = options.get("past_key_values")
         past = 0 if cache is None else int(cache.get_seq_length())
-        self._set(ids, past, options.get("attention_mask"))
+        self._set(ids, ids, past, options.get("attention_mask"))
+
+    def _before_embedding(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        del module
+        if current_plan() is None and self.scope.acts:
+            self._keep(replace(self._last(), ids=args[0] if args else options.get("tokens")))
 
     def _before_block(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         del module
-        if current_plan() is not None:
+        if current_plan() is not None or not self.scope.acts:
             return
         stream: Any = args[0] if args else options.get("resid_pre")
         entry: Any = options.get("past_kv_cache_entry")
         past = 0 if entry is None else int(entry.past_keys.shape[1])
-        self._set(stream, past, options.get("attention_mask"))
+        self._set(stream, self._last().ids, past, options.get("attention_mask"))
 
-    def _set(self, tensor: Any, past: int, mask: Any) -> None:
-        """`tensor` is [row, column, ...]; `mask` spans the cached columns too."""
-        self._plan = None
-        if getattr(tensor, "ndim", 0) < 2:
-            return
-        rows, columns = int(tensor.shape[0]), int(tensor.shape[1])
-        if mask is not None and mask.ndim == 2 and mask.shape[1] == past + columns:
-            real = mask.bool().cpu().numpy()
-            positions = np.where(real, real.cumsum(1) - 1, -1)
-        else:
-            positions = np.broadcast_to(np.arange(past + columns), (rows, past + columns))
-        lengths = self.lengths
-        if past == 0 or lengths is None or len(lengths) != rows:
-            lengths = positions.max(1) + 1 if past == 0 else np.full(rows, past)
-        self.lengths = lengths
-        self._plan = ForwardPlan(positions[:, -columns:], lengths, np.arange(rows), self.subject.prepends_bos)
+    def _last(self) -> _Call:
+        return _CALLS.get().get(self.scope, _Call())
+
+    def _keep(self, call: _Call) -> None:
+        _CALLS.set({**{scope: c for scope, c in _CALLS.get().items() if scope.is_open}, self.scope: call})
+
+    def _set(self, tensor: Any, ids: Any, past: int, mask: Any) -> None:
+        """`tensor` is [row, column, ...]; `ids` [row, column] where known; `mask` spans the cached columns too."""
+        last = self._last()
+        plan, lengths, has_bos = None, last.lengths, last.has_bos
+        if getattr(tensor, "ndim", 0) >= 2:
+            rows, columns = int(tensor.shape[0]), int(tensor.shape[1])
+            if mask is not None and mask.ndim == 2 and mask.shape[1] == past + columns:
+                real = mask.bool().cpu().numpy()
+                positions = np.where(real, real.cumsum(1) - 1, -1)
+            else:
+                positions = np.broadcast_to(np.arange(past + columns), (rows, past + columns))
+            if past == 0 or lengths is None or len(lengths) != rows:
+                lengths = positions.max(1) + 1 if past == 0 else np.full(rows, past)
+            if past == 0 or has_bos is None or len(has_bos) != rows:
+                has_bos = self._begins_with_bos(ids if past == 0 else None, positions)
+            plan = ForwardPlan(positions[:, -columns:], lengths, np.arange(rows), has_bos)
+        self._keep(_Call(plan, lengths, has_bos))
+
+    def _begins_with_bos(self, ids: Any, positions: np.ndarray) -> np.ndarray:
+        """Whether each row's first token is BOS; where its ids are not known, as the subject reads texts: [row]."""
+        if ids is None or ids.ndim != 2 or tuple(ids.shape) != positions.shape or ids.is_floating_point():
+            return np.full(len(positions), self.subject.prepends_bos)
+        first = (positions == 0).argmax(1)
+        return self.subject.has_bos([[row[k]] for row, k in zip(ids.tolist(), first, strict=True)])

@@ -20,6 +20,8 @@ from emotion_interp.concepts.corpora import (
     read_stories,
 )
 from emotion_interp.core.errors import UnknownNameError
+from emotion_interp.core.reading import damage_named
+from emotion_interp.core.spelling import as_text
 
 __all__ = ["LABEL_NAMES", "NEUTRAL", "NO_EMOTION", "STORY_NAMES", "LabelledText", "judge_texts"]
 
@@ -62,18 +64,22 @@ def judge_texts(data: str | Path, language: str) -> tuple[list[LabelledText], li
 def _isear(path: Path) -> tuple[list[LabelledText], list[LabelledText]]:
     """Training and held-out situations; there is no official split, so every fifth person is held out."""
     lines = existing_file(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    header = lines[0].split("|")
-    person, emotion, text = header.index("ID"), header.index("Field1"), header.index("SIT")
     sides: tuple[list[LabelledText], list[LabelledText]] = ([], [])
-    for line in lines[1:]:
-        cells = line.split("|")
-        if len(cells) > text and not cells[text].startswith("[") and cells[emotion].isalpha():
-            side = sides[int(cells[person]) % 5 == 0]
-            side.append(LabelledText(cells[text].replace("á", ""), mapped_labels([cells[emotion]]), "ISEAR"))
+    with damage_named(path):
+        header = lines[0].split("|")
+        person, emotion, text = header.index("ID"), header.index("Field1"), header.index("SIT")
+        for line in lines[1:]:
+            cells = line.split("|")
+            if len(cells) > text and not cells[text].startswith("[") and cells[emotion].isalpha():
+                side = sides[int(cells[person]) % 5 == 0]
+                side.append(LabelledText(cells[text].replace("á", ""), mapped_labels([cells[emotion]]), "ISEAR"))
     return sides
 
 
 def _smp(labelled: Path, name: str) -> Iterable[LabelledText]:
-    posts = json.loads(existing_file(labelled / "smp2020" / f"{name}.json").read_text(encoding="utf-8"))
-    for post in posts:
-        yield LabelledText(post["content"], mapped_labels([post["label"]]), "SMP2020")
+    path = existing_file(labelled / "smp2020" / f"{name}.json")
+    with damage_named(path):
+        for number, post in enumerate(json.loads(path.read_text(encoding="utf-8")), 1):
+            yield LabelledText(
+                as_text(post["content"], f"{path}, post {number}"), mapped_labels([post["label"]]), "SMP2020"
+            )

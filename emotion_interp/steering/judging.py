@@ -77,7 +77,7 @@ def random_directions(site: Site, count: int, d_model: int, scale: float, dose: 
 
 def continue_all(setting: Setting, rows: RowInterventions) -> Continuations:
     """Continue every prompt under every intervention, all in one batched loop."""
-    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.written_prompts)]
+    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.written_prompts, whole=True)]
     n, count = len(prompts), rows.n_rows
     crossed = RowInterventions(rows.vectors, index=np.repeat(np.arange(count), n))
     with steer_rows(setting.subject, crossed, setting.positions):

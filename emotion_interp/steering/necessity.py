@@ -91,7 +91,7 @@ def necessity(
     if judge is not None and max_new_tokens < 1:
         raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
     # an option that is none must not wait for the first text to be noticed
-    Decoding(subject, [], 0, **options)
+    Decoding(subject, [list(t.ids) for t in subject.tokenize(texts, whole=True)], max_new_tokens, **options)
     site, chosen = _chosen(bank, emotion, layer, language, features)
     asked: TextJudge | NextWords
     if judge is None:
@@ -205,7 +205,7 @@ def _judged(
     options: Mapping[str, Any],
 ) -> np.ndarray:
     """Judged probability of the emotion after every text under every ablation: [set, text]."""
-    prompts = [list(t.ids) for t in subject.tokenize(texts)]
+    prompts = [list(t.ids) for t in subject.tokenize(texts, whole=True)]
     n = len(prompts)
     step = max(1, _LOGIT_CELLS // (n * int(subject.model.cfg.d_vocab)))
     result = np.zeros((len(sets), n))

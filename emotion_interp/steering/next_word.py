@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
+from emotion_interp.core.scopes import surely
 from emotion_interp.steering.context import steer_rows
 from emotion_interp.steering.interventions import Positions, RowInterventions
 from emotion_interp.subjects.plan import evaluation_mode
@@ -149,8 +150,9 @@ def next_token_logits(
     count = 1 if interventions is None else interventions.n_rows
     rows = interventions if interventions is not None else RowInterventions({})
     split = isinstance(positions, str) and positions in ("from_last_prompt_token", "generated")
-    with evaluation_mode(subject.model), steer_rows(subject, rows, positions):
-        for p, tokens in enumerate(subject.tokenize(prompts)):
+    mode, steering = evaluation_mode(subject.model), steer_rows(subject, rows, positions)
+    with surely(mode), mode, surely(steering), steering:
+        for p, tokens in enumerate(subject.tokenize(prompts, whole=True)):
             ids = np.asarray(tokens.ids)
             head = len(ids) - 1 if split else 0
             for part, session in _sessions(subject, ids, head, count, token_budget):
@@ -164,7 +166,7 @@ def _sessions(
     subject: Subject, ids: np.ndarray, head: int, count: int, token_budget: int
 ) -> Iterator[tuple[np.ndarray, Session]]:
     """Sessions that have read the first `head` tokens, once for all parts of the interventions."""
-    has_bos = subject.prepends_bos
+    has_bos = subject.has_bos([ids.tolist()])
     first = None
     if head:
         first = Session(subject, np.asarray([len(ids)]), np.zeros(1, dtype=int), has_bos)

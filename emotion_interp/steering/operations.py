@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -21,13 +20,12 @@ if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
 
-@contextmanager
 def project_out(
     subject: Subject,
     direction: Direction | Sequence[Direction],
     positions: Positions = "all",
     schedule: Schedule = None,
-) -> Iterator[None]:
+) -> hooked:
     """Remove what the stream has along a direction: `x - (x . u) u`; of several at one site, their whole span.
 
     Args:
@@ -59,8 +57,7 @@ def project_out(
             )
         by_site.setdefault(one.site, []).append(one.unit.astype(np.float64))
     changes = {site: _projection(_basis(np.stack(units))) for site, units in by_site.items()}
-    with hooked(subject, changes, positions, schedule):
-        yield
+    return hooked(subject, changes, positions, schedule)
 
 
 def _basis(units: np.ndarray) -> np.ndarray:
@@ -82,10 +79,9 @@ def _projection(basis: np.ndarray) -> Change:
     return replacement(delta)
 
 
-@contextmanager
 def ablate_rows(
     subject: Subject, site: Site | int, features: Sequence[Sequence[int]], positions: Positions = "all"
-) -> Iterator[None]:
+) -> hooked:
     """Set SAE features to 0, each row of a batch its own: `x - f * W_dec[f]`, without the reconstruction error.
 
     Args:
@@ -110,11 +106,9 @@ def ablate_rows(
             raise UnknownNameError(f"feature of the SAE at {reader.site}", wrong[0], range(reader.d_sae))
     used = np.unique(np.asarray([f for row in features for f in row], dtype=np.int64))
     if not used.size:
-        yield
-        return
+        return hooked(subject, {}, positions)
     off = np.asarray([np.isin(used, np.asarray(row, dtype=np.int64)) for row in features])
-    with hooked(subject, {reader.site: _ablation(reader, used, off)}, positions):
-        yield
+    return hooked(subject, {reader.site: _ablation(reader, used, off)}, positions)
 
 
 def _ablation(reader: Any, used: np.ndarray, off: np.ndarray) -> Change:

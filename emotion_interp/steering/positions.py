@@ -56,7 +56,7 @@ class RowPositions:
         for one, rows in self._groups:
             here = np.flatnonzero(np.isin(plan.rows, rows))
             if len(here):
-                part = ForwardPlan(plan.positions[here], plan.prompt_lengths[here], plan.rows[here], plan.has_bos)
+                part = ForwardPlan(plan.positions[here], plan.prompt_lengths[here], plan.rows[here], plan.has_bos[here])
                 found.append((one, here, part))
         return found
 
@@ -159,19 +159,19 @@ def first_positions(positions: Positions, plan: ForwardPlan) -> np.ndarray:
 
 
 def _span(positions: Positions, plan: ForwardPlan) -> tuple[Any, Any, int] | None:
-    """First position, stop (None: no end) and step of a selection that is a span; one number, or [row, 1]."""
-    bos = int(plan.has_bos)
+    """First position, stop (None: no end) and step of a selection that is a span; [row, 1] or one number each."""
+    bos = plan.has_bos[:, None].astype(np.int64)
     if isinstance(positions, str):
         length = plan.prompt_lengths[:, None]
         if positions == "generated":
             return np.maximum(length, bos), None, 1
         if positions == "from_last_prompt_token":
             return np.maximum(length - 1, bos), None, 1
-        return int(positions != "all_with_bos" and bos), length if positions == "prompt" else None, 1
+        return bos * (positions != "all_with_bos"), length if positions == "prompt" else None, 1
     if isinstance(positions, (int, np.integer)):
-        return max(int(positions), bos), None, 1
+        return np.maximum(int(positions), bos), None, 1
     if isinstance(positions, slice):
         start, step = positions.start or 0, positions.step or 1
         # counted from the start that was asked for, also where that is BOS and left out
-        return start if start >= bos else start + step * -(-(bos - start) // step), positions.stop, step
+        return np.where(start >= bos, start, start + step * -(-(bos - start) // step)), positions.stop, step
     return None

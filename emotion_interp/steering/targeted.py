@@ -248,17 +248,17 @@ def _units(vectors: Any) -> np.ndarray:
 def _read(setting: Setting, site: Site, rows: RowInterventions, reader: Any) -> np.ndarray:
     """Mean activation of every feature over the continuations' tokens, read unsteered: [row, feature]."""
     from emotion_interp.activations.forward import Batch, forward_pass
-    from emotion_interp.subjects.subject import TokenizedText
+    from emotion_interp.subjects.tokens import TokenizedText
 
     subject = setting.subject
-    prompts = [list(t.ids) for t in subject.tokenize(setting.prompts)]
+    prompts = [list(t.ids) for t in subject.tokenize(setting.prompts, whole=True)]
     made = continue_all(setting, rows)
     texts, owners, starts = [], [], []
     for row, one in enumerate(made.tokens):
         for prompt, new in zip(prompts, one, strict=True):
             if new:
                 ids = [*prompt, *new]
-                texts.append(TokenizedText(tuple(ids), (), subject.prepends_bos))
+                texts.append(TokenizedText(tuple(ids), (), bool(subject.has_bos([ids])[0])))
                 owners.append(row)
                 starts.append(len(prompt))
     sums, counts = np.zeros((rows.n_rows, reader.d_sae)), np.zeros(rows.n_rows)

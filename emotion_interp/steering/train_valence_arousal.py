@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core.errors import FileFormatError
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.reading import damage_named
 from emotion_interp.steering.judges.valence_arousal import (
     DIMENSIONS,
     ValenceArousalJudge,
@@ -47,8 +48,14 @@ def emobank_texts(data: str | Path) -> pd.DataFrame:
     for name in ("emobank.csv", "reader.csv"):
         if not (folder / name).is_file():
             raise FileFormatError(f"{folder / name} does not exist; give the folder that holds labelled/.")
-    texts: Any = pd.read_csv(folder / "emobank.csv", keep_default_na=False)[["id", "split", "text"]]
-    ratings: Any = pd.read_csv(folder / "reader.csv")[["id", "V", "A"]]
+    with damage_named(folder / "emobank.csv"):
+        texts: Any = pd.read_csv(folder / "emobank.csv", keep_default_na=False, index_col=False)[
+            ["id", "split", "text"]
+        ]
+    with damage_named(folder / "reader.csv"):
+        ratings: Any = pd.read_csv(folder / "reader.csv", index_col=False)[["id", "V", "A"]].astype(
+            {"V": float, "A": float}
+        )
     joined = texts.merge(ratings.rename(columns={"V": "valence", "A": "arousal"}), on="id", validate="one_to_one")
     return joined[["split", "text", *DIMENSIONS]]
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
+from emotion_interp.core.markup import frame_html
+from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site, sites_at
 from emotion_interp.steering.hooks import Chosen, hooked
@@ -70,7 +72,7 @@ class TrainedDirections:
         return with_added_directions(bank, METHOD, added, {k: v for k, v in self.settings.items() if k != "emotions"})
 
     def _repr_html_(self) -> str:
-        return self.frame._repr_html_()  # type: ignore[operator]
+        return frame_html(self.frame)
 
 
 @checked
@@ -204,7 +206,7 @@ def _texts(
     words, shown, units = design_of(concepts, bank, stimuli)
     side = dict(zip(words["unit"], words["side"], strict=True))
     kept = [(s, side[u]) for s, u in zip(shown, units, strict=True) if s.language == language]
-    tokens = subject.tokenize([s.text for s, _ in kept])
+    tokens = subject.tokenize_quietly([s.text for s, _ in kept])
     halves: dict[str, list[list[tuple[int, ...]]]] = {
         k: [[] for _ in bank.emotions] for k in ("discovery", "confirmation")
     }
@@ -311,9 +313,11 @@ class _Training:
 
         ids, real = left_padded(rows)
         lengths = np.asarray([len(row) for row in rows])
-        session = Session(self.subject, lengths, np.arange(len(rows)), self.subject.prepends_bos, use_cache=False)
+        bos = self.subject.has_bos(rows)
+        session = Session(self.subject, lengths, np.arange(len(rows)), bos, use_cache=False)
         changes = {} if vectors is None else {self.site.point: _addition(vectors * self.length)}
-        with resting_mode(self.subject.model), hooked(self.subject, changes, self.skip):
+        mode, steering = resting_mode(self.subject.model), hooked(self.subject, changes, self.skip)
+        with surely(mode), mode, surely(steering), steering:
             logits = session.extend(ids, real, last_only=False)[:, :-1].float()
         target = torch.from_numpy(ids[:, 1:]).to(logits.device)[..., None]
         scores = logits.gather(-1, target)[..., 0] - logits.logsumexp(-1)

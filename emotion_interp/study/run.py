@@ -10,6 +10,7 @@ from emotion_interp import __version__
 from emotion_interp.core.arguments import check_keywords, checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
+from emotion_interp.core.markup import frame_html
 from emotion_interp.study.banks import bank_for, shipped_for
 from emotion_interp.study.settings import StudySettings, fingerprint
 from emotion_interp.study.stages import (
@@ -56,7 +57,7 @@ class Study:
         return f"Study({str(self.path)!r}, {self.bank!r})"
 
     def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, float_format=lambda v: f"{v:.2f}")
+        return frame_html(self.to_frame(), digits=2)
 
 
 @checked

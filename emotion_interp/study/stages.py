@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.reading import json_line, text_lines
+from emotion_interp.core.spelling import as_text
 from emotion_interp.core.types import Site
 from emotion_interp.study.settings import SENTENCES, StudySettings
 
@@ -45,37 +45,36 @@ def read_stories(path: str | Path, topics: tuple[int, int] | None = None) -> tup
         FileFormatError: the file is missing, or a line lacks text or emotion.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileFormatError(
             f"the corpus {path} does not exist; give a .jsonl or .jsonl.gz file with text and emotion."
         )
     texts, emotions = [], []
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                text, emotion, topic = _story(path, number, line)
-                if topics is None or topic is None or topics[0] <= topic <= topics[1]:
-                    texts.append(text)
-                    emotions.append(emotion)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{path} is not readable as UTF-8 text: {error}.") from error
+    for number, line in text_lines(path):
+        if not line.strip():
+            continue
+        text, emotion, topic = _story(path, number, line)
+        if topics is None or topic is None or topics[0] <= topic <= topics[1]:
+            texts.append(text)
+            emotions.append(emotion)
     if not texts:
         raise FileFormatError(f"{path} has no text in the topics {topics}.")
     return texts, emotions
 
 
+_NEEDED = "a JSON object with text and emotion"
+
+
 def _story(path: Path, number: int, line: str) -> tuple[str, str, int | None]:
     """Text, emotion and topic of one line."""
-    try:
-        row = json.loads(line)
-        topic = row.get("topic_idx")
-        return str(row["text"]), str(row["emotion"]), None if topic is None else int(topic)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    place = f"{path}, line {number}"
+    row = json_line(path, number, line, _NEEDED)
+    topic = row.get("topic_idx") if isinstance(row, dict) else None
+    if not isinstance(row, dict) or not {"text", "emotion"} <= set(row) or not (topic is None or type(topic) is int):
         raise FileFormatError(
-            f"{path}, line {number}: a JSON object with text and emotion is needed ({error})."
-        ) from None
+            f"{place}: {_NEEDED} (strings; topic_idx a whole number) is needed, got {line.strip()[:80]}."
+        )
+    return as_text(row["text"], place), as_text(row["emotion"], place), topic
 
 
 def alignment_frames(

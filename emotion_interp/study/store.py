@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,18 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import atomic_file, read_json, sha256_file, sha256_of, write_json
+from emotion_interp.core.parquet import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def is_study(record: Any) -> bool:
-    """Whether a JSON value is the record of a study."""
+    """Whether a JSON value is the record of a study, with what every stage needs."""
     return (
         isinstance(record, dict)
         and record.get("format") == "emotion_interp.study"
         and isinstance(record.get("stages"), dict)
+        and all(map(_is_stage, record["stages"].values()))
     )
+
+
+def _is_stage(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("key"), str) or not isinstance(entry.get("files"), dict):
+        return False
+    seconds = entry.get("seconds")
+    paths = [Path(name) for name in entry["files"]]
+    plain = all(not p.is_absolute() and p.parts and ".." not in p.parts for p in paths)
+    plain = plain and all(isinstance(digest, str) for digest in entry["files"].values())
+    return plain and isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
 
 
 class StudyFolder:
@@ -43,10 +56,10 @@ class StudyFolder:
             ) from error
         record = self.path / "study.json"
         self.record: dict[str, Any] = (
-            read_json(record) if record.is_file() else {"format": "emotion_interp.study", "stages": {}}
+            read_json(record) if os.path.lexists(record) else {"format": "emotion_interp.study", "stages": {}}
         )
         if not is_study(self.record):
-            raise FileFormatError(f"{record} is not a study of this project; give another --out.")
+            raise FileFormatError(f"{record} is not a study of this project, or it is damaged; give another --out.")
 
     def is_done(self, stage: str, key: Any) -> bool:
         """Whether the stage was finished with the same key and its files are still what they were."""
@@ -89,12 +102,10 @@ class StudyFolder:
 
     def read_frame(self, name: str) -> pd.DataFrame | None:
         """A table of the study, or None where its stage did not run."""
-        import pandas as pd
-
         path = self.path / name
-        if not path.is_file():
+        if not path.exists():
             return None
         try:
-            return pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise FileFormatError(f"{path} cannot be read: {error}. Delete it and run again.") from error
+            return read_parquet(path)
+        except FileFormatError as error:
+            raise FileFormatError(f"{error} Delete it and run again.") from error

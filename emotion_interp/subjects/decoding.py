@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from emotion_interp.core.arguments import check_keywords, checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.scopes import Scope, check_open, only_scopes, open_scopes, surely
 from emotion_interp.core.seeds import generator
-from emotion_interp.subjects.plan import resting_mode
+from emotion_interp.subjects.cache_check import can_pad
+from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.sampling import Sampling
 from emotion_interp.subjects.session import Session
 
@@ -36,7 +39,7 @@ class Decoding:
         use_past_kv_cache, seed, streams, return_logits, eos_token_id, stop_strings, token_budget: as there.
 
     Raises:
-        EmotionInterpError: an empty row, a row that fills the context, or an impossible option.
+        EmotionInterpError: an empty row, a row that does not fit the context with its new tokens, or an impossible option.
     """
 
     @checked
@@ -69,6 +72,7 @@ class Decoding:
         self.randoms = [generator(seed, "decode", name) for name in names] if self.sampling.do_sample else []
         self.tokens: list[list[int]] = [[] for _ in self.rows]
         self.stopped = ["length"] * len(self.rows)
+        self.warned = False
         self.logits: list[list[Any]] | None = [[] for _ in self.rows] if return_logits else None
 
     def _check(self, names: Sequence[object]) -> None:
@@ -80,48 +84,65 @@ class Decoding:
         for i, row in enumerate(self.rows):
             if not row:
                 raise EmotionInterpError(f"row {i} has no token; a continuation needs at least one.")
-            if self.new and len(row) >= context:
+            if len(row) > context or (self.new and len(row) == context):
                 raise EmotionInterpError(
                     f"prompt {i} fills the context of {context} tokens and leaves no room to continue; shorten it."
+                )
+            if len(row) + self.new > context:
+                raise EmotionInterpError(
+                    f"prompt {i} has {len(row)} tokens, and max_new_tokens={self.new} more are beyond the context of "
+                    f"{context}; at most {context - len(row)} fit after it."
                 )
 
     def steps(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """After each step (row indices, their new token ids); -1 for a row that ends or has ended.
 
+        The interventions that act at the first step act to the last, wherever the steps are asked for.
+
         Raises:
             NotFiniteError: the model answers with NaN.
+            EmotionInterpError: one of those interventions has been closed.
+
+        Warns:
+            UserWarning: an intervention was opened after the first step; it does not act here.
         """
         if not self.new:
             return
-        with resting_mode(self.subject.model):
-            for part in chunks([len(r) for r in self.rows], self.new, self.subject.context, self.budget):
-                yield from self._batch(part)
+        scopes = open_scopes(self.subject.model)
+        lengths = [len(r) for r in self.rows]
+        padded = can_pad(self.subject, self.use_cache, lengths)
+        for part in chunks(lengths, self.new, self.subject.context, self.budget, padded):
+            yield from self._batch(part, scopes)
 
-    def _batch(self, part: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        import torch
-
+    def _batch(self, part: np.ndarray, scopes: tuple[Scope, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         lengths = np.asarray([len(self.rows[i]) for i in part])
-        limits = np.minimum(self.new, self.subject.context - lengths)
         ids, real = left_padded([self.rows[i] for i in part])
-        session = Session(self.subject, lengths, part, self.subject.prepends_bos, self.use_cache)
+        bos = self.subject.has_bos([self.rows[i] for i in part])
+        session = Session(self.subject, lengths, part, bos, self.use_cache)
         alive = np.ones(len(part), dtype=bool)
         seen: torch.Tensor | None = None
-        for step in range(int(limits.max())):
-            # gradients are off inside a step only: between two of them the caller's code runs
-            with torch.no_grad():
+        for step in range(self.new):
+            check_open(scopes)
+            if step and not self.warned and not set(open_scopes(self.subject.model)) <= set(scopes):
+                self.warned = True
+                warnings.warn("steering that was opened after a text was begun does not act on it.", stacklevel=4)
+            # inside a step only: between two of them the caller's code runs
+            mode, acting = evaluation_mode(self.subject.model), only_scopes(scopes)
+            with surely(mode), mode, surely(acting), acting:
                 logits = session.extend(ids, real).float()
                 if self.sampling.repetition_penalty != 1.0:
                     seen = _marked(seen, ids, real, logits)
                 uniforms = np.asarray([self.randoms[i].random() for i in part]) if self.randoms else None
                 chosen = self.sampling.choose(logits, alive, uniforms, seen)
-            new = self._take(part, chosen, alive, limits - step, logits)
+            check_open(scopes)
+            new = self._take(part, chosen, alive, self.new - step, logits)
             yield part, new
             if not alive.any():
                 return
             ids, real = chosen[:, None], None
 
     def _take(
-        self, part: np.ndarray, chosen: np.ndarray, alive: np.ndarray, left: np.ndarray, logits: torch.Tensor
+        self, part: np.ndarray, chosen: np.ndarray, alive: np.ndarray, left: int, logits: torch.Tensor
     ) -> np.ndarray:
         """Give each living row its token and end those that are done; `left` counts this token."""
         kept = logits.cpu() if self.logits is not None else None
@@ -137,10 +158,8 @@ class Decoding:
             self.tokens[row].append(int(chosen[k]))
             if self.stops and self._has_stop(row):
                 alive[k], self.stopped[row] = False, "stop"
-            elif left[k] <= 1:
+            elif left <= 1:
                 alive[k] = False
-                if len(self.tokens[row]) < self.new:
-                    self.stopped[row] = "context"
         return new
 
     def _has_stop(self, row: int) -> bool:
@@ -171,14 +190,19 @@ def left_padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     return ids, real
 
 
-def chunks(lengths: Sequence[int], new: int, context: int, token_budget: int) -> Iterator[np.ndarray]:
-    """Row indices by length, cut so that padded columns fit the token budget and, with new tokens, the context."""
+def chunks(
+    lengths: Sequence[int], new: int, context: int, token_budget: int, padded: bool = True
+) -> Iterator[np.ndarray]:
+    """Row indices by length, cut so that padded columns fit the token budget and, with new tokens, the context.
+
+    Without padding the rows of one chunk have one length.
+    """
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     part: list[int] = []
     for i in order:
         if part:
             room = min(new, context - lengths[part[0]])
-            too_long = lengths[i] > lengths[part[0]] and lengths[i] + room > context
+            too_long = lengths[i] > lengths[part[0]] and (not padded or lengths[i] + room > context)
             if too_long or (len(part) + 1) * (lengths[i] + room) > token_budget:
                 yield np.asarray(part)
                 part = []

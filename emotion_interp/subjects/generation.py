@@ -6,7 +6,6 @@ another row is added.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.scopes import check_open, open_scopes, surely
+from emotion_interp.subjects.cache_check import can_pad
 from emotion_interp.subjects.decoding import Decoding, chunks, continuation_text, left_padded
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.sampling import check_finite, sample
@@ -36,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Decoded:
-    """New token ids of each row (without EOS), why each row stopped ("length", "eos", "stop" or "context"), and, where
+    """New token ids of each row (without EOS), why each row stopped ("length", "eos" or "stop"), and, where
     asked, the logits of each step `[step, vocab]` in float32 on the CPU, before any sampling option."""
 
     tokens: list[list[int]]
@@ -57,7 +58,7 @@ def decode(
     Args:
         subject: the model; hooks on it stay and act.
         token_rows: prompts as token ids, BOS included where the subject prepends it.
-        max_new_tokens: at most so many new tokens for each row.
+        max_new_tokens: at most so many new tokens for each row; they have to fit the context after the longest.
         on_step: receives (row indices, new token ids) after each step; -1 marks a row that has ended.
         **options: `do_sample` (default False), `temperature`, `top_k`, `top_p`, `min_p`, `repetition_penalty`: as in
             transformers, see `Sampling`;
@@ -70,7 +71,7 @@ def decode(
             `token_budget`: padded tokens of one batch.
 
     Raises:
-        EmotionInterpError: an empty row, a row that fills the context, or an impossible option.
+        EmotionInterpError: an empty row, a row that does not fit the context with its new tokens, or an impossible option.
         NotFiniteError: the model answers with NaN.
 
     Example:
@@ -114,17 +115,15 @@ def generate(
         **options: `do_sample`, `temperature`, `top_k`, `top_p`, `use_past_kv_cache`, `seed`, ...: see `decode`.
 
     Raises:
-        EmotionInterpError: a prompt that becomes no token or fills the context; an impossible option.
-
-    Warns:
-        UserWarning: a text stopped at the end of the context.
+        EmotionInterpError: a prompt that becomes no token, or with its new tokens is longer than the context; an impossible
+            option.
 
     Example:
         >>> generate(subject, "The letter said", max_new_tokens=5)  # doctest: +SKIP
         'The letter said that she was coming home'
     """
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    rows = [list(t.ids) for t in subject.tokenize(texts)]
+    rows = [list(t.ids) for t in subject.tokenize(texts, whole=True)]
     decoding = Decoding(subject, rows, max_new_tokens, **options)
     if streamer is None:
         for _ in decoding.steps():
@@ -138,11 +137,6 @@ def generate(
         raise EmotionInterpError(
             f"a streamer is a function of (row, text) or has put() and end(), got {type(streamer).__name__}."
         )
-    cut = decoding.stopped.count("context")
-    if cut:
-        warnings.warn(
-            f"{cut} of {len(texts)} texts stopped at the context length of {subject.context} tokens.", stacklevel=2
-        )
     continuations = [continuation_text(subject, r, new) for r, new in zip(rows, decoding.tokens, strict=True)]
     result = [t + c if return_prompt else c for t, c in zip(texts, continuations, strict=True)]
     return result[0] if isinstance(prompts, str) else result
@@ -152,7 +146,8 @@ def stream(subject: Subject, prompts: str | Sequence[str], max_new_tokens: int =
     """Continue prompts and hand over the text as it grows: pieces for one text, (row, piece) for a list.
 
     A piece is what one token adds; joined, a row's pieces are its continuation. A character of several tokens comes when
-    it is whole. Hooks act while they are on the model: iterate inside `with steer(...)`.
+    it is whole. What is steered when the first piece is asked for stays so to the last: iterate inside `with steer(...)`;
+    a stream that goes on after the block has closed is refused.
 
     Args:
         subject: the model.
@@ -169,7 +164,7 @@ def stream(subject: Subject, prompts: str | Sequence[str], max_new_tokens: int =
     """
     single = isinstance(prompts, str)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    decoding = Decoding(subject, [list(t.ids) for t in subject.tokenize(texts)], max_new_tokens, **options)
+    decoding = Decoding(subject, [list(t.ids) for t in subject.tokenize(texts, whole=True)], max_new_tokens, **options)
     return (piece if single else (row, piece) for row, piece in _pieces(decoding))
 
 
@@ -203,7 +198,7 @@ def token_log_probabilities(
     """Log probability (natural) of every token after each row's prompt, given all before it: per row [token], float64.
 
     Raises:
-        EmotionInterpError: a prompt length below 1 (the first token has nothing before it).
+        EmotionInterpError: a prompt length below 1 (the first token has nothing before it), or a row beyond the context.
         NotFiniteError: the model answers with NaN.
     """
     import torch
@@ -211,17 +206,26 @@ def token_log_probabilities(
     rows = [list(map(int, row)) for row in token_rows]
     if any(n < 1 for n in prompt_lengths):
         raise EmotionInterpError("a prompt needs at least one token before the tokens that are scored.")
+    for i, row in enumerate(rows):
+        if len(row) > subject.context:
+            raise EmotionInterpError(
+                f"row {i} has {len(row)} tokens, more than the context of {subject.context}; score a shorter text."
+            )
     result: list[np.ndarray] = [np.zeros(0)] * len(rows)
     work = [i for i, row in enumerate(rows) if len(row) > prompt_lengths[i]]
     # [row, column, vocab] logits are the largest thing in memory here: 256 MB at most
     budget = max(64, 64_000_000 // int(subject.model.cfg.d_vocab))
-    with evaluation_mode(subject.model):
-        for part in chunks([len(rows[i]) for i in work], 0, subject.context, budget):
+    scopes = open_scopes(subject.model)
+    with surely(evaluation_mode(subject.model)) as mode, mode:
+        lengths_of = [len(rows[i]) for i in work]
+        for part in chunks(lengths_of, 0, subject.context, budget, can_pad(subject, False, lengths_of)):
             chosen = [work[k] for k in part]
             ids, real = left_padded([rows[i] for i in chosen])
             lengths = np.asarray([prompt_lengths[i] for i in chosen])
-            session = Session(subject, lengths, np.asarray(chosen), subject.prepends_bos, use_cache=False)
+            bos = subject.has_bos([rows[i] for i in chosen])
+            session = Session(subject, lengths, np.asarray(chosen), bos, use_cache=False)
             logits = session.extend(ids, real, last_only=False)[:, :-1].float()
+            check_open(scopes)
             target = torch.from_numpy(ids[:, 1:]).to(logits.device)[..., None]
             normal = logits.logsumexp(-1)
             check_finite(torch.where(torch.from_numpy(real[:, :-1]).to(normal.device), normal, 0.0))

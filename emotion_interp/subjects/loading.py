@@ -9,9 +9,12 @@ from typing import Any
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
-from emotion_interp.core.files import sha256_file
+from emotion_interp.core.files import require_working_directory, sha256_file
+from emotion_interp.core.leftovers import found_folder, is_temporary, sweep
+from emotion_interp.core.reading import checked_name, regular_file
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.lookup import checked_device, checked_release, located, reading_release
+from emotion_interp.subjects.named import MODELS, find_weights
 from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.subject import Subject, wrap_transformers
 
@@ -31,10 +34,11 @@ def load_subject(
     device: str = "auto",
     dtype: Any = None,
 ) -> Subject:
-    """Load a subject: no name for the bundled one, a folder, or a hub name (from the local cache when offline).
+    """Load a subject: no name for the bundled one, a folder, a GGUF file, or a hub name (from the local cache when offline).
 
     Args:
-        name_or_path: None or "bundled"; a Hugging Face folder; a hub name such as "gpt2".
+        name_or_path: None or "bundled"; a Hugging Face folder; a `.gguf` file, dequantised once into a cache folder; a
+            name of `named_models()` such as "gemma-3-270m"; a hub name such as "gpt2".
         saes: a SAELens release name, a folder of SAEs (each subfolder with cfg.json), or a list of SAELens SAEs.
             None: no SAEs (the bundled subject brings its own).
         layers: keep only the SAEs of these layers.
@@ -43,35 +47,41 @@ def load_subject(
 
     Raises:
         EmotionInterpError: the model cannot be found or read; a layer has no SAE.
+        FileFormatError: a folder without config.json, or a GGUF file that cannot be read.
         UnknownNameError: no such SAE release.
 
     Example:
         >>> load_subject()  # doctest: +SKIP
         Subject('bundled', 4 layers x 256, 4 SAEs, backend='bridge')
     """
+    require_working_directory()
     if isinstance(saes, str):
         checked_release(saes)
-    if isinstance(name_or_path, str) and name_or_path != BUNDLED:
-        located(name_or_path)
+    text = str(name_or_path or BUNDLED)
+    if text != BUNDLED and text.lower() not in MODELS:
+        located(text)
     device, dtype = checked_device(device, dtype)
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
-    source = bundled_folder() / "model" if bundled else name_or_path
-    model, tokenizer, revision = _load_model(str(source), device, dtype)
+    weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
+    source = weights.source
+    model, tokenizer, revision = _load_model(source, device, dtype)
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
     readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers)
     provenance: dict[str, Any] = {
-        "source": BUNDLED if bundled else Path(str(source)).name,
+        "source": BUNDLED if bundled else Path(source).name,
         "dtype": str(model.cfg.dtype),
     }
-    weights = Path(str(source)) / "model.safetensors"
-    if weights.is_file():
-        provenance["sha256"] = sha256_file(weights)
-    else:
+    # a dequantised folder knows its digest; a gigabyte is not hashed again
+    provenance.update(weights.provenance or {})
+    file = Path(source) / "model.safetensors"
+    if not file.is_file():
         provenance["revision"] = revision
+    elif not provenance.get("sha256"):
+        provenance["sha256"] = sha256_file(file)
     if isinstance(saes, str) and not Path(saes).is_dir():
         provenance["sae_release"] = saes
-    name = BUNDLED if bundled else Path(str(source)).name if Path(str(source)).is_dir() else str(source)
+    name = BUNDLED if bundled else weights.name or (Path(source).name if Path(source).is_dir() else source)
     return Subject(model, readers, tokenizer, name=name, provenance=provenance)
 
 
@@ -80,10 +90,19 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | N
     # before anything heavy is imported
     found = located(source)
     import torch
+    from safetensors import SafetensorError
     from transformer_lens.model_bridge import TransformerBridge
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoTokenizer,
+    )
     from transformers.utils import logging as transformers_logging
 
+    checked_name(source, "a model's name")
     if Path(source).exists() and not (Path(source) / "config.json").is_file():
         raise FileFormatError(f"{source} holds no config.json; a model folder in Hugging Face layout is needed.")
     if dtype is None:
@@ -92,8 +111,17 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | N
     transformers_logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **found)
-        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="eager", **found)
-    except (OSError, ValueError, KeyError) as error:
+        config = AutoConfig.from_pretrained(source, **found)
+        # some models that also see images are listed only as such; their text side is a causal model like another
+        seeing = (
+            type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+        )
+        auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
+        model: Any = auto_class.from_pretrained(
+            source, config=config, dtype=dtype, attn_implementation="eager", **found
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EmotionInterpError(
             f"no model can be loaded from {source!r} ({first}). Give a folder in Hugging Face layout, a hub name that is "
@@ -140,8 +168,10 @@ def sae_folders(root: str | Path) -> list[Path]:
     Raises:
         FileFormatError: there is none.
     """
-    root = Path(root)
+    root = found_folder(root)
+    sweep(root)
     folders = sorted(p.parent for p in root.rglob("cfg.json") if (p.parent / "sae_weights.safetensors").is_file())
+    folders = [f for f in folders if not any(is_temporary(part) for part in f.relative_to(root).parts)]
     if not folders:
         raise FileFormatError(f"{root} holds no SAE: a folder with cfg.json and sae_weights.safetensors is needed.")
     return folders
@@ -156,9 +186,12 @@ def load_sae(folder: str | Path, device: str = "cpu") -> Any:
     from sae_lens import SAE
     from safetensors import SafetensorError
 
+    folder = found_folder(folder)
+    for name in ("cfg.json", "sae_weights.safetensors"):
+        regular_file(folder / name, "an SAE is a folder with cfg.json and sae_weights.safetensors", largest=None)
     try:
         return SAE.load_from_disk(folder, device=device, dtype="float32")
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise FileFormatError(
             f"{folder} is no readable SAELens SAE ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
             "It needs cfg.json and sae_weights.safetensors as SAE.save_model or save_inference_model write them."

@@ -63,7 +63,7 @@ def config_of(name: str) -> dict[str, Any]:
     from huggingface_hub import try_to_load_from_cache
 
     file: Any = Path(name) / "config.json"
-    if not Path(name).is_dir():
+    if not Path(name).exists():
         file = try_to_load_from_cache(name, "config.json")
     try:
         config = json.loads(Path(file).read_text(encoding="utf-8")) if isinstance(file, (str, Path)) else {}

@@ -6,13 +6,15 @@ Hooks that act on some positions only need this. With a KV cache a hook first se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+
+from emotion_interp.core.scopes import Undoing, setting
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,16 +25,19 @@ class ForwardPlan:
         positions: [row, column], counted from 0 (BOS included) net of padding; -1 on padding.
         prompt_lengths: [row], tokens of each row's prompt, BOS included.
         rows: [row], each row's index in the caller's list (a pass may run a part of it, in another order).
-        has_bos: whether position 0 of every row is BOS.
+        has_bos: [row], whether position 0 is BOS; one for all may be given.
     """
 
     positions: np.ndarray
     prompt_lengths: np.ndarray
     rows: np.ndarray
-    has_bos: bool
+    has_bos: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "has_bos", np.broadcast_to(np.asarray(self.has_bos, dtype=bool), (len(self.rows),)))
 
     @classmethod
-    def of_columns(cls, rows: int, columns: int, has_bos: bool, start: int = 0) -> ForwardPlan:
+    def of_columns(cls, rows: int, columns: int, has_bos: Any, start: int = 0) -> ForwardPlan:
         """The plan of unpadded rows that are all prompt."""
         positions = np.broadcast_to(np.arange(start, start + columns), (rows, columns))
         return cls(positions, np.full(rows, start + columns), np.arange(rows), has_bos)
@@ -46,33 +51,67 @@ def current_plan() -> ForwardPlan | None:
     return _PLAN.get()
 
 
-@contextmanager
-def using_plan(plan: ForwardPlan) -> Iterator[None]:
+def using_plan(plan: ForwardPlan) -> Undoing:
     """Announce a forward pass's plan to the hooks that will fire in it; taken back on exit, also after an error."""
-    token = _PLAN.set(plan)
-    try:
-        yield
-    finally:
-        _PLAN.reset(token)
+    return setting(_PLAN, plan)
 
 
-@contextmanager
-def resting_mode(model: Any) -> Iterator[None]:
-    """Dropout off; every module's mode is put back afterwards."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
+class resting_mode(Undoing):
+    """Dropout off; every module's mode is put back once nobody, in any thread, needs it off any more.
+
+    `with surely(resting_mode(model)) as mode, mode:` holds against an interrupt at any point (see `Undoing`).
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def start(self) -> None:
+        super().start()
+        self.later(lambda: _wake(self.model, self))
+        with _GUARD:
+            rest = _RESTS.setdefault(self.model, _Rest())
+            rest.holders.add(self)
+            fresh = [module for module in self.model.modules() if module.training]
+            rest.modules = rest.modules + fresh
+            for module in fresh:
+                module.training = False
 
 
-@contextmanager
-def evaluation_mode(model: Any) -> Iterator[None]:
-    """Dropout off and no gradients; every module's mode is put back afterwards."""
-    import torch
+class no_gradients(Undoing):
+    """No gradients, in this thread."""
 
-    with resting_mode(model), torch.no_grad():
-        yield
+    def start(self) -> None:
+        import torch
+
+        before = torch.is_grad_enabled()
+        self.later(lambda: torch.set_grad_enabled(before))
+        torch.set_grad_enabled(False)
+
+
+class evaluation_mode(resting_mode, no_gradients):
+    """Dropout off and no gradients; both are put back afterwards."""
+
+
+class _Rest:
+    """Who needs a model's dropout off, and which modules are to be put back."""
+
+    def __init__(self) -> None:
+        self.holders: set[object] = set()
+        self.modules: list[Any] = []
+
+
+_GUARD = threading.RLock()
+_RESTS: WeakKeyDictionary[Any, _Rest] = WeakKeyDictionary()
+
+
+def _wake(model: Any, holder: object) -> None:
+    with _GUARD:
+        rest = _RESTS.get(model)
+        if rest is None:
+            return
+        rest.holders.discard(holder)
+        if not rest.holders:
+            for module in rest.modules:
+                module.training = True
+            rest.modules = []

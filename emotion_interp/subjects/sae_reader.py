@@ -5,14 +5,21 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
+from emotion_interp.core.errors import (
+    EmotionInterpError,
+    FileFormatError,
+    NotFiniteError,
+    UnknownNameError,
+    UnsupportedError,
+)
+from emotion_interp.core.scopes import lock_of, surely
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.plan import no_gradients
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +82,10 @@ class SaeReader:
             # SAEMetadata answers None to any misspelt key, so ask for the key first
             if "hook_name" not in metadata or not metadata.hook_name:
                 raise EmotionInterpError("the SAE's metadata has no hook_name; pass site=Site(layer, kind).")
+            if not isinstance(metadata.hook_name, str):
+                raise FileFormatError(
+                    f"the SAE's metadata has the hook_name {metadata.hook_name!r}; a hook's name is text."
+                )
             site = Site.parse(metadata.hook_name)
         if sae.cfg.normalize_activations == "expected_average_only_in":
             if norm_factor is None:
@@ -92,10 +103,19 @@ class SaeReader:
         for name, tensor in sae.state_dict().items():
             if not bool(tensor.isfinite().all()):
                 raise NotFiniteError(f"the SAE at {site} has NaN or infinite values in {name}; its file is damaged.")
+        for name, part in (("W_enc", "encoder"), ("W_dec", "decoder")):
+            weights: Any = getattr(sae, name, None)
+            if weights is not None and not bool(weights.any()):
+                raise EmotionInterpError(
+                    f"the {part} of the SAE at {site} is all zeros: it reads nothing of its input. Its file was written "
+                    "wrongly; load or train it again."
+                )
         self.sae = sae
         self.site = site
         self.architecture = architecture
         self.centred = _was_centred(metadata)
+        asked = metadata.prepend_bos if "prepend_bos" in metadata else None
+        self.prepend_bos: bool | None = asked if isinstance(asked, bool) else None
 
     @property
     def d_in(self) -> int:
@@ -107,8 +127,9 @@ class SaeReader:
 
     def encode(self, activations: torch.Tensor) -> torch.Tensor:
         """Latent activations: [token, d_in] -> [token, d_sae]."""
-        with self._prepared(activations) as x:
-            return self.sae.encode(x)
+        encoding = _Encoding(self, activations)
+        with lock_of(self.sae), surely(encoding), encoding:
+            return self.sae.encode(encoding.x)
 
     def encode_columns(self, activations: torch.Tensor, features: Any) -> torch.Tensor:
         """Activations of some latents only: [token, d_in] -> [token, feature]; equal to `encode(x)[:, features]`.
@@ -141,9 +162,10 @@ class SaeReader:
             wrong = next(f for f in columns.tolist() if not 0 <= f < self.d_sae)
             raise UnknownNameError(f"feature of the SAE at {self.site}", wrong, range(self.d_sae))
         columns = columns.to(sae.device)
-        with self._prepared(activations) as prepared:
+        encoding = _Encoding(self, activations)
+        with lock_of(sae), surely(encoding), encoding:
             encoder: Any = sae.W_enc
-            x, weights = sae.process_sae_in(prepared), encoder[:, columns]
+            x, weights = sae.process_sae_in(encoding.x), encoder[:, columns]
             if type(sae) is GatedSAE:
                 gate = (x @ weights + sae.b_gate[columns] > 0).to(x.dtype)
                 size = sae.activation_fn(x @ (weights * sae.r_mag[columns].exp()) + sae.b_mag[columns])
@@ -155,28 +177,6 @@ class SaeReader:
                 return latents
             threshold: Any = sae.threshold
             return latents * (before > threshold[columns]).to(x.dtype)
-
-    @contextmanager
-    def _prepared(self, activations: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The SAE's input, without gradients; afterwards the SAE is as it was."""
-        import torch
-
-        sae = self.sae
-        shape = (sae.reshape_fn_in, sae.d_head)
-        try:
-            with torch.no_grad():
-                x = activations.to(sae.device, sae.dtype)
-                if self.centred:
-                    # trained on a model with centred writing weights: the raw stream differs by its mean only
-                    x = x - x.mean(-1, keepdim=True)
-                # such an SAE flattens [head, d_head] itself; flat activations are one head
-                yield x.unsqueeze(-2) if sae.hook_z_reshaping_mode else x
-        finally:
-            sae.reshape_fn_in, sae.d_head = shape
-            # layer_norm and constant_norm SAEs keep state between encode and decode: leave none behind
-            for name in ("ln_mu", "ln_std", "x_norm_coeff"):
-                if hasattr(sae, name):
-                    delattr(sae, name)
 
     def decoder_rows(self, features: Any) -> torch.Tensor:
         """Decoder rows of some latents, in residual-stream units: [feature, d_in]."""
@@ -197,6 +197,7 @@ class SaeReader:
             "input_transform": "centre" if self.centred else "none",
             "normalize_activations": str(self.sae.cfg.normalize_activations),
             "signature": [round(value, 5) for value in self.signature()],
+            "encoder": {name: [float(f"{v:.5g}") for v in values] for name, values in self.encoder_signature().items()},
         }
 
     def signature(self) -> list[float]:
@@ -209,6 +210,63 @@ class SaeReader:
         fixed = np.cos(np.arange(1, rows.shape[1] + 1) ** 1.5)
         lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(fixed)
         return np.divide(rows @ fixed, lengths, out=np.zeros(len(rows)), where=lengths > 0).tolist()
+
+    def encoder_signature(self) -> dict[str, list[float]]:
+        """As `signature` of what encodes: by parameter, projections of eight columns, or eight of the values."""
+        ids = np.linspace(0, self.d_sae - 1, 8).astype(int)
+        fixed = np.cos(np.arange(1, self.d_in + 1) ** 1.5)
+        fixed /= np.linalg.norm(fixed)
+        found = {}
+        for name, tensor in sorted(self.sae.state_dict().items()):
+            values = tensor.detach()
+            if tuple(values.shape) == (self.d_in, self.d_sae):
+                found[name] = (fixed @ values[:, ids].double().cpu().numpy()).tolist()
+            elif tuple(values.shape) == (self.d_sae,):
+                found[name] = values[ids].double().cpu().numpy().tolist()
+            elif tuple(values.shape) == (self.d_in,):
+                found[name] = values[np.linspace(0, self.d_in - 1, 8).astype(int)].double().cpu().numpy().tolist()
+        return found
+
+
+def same_encoder(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> bool:
+    """Whether two encoder signatures are of one SAE, read in whatever precision."""
+    if set(one) != set(other):
+        return False
+    for name, values in one.items():
+        a, b = np.asarray(values, dtype=np.float64), np.asarray(other[name], dtype=np.float64)
+        if a.shape != b.shape or not np.allclose(a, b, rtol=0.02, atol=0.02 * float(np.abs(b).max(initial=0.0))):
+            return False
+    return True
+
+
+class _Encoding(no_gradients):
+    """The SAE's input, without gradients; afterwards the SAE, which keeps state while it encodes, is as it was."""
+
+    x: torch.Tensor
+
+    def __init__(self, reader: SaeReader, activations: torch.Tensor) -> None:
+        super().__init__()
+        self.reader, self.activations = reader, activations
+
+    def start(self) -> None:
+        super().start()
+        sae = self.reader.sae
+        shape = (sae.reshape_fn_in, sae.d_head)
+        self.later(lambda: _forget(sae, shape))
+        x = self.activations.to(sae.device, sae.dtype)
+        if self.reader.centred:
+            # trained on a model with centred writing weights: the raw stream differs by its mean only
+            x = x - x.mean(-1, keepdim=True)
+        # such an SAE flattens [head, d_head] itself; flat activations are one head
+        self.x = x.unsqueeze(-2) if sae.hook_z_reshaping_mode else x
+
+
+def _forget(sae: Any, shape: tuple[Any, Any]) -> None:
+    """Leave no state behind of what layer_norm, constant_norm and z SAEs keep between encode and decode."""
+    sae.reshape_fn_in, sae.d_head = shape
+    for name in ("ln_mu", "ln_std", "x_norm_coeff"):
+        if hasattr(sae, name):
+            delattr(sae, name)
 
 
 def named_apart(readers: Sequence[SaeReader]) -> list[SaeReader]:
@@ -264,4 +322,11 @@ def _was_centred(metadata: Any) -> bool:
     """Whether the SAE was trained on a model whose writing weights were centred."""
     if "model_from_pretrained_kwargs" not in metadata or not metadata.model_from_pretrained_kwargs:
         return False
-    return bool(metadata.model_from_pretrained_kwargs.get("center_writing_weights", False))
+    options = metadata.model_from_pretrained_kwargs
+    centred = options.get("center_writing_weights", False) if isinstance(options, dict) else None
+    if not isinstance(centred, bool):
+        raise FileFormatError(
+            f"the SAE's metadata has model_from_pretrained_kwargs={options!r}; these are options by name, and "
+            "center_writing_weights is true or false."
+        )
+    return centred

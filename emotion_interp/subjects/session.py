@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.scopes import lock_of, surely
+from emotion_interp.subjects.cache_check import check_padding, exactness
 from emotion_interp.subjects.plan import ForwardPlan, using_plan
 
 if TYPE_CHECKING:
@@ -25,8 +27,9 @@ class Session:
         subject: the model.
         prompt_lengths: [row], for the plan that hooks read.
         rows: [row], each row's index in the caller's list.
-        has_bos: whether every row starts with BOS.
-        use_cache: keep keys and values between calls.
+        has_bos: [row], whether it starts with BOS; or one for all.
+        use_cache: keep keys and values between calls; not done where that changes this subject's logits.
+        checked: the caller is the check that finds this out.
     """
 
     def __init__(
@@ -34,10 +37,12 @@ class Session:
         subject: Subject,
         prompt_lengths: np.ndarray,
         rows: np.ndarray,
-        has_bos: bool,
+        has_bos: Any,
         use_cache: bool = True,
+        checked: bool = False,
     ) -> None:
-        self.subject, self.has_bos, self.use_cache = subject, has_bos, use_cache
+        self.subject, self.has_bos, self.checked = subject, has_bos, checked
+        self.use_cache = use_cache and (checked or exactness(subject).cache)
         self.prompt_lengths, self.rows = np.asarray(prompt_lengths), np.asarray(rows)
         self.ids = np.zeros((len(self.rows), 0), dtype=np.int64)
         self.real = np.zeros((len(self.rows), 0), dtype=bool)
@@ -56,6 +61,8 @@ class Session:
         import torch
 
         new = np.ones(ids.shape, dtype=bool) if real is None else real
+        if not self.checked:
+            check_padding(self.subject, self.use_cache, new)
         before = self.positions.max(1, keepdims=True, initial=-1)
         added = np.where(new, before + new.cumsum(1), -1)
         self.ids, self.real = np.concatenate([self.ids, ids], 1), np.concatenate([self.real, new], 1)
@@ -66,7 +73,8 @@ class Session:
         device = self.subject.device
         columns = torch.from_numpy(np.ascontiguousarray(self.ids[:, -width:])).to(device)
         run = self._hooked if self.subject.backend == "hooked" else self._bridge
-        with using_plan(plan):
+        # a bridge and a HookedTransformer keep state while they run
+        with lock_of(self.subject.model), surely(using_plan(plan)) as own, own:
             logits = run(columns, positions, width, last_only)
         return logits[:, -1] if last_only else logits
 
@@ -109,7 +117,8 @@ class Session:
         import torch
 
         model = self.subject.model
-        options: dict[str, Any] = {"attention_mask": self._mask(), "use_cache": self.use_cache}
+        options: dict[str, Any] = {"use_cache": True} if self.use_cache else dict(self.subject.uncached_options)
+        options["attention_mask"] = self._mask()
         accepts = getattr(model, "_accepts_derived_position_ids", None)
         if accepts is None or accepts():
             options["position_ids"] = torch.from_numpy(positions.clip(min=0)).to(columns.device)

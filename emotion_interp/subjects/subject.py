@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
+from emotion_interp.core.files import require_working_directory
 from emotion_interp.core.types import Site, sites_at
+from emotion_interp.subjects.checks import uncached
 from emotion_interp.subjects.sae_reader import SaeReader, named_apart
+from emotion_interp.subjects.site_check import check_readable
+from emotion_interp.subjects.tokens import TokenizedText, bos_id, refuse_cuts, tell_of_cuts, tokenized
+from emotion_interp.subjects.wrapping import hooked_model, processed_away, wrap_transformers
 
 if TYPE_CHECKING:
     import torch
 
-
-@dataclass(frozen=True)
-class TokenizedText:
-    """Token ids of one text with character offsets; `ids[0]` is BOS where `has_bos` (its offset is (0, 0))."""
-
-    ids: tuple[int, ...]
-    offsets: tuple[tuple[int, int], ...]
-    has_bos: bool
-
-    def __len__(self) -> int:
-        return len(self.ids)
+__all__ = ["Subject", "TokenizedText", "wrap_transformers"]
 
 
 @checked_methods
@@ -37,7 +30,15 @@ class Subject:
     """A model under study with the SAEs that read it.
 
     A `TransformerBridge` or `HookedTransformer` is used as it is; a `transformers` model is wrapped through a copy
-    that shares its tensors, because wrapping rebuilds a model in place. Nothing handed in is changed.
+    that shares its tensors, because wrapping rebuilds a model in place. Nothing handed in is changed, and what is read
+    and steered is what it computes: logits of a short text are compared, and a model for which they differ is refused.
+
+    A text begins with exactly one BOS where the tokenizer was made with one and `model.cfg.default_prepend_bos` is not
+    False: put there, or as the text spells it (chat templates do). An EOS that TransformerLens takes for a missing BOS is
+    none.
+
+    Threads and asyncio tasks may share a subject: forward passes take turns, and what is steered belongs to the thread or
+    task that steers (see `steer`). Hooks of your own on `subject.model` act on everybody, as TransformerLens has them.
 
     Args:
         model: `TransformerBridge`, `HookedTransformer`, or a causal `transformers` model.
@@ -49,7 +50,7 @@ class Subject:
 
     Raises:
         UnsupportedError: SAEs already spliced into the model, a slow tokenizer, an SAE that cannot be read,
-            or a processed model under an SAE of the raw one.
+            a processed model under an SAE of the raw one, or a model that TransformerLens does not compute as it is.
         EmotionInterpError: an SAE does not fit the model, or was given twice; the tokenizer is missing.
 
     Example:
@@ -66,7 +67,8 @@ class Subject:
         name: str | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        self.backend, self.model = _hooked(model, tokenizer)
+        require_working_directory()
+        self.backend, self.model = hooked_model(model, tokenizer)
         self.tokenizer: Any = tokenizer if tokenizer is not None else getattr(self.model, "tokenizer", None)
         if self.tokenizer is None:
             raise EmotionInterpError("the model has no tokenizer; pass tokenizer=AutoTokenizer.from_pretrained(...).")
@@ -85,6 +87,7 @@ class Subject:
         for reader in readers:
             self._check_fit(reader)
         self.readers: dict[Site, SaeReader] = dict(sorted((r.site, r) for r in named_apart(readers)))
+        self._tell_of_bos()
 
     # -- what it is ---------------------------------------------------------------------------------------------------
     @property
@@ -110,11 +113,18 @@ class Subject:
     def dtype(self) -> torch.dtype:
         return next(iter(self.model.parameters())).dtype
 
+    @cached_property
+    def uncached_options(self) -> Mapping[str, Any]:
+        """Options of a forward pass that keeps nothing, as this model's bridge takes them."""
+        if self.backend == "hooked":
+            return {}
+        return uncached(self.model, [0, 1])[1]
+
     @property
     def prepends_bos(self) -> bool:
-        """Whether texts are read with a leading BOS token, as the model was trained."""
+        """Whether a BOS is put before texts that do not spell it: the tokenizer has one, and the model's settings ask for it."""
         default = getattr(self.model.cfg, "default_prepend_bos", True)
-        return self.tokenizer.bos_token_id is not None and default is not False
+        return bos_id(self.tokenizer) is not None and default is not False
 
     def site(self, layer: int | Site | str, kind: str | None = None) -> Site:
         """The site of a layer: the one with an SAE if there is one, else `resid_post`.
@@ -161,37 +171,42 @@ class Subject:
         return sorted(found)
 
     def check_sites(self, sites: Iterable[Site]) -> None:
-        """Refuse hook names the model does not have: the bridge would silently ignore them."""
+        """Refuse hook names the model does not have (the bridge would ignore them) and sites that are not what they say."""
         names = self.model.hook_dict
         for site in sites:
             self.site(site)
             if site.hook_name not in names:
                 raise UnknownNameError("hook", site.hook_name, sorted(n for n in names if n.startswith("blocks.0.")))
+            check_readable(self, site)
 
     # -- text ---------------------------------------------------------------------------------------------------------
-    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
-        """Token ids and character offsets of each text, BOS first where the model wants one, cut to the context.
+    def tokenize(self, texts: Sequence[str], whole: bool = False) -> list[TokenizedText]:
+        """Token ids and character offsets of each text, with one BOS at the start where the model wants or the text spells it.
+
+        Args:
+            texts: the texts.
+            whole: refuse a text that is longer than the context; else it is cut there.
 
         Raises:
-            EmotionInterpError: a text becomes no token at all.
+            EmotionInterpError: a text becomes no token at all, or is too long under `whole`.
+
+        Warns:
+            UserWarning: texts were cut.
         """
-        if not len(texts):
-            return []
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        bos = self.prepends_bos
-        room = self.context - int(bos)
-        result = []
-        for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            if not ids:
-                raise EmotionInterpError(
-                    f"the text {text!r} becomes no token under this model's tokenizer; leave it out."
-                )
-            if bos:
-                ids, offsets = [self.tokenizer.bos_token_id, *ids[:room]], [(0, 0), *offsets[:room]]
-            else:
-                ids, offsets = ids[:room], offsets[:room]
-            result.append(TokenizedText(tuple(ids), tuple(map(tuple, offsets)), bos))
-        return result
+        tokens = self.tokenize_quietly(texts, only_bos=whole)
+        if whole:
+            refuse_cuts(tokens, texts, self.context)
+        tell_of_cuts(sum(t.cut_at is not None for t in tokens), len(tokens), self.context)
+        return tokens
+
+    def tokenize_quietly(self, texts: Sequence[str], only_bos: bool = False) -> list[TokenizedText]:
+        """As `tokenize`, for callers that look at `cut_at` themselves."""
+        return tokenized(self.tokenizer, texts, self.prepends_bos, self.context, only_bos)
+
+    def has_bos(self, token_rows: Sequence[Sequence[int]]) -> np.ndarray:
+        """Whether each row of token ids begins with the model's BOS: [row]."""
+        bos = bos_id(self.tokenizer)
+        return np.asarray([bos is not None and len(row) > 0 and int(row[0]) == bos for row in token_rows], dtype=bool)
 
     def generate(self, prompts: str | Sequence[str], max_new_tokens: int = 40, **options: Any) -> Any:
         """Continue prompts: str in, str out; list in, list out, also for one. Options: see `subjects.generation`."""
@@ -217,76 +232,30 @@ class Subject:
             )
         if site.hook_name not in self.model.hook_dict:
             raise UnknownNameError("hook", site.hook_name, sorted(self.model.hook_dict))
-        if (
-            self.backend == "hooked"
-            and not reader.centred
-            and site.kind.startswith("resid")
-            and _is_centred(self.model)
-        ):
+        reason = processed_away(self.model, site.kind, reader.centred)
+        if reason:
             raise UnsupportedError(
-                f"this HookedTransformer has centred writing weights, and the SAE at {site} was trained on the raw model: "
-                "the mean of the stream is lost. Load the model with from_pretrained_no_processing(...)."
+                f"this {type(self.model).__name__} has {reason}, and the SAE at {site} was trained on the raw model: what it "
+                "reads is lost. Load the model with from_pretrained_no_processing(...), or boot a bridge and leave "
+                "enable_compatibility_mode() out."
+            )
+
+    def _tell_of_bos(self) -> None:
+        """One line where SAEs were trained with BOS before the texts and the subject has none, or the other way round."""
+        ours = self.prepends_bos
+        other = [str(site) for site, reader in self.readers.items() if reader.prepend_bos == (not ours)]
+        if other:
+            why = "has none" if bos_id(self.tokenizer) is None else "does not put one there (cfg.default_prepend_bos)"
+            warnings.warn(
+                f"{len(other)} of {len(self.readers)} SAEs ({other[0]}, ...) were trained on texts "
+                + (
+                    f"without a BOS token, but {self.name} puts one before them"
+                    if ours
+                    else f"that begin with BOS, but {self.name} {why}"
+                )
+                + ": their features may read differently here.",
+                stacklevel=3,
             )
 
     def __repr__(self) -> str:
         return f"Subject({self.name!r}, {self.n_layers} layers x {self.d_model}, {len(self.readers)} SAEs, backend={self.backend!r})"
-
-
-def _is_centred(model: Any) -> bool:
-    """Whether a HookedTransformer's embedding writes no mean into the stream (centred writing weights)."""
-    embedding = model.W_E.detach().float()
-    return bool(embedding.mean(-1).abs().max() < 1e-5 * embedding.std())
-
-
-def _hooked(model: Any, tokenizer: Any) -> tuple[str, Any]:
-    """The backend's name and a hooked model; a plain `transformers` model is wrapped through a tensor-sharing copy."""
-    names = {base.__name__ for base in type(model).__mro__}
-    if {"SAETransformerBridge", "HookedSAETransformer"} & names and getattr(model, "acts_to_saes", None):
-        raise UnsupportedError(
-            "SAEs are spliced into this model; call model.reset_saes() first, or pass the bare model."
-        )
-    if "TransformerBridge" in names:
-        return "bridge", model
-    if "HookedTransformer" in names:
-        return "hooked", model
-    if "PreTrainedModel" in names:
-        from transformer_lens.model_bridge import TransformerBridge
-
-        if tokenizer is None:
-            raise EmotionInterpError("a transformers model carries no tokenizer; pass tokenizer=...")
-        return "bridge", wrap_transformers(TransformerBridge, model, tokenizer)
-    raise UnsupportedError(
-        f"expected a TransformerBridge, a HookedTransformer or a transformers model, got {type(model).__name__}."
-    )
-
-
-def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any) -> Any:
-    """A bridge around a copy of `model` that shares its tensors: booting rebuilds the given model in place."""
-    shared = {id(t): t for t in [*model.parameters(), *model.buffers()]}
-    # booting also rewrites the tokenizer's special tokens
-    clone, own_tokenizer = copy.deepcopy(model, shared), copy.deepcopy(tokenizer)
-    parameter = next(iter(model.parameters()))
-    training = model.training
-    name = str(getattr(model.config, "_name_or_path", "") or "custom")
-    with tempfile.TemporaryDirectory() as folder:
-        source = str(own_tokenizer.init_kwargs.get("name_or_path") or "")
-        homeless = not source or (Path(source).is_absolute() and not Path(source).exists())
-        if homeless:
-            # TransformerLens loads a tokenizer again from where it came from; one made in memory came from nowhere
-            own_tokenizer.save_pretrained(folder)
-            own_tokenizer = type(tokenizer).from_pretrained(folder)
-        bridge = bridge_class.boot_transformers(
-            name, hf_model=clone, tokenizer=own_tokenizer, dtype=parameter.dtype, device=parameter.device
-        )
-        if homeless:
-            bridge.tokenizer.name_or_path = source
-    bridge.train(training)
-    return bridge
-
-
-def span_tokens(tokens: TokenizedText, span: tuple[int, int]) -> np.ndarray:
-    """Indices of the tokens that overlap a character span (byte-level pieces of one character all count)."""
-    start, end = span
-    first = int(tokens.has_bos)
-    hits = [i for i in range(first, len(tokens)) if tokens.offsets[i][1] > start and tokens.offsets[i][0] < end]
-    return np.asarray(hits, dtype=np.int64)

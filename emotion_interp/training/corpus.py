@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotion_interp.core.errors import FileFormatError
+from emotion_interp.core.reading import damage_named
+from emotion_interp.core.spelling import as_text
 
 TRAINING_TOPICS = range(64)
 _SPACED = re.compile(r"\s+([.,!?;:%)\]}]|'s\b|n't\b|'re\b|'ve\b|'ll\b|'d\b|'m\b)")
@@ -45,22 +47,26 @@ def _tidy(text: str) -> str:
 
 
 def _stories(root: Path) -> Iterator[str]:
-    with gzip.open(root / "corpora/emotion_stories.jsonl.gz", "rt", encoding="utf-8") as lines:
-        for line in lines:
+    path = root / "corpora/emotion_stories.jsonl.gz"
+    with damage_named(path), gzip.open(path, "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
             row = json.loads(line)
             if row["topic_idx"] in TRAINING_TOPICS:
-                yield row["text"]
+                yield as_text(row["text"], f"{path}, line {number}")
 
 
 def _column(path: Path, column: int | str, delimiter: str, encoding: str = "utf-8") -> Iterator[str]:
     quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
-    with path.open(encoding=encoding, errors="replace", newline="") as handle:
-        if isinstance(column, int):
-            for row in csv.reader(handle, delimiter=delimiter, quoting=quoting):
-                yield row[column]
-        else:
-            for record in csv.DictReader(handle, delimiter=delimiter, quoting=quoting):
-                yield record[column] or ""
+    with damage_named(path), path.open(encoding=encoding, errors="replace", newline="") as handle:
+        try:
+            if isinstance(column, int):
+                for row in csv.reader(handle, delimiter=delimiter, quoting=quoting):
+                    yield row[column]
+            else:
+                for record in csv.DictReader(handle, delimiter=delimiter, quoting=quoting):
+                    yield record[column] or ""
+        except csv.Error as error:
+            raise FileFormatError(f"{path} is no readable table: {error}.") from error
 
 
 def _english_posts(root: Path) -> Iterator[str]:
@@ -76,11 +82,12 @@ def _english_posts(root: Path) -> Iterator[str]:
 
 def _unique_texts(path: Path) -> Iterator[str]:
     seen = set()
-    for line in path.read_text(encoding="utf-8").splitlines():
-        text = json.loads(line)["Text"]
-        if text not in seen:
-            seen.add(text)
-            yield text
+    with damage_named(path):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            text = as_text(json.loads(line)["Text"], f"{path}, line {number}")
+            if text not in seen:
+                seen.add(text)
+                yield text
 
 
 def _chinese_modern(root: Path) -> Iterator[str]:
@@ -89,8 +96,10 @@ def _chinese_modern(root: Path) -> Iterator[str]:
 
 
 def _chinese_posts(root: Path) -> Iterator[str]:
-    for row in json.loads((root / "labelled/smp2020/virus_train.json").read_text(encoding="utf-8")):
-        yield _simplify(row["content"])
+    path = root / "labelled/smp2020/virus_train.json"
+    with damage_named(path):
+        for number, row in enumerate(json.loads(path.read_text(encoding="utf-8")), 1):
+            yield _simplify(as_text(row["content"], f"{path}, post {number}"))
     for text in _column(root / "labelled/brighter/track_a/train/chn.csv", "text", ","):
         yield _simplify(text)
     for name in ("cn", "zh", "tw"):
@@ -104,7 +113,7 @@ def _chinese_posts(root: Path) -> Iterator[str]:
 def _pages(folder: Path, characters: int, pattern: str = "*.txt.gz") -> Iterator[str]:
     """Cut novels into pages of whole paragraphs."""
     for path in sorted(folder.glob(pattern)):
-        with gzip.open(path, "rt", encoding="utf-8") as handle:
+        with damage_named(path), gzip.open(path, "rt", encoding="utf-8") as handle:
             page, size = [], 0
             for line in handle:
                 line = line.strip()

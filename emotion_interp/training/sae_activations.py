@@ -12,7 +12,8 @@ from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.subject import Subject, TokenizedText
+from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.tokens import TokenizedText, bare_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -37,19 +38,21 @@ def text_windows(
     Unlike `Subject.tokenize` nothing behind the first window is lost. Stops once `tokens` readable tokens are there.
     """
     bos = (subject.tokenizer.bos_token_id,) if subject.prepends_bos else ()
-    room = context - len(bos)
     windows: list[TokenizedText] = []
     found = 0
     texts = list(texts)
     for first in range(0, len(texts), 512):
-        encoded = subject.tokenizer(texts[first : first + 512], add_special_tokens=False, verbose=False)["input_ids"]
-        for ids in encoded:
-            for start in range(0, len(ids), room):
-                window = (*bos, *ids[start : start + room])
+        for ids, _, spelled in bare_tokens(subject.tokenizer, texts[first : first + 512], offsets=False):
+            # a BOS that a text spells stays at its start, and is not doubled
+            before, start = (tuple(ids[:1]), 1) if spelled else (bos, 0)
+            while start < len(ids):
+                room = context - len(before)
+                window = (*before, *ids[start : start + room])
                 # position 0 is never read, so a window needs a second token
                 if len(window) > 1:
-                    windows.append(TokenizedText(window, ((0, 0),) * len(window), bool(bos)))
+                    windows.append(TokenizedText(window, ((0, 0),) * len(window), bool(before)))
                     found += len(window) - 1
+                before, start = bos, start + room
             if tokens is not None and found >= tokens:
                 return windows
     return windows
@@ -188,6 +191,54 @@ def without_sinks(activations: Mapping[Site, torch.Tensor], limits: Mapping[Site
 def sink_limits(activations: Mapping[Site, torch.Tensor]) -> dict[Site, float]:
     """Largest norm of an ordinary token at each site: `SINK_FACTOR` times the median over real tokens."""
     return {site: SINK_FACTOR * float(values.norm(dim=1).median()) for site, values in activations.items()}
+
+
+@dataclass(frozen=True)
+class InputScaling:
+    """What an SAE's input is standardised with, per coordinate: (x - mean) / deviation; both [d_model], or None for neither."""
+
+    mean: torch.Tensor | None = None
+    deviation: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, sample: torch.Tensor, standardize: bool) -> InputScaling:
+        """From a sample [token, d_model]; without `standardize`, the scaling that changes nothing."""
+        if not standardize:
+            return cls()
+        # a coordinate that hardly varies must not be blown up to the size of the others
+        deviation = sample.double().std(0)
+        return cls(sample.double().mean(0).float(), deviation.clamp_min(1e-3 * float(deviation.median())).float())
+
+    def __call__(self, activations: torch.Tensor) -> torch.Tensor:
+        """Standardise activations [token, d_model]."""
+        if self.mean is None or self.deviation is None:
+            return activations
+        return (activations - self.mean) / self.deviation
+
+    def fold(self, tensors: dict[str, torch.Tensor], subtracts_b_dec: bool) -> dict[str, torch.Tensor]:
+        """Weights of a JumpReLU SAE of standardised input -> weights of the same SAE on the raw stream, decoder rows of norm 1.
+
+        Args:
+            tensors: W_enc [d_model, d_sae], W_dec [d_sae, d_model], b_enc, threshold [d_sae], b_dec [d_model].
+            subtracts_b_dec: whether the SAE subtracts b_dec from its input before encoding.
+        """
+        if self.mean is None or self.deviation is None:
+            return tensors
+        mean, deviation = self.mean.double(), self.deviation.double()
+        old = {name: tensor.double() for name, tensor in tensors.items()}
+        decoder = old["W_dec"] * deviation
+        norms = decoder.norm(dim=1).clamp_min(1e-12)
+        encoder = old["W_enc"] / deviation[:, None]
+        # with b_dec subtracted the mean cancels: x - (mean + deviation * b_dec) is deviation * (z - b_dec)
+        bias = old["b_enc"] if subtracts_b_dec else old["b_enc"] - mean @ encoder
+        folded = {
+            "W_enc": encoder * norms,
+            "W_dec": decoder / norms[:, None],
+            "b_enc": bias * norms,
+            "threshold": old["threshold"] * norms,
+            "b_dec": mean + deviation * old["b_dec"],
+        }
+        return {**tensors, **{name: tensor.float().contiguous() for name, tensor in folded.items()}}
 
 
 @dataclass(frozen=True)

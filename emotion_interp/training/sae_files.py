@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import atomic_folder, read_json, sha256_of, write_json
+from emotion_interp.core.leftovers import found_folder
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.subject import Subject
-from emotion_interp.training.sae_activations import Cursor
+from emotion_interp.training.sae_activations import Cursor, InputScaling
 from emotion_interp.training.sae_report import load_quietly, mean_l0, threshold_for
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def load_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any]) -> t
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder = out / CHECKPOINT
+    folder = found_folder(out / CHECKPOINT)
     if not folder.exists():
         return None
     record = read_json(folder / "state.json")
@@ -106,8 +107,16 @@ def remove_checkpoint(out: Path) -> None:
     shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
 
 
-def save_sae(subject: Subject, site: Site, trainer: Any, calibration: torch.Tensor, k: float, folder: Path) -> bool:
-    """Fold the activation norm, convert to JumpReLU, halve the precision and write one folder, atomically.
+def save_sae(
+    subject: Subject,
+    site: Site,
+    trainer: Any,
+    calibration: torch.Tensor,
+    k: float,
+    folder: Path,
+    scaling: InputScaling = InputScaling(),
+) -> bool:
+    """Fold the activation norm and the input's scaling, convert to JumpReLU, halve the precision and write one folder, atomically.
 
     Returns whether the threshold was set anew on the calibration activations [token, d_model], because the one learnt in
     training left an L0 more than `L0_TOLERANCE` off k.
@@ -117,13 +126,13 @@ def save_sae(subject: Subject, site: Site, trainer: Any, calibration: torch.Tens
     import torch
     from safetensors.torch import load_file, save_file
 
-    from emotion_interp.subjects.subject import _is_centred
+    from emotion_interp.subjects.wrapping import is_centred
 
     sae = copy.deepcopy(trainer.sae)
     # without folding, the factor would be lost: inference SAEs do nothing about expected_average_only_in
     sae.fold_activation_norm_scaling_factor(trainer.activation_scaler.scaling_factor)
     metadata = {"model_name": subject.name, "hook_name": site.hook_name, "prepend_bos": subject.prepends_bos}
-    if subject.backend == "hooked" and _is_centred(subject.model):
+    if subject.backend == "hooked" and is_centred(subject.model):
         metadata["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
     with atomic_folder(folder) as temporary:
         weights, config = sae.save_inference_model(temporary)
@@ -131,7 +140,10 @@ def save_sae(subject: Subject, site: Site, trainer: Any, calibration: torch.Tens
         record["device"] = "cpu"
         record["metadata"] = {**record["metadata"], **metadata, "weights_dtype": "float16"}
         write_json(config, record)
-        tensors = load_file(weights)
+        if scaling.mean is not None:
+            record["metadata"]["standardized_input"] = "per coordinate, folded into the weights"
+            write_json(config, record)
+        tensors = scaling.fold(load_file(weights), bool(record["apply_b_dec_to_input"]))
         halves = {name: tensor.half() for name, tensor in tensors.items()}
         if not all(bool(tensor.isfinite().all()) for tensor in halves.values()):
             # a stream beyond 65,504 does not fit in half precision
@@ -142,8 +154,11 @@ def save_sae(subject: Subject, site: Site, trainer: Any, calibration: torch.Tens
         inference = load_quietly(temporary, str(subject.device))
         recalibrated = abs(mean_l0(inference, calibration) - k) > L0_TOLERANCE * k
         if recalibrated:
-            threshold = threshold_for(inference, calibration, k)
-            halves["threshold"] = torch.full_like(halves["threshold"], threshold)
+            # latents of rescaled decoder rows keep their relative thresholds
+            units = tensors["threshold"] / tensors["threshold"].max().clamp_min(1e-12)
+            units = torch.ones_like(units) if scaling.mean is None or not bool((units > 0).all()) else units
+            threshold = threshold_for(inference, calibration, k, units)
+            halves["threshold"] = (threshold * units).to(halves["threshold"].dtype)
             save_file(halves, weights)
             record["metadata"]["threshold"] = "set on calibration texts"
             write_json(config, record)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import read_json
+from emotion_interp.core.markup import frame_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,7 @@ class SaeTrainingResult:
         return lines
 
     def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, float_format="%.3g")
+        return frame_html(self.to_frame(), digits=3)
 
     @classmethod
     def load(cls, folder: str | Path) -> SaeTrainingResult:
@@ -178,15 +179,19 @@ def mean_l0(sae: Any, activations: torch.Tensor) -> float:
         return sum(counts) / len(activations)
 
 
-def threshold_for(sae: Any, activations: torch.Tensor, k: float) -> float:
-    """The one threshold that leaves k active latents per token on these activations (BatchTopK's rule on all of them)."""
+def threshold_for(sae: Any, activations: torch.Tensor, k: float, units: torch.Tensor | None = None) -> float:
+    """The one threshold that leaves k active latents per token on these activations (BatchTopK's rule on all of them).
+
+    With `units` [d_sae] each latent is compared with the threshold times its unit.
+    """
     import torch
 
     wanted = max(1, round(k * len(activations)))
     largest: list[Any] = []
     with torch.no_grad():
         for x in activations.split(_ENCODE_TOKENS):
-            values = pre_activations(sae, x).relu().flatten()
+            values = pre_activations(sae, x).relu()
+            values = (values if units is None else values / units).flatten()
             # no part of the tokens can plausibly hold more than eight times its share of the largest values
             largest.append(values.topk(min(values.numel(), int(8 * k * len(x)) + 1), sorted=False).values)
         values = torch.cat(largest)

@@ -20,10 +20,12 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import sha256_of, write_json
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.subject import Subject, TokenizedText
+from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.tokens import TokenizedText
 from emotion_interp.training.sae_activations import (
     ActivationBlocks,
     Cursor,
+    InputScaling,
     TextSplit,
     block_size,
     read_windows,
@@ -64,6 +66,8 @@ class SaeRecipe:
     dead_feature_window: steps of silence after which the auxiliary loss takes a latent up.
     context: tokens per window of text (default: the subject's, at most 512). layers: default all.
     bf16: autocast the SAE's matrix products; faster on CPUs with AVX512-BF16, slow on others.
+    standardize: train on coordinates of mean 0 and deviation 1, folded into the weights afterwards. For streams in which
+        a few coordinates hold most of the variance (Gemma): without it an SAE explains those and little else.
     """
 
     expansion: int = 4
@@ -78,6 +82,7 @@ class SaeRecipe:
     layers: tuple[int, ...] | None = None
     seed: int = 0
     bf16: bool = False
+    standardize: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -150,8 +155,12 @@ def train_saes(
         raise EmotionInterpError(f"k={recipe.k} of {recipe.latents(subject.d_model)} latents is not sparse; lower k.")
     train_texts = list(dict.fromkeys(text for text in texts if text.strip()))
     test_texts = None if held_out is None else list(dict.fromkeys(text for text in held_out if text.strip()))
+    record = asdict(recipe)
+    if not recipe.standardize:
+        # runs from before this choice existed can still be resumed
+        del record["standardize"]
     run = {
-        "recipe": {**asdict(recipe), "layers": list(layers)},
+        "recipe": {**record, "layers": list(layers)},
         "model": model_digest(subject),
         "texts": sha256_of(train_texts),
         "held_out": sha256_of(test_texts),
@@ -177,7 +186,8 @@ def train_saes(
     limits = sink_limits(calibration)
     calibration = without_sinks(calibration, limits)
     blocks = ActivationBlocks(subject, split.train, sites, limits, recipe.batch_tokens, recipe.seed)
-    trainers = {site: _trainer(subject, site, calibration[site], recipe) for site in sites}
+    scaling = {site: InputScaling.of(calibration[site], recipe.standardize) for site in sites}
+    trainers = {site: _trainer(subject, site, scaling[site](calibration[site]), recipe) for site in sites}
     cursor, seconds = Cursor(), 0.0
     if (state := load_checkpoint(out, identity, trainers)) is not None:
         cursor, seconds = state
@@ -189,7 +199,7 @@ def train_saes(
         activations, batches, following = blocks.block(cursor)
         for rows in batches[: recipe.steps - step]:
             for site, trainer in trainers.items():
-                output = trainer.step(activations[site][rows])
+                output = trainer.step(scaling[site](activations[site][rows]))
                 trainer.n_training_steps += 1
             tell(_step(trainers) * recipe.batch_tokens, recipe.steps * recipe.batch_tokens)
         cursor, now = following, time.monotonic()
@@ -205,9 +215,8 @@ def train_saes(
             t.sae.cfg.d_sae for t in trainers.values()
         )
         say(f"step {done}/{recipe.steps} loss {loss:.3f} (last layer) dead {dead:.1%} {speed:,.0f} tokens/s")
-    return _finish(
-        subject, out, recipe, identity, run, trainers, calibration, limits, split, seconds + time.monotonic() - began
-    )
+    seconds += time.monotonic() - began
+    return _finish(subject, out, recipe, identity, run, trainers, scaling, calibration, limits, split, seconds)
 
 
 def _trainer(subject: Subject, site: Site, sample: torch.Tensor, recipe: SaeRecipe) -> Any:
@@ -274,6 +283,7 @@ def _finish(
     identity: str,
     run: dict[str, Any],
     trainers: dict[Site, Any],
+    scaling: dict[Site, InputScaling],
     calibration: dict[Site, torch.Tensor],
     limits: dict[Site, float],
     split: TextSplit,
@@ -286,7 +296,7 @@ def _finish(
     sums = {}
     for site, trainer in trainers.items():
         folder = layer_folder(out, site.layer)
-        recalibrated[site] = save_sae(subject, site, trainer, calibration[site], recipe.k, folder)
+        recalibrated[site] = save_sae(subject, site, trainer, calibration[site], recipe.k, folder, scaling[site])
         sums[site] = HeldOutSums(load_quietly(folder, str(subject.device)), calibration[site].mean(0))
     # in parts: the held-out activations of all layers together may not fit in memory
     part: list[TokenizedText] = []

@@ -18,7 +18,8 @@ import numpy as np
 
 from emotion_interp.core.arguments import check_fields, checked
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.files import atomic_file, read_json, write_json
+from emotion_interp.core.files import atomic_file, read_json, require_working_directory, write_json
+from emotion_interp.subjects.tokens import bare_tokens
 from emotion_interp.training.corpus import Document, is_held_out, load_documents, training_stream
 from emotion_interp.training.tokenizer import load_tokenizer, train_tokenizer
 
@@ -72,8 +73,9 @@ def pack(token_lists: list[list[int]], context: int, bos: int) -> np.ndarray:
 def _rows(documents: list[Document], tokenizer: Any, context: int) -> np.ndarray:
     if not documents:
         return np.zeros((0, context), dtype=np.int32)
-    encoded = tokenizer([d.text for d in documents], add_special_tokens=False, verbose=False)["input_ids"]
-    return pack(encoded, context, tokenizer.bos_token_id)
+    encoded = bare_tokens(tokenizer, [d.text for d in documents], offsets=False)
+    # a document that spells the BOS begins with it once
+    return pack([ids[int(spelled) :] for ids, _, spelled in encoded], context, tokenizer.bos_token_id)
 
 
 def _prepare(
@@ -138,6 +140,7 @@ def train_subject(
     Example:
         >>> train_subject("data", "runs/subject")  # doctest: +SKIP
     """
+    require_working_directory()
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 

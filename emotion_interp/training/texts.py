@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.reading import json_line, read_text, regular_file, text_lines
+from emotion_interp.core.tables import read_table
 from emotion_interp.training.corpus import SOURCES, TRAINING_TOPICS, Document, is_held_out, training_stream
 
 if TYPE_CHECKING:
@@ -59,43 +58,31 @@ def load_texts(
         raise EmotionInterpError(f"limit is at least 1, got {limit}.")
     reader = {".txt": _paragraphs, ".jsonl": _json_lines, ".csv": _csv_rows}[suffix]
     texts: list[str] = []
-    try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8", newline="") as handle:
-            for record in reader(path, handle):
-                if keep is not None and suffix != ".txt" and not keep(record):
-                    continue
-                text = record["text"].strip()
-                if text:
-                    texts.append(text)
-                if limit is not None and len(texts) >= limit:
-                    break
-    except FileNotFoundError:
-        raise FileFormatError(f"{path} does not exist; give a text file ({', '.join(FORMATS)}).") from None
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise FileFormatError(f"{path} is not readable as UTF-8 text: {error}.") from error
+    regular_file(path, f"give a text file ({', '.join(FORMATS)})", largest=None)
+    for record in reader(path):
+        if keep is not None and suffix != ".txt" and not keep(record):
+            continue
+        text = record["text"].strip()
+        if text:
+            texts.append(text)
+        if limit is not None and len(texts) >= limit:
+            break
     if not texts:
         raise FileFormatError(f"{path} holds no text.")
     return texts
 
 
-def _paragraphs(path: Path, handle: IO[str]) -> Iterator[dict[str, Any]]:
-    del path
-    whole = handle.read().replace("\r\n", "\n")
+def _paragraphs(path: Path) -> Iterator[dict[str, Any]]:
+    whole = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     for text in whole.split("\n\n") if "\n\n" in whole.strip() else whole.split("\n"):
         yield {"text": text}
 
 
-def _json_lines(path: Path, handle: IO[str]) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(handle, 1):
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in text_lines(path):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise FileFormatError(
-                f"{path}, line {number}: no JSON ({error.msg}); one object per line is needed."
-            ) from None
+        record = json_line(path, number, line)
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
             raise FileFormatError(
                 f'{path}, line {number}: an object with a string "text" is needed, got {line.strip()[:80]}.'
@@ -103,14 +90,13 @@ def _json_lines(path: Path, handle: IO[str]) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def _csv_rows(path: Path, handle: IO[str]) -> Iterator[dict[str, Any]]:
-    reader = csv.DictReader(handle)
-    if "text" not in (reader.fieldnames or ()):
-        raise FileFormatError(
-            f'{path} has no column "text"; its columns are {", ".join(map(str, reader.fieldnames or ()))}.'
-        )
-    for record in reader:
-        yield {**record, "text": record["text"] or ""}
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    table = read_table(path)
+    column = table.find("text")
+    if column is None:
+        raise FileFormatError(f'{path} has no column "text"; its columns are {", ".join(table.columns)}.')
+    for _, record in table:
+        yield {**record, "text": record[column]}
 
 
 def texts_for_subject(
@@ -145,13 +131,8 @@ def texts_for_subject(
         >>> train, held_out = texts_for_subject(subject, "stories.jsonl")  # doctest: +SKIP
     """
     if corpus is not None:
-        return Texts(load_texts(corpus, limit, lambda record: record.get("topic_idx", 0) in TRAINING_TOPICS))
-    root = data or os.environ.get(DATA_VARIABLE)
-    if not root:
-        raise EmotionInterpError(
-            f"no text to train SAEs on: give a file with --corpus ({', '.join(FORMATS)}), or set {DATA_VARIABLE} to a folder "
-            "that holds corpora/ and labelled/."
-        )
+        return Texts(load_texts(corpus, limit, _may_train))
+    root = data_folder(data)
     known = {source.language for source in SOURCES.values()}
     if languages is None:
         chosen = {language for language in known if _knows(subject.tokenizer, language)}
@@ -159,7 +140,7 @@ def texts_for_subject(
         chosen = set(languages)
         for language in sorted(chosen - known):
             raise UnknownNameError("language of the training corpora", language, sorted(known))
-    documents = _documents(Path(root), chosen)
+    documents = _documents(root, chosen)
     stream = dict.fromkeys(document.text for document in training_stream(documents, seed))
     held_out = dict.fromkeys(document.text for document in documents if is_held_out(document))
     train = [text for text in stream if text not in held_out]
@@ -168,6 +149,30 @@ def texts_for_subject(
             f"the corpora under {root} hold too little text in {', '.join(sorted(chosen)) or 'any language'}."
         )
     return Texts(train[:limit], list(held_out))
+
+
+def data_folder(data: str | Path | None = None) -> Path:
+    """The folder with `corpora/` and `labelled/`: the one given, else that of `EMOTION_INTERP_DATA`.
+
+    Raises:
+        EmotionInterpError: neither is there.
+    """
+    root = data or os.environ.get(DATA_VARIABLE)
+    if not root:
+        raise EmotionInterpError(
+            f"no text to train SAEs on: give a file with --corpus ({', '.join(FORMATS)}), or set {DATA_VARIABLE} to a folder "
+            "that holds corpora/ and labelled/."
+        )
+    return Path(root)
+
+
+def _may_train(record: dict[str, Any]) -> bool:
+    """Whether a record is of a topic that training may see; a table gives the topic as text."""
+    topic = record.get("topic_idx")
+    try:
+        return topic in (None, "") or int(topic) in TRAINING_TOPICS
+    except (ValueError, TypeError):
+        raise FileFormatError(f"topic_idx is the whole number of a story's topic, got {topic!r}.") from None
 
 
 def _knows(tokenizer: Any, language: str) -> bool:

@@ -189,3 +189,50 @@ def test_the_policy_really_stops_a_request(page: Any, report: Path) -> None:
     assert page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'stopped')") == "stopped"
     assert any("Content Security Policy" in problem for problem in page.problems)
     page.problems.clear()
+
+
+@pytest.mark.browser
+def test_hostile_names_run_no_script_and_make_no_element(page: Any, tmp_path: Path) -> None:
+    module = _synthetic()
+    study = module.hostile(module.build_study())
+    report = write_report(study, tmp_path / "report.html")
+    page.open(report, 1280)
+    title = page.evaluate("document.title")
+    assert title.startswith("Study <img") and "broken" in title, "the title is the text of the name"
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    for i in range(8):
+        page.evaluate(
+            f"""document.querySelectorAll('.choice > label select').forEach(s => {{
+            s.selectedIndex = Math.min({i}, s.length - 1); s.dispatchEvent(new Event('change')); }})"""
+        )
+        _settle(page)
+        assert page.evaluate("document.title") == title
+    assert page.evaluate("document.querySelectorAll('img, [onerror], main a:not([href^=\"#\"]), svg a').length") == 0
+    assert page.problems == []
+    assert [url for url in page.requests if not url.startswith(("data:", "file:", "blob:"))] == []
+
+
+@pytest.mark.browser
+def test_hostile_notebook_views_run_no_script(page: Any, tmp_path: Path) -> None:
+    """What results show in a notebook, in one page."""
+    import pandas as pd
+
+    from emotion_interp.core.markup import fragment, summary_html
+    from emotion_interp.features.transfer import Transfer
+
+    evil = _synthetic().EVIL
+    rows = pd.DataFrame(
+        {"site": [evil], "language": [evil], "top": True, "selected": True, "transfers": True, "auroc": 0.5}
+    )
+    view = (
+        summary_html(Transfer(evil, rows), rows, index=True)
+        + Transfer(evil, rows)._repr_html_()
+        + fragment('<p title="{}">{}</p>', evil, evil)
+    )
+    (tmp_path / "page.html").write_text(
+        f"<!doctype html><meta charset=utf-8><title>whole</title>{view}", encoding="utf-8"
+    )
+    page.open(tmp_path / "page.html", 1280)
+    assert page.evaluate("document.title") == "whole"
+    assert page.evaluate("document.querySelectorAll('img, script, [onerror]').length") == 0
+    assert page.problems == []

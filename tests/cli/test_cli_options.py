@@ -39,6 +39,7 @@ WRONG = {
     "table": "typo",
     "repo_type": "typo",
     "topics": "9,2",
+    "balanced": "xx",
     "doses": "0.1,nan",
     "dose": "inf",
     "corpus": "no/such.jsonl",

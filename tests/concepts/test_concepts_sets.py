@@ -165,9 +165,9 @@ def test_views_say_what_is_in_the_set():
 
 @pytest.mark.parametrize("bad", ["", " ", " smile", "smile ", "two  words", "a\tb", "a\nb", "a\x00b", "\u3000笑"])
 def test_words_with_stray_whitespace_are_refused(bad):
-    with pytest.raises(EmotionInterpError, match=r"is empty|stray whitespace"):
+    with pytest.raises(EmotionInterpError, match=r"is empty|stray whitespace|no spelling"):
         ConceptWord(bad, "joy.x")
-    with pytest.raises(EmotionInterpError, match=r"is empty|stray whitespace"):
+    with pytest.raises(EmotionInterpError, match=r"is empty|stray whitespace|no spelling"):
         ConceptWord("x", bad)
 
 

@@ -13,6 +13,7 @@ from emotion_interp.activations import read_stimuli
 from emotion_interp.activations.reading import SiteReadings
 from emotion_interp.concepts import scene_stimuli
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, Site, UnknownNameError
+from emotion_interp.core.files import sha256_file, write_signed_json
 from emotion_interp.features.design import design_stimuli
 from emotion_interp.features.frames import heatmap_frame, summary_by_layer
 from emotion_interp.features.search import Selection, bank_from_readings
@@ -178,19 +179,20 @@ def test_a_corrupt_or_foreign_bank_is_refused(tiny_bank, tmp_path, damage, error
 
 def _edit(folder, **changes):
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+    write_signed_json(folder / "manifest.json", manifest | changes)
 
 
 def _poison(folder):
+    from safetensors import safe_open
     from safetensors.numpy import load_file, save_file
-
-    from emotion_interp.core.files import sha256_file
 
     path = folder / "directions.safetensors"
     arrays = load_file(str(path))
+    with safe_open(str(path), framework="np") as file:
+        metadata = file.metadata()
     name = next(iter(arrays))
     arrays[name] = arrays[name] * np.float32("nan")
-    save_file(arrays, str(path))
+    save_file(arrays, str(path), metadata=metadata)
     manifest = json.loads((folder / "manifest.json").read_text())
     _edit(folder, files=manifest["files"] | {"directions.safetensors": sha256_file(path)})
 
@@ -287,7 +289,10 @@ def test_a_bank_that_is_saved_again_keeps_a_card_that_is_its_own(tiny_bank, tmp_
     assert not (folder / "CARD.md").exists()
     (folder / "CARD.md").write_text("old")
     more = tiny_bank.with_table(
-        "examples", pd.DataFrame({"layer": [1], "site": ["x"], "feature": [1], "rank": [0], "activation": [1.0]})
+        "examples",
+        pd.DataFrame(
+            {"layer": [1], "site": ["blocks.1.hook_resid_post"], "feature": [1], "rank": [0], "activation": [1.0]}
+        ),
     )
     more.save(folder)
     card = (folder / "CARD.md").read_text(encoding="utf-8")

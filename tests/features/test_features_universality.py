@@ -10,7 +10,7 @@ from scipy.stats import hypergeom
 
 import emotion_interp as ei
 from emotion_interp.core import EmotionInterpError, FileFormatError, Site, UnknownNameError
-from emotion_interp.core.files import sha256_file
+from emotion_interp.core.files import sha256_file, write_signed_json
 from emotion_interp.features import universality_all
 from emotion_interp.features.universality import overlap, overlap_of_profiles, rate_bins
 
@@ -183,7 +183,7 @@ def test_damaged_rates_are_refused(tiny_bank, tmp_path):
     tiny_bank.rates.drop(columns="rate").to_parquet(folder / "rates.parquet")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"]["rates.parquet"] = sha256_file(folder / "rates.parquet")
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_signed_json(folder / "manifest.json", manifest)
     with pytest.raises(FileFormatError, match="lacks the columns"):
         ei.FeatureBank.load(folder)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -37,6 +40,8 @@ EMOTIONS = [
     "sadness",
     "surprise",
 ]
+EVIL = "<img src=x onerror=\"document.title='broken'\"></script><script>document.title='broken'</script>'\"&\x1b[31m\u202e[red]"
+"""A name that would run script, close a script, colour a terminal and turn its direction."""
 LAYERS, LANGUAGES = (0, 1, 2, 3), ("en", "zh")
 
 
@@ -302,3 +307,21 @@ def build_study(seed: int = 0) -> StudyData:
         manifest={"seed": 0, "versions": {"torch": "2.9.0", "sae-lens": "6.54.12"}, "bank sha256": "0f" * 32},
         warnings=["Synthetic numbers: this page shows the layout, not a result."],
     )
+
+
+def hostile(study: StudyData) -> StudyData:
+    """A study in which every text is hostile that a stranger's bank, norms or corpus may bring."""
+    evil = {e: f"{e}{EVIL}" for e in ("joy", "anger", "fear", "sadness", "love", "awe", "disgust", "surprise")}
+    changes: dict[str, Any] = {"title": f"Study {EVIL}", "warnings": [EVIL], "manifest": {EVIL: {EVIL: [EVIL, 1]}}}
+    changes |= {"subject": {"name": EVIL, EVIL: {"width": EVIL}}, "concepts": {"languages": [EVIL]}}
+    for name, value in vars(study).items():
+        if isinstance(value, pd.DataFrame):
+            frame = value.copy()
+            for column in ("emotion", "emotion_a", "emotion_b"):
+                if column in frame:
+                    frame[column] = frame[column].replace(evil)
+            for column in ("word", "prompt", "steered", "unsteered", "tested_on", "lexical_token", "method"):
+                if column in frame:
+                    frame[column] = frame[column].map(lambda v: f"{v}{EVIL}")
+            changes[name] = frame
+    return replace(study, **changes)

@@ -107,24 +107,25 @@ def test_each_row_stops_at_its_own_eos(subjects):
         assert why == ("eos" if stop in full else "length")
 
 
-def test_rows_stop_at_the_context_whatever_their_length(subject):
-    long = ids_of(subject)[2] * 4
+def test_rows_fill_the_context_whatever_their_length(subject):
+    long = ids_of(subject)[2] * 20
     rows = [long[:45], long[:3], long[:44], long[:3]]
-    decoded = decode(subject, rows, 30)
-    for row, new, why in zip(rows, decoded.tokens, decoded.stopped, strict=True):
-        assert len(new) == min(30, subject.context - len(row)) or why == "eos"
-    assert decoded.stopped[0] in ("context", "eos")
-    alone = decode(subject, [rows[1]], 30)
+    with pytest.raises(EmotionInterpError, match="at most 3 fit"):
+        decode(subject, rows, 4)
+    decoded = decode(subject, rows, 3)
+    for new, why in zip(decoded.tokens, decoded.stopped, strict=True):
+        assert len(new) == 3 or why == "eos"
+    alone = decode(subject, [rows[1]], 3)
     assert alone.tokens[0] == decoded.tokens[1]
 
 
-def test_the_end_of_the_context_warns_and_a_full_prompt_is_refused(subjects):
+def test_new_tokens_beyond_the_context_and_a_full_prompt_are_refused(subjects):
     subject = subjects["gpt2"]
     text = "she was " * 20
     kept = subject.tokenizer.decode(subject.tokenize([text])[0].ids[1:44])
-    with pytest.warns(UserWarning, match="context length of 48"):
+    with pytest.raises(EmotionInterpError, match="beyond the context of 48"):
         generate(subject, kept, 20)
-    with pytest.raises(EmotionInterpError, match="fills the context of 48"):
+    with pytest.raises(EmotionInterpError, match="longer than the context of 48"):
         generate(subject, "she was happy and sad " * 40, 5)
 
 
@@ -294,7 +295,7 @@ def test_a_stream_that_is_left_early_puts_the_mode_back_and_checks_come_before_t
     try:
         pieces = subject.stream("She was", 12)
         next(pieces)
-        assert not subject.model.training
+        assert subject.model.training
         pieces.close()
         assert subject.model.training
     finally:

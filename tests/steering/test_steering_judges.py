@@ -272,7 +272,9 @@ def test_a_local_classifier_judges_as_the_model_alone_does(tmp_path, tokenizer, 
     judge = load_judge(path)
     assert judge.emotions == ("joy", "anxiety", "sadness")
     texts = ["She felt happy", "The old man was sad and calm, the woman was angry. " * 6, "He"]
-    answer = judge.predict_proba(texts)
+    with pytest.warns(UserWarning, match="1 of 3 texts are longer than the context of 38 tokens") as told:
+        answer = judge.predict_proba(texts)
+    assert len(told) == 1
     model = hf.AutoModelForSequenceClassification.from_pretrained(path).eval()
     for i, text in enumerate(texts):
         ids = tokenizer(text)["input_ids"][:38]

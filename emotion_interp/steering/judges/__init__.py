@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,9 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.languages import warn_of_language
+from emotion_interp.core.reading import checked_name
 from emotion_interp.steering.judge_data import LABEL_NAMES, NEUTRAL
+from emotion_interp.steering.judges.parts import fresh_pipeline, read_skops
 from emotion_interp.steering.judges.valence_arousal import KIND, ValenceArousalJudge, read_valence_arousal
 from emotion_interp.steering.train_judges import FORMAT, USABLE_AUROC
 
@@ -83,16 +83,24 @@ class ClassifierJudge:
     batch_size: int = 32
 
     def predict_proba(self, texts: Sequence[str], /) -> np.ndarray:
-        """[text, emotion], float64; several outputs of one emotion add up (softmax), or the largest counts (sigmoid)."""
+        """[text, emotion], float64; several outputs of one emotion add up (softmax), or the largest counts (sigmoid).
+
+        Warns:
+            UserWarning: texts longer than the classifier reads, of which only the start counts.
+        """
         import torch
+
+        from emotion_interp.subjects.tokens import tell_of_cuts
 
         texts = _checked_texts(texts)
         result = np.zeros((len(texts), len(self.emotions)))
-        limit = min(512, int(getattr(self.model.config, "max_position_embeddings", 512)))
+        # RoBERTa counts positions from 2
+        limit = min(512, int(getattr(self.model.config, "max_position_embeddings", 512))) - 2
+        cut = 0
         for start in range(0, len(texts), self.batch_size):
             part = texts[start : start + self.batch_size]
-            # RoBERTa counts positions from 2
-            inputs = self.tokenizer(part, padding=True, truncation=True, max_length=limit - 2, return_tensors="pt")
+            cut += sum(len(ids) > limit for ids in self.tokenizer(part, verbose=False)["input_ids"])
+            inputs = self.tokenizer(part, padding=True, truncation=True, max_length=limit, return_tensors="pt")
             with torch.no_grad():
                 logits = self.model(**inputs.to(self.model.device)).logits.double()
             values = (logits.sigmoid() if self.several else logits.softmax(-1)).cpu().numpy()
@@ -101,6 +109,7 @@ class ClassifierJudge:
             for e, emotion in enumerate(self.emotions):
                 outputs = values[:, list(self.columns[emotion])]
                 result[start : start + len(part), e] = outputs.max(1) if self.several else outputs.sum(1)
+        tell_of_cuts(cut, len(texts), limit)
         return result
 
     def __repr__(self) -> str:
@@ -161,18 +170,7 @@ def load_judge(
 
 
 def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
-    import pandas as pd
-    from skops.io import load
-    from skops.io.exceptions import UntrustedTypesFoundException
-
-    if not path.is_file():
-        raise FileFormatError(f"{path} does not exist; give a file that train_judge wrote.")
-    try:
-        content: Any = load(path, trusted=list(TRUSTED_TYPES))
-    except UntrustedTypesFoundException as error:
-        raise FileFormatError(f"{path} holds types that a judge does not need, so it is not loaded: {error}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
-        raise FileFormatError(f"{path} is no skops file of a judge: {error!r}.") from None
+    content: Any = read_skops(path, TRUSTED_TYPES)
     if isinstance(content, dict) and content.get("kind") == KIND:
         english = path.with_name("en.skops")
         judge = _load_file(english)
@@ -181,8 +179,10 @@ def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
     needed = {"format", "language", "pipeline", "terms", "scores"}
     if not isinstance(content, dict) or not needed <= set(content) or content["format"] != FORMAT:
         raise FileFormatError(f"{path} is no judge of format {FORMAT}; make it with train_judge.")
-    pipeline = _checked_pipeline(path, content["pipeline"], content["terms"])
-    scores: Any = pd.DataFrame(content["scores"], columns=["emotion", "source", "n", "auroc", "f1"])
+    pipeline = fresh_pipeline(path, content["pipeline"], content["terms"])
+    if not isinstance(content["language"], str):
+        raise FileFormatError(f"{path} is damaged: its language is {content['language']!r}.")
+    scores = _checked_scores(path, content["scores"])
     means: dict[str, float] = scores.groupby("emotion")["auroc"].mean().to_dict()
     known = [str(c) for c in pipeline.classes_ if c != NEUTRAL]
     usable = tuple(e for e in known if means.get(e, 0.0) >= USABLE_AUROC)
@@ -190,35 +190,36 @@ def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
     return BundledJudge(usable, unusable, str(content["language"]), pipeline, scores)
 
 
-def _checked_pipeline(path: Path, pipeline: Any, terms: str) -> Any:
-    """The pipeline with its vocabulary back, if its parts are what they should be and fit each other."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
+def _checked_scores(path: Path, scores: object) -> Any:
+    """Held-out figures of a file as a frame."""
+    import pandas as pd
 
-    steps = [type(step) for _, step in getattr(pipeline, "steps", [])]
-    if steps != [TfidfVectorizer, LogisticRegression]:
-        raise FileFormatError(f"{path} holds {[s.__name__ for s in steps]}, not TF-IDF and logistic regression.")
-    vectorizer, classifier = pipeline.named_steps.values()
-    names = json.loads(terms)
-    sizes = {len(set(names)), len(vectorizer.idf_), classifier.coef_.shape[1]}
-    if len(sizes) != 1 or classifier.coef_.shape[0] != len(classifier.classes_):
-        raise FileFormatError(f"{path} is damaged: its n-grams, weights and classes differ in number.")
-    if not (np.isfinite(classifier.coef_).all() and np.isfinite(classifier.intercept_).all()):
-        raise NotFiniteError(f"{path} has NaN or infinite weights; the file is damaged.")
-    vectorizer.vocabulary_ = {str(term): i for i, term in enumerate(names)}
-    return pipeline
+    columns = ["emotion", "source", "n", "auroc", "f1"]
+    rows = scores if isinstance(scores, list) and all(isinstance(row, dict) for row in scores) else None
+    if rows is None or not all(set(row) == set(columns) for row in rows):
+        raise FileFormatError(f"{path} is damaged: its scores are no table of {', '.join(columns)}.")
+    frame: Any = pd.DataFrame(rows, columns=columns)
+    try:
+        kinds = {"emotion": str, "source": str, "n": int, "auroc": float, "f1": float}
+        return frame.astype(kinds) if len(frame) else frame
+    except (ValueError, TypeError) as error:
+        raise FileFormatError(f"{path} is damaged: its scores are no numbers ({error}).") from None
 
 
 def _load_classifier(name: str, labels: Mapping[str, str] | None) -> ClassifierJudge:
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    checked_name(name, "a classifier's name")
     try:
         # safetensors only: the other format is a pickle
         model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{name!r} cannot be loaded as a text classifier: {str(error).splitlines()[0]}") from None
-    given = {int(i): str(label) for i, label in model.config.id2label.items()}
+        given = {int(i): str(label) for i, label in model.config.id2label.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        # a damaged folder leads the readers of configurations and tokenizers anywhere
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FileFormatError(f"{name!r} cannot be loaded as a text classifier: {first}") from None
     columns: dict[str, tuple[int, ...]] = {}
     for output, label in sorted(given.items()):
         emotion = labels.get(label) if labels is not None else LABEL_NAMES.get(label.lower(), label.lower())

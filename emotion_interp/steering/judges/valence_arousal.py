@@ -13,6 +13,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError
 from emotion_interp.core.languages import warn_of_language
+from emotion_interp.steering.judges.parts import fresh_vectorizer, term_list
 
 FORMAT = 1
 KIND = "valence_arousal"
@@ -66,7 +67,7 @@ class ValenceArousalJudge:
         return np.asarray(inputs @ self.weights.T + self.intercept, dtype=np.float64)
 
     def __repr__(self) -> str:
-        figures = ", ".join(f"{d} r {self.scores[f'{d}_r_test']:.2f}" for d in self.dimensions)
+        figures = ", ".join(f"{d} r {self.scores.get(f'{d}_r_test', float('nan')):.2f}" for d in self.dimensions)
         return f"ValenceArousalJudge({self.language!r}, {figures} on EmoBank's test split)"
 
 
@@ -97,8 +98,6 @@ def read_valence_arousal(path: Path, content: Mapping[str, Any], emotions: Any, 
         FileFormatError: parts are missing, of another type, or do not fit.
         NotFiniteError: NaN among the weights.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     needed = {"vectorizers", "terms", "weights", "intercept", "centre", "spread", "share", "judge", "scores"}
     if content.get("format") != FORMAT or not needed <= set(content):
         raise FileFormatError(f"{path} is no valence and arousal judge of format {FORMAT}; make it again.")
@@ -106,23 +105,26 @@ def read_valence_arousal(path: Path, content: Mapping[str, Any], emotions: Any, 
         raise FileFormatError(
             f"{path} was trained with another English judge than the one beside it; train it again after train_judge."
         )
-    if not all(type(v) is TfidfVectorizer for v in content["vectorizers"]):
-        raise FileFormatError(f"{path} holds something else than TF-IDF.")
-    names = [json.loads(t) for t in content["terms"]]
-    arrays: dict[str, Any] = {
-        k: np.asarray(content[k], dtype=np.float64) for k in ("weights", "intercept", "centre", "spread")
-    }
-    sizes = [len(set(n)) for n in names]
-    width = sum(sizes) + len(emotions.classes_)
-    if sizes != [len(v.idf_) for v in content["vectorizers"]] or arrays["weights"].shape != (2, width):
+    given, stored = content["vectorizers"], content["terms"]
+    if not isinstance(given, (list, tuple)) or not isinstance(stored, (list, tuple)) or len(given) != len(stored):
+        raise FileFormatError(f"{path} is damaged: it needs one list of n-grams for each TF-IDF.")
+    vectorizers = tuple(fresh_vectorizer(path, v, term_list(path, t)) for v, t in zip(given, stored, strict=True))
+    try:
+        arrays: dict[str, Any] = {
+            k: np.asarray(content[k], dtype=np.float64) for k in ("weights", "intercept", "centre", "spread")
+        }
+        scores = {str(k): float(v) for k, v in content["scores"].items()}
+        share = float(content["share"])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FileFormatError(f"{path} is damaged: its weights and scores are no numbers ({error}).") from None
+    classes = len(emotions.classes_)
+    wanted = {"weights": (2, sum(len(v.vocabulary_) for v in vectorizers) + classes), "intercept": (2,)}
+    if any(arrays[k].shape != shape for k, shape in {**wanted, "centre": (classes,), "spread": (classes,)}.items()):
         raise FileFormatError(f"{path} is damaged: its n-grams and weights differ in number.")
-    if not all(np.isfinite(a).all() for a in arrays.values()):
+    if not all(np.isfinite(a).all() for a in (*arrays.values(), *scores.values(), share)) or not arrays["spread"].all():
         raise NotFiniteError(f"{path} has NaN or infinite weights; the file is damaged.")
-    for vectorizer, terms in zip(content["vectorizers"], names, strict=True):
-        vectorizer.vocabulary_ = {str(term): i for i, term in enumerate(terms)}
-    scores = {str(k): float(v) for k, v in content["scores"].items()}
-    rest: dict[str, Any] = {**arrays, "share": float(content["share"]), "emotions": emotions, "scores": scores}
-    return ValenceArousalJudge(tuple(content["vectorizers"]), **rest)
+    rest: dict[str, Any] = {**arrays, "share": share, "emotions": emotions, "scores": scores}
+    return ValenceArousalJudge(vectorizers, **rest)
 
 
 def write_valence_arousal(path: str | Path, judge: ValenceArousalJudge, digest: str, limit: int) -> None:

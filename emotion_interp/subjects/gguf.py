@@ -1,0 +1,152 @@
+"""GGUF files as a way in: dequantised once by transformers into a cache folder of plain float32, named by the file's SHA-256."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.files import atomic_folder, read_json, sha256_file, write_json
+
+CACHE_VARIABLE = "EMOTION_INTERP_CACHE"
+RECORD = "gguf.json"
+_MAGIC = b"GGUF"
+_PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
+
+
+def cache_folder() -> Path:
+    """Where dequantised weights are kept: `EMOTION_INTERP_CACHE`, else the user's cache folder."""
+    import pooch
+
+    return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("emotion_interp"))
+
+
+def is_gguf(path: str | Path) -> bool:
+    """Whether a path names a GGUF file, by its ending or its first bytes."""
+    path = Path(path)
+    if path.suffix.lower() == ".gguf":
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as handle:
+        return handle.read(4) == _MAGIC
+
+
+def dequantised(path: str | Path, cache: str | Path | None = None) -> Path:
+    """The folder with a GGUF file's weights in float32, made at the first call and found at the next.
+
+    Args:
+        path: a GGUF file of any architecture that transformers dequantises.
+        cache: parent of the folder; default: `cache_folder()`.
+
+    Returns:
+        A folder in Hugging Face layout (config, safetensors, tokenizer) with `gguf.json`, its origin.
+
+    Raises:
+        FileFormatError: no such file, one part of several, not GGUF, damaged, or of an unknown architecture.
+        EmotionInterpError: the package `gguf` is missing, or the cache cannot be written.
+
+    Example:
+        >>> dequantised("gemma-3-270m-q4_k_m.gguf")  # doctest: +SKIP
+    """
+    path = Path(path)
+    check_gguf(path)
+    return converted(path, sha256_file(path), cache)
+
+
+def check_gguf(path: Path) -> None:
+    """Refuse what is no whole GGUF file, before anything heavy is loaded."""
+    if not path.is_file():
+        raise FileFormatError(f"{path} is no file; a GGUF file is needed.")
+    with path.open("rb") as handle:
+        magic = handle.read(4)
+    if magic != _MAGIC:
+        raise FileFormatError(f"{path} is no GGUF file: it begins with {magic!r}, not {_MAGIC!r}.")
+    if part := _PART.search(path.name):
+        raise FileFormatError(
+            f"{path} is part {int(part[1])} of {int(part[2])}; join the parts with `llama-gguf-split --merge` and give the whole file."
+        )
+    if find_spec("gguf") is None:
+        raise EmotionInterpError(f"reading {path.name} needs the package gguf: pip install 'emotion-interp[gguf]'.")
+
+
+def converted(path: Path, digest: str, cache: str | Path | None = None) -> Path:
+    """The folder of a checked GGUF file whose SHA-256 is known."""
+    folder = known(digest, cache)
+    if folder is None:
+        folder = _place(digest, cache)
+        _convert(path, digest, folder)
+    return folder
+
+
+def known(digest: str, cache: str | Path | None = None) -> Path | None:
+    """The folder of a GGUF file that was dequantised before, by the file's SHA-256; None where it is missing or damaged."""
+    folder = _place(digest, cache)
+    try:
+        record = read_json(folder / RECORD)
+        if record["gguf_sha256"] == digest and (folder / "model.safetensors").stat().st_size == record["bytes"]:
+            return folder
+    except (FileFormatError, KeyError, TypeError, OSError):
+        return None
+    return None
+
+
+def provenance(folder: Path) -> dict[str, Any]:
+    """What `gguf.json` says of the weights of a folder; empty where it did not come from a GGUF file."""
+    return read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+
+
+def _place(digest: str, cache: str | Path | None) -> Path:
+    return Path(cache or cache_folder()) / "gguf" / digest[:16]
+
+
+def _convert(path: Path, digest: str, folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tokenizer: Any = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+            model: Any = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    # the readers below raise whatever a damaged file leads them to
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FileFormatError(
+            f"{path} cannot be read as a GGUF model ({first}). It must be whole, and of an architecture that transformers dequantises."
+        ) from error
+    settings = model.config.to_dict()
+    for name in ("quantization_config", "_name_or_path"):
+        settings.pop(name, None)
+    config = type(model.config).from_dict({**settings, "architectures": [type(model).__name__], "dtype": "float32"})
+    # tied weights are one tensor under two names, and safetensors keeps each once
+    tensors: dict[str, torch.Tensor] = {}
+    pointers: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in pointers or tensor.numel() == 0:
+            pointers.add(tensor.data_ptr())
+            tensors[name] = tensor.contiguous()
+    if unfilled := [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]:
+        raise FileFormatError(f"{path} gives values that are not finite in {unfilled[0]}; the file is damaged.")
+    with atomic_folder(folder) as temporary:
+        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
+        config.save_pretrained(temporary)
+        if model.can_generate():
+            model.generation_config.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        record = {
+            "gguf": path.name,
+            "gguf_sha256": digest,
+            "bytes": (temporary / "model.safetensors").stat().st_size,
+            "sha256": sha256_file(temporary / "model.safetensors"),
+            "versions": {name: version(name) for name in ("gguf", "transformers")},
+        }
+        write_json(temporary / RECORD, record)

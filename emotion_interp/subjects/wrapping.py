@@ -1,0 +1,193 @@
+"""From what a user hands in to a hooked model: a bridge over a copy that shares its tensors, checked against it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
+from emotion_interp.subjects.checks import check_bridge, check_unchanged, check_wrapped, plain_logits, probe_of
+
+
+def hooked_model(model: Any, tokenizer: Any) -> tuple[str, Any]:
+    """The backend's name and a hooked model; a plain `transformers` model is wrapped through a tensor-sharing copy.
+
+    Raises:
+        UnsupportedError: a model that cannot be wrapped, or whose wrapped form computes something else.
+    """
+    names = _class_names(model)
+    if {"SAETransformerBridge", "HookedSAETransformer"} & names and getattr(model, "acts_to_saes", None):
+        raise UnsupportedError(
+            "SAEs are spliced into this model; call model.reset_saes() first, or pass the bare model."
+        )
+    if "TransformerBridge" in names:
+        check_bridge(model, tokenizer)
+        return "bridge", model
+    if "HookedTransformer" in names:
+        return "hooked", model
+    if {"PreTrainedModel", "PeftModel"} & names:
+        from transformer_lens.model_bridge import TransformerBridge
+
+        if tokenizer is None:
+            raise EmotionInterpError("a transformers model carries no tokenizer; pass tokenizer=...")
+        return "bridge", wrap_transformers(TransformerBridge, model, tokenizer)
+    raise UnsupportedError(
+        f"expected a TransformerBridge, a HookedTransformer or a transformers model, got {type(model).__name__}."
+    )
+
+
+def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any) -> Any:
+    """A bridge around a copy of `model` that shares its tensors: booting rebuilds the given model in place.
+
+    Adapters that are active now (LoRA and its kin, by transformers or by peft) are merged in the copy.
+
+    Raises:
+        UnsupportedError: TransformerLens cannot open the model, or the bridge computes something else than the model.
+    """
+    inner = _bare_of_adapters(model)
+    config = getattr(inner.config, "get_text_config", lambda: inner.config)()
+    if getattr(inner.config, "is_encoder_decoder", False):
+        raise UnsupportedError(
+            f"{type(inner).__name__} is an encoder with a decoder; a subject is a model that continues its own text."
+        )
+    ids = probe_of(model, tokenizer, int(getattr(config, "max_position_embeddings", None) or 1024))
+    expected = plain_logits(model, ids)
+    bridge = _boot(bridge_class, inner, tokenizer)
+    check_wrapped(bridge, ids, expected, type(inner).__name__)
+    check_unchanged(model, ids, expected)
+    # once more after the handed-in model has run: what they share must not depend on who runs last
+    check_wrapped(bridge, ids, expected, type(inner).__name__)
+    return bridge
+
+
+def _boot(bridge_class: Any, inner: Any, tokenizer: Any) -> Any:
+    clone, own_tokenizer = sharing_copy(inner), copy.deepcopy(tokenizer)
+    _merge_adapters(clone)
+    _name_architecture(clone)
+    parameter = next(iter(inner.parameters()))
+    name = str(getattr(inner.config, "_name_or_path", "") or "custom")
+    multimodal = any(hasattr(inner.config, part) for part in ("vision_config", "audio_config"))
+    with tempfile.TemporaryDirectory() as folder:
+        source = str(own_tokenizer.init_kwargs.get("name_or_path") or "")
+        homeless = not source or (Path(source).is_absolute() and not Path(source).exists())
+        if homeless or multimodal:
+            # TransformerLens loads a tokenizer again from where it came from; one made in memory came from nowhere
+            own_tokenizer.save_pretrained(folder)
+            own_tokenizer = type(tokenizer).from_pretrained(folder)
+        if multimodal:
+            _only_text(folder, type(inner).__name__)
+        try:
+            bridge = bridge_class.boot_transformers(
+                folder if multimodal else name,
+                hf_model=clone,
+                tokenizer=own_tokenizer,
+                dtype=parameter.dtype,
+                device=parameter.device,
+            )
+        except (ValueError, RuntimeError, KeyError, AttributeError, TypeError, NotImplementedError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UnsupportedError(
+                f"TransformerLens cannot open a {type(inner).__name__}: {first[:200]} A HookedTransformer or a bridge of "
+                "your own can be passed in its place."
+            ) from error
+        if homeless or multimodal:
+            bridge.tokenizer.name_or_path = source
+        if multimodal:
+            bridge.cfg.model_name, bridge.processor = name, None
+    bridge.train(inner.training)
+    return bridge
+
+
+def sharing_copy(model: Any) -> Any:
+    """A deep copy whose plain tensors are those of `model`; quantised ones are copied, since they keep a state."""
+    import torch
+
+    tensors = [*model.parameters(), *model.buffers()]
+    plain = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
+    return copy.deepcopy(model, {id(t): t for t in tensors if type(t) in plain})
+
+
+def is_centred(model: Any) -> bool:
+    """Whether a model's embedding writes no mean into the stream (centred writing weights)."""
+    try:
+        embedding = model.W_E.detach().float()
+    # a bridge whose embedding has another form
+    except Exception:
+        return False
+    return bool(embedding.mean(-1).abs().max() < 1e-5 * embedding.std())
+
+
+def processed_away(model: Any, kind: str, centred_sae: bool) -> str:
+    """What processing of a model's weights has taken from a kind of site; "" where an SAE of the raw model may read it.
+
+    Folded layer norms change no site; centred writing weights take the mean from the stream and from what is added to
+    it; folded value biases take their part from `z`.
+    """
+    if kind != "z":
+        return "centred writing weights" if not centred_sae and is_centred(model) else ""
+    try:
+        values, queries = model.b_V, model.b_Q
+    # a bridge whose attention has no biases, or none of this form
+    except Exception:
+        return ""
+    folded = not bool(values.any()) and bool(queries.any())
+    return "folded value biases" if folded else ""
+
+
+def _class_names(model: Any) -> set[str]:
+    return {base.__name__ for base in type(model).__mro__}
+
+
+def _bare_of_adapters(model: Any) -> Any:
+    """The transformers model inside a peft model: its layers carry the adapter."""
+    if "PeftModel" not in _class_names(model):
+        return model
+    if getattr(model.active_peft_config, "is_prompt_learning", False):
+        raise UnsupportedError(
+            f"a {model.active_peft_config.peft_type} adapter adds virtual tokens to the prompt and is no part of the "
+            "model's layers. Pass the base model, or an adapter of its weights such as LoRA."
+        )
+    return model.get_base_model()
+
+
+def _merge_adapters(clone: Any) -> None:
+    """Put active adapters into the weights of the copy, on tensors of its own: some bridges read a layer's weights."""
+    import torch
+
+    layers = [(n, m) for n, m in clone.named_modules() if hasattr(m, "get_base_layer") and hasattr(m, "merge")]
+    for name, layer in layers:
+        base = layer.get_base_layer()
+        if not layer.merged and not layer.disable_adapters and layer.active_adapters:
+            for key, parameter in list(base.named_parameters(recurse=False)):
+                setattr(base, key, torch.nn.Parameter(parameter.detach().clone(), requires_grad=False))
+            layer.merge()
+        parent, _, leaf = name.rpartition(".")
+        setattr(clone.get_submodule(parent), leaf, base)
+
+
+def _name_architecture(clone: Any) -> None:
+    """TransformerLens chooses by the name in the config, which a model made in memory lacks."""
+    from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
+
+    known = [base.__name__ for base in type(clone).__mro__ if base.__name__ in SUPPORTED_ARCHITECTURES]
+    clone.config.architectures = known[:1] or [type(clone).__name__]
+
+
+def _only_text(folder: str, name: str) -> None:
+    """Make the folder one from which a processor can be loaded without an image library.
+
+    Where that fails TransformerLens would run `pip install torchvision` in the running environment.
+    """
+    from transformers import AutoProcessor
+
+    (Path(folder) / "config.json").write_text(json.dumps({"model_type": "gpt2"}), encoding="utf-8")
+    try:
+        AutoProcessor.from_pretrained(folder)
+    except Exception as error:
+        raise UnsupportedError(
+            f"the text side of a {name} cannot be opened without its image processor, for which TransformerLens would "
+            f"install packages by itself ({type(error).__name__}). Pass the language model alone."
+        ) from error
