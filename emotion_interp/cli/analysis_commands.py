@@ -207,7 +207,8 @@ def steer(
         raise typer.BadParameter("give at least one prompt to continue, or --grid FILE.")
     if any(not prompt.strip() for prompt in prompts or ()):
         raise EmotionInterpError("a prompt is empty; give at least one word to continue.")
-    language = facts_of.spoken(language, prompts or [], model, bank, stimuli, seed if stimuli else 0, quiet)
+    asked_language = language
+    language = facts_of.spoken(language, prompts or [], model, bank, stimuli, seed if stimuli else 0)
     if grid is not None:
         check_grid(grid, judge)
         if not prompts and language not in NEUTRAL_PROMPTS:
@@ -217,6 +218,7 @@ def steer(
     places = facts_of.check_layers(model, saes, None)
     facts = facts_of.facts_for(model, bank, language, stimuli, seed if stimuli else 0)
     facts_of.check_choice(facts, languages=language, emotions=names, layer=layer, method=method, layers=places)
+    facts_of.say_language(asked_language, language, prompts or [], quiet)
     import pandas as pd
 
     subject = subject_of(model, saes, None)
@@ -272,9 +274,10 @@ def trace(
     if not text.strip():
         raise EmotionInterpError("the text is empty; give at least one word.")
     places = facts_of.check_layers(model, saes, None)
-    language = facts_of.spoken(language, [text], model, bank, stimuli, seed, quiet)
+    asked_language, language = language, facts_of.spoken(language, [text], model, bank, stimuli, seed)
     facts = facts_of.facts_for(model, bank, language, stimuli, seed)
     facts_of.check_choice(facts, languages=language, layer=layer, layers=places)
+    facts_of.say_language(asked_language, language, [text], quiet)
     subject = subject_of(model, saes, None)
     found = bank_of(bank, subject, language, seed, quiet, stimuli)
     layer = found.layers[len(found.layers) // 2] if layer is None else layer

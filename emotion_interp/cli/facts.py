@@ -75,16 +75,9 @@ def facts_for(
 
 
 def spoken(
-    language: str | None,
-    texts: Sequence[str],
-    model: str | None,
-    bank: Path | None,
-    stimuli: str | None,
-    seed: int,
-    quiet: bool,
+    language: str | None, texts: Sequence[str], model: str | None, bank: Path | None, stimuli: str | None, seed: int
 ) -> str:
-    """The language asked for; else that of the texts, or without any the bank's first, which is said in one line."""
-    from emotion_interp.cli.progress import console
+    """The language asked for; else that of the texts, or without any the bank's first."""
     from emotion_interp.concepts.defaults import shipped_languages
     from emotion_interp.core.languages import language_of
 
@@ -93,12 +86,18 @@ def spoken(
     facts = facts_for(model, bank, "", stimuli, seed)
     known = shipped_languages() if facts is None else facts.languages
     try:
-        found = language_of(texts, known, "the text") if texts else known[0]
+        return language_of(texts, known, "the text") if texts else known[0]
     except EmotionInterpError as error:
         raise EmotionInterpError(str(error).replace("give language= one of", "give --language, one of")) from None
-    why = "as the text reads" if texts else "the first of the bank"
-    console(quiet).print(f"language: {found} ({why}; --language names another)", highlight=False)
-    return found
+
+
+def say_language(asked: str | None, language: str, texts: Sequence[str], quiet: bool) -> None:
+    """One line on standard error about a language that nobody asked for."""
+    from emotion_interp.cli.progress import console
+
+    if asked is None:
+        why = "as the text reads" if texts else "the first of the bank"
+        console(quiet).print(f"language: {language} ({why}; --language names another)", highlight=False)
 
 
 def check_choice(
