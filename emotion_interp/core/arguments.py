@@ -83,7 +83,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     Example:
         >>> @checked
-        ... def grid(emotions: "Sequence[str]", seed: "int" = 0) -> int:
+        ... def grid(emotions: Sequence[str], seed: int = 0) -> int:
         ...     return seed
         >>> grid("joy")
         Traceback (most recent call last):
