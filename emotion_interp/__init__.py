@@ -40,13 +40,16 @@ _HOMES = {
     "emotion_trace": "report",
     "feature_card": "report",
     "feature_controls": "features",
+    "fetch_norms": "norms",
     "find_features": "features",
+    "labelled_stimuli": "concepts",
     "learning_curve": "ratings",
     "load_judge": "steering",
     "load_norms": "norms",
     "load_space": "geometry",
     "load_subject": "subjects",
     "necessity": "steering",
+    "norms_table": "norms",
     "null_texts": "steering",
     "output_scores": "steering",
     "paper_pattern": "ratings",
@@ -55,6 +58,7 @@ _HOMES = {
     "push_bank": "features",
     "random_directions": "steering",
     "run_study": "study",
+    "scene_stimuli": "concepts",
     "shipped_bank": "features",
     "shuffled_directions": "steering",
     "sparse_probes": "features",
@@ -69,6 +73,7 @@ _HOMES = {
     "token_lens": "features",
     "top_examples": "features",
     "train_directions": "steering",
+    "train_judge": "steering",
     "train_saes": "training",
     "train_subject": "training",
     "transfer": "features",
@@ -109,13 +114,16 @@ __all__ = [
     "emotion_trace",
     "feature_card",
     "feature_controls",
+    "fetch_norms",
     "find_features",
+    "labelled_stimuli",
     "learning_curve",
     "load_judge",
     "load_norms",
     "load_space",
     "load_subject",
     "necessity",
+    "norms_table",
     "null_texts",
     "output_scores",
     "paper_pattern",
@@ -124,6 +132,7 @@ __all__ = [
     "push_bank",
     "random_directions",
     "run_study",
+    "scene_stimuli",
     "shipped_bank",
     "shuffled_directions",
     "sparse_probes",
@@ -138,6 +147,7 @@ __all__ = [
     "token_lens",
     "top_examples",
     "train_directions",
+    "train_judge",
     "train_saes",
     "train_subject",
     "transfer",
@@ -161,7 +171,14 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from emotion_interp.concepts import Concept, ConceptSet, concept_set, corpus_stimuli
+    from emotion_interp.concepts import (
+        Concept,
+        ConceptSet,
+        concept_set,
+        corpus_stimuli,
+        labelled_stimuli,
+        scene_stimuli,
+    )
     from emotion_interp.core import Direction, EmotionInterpError, Site, Stimulus
     from emotion_interp.features import (
         FeatureBank,
@@ -192,7 +209,7 @@ if TYPE_CHECKING:
         text_increment,
         text_spaces,
     )
-    from emotion_interp.norms import Norms, load_norms
+    from emotion_interp.norms import Norms, fetch_norms, load_norms, norms_table
     from emotion_interp.ratings import learning_curve, paper_pattern, predict_ratings
     from emotion_interp.report import EmotionTrace, emotion_trace, feature_card
     from emotion_interp.steering import (
@@ -214,6 +231,7 @@ if TYPE_CHECKING:
         steering_test,
         targeted_direction,
         train_directions,
+        train_judge,
         with_targeted_directions,
     )
     from emotion_interp.study import run_study

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Position = Literal["last", "span", "text", "end"]
+POSITIONS: tuple[str, ...] = get_args(Position)
 SINK_FACTOR = 8.0
 """A token whose norm is this many times the site's median is an attention sink and is left out of pooling and scale."""
 

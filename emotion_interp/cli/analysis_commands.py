@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from emotion_interp.cli import checks
+from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.main import app
 from emotion_interp.cli.options import (
     BankOption,
@@ -25,6 +27,7 @@ from emotion_interp.cli.options import (
     norms_of,
     subject_of,
 )
+from emotion_interp.cli.steering_grid import JUDGES
 
 
 class _FindByDefault(typer.core.TyperGroup):
@@ -48,7 +51,7 @@ app.add_typer(features_app, name="features")
 @features_app.command("find")
 def features(
     emotion: Annotated[str | None, typer.Argument(help="Show one emotion; default: the summary per layer.")] = None,
-    layer: Annotated[int | None, typer.Option(help="Show one layer.")] = None,
+    layer: Annotated[int | None, typer.Option(min=0, help="Show one layer.")] = None,
     model: Model = None,
     saes: Saes = None,
     layers: Layers = None,
@@ -58,7 +61,7 @@ def features(
     limit: Annotated[int | None, typer.Option(min=2, help="Texts of each emotion from a corpus; default: all.")] = None,
     max_features: Annotated[int | None, typer.Option(min=1, help="Features kept per emotion; default: 16.")] = None,
     names: Names = "keep",
-    out: Annotated[Path | None, typer.Option(help="Save the bank to this folder.")] = None,
+    out: Annotated[Path | None, typer.Option(callback=checks.new_bank, help="Save the bank to this folder.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -67,14 +70,15 @@ def features(
 
     Example: emotion-interp features joy --layer 3
     """
+    places = facts_of.check_layers(model, saes, layers)
+    facts = facts_of.facts_for(model, bank, languages, stimuli, seed)
+    asked = [] if emotion is None else [emotion]
+    facts_of.check_choice(facts, languages=languages, emotions=asked, layer=layer, layers=places)
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.concepts.naming import check_names
-    from emotion_interp.features.bank_files import require_bank_place
     from emotion_interp.features.frames import summary_by_layer
 
     check_names(names)
-    if out is not None:
-        require_bank_place(out)
     subject = subject_of(model, saes, layers)
     found = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names)
     if out is not None:
@@ -109,6 +113,8 @@ def align(
     from emotion_interp.study.settings import StudySettings
     from emotion_interp.study.stages import alignment_frames
 
+    facts_of.check_layers(model, saes, layers)
+    facts_of.check_choice(facts_of.facts_for(model, bank, languages, stimuli, seed), languages=languages)
     table = norms_of(norms)  # first: a wrong name must not cost a search
     subject = subject_of(model, saes, layers)
     found = bank_of(bank, subject, languages, seed, quiet, stimuli)
@@ -140,6 +146,8 @@ def ratings(
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.ratings import predict_ratings
 
+    facts_of.check_layers(model, saes, layers)
+    facts_of.check_choice(facts_of.facts_for(model, bank, languages, stimuli, seed), languages=languages)
     table = norms_of(norms)
     subject = subject_of(model, saes, layers)
     found = bank_of(bank, subject, languages, seed, quiet, stimuli)
@@ -155,17 +163,28 @@ def steer(
     emotion: Annotated[
         str, typer.Option(help="Emotion whose direction is added; several with commas, or all.")
     ] = "joy",
-    layer: Annotated[int | None, typer.Option(help="Layer; default: the middle one.")] = None,
-    dose: Annotated[float, typer.Option(help="Strength in units of the site's scale.")] = 0.5,
+    layer: Annotated[int | None, typer.Option(min=0, help="Layer; default: the middle one.")] = None,
+    dose: Annotated[float, typer.Option(callback=checks.finite, help="Strength in units of the site's scale.")] = 0.5,
     method: Annotated[str, typer.Option(help="Kind of direction: sae, dense, ...; a wrong one lists all.")] = "sae",
-    language: Annotated[str, typer.Option(help="Language in which the direction was found.")] = "en",
+    language: Annotated[
+        str | None, typer.Option(help="Language in which the direction was found; default: that of the prompts.")
+    ] = None,
     grid: Annotated[
         Path | None,
-        typer.Option(help="Judge --doses x emotions: a table (.csv, .parquet), a picture (.html) beside it."),
+        typer.Option(
+            callback=checks.new_table,
+            help="Judge --doses x emotions: a table (.csv, .parquet), a picture (.html) beside it.",
+        ),
     ] = None,
-    doses: Annotated[str, typer.Option(help="Doses of --grid, with commas.")] = "0.1,0.2,0.35,0.5,0.75",
+    doses: Annotated[
+        str, typer.Option(callback=checks.doses, help="Doses of --grid, with commas.")
+    ] = "0.1,0.2,0.35,0.5,0.75",
     judge: Annotated[
-        str, typer.Option(help="Judge of --grid: next-word, text, or comments (that read no story).")
+        str,
+        typer.Option(
+            callback=checks.one_of("judge", lambda: JUDGES),
+            help="Judge of --grid: next-word, text, or comments (that read no story).",
+        ),
     ] = "next-word",
     random: Annotated[
         int, typer.Option(min=0, help="Random directions at every dose of --grid; Holm over k emotions needs 20 k.")
@@ -192,8 +211,6 @@ def steer(
 
     Example: emotion-interp steer --emotion joy,fear --layer 2 --method dense --doses 0.1,0.2,0.4 --grid joy_fear.csv
     """
-    import pandas as pd
-
     from emotion_interp.cli.progress import console, show_frame
     from emotion_interp.cli.steering_grid import check_grid, doses_of, emotions_of, steering_grid
     from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -204,11 +221,20 @@ def steer(
         raise typer.BadParameter("give at least one prompt to continue, or --grid FILE.")
     if any(not prompt.strip() for prompt in prompts or ()):
         raise EmotionInterpError("a prompt is empty; give at least one word to continue.")
+    asked_language = language
+    language = facts_of.spoken(language, prompts or [], model, bank, stimuli, seed if stimuli else 0)
     if grid is not None:
         named = check_grid(grid, judge, kinds, language)
         if not prompts and language not in NEUTRAL_PROMPTS:
             raise UnknownNameError("language of the neutral prompts", language, NEUTRAL_PROMPTS)
     amounts = doses_of(doses)
+    names = checks.split_names(emotion)
+    places = facts_of.check_layers(model, saes, None)
+    facts = facts_of.facts_for(model, bank, language, stimuli, seed if stimuli else 0)
+    facts_of.check_choice(facts, languages=language, emotions=names, layer=layer, method=method, layers=places)
+    facts_of.say_language(asked_language, language, prompts or [], quiet)
+    import pandas as pd
+
     subject = subject_of(model, saes, None)
     # here the seed is that of the sampling: another one must not mean another bank, unless a search is asked for
     found = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
@@ -254,9 +280,11 @@ def trace(
     saes: Saes = None,
     bank: BankOption = None,
     stimuli: StimuliOption = None,
-    layer: Annotated[int | None, typer.Option(help="Layer; default: the middle one.")] = None,
-    language: Annotated[str, typer.Option(help="Language whose features are used.")] = "en",
-    out: Annotated[Path | None, typer.Option(help="Write the token view to this HTML file.")] = None,
+    layer: Annotated[int | None, typer.Option(min=0, help="Layer; default: the middle one.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language whose features are used; default: the text's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=checks.new_file, help="Write the token view to this HTML file.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -266,11 +294,16 @@ def trace(
     Example: emotion-interp trace "She opened the letter and wept." --out trace.html
     """
     from emotion_interp.cli.progress import console, show_frame
-    from emotion_interp.core.files import require_place
+    from emotion_interp.core.errors import EmotionInterpError
     from emotion_interp.report import emotion_trace
 
-    if out is not None:
-        require_place(out)
+    if not text.strip():
+        raise EmotionInterpError("the text is empty; give at least one word.")
+    places = facts_of.check_layers(model, saes, None)
+    asked_language, language = language, facts_of.spoken(language, [text], model, bank, stimuli, seed)
+    facts = facts_of.facts_for(model, bank, language, stimuli, seed)
+    facts_of.check_choice(facts, languages=language, layer=layer, layers=places)
+    facts_of.say_language(asked_language, language, [text], quiet)
     subject = subject_of(model, saes, None)
     found = bank_of(bank, subject, language, seed, quiet, stimuli)
     layer = found.layers[len(found.layers) // 2] if layer is None else layer

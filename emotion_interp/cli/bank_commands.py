@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emotion_interp.cli import checks
 from emotion_interp.cli.analysis_commands import features_app
-from emotion_interp.cli.options import Json, Layers, Model, Names, Quiet, Saes, Seed
+from emotion_interp.cli.options import Json
 from emotion_interp.cli.progress import say
 
 if TYPE_CHECKING:
-    from emotion_interp.concepts import ConceptSet
-    from emotion_interp.core.types import Stimulus
-    from emotion_interp.features import FeatureBank
-    from emotion_interp.subjects import Subject
+    pass
 
-ADDED_METHODS = ("trained", "sae_ts", "sae_output")
-Bank = Annotated[Path, typer.Argument(help="Folder of a bank.")]
-FoundOn = Annotated[str | None, typer.Option("--stimuli", help="Corpus or CSV the bank was found on, if it was.")]
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", min=2, help="Texts of each emotion of that corpus, as the bank was found; default: all."),
+Bank = Annotated[Path, typer.Argument(callback=checks.bank_known, help="Folder of a bank.")]
+RepoType = Annotated[
+    str,
+    typer.Option(
+        "--repo-type",
+        callback=checks.one_of("type of repository", lambda: ("model", "dataset")),
+        help="model or dataset.",
+    ),
 ]
-RepoType = Annotated[str, typer.Option("--repo-type", help="model or dataset.")]
 
 
 @features_app.command()
 def push(
     bank: Bank,
-    destination: Annotated[str, typer.Argument(help="A repository (name/bank) or a folder (./somewhere).")],
+    destination: Annotated[
+        str, typer.Argument(callback=checks.bank_place, help="A repository (name/bank) or a folder (./somewhere).")
+    ],
     public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
     repo_type: RepoType = "model",
 ) -> None:
@@ -45,8 +46,8 @@ def push(
 
 @features_app.command()
 def pull(
-    source: Annotated[str, typer.Argument(help="A repository (name/bank) or a folder.")],
-    out: Annotated[Path, typer.Option(help="Folder to save it to.")],
+    source: Annotated[str, typer.Argument(callback=checks.bank_place, help="A repository (name/bank) or a folder.")],
+    out: Annotated[Path, typer.Option(callback=checks.new_bank, help="Folder to save it to.")],
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
     repo_type: RepoType = "model",
 ) -> None:
@@ -76,7 +77,9 @@ def diff(first: Bank, second: Bank, as_json: Json = False) -> None:
 
 @features_app.command()
 def merge(
-    first: Bank, second: Bank, out: Annotated[Path, typer.Option(help="Folder to save the joint bank to.")]
+    first: Bank,
+    second: Bank,
+    out: Annotated[Path, typer.Option(callback=checks.new_bank, help="Folder to save the joint bank to.")],
 ) -> None:
     """Make one bank of two that read one subject at other layers or in other languages.
 
@@ -94,8 +97,13 @@ def merge(
 @features_app.command("csv")
 def csv_file(
     bank: Bank,
-    out: Annotated[Path, typer.Option(help="CSV file to write.")],
-    table: Annotated[str, typer.Option(help="features, selected, summary or words.")] = "features",
+    out: Annotated[Path, typer.Option(callback=checks.new_file, help="CSV file to write.")],
+    table: Annotated[
+        str,
+        typer.Option(
+            callback=checks.one_of("table of a bank", checks.bank_tables), help="features, selected, summary or words."
+        ),
+    ] = "features",
 ) -> None:
     """Write one of a bank's tables as CSV.
 
@@ -115,216 +123,3 @@ def card(bank: Bank) -> None:
     from emotion_interp.features import FeatureBank, bank_card
 
     say(bank_card(FeatureBank.load(bank)))
-
-
-@features_app.command()
-def describe(
-    bank: Bank,
-    model: Model = None,
-    saes: Saes = None,
-    stimuli: FoundOn = None,
-    limit: Limit = None,
-    names: Names = "keep",
-    on: Annotated[
-        str, typer.Option(help="Other stimuli to test on: words, scenes, stories, goemotions, ...")
-    ] = "words",
-    test_limit: Annotated[int, typer.Option(min=2, help="Texts of each emotion of the corpora to test on.")] = 150,
-    probes: Annotated[
-        bool, typer.Option("--probes/--no-probes", help="Fit sparse and dense probes, the slow part.")
-    ] = True,
-    out: Annotated[Path | None, typer.Option(help="Folder for the bank with its new tables; default: BANK.")] = None,
-    seed: Seed = 0,
-) -> None:
-    """Add what a reviewer asks for: the texts alone, controls, output scores, logit lens, examples, sparse probes, transfer.
-
-    Example: emotion-interp features describe runs/bundled/bank --on words,stories
-    """
-    from emotion_interp.cli.options import concepts_of, corpus_texts, subject_of
-    from emotion_interp.cli.progress import show_frame
-    from emotion_interp.features import FeatureBank, feature_controls, sparse_probes, token_lens, top_examples
-    from emotion_interp.features.bank import require_same_subject
-    from emotion_interp.features.bank_files import require_bank_place
-    from emotion_interp.features.frames import summary_by_layer
-    from emotion_interp.features.text_scores import add_text_scores
-    from emotion_interp.steering import NEUTRAL_PROMPTS, output_scores
-
-    found = FeatureBank.load(bank)
-    place = out or bank
-    require_bank_place(place)
-    subject = subject_of(model, saes, None)
-    require_same_subject(found, subject)
-    subject.scales.update(found.scales)
-    languages = ",".join(found.languages)
-    concepts = concepts_of(languages)
-    shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit, names)
-    found = add_text_scores(found, concepts, shown)
-    show_frame(summary_by_layer(found), "Top features, the dense stream and the texts alone", False)
-    controls = feature_controls(subject, concepts, found, stimuli=shown, rows="kept")
-    show_frame(controls.counts(), "Features that a control casts doubt on", False)
-    found = found.with_table("controls", controls.to_frame())
-    if probes:
-        fitted = sparse_probes(
-            subject,
-            concepts,
-            stimuli=shown or found.manifest["stimuli"],
-            layers=found.sites,
-            seed=int(found.manifest["seed"]),
-        )
-        show_frame(fitted.by_layer(), "Sparse probes: median held-out AUROC", False)
-        found = fitted.add_to(found)
-        # what is done is kept, should a later part fail
-        found.save(place)
-    found = token_lens(subject, found).add_to(found)
-    # examples show text: of the shipped scenes where the bank was found on somebody else's
-    texts = None if shown is None else [s.text for s in _stimuli("scenes", found, seed)]
-    found = top_examples(subject, found, texts).add_to(found)
-    found.save(place)
-    spoken = [language for language in found.languages if language in NEUTRAL_PROMPTS]
-    if spoken:
-        scores = output_scores(subject, found, languages=spoken, seed=seed)
-        show_frame(scores.counts().reset_index(), "Input and output features", False)
-        found = scores.add_to(found)
-    for name in [part.strip() for part in on.split(",") if part.strip()]:
-        found.save(place)
-        found = _tested(subject, concepts, found, name, shown, seed, test_limit)
-    found.save(place)
-    say(str(place))
-
-
-@features_app.command()
-def confirm(
-    bank: Bank,
-    model: Model = None,
-    saes: Saes = None,
-    stimuli: FoundOn = None,
-    limit: Limit = None,
-    names: Names = "keep",
-    sets: Annotated[
-        bool, typer.Option("--sets", help="Read the texts again and confirm sets of features too.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the bank; default: BANK.")] = None,
-) -> None:
-    """Say of a bank of an earlier version which features are confirmed: answering, specific, at the layer fixed before.
-
-    Example: emotion-interp features confirm runs/bundled/bank
-    """
-    from emotion_interp.cli.options import concepts_of, corpus_texts, subject_of
-    from emotion_interp.cli.progress import show_frame
-    from emotion_interp.features import FeatureBank, with_confirmation, with_confirmed_sets
-    from emotion_interp.features.bank_files import require_bank_place
-    from emotion_interp.features.frames import summary_by_layer
-
-    place = out or bank
-    require_bank_place(place)
-    found = FeatureBank.load(bank)
-    languages = ",".join(found.languages)
-    concepts = concepts_of(languages)
-    found = with_confirmation(found, concepts)
-    if sets:
-        shown = None
-        if stimuli is not None:
-            shown = corpus_texts(stimuli, languages, int(found.manifest["seed"]), limit, names)
-        found = with_confirmed_sets(subject_of(model, saes, None), concepts, found, shown)
-    found.save(place)
-    show_frame(summary_by_layer(found), "confirmed: at the layer fixed on the discovery half", False)
-
-
-@features_app.command()
-def directions(
-    bank: Bank,
-    methods: Annotated[
-        str, typer.Option(help="trained (on the texts' likelihood), sae_ts (effect-targeted), sae_output.")
-    ] = "trained,sae_ts",
-    model: Model = None,
-    saes: Saes = None,
-    stimuli: FoundOn = None,
-    limit: Limit = None,
-    names: Names = "keep",
-    layers: Layers = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 80,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the bank with its new directions; default: BANK.")
-    ] = None,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-) -> None:
-    """Add directions to steer with: trained on texts, effect-targeted (SAE-TS), or made of output features.
-
-    Example: emotion-interp features directions runs/bank --methods trained --stimuli stories --layers 2
-    """
-    from emotion_interp.cli.options import concepts_of, corpus_texts, numbers, subject_of
-    from emotion_interp.cli.progress import progress_bars, show_frame
-    from emotion_interp.core.errors import UnknownNameError
-    from emotion_interp.features import FeatureBank, with_output_directions
-    from emotion_interp.features.bank import require_same_subject
-    from emotion_interp.features.bank_files import require_bank_place
-    from emotion_interp.steering import output_scores, train_directions, with_targeted_directions
-
-    wanted = [part.strip() for part in methods.split(",") if part.strip()]
-    for name in wanted:
-        if name not in ADDED_METHODS:
-            raise UnknownNameError("kind of direction to add", name, ADDED_METHODS)
-    found = FeatureBank.load(bank)
-    subject = subject_of(model, saes, None)
-    require_same_subject(found, subject)
-    subject.scales.update(found.scales)
-    place = out or bank
-    require_bank_place(place)
-    languages, places = ",".join(found.languages), numbers(layers, "--layers")
-    if "trained" in wanted:
-        shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit, names)
-        total, done = steps * len(found.layers if places is None else places) * len(found.languages), [0]
-        with progress_bars(quiet) as bars:
-
-            def tick(texts: int) -> None:
-                del texts
-                done[0] += 1
-                bars("training directions", done[0], total)
-
-            trained = train_directions(
-                subject, concepts_of(languages), found, places, stimuli=shown, steps=steps, seed=seed, progress=tick
-            )
-        shown_columns = ["gain", "preferred", "gain_dense", "preferred_dense", "cosine_dense"]
-        by_layer: Any = trained.to_frame().groupby(["layer", "language"])[shown_columns]
-        show_frame(by_layer.mean().reset_index(), "Held-out texts: mean over emotions", False)
-        found = trained.add_to(found)
-        found.save(place)
-    if "sae_ts" in wanted:
-        found = with_targeted_directions(subject, found, places, seed=seed)
-    if "sae_output" in wanted:
-        if "outputs" not in found.extras:
-            found = output_scores(subject, found, places, seed=seed).add_to(found)
-        found = with_output_directions(subject, found)
-    found.save(place)
-    say(str(place))
-
-
-def _stimuli(name: str, bank: FeatureBank, seed: int, limit: int = 150) -> list[Stimulus]:
-    """Stimuli by name, in the bank's languages."""
-    from emotion_interp.concepts import corpus_stimuli, scene_stimuli
-    from emotion_interp.concepts.scenes import SCENE_LANGUAGES
-
-    if name == "scenes":
-        return scene_stimuli([lang for lang in bank.languages if lang in SCENE_LANGUAGES], bank.emotions)
-    languages = ("en",) if name in ("stories", "goemotions") else bank.languages
-    return [
-        s
-        for lang in languages
-        if lang in bank.languages
-        # the English test file of BRIGHTER came without its labels
-        for s in corpus_stimuli(
-            name, lang, split="dev" if (name, lang) == ("brighter", "en") else "test", limit=limit, seed=seed
-        )
-    ]
-
-
-def _tested(
-    subject: Subject, concepts: ConceptSet, bank: FeatureBank, name: str, shown: Any, seed: int, limit: int
-) -> FeatureBank:
-    from emotion_interp.cli.progress import show_frame
-    from emotion_interp.features import transfer
-
-    texts: Any = name if name in ("words", "scenes") else _stimuli(name, bank, seed, limit)
-    result = transfer(subject, concepts, bank, texts, tested_on=name, found_on=shown, seed=seed)
-    show_frame(result.by_layer(), f"Top features tested on {name}", False)
-    return result.add_to(bank)

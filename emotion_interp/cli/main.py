@@ -65,7 +65,14 @@ def main() -> None:
 
 def _register() -> None:
     # the order of the list in --help
-    for name in ("study_commands", "analysis_commands", "bank_commands", "tool_commands", "training_commands"):
+    for name in (
+        "study_commands",
+        "analysis_commands",
+        "bank_commands",
+        "bank_additions",
+        "tool_commands",
+        "training_commands",
+    ):
         importlib.import_module(f"emotion_interp.cli.{name}")
 
 

@@ -7,22 +7,41 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emotion_interp.cli import checks
+
 if TYPE_CHECKING:
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
     from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import Subject
 
-Model = Annotated[str | None, typer.Option("--model", help="Folder or hub name; default: the bundled subject.")]
-Saes = Annotated[str | None, typer.Option("--saes", help="SAELens release, folder of SAEs, or 'train' (for run).")]
-Layers = Annotated[str | None, typer.Option("--layers", help="Layers, e.g. 0,2,3; default: all with an SAE.")]
-Languages = Annotated[str, typer.Option("--languages", help="Languages of the concept sets, e.g. en,zh.")]
-NormsOption = Annotated[str, typer.Option("--norms", help="Name of norms (see `norms list`) or a CSV file.")]
-BankOption = Annotated[Path | None, typer.Option("--bank", help="Bank folder; default: found now (bundled: shipped).")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", callback=checks.model_name, help="Folder or hub name; default: the bundled subject."),
+]
+Saes = Annotated[
+    str | None,
+    typer.Option("--saes", callback=checks.saes_name, help="SAELens release, folder of SAEs, or 'train' (for run)."),
+]
+Layers = Annotated[
+    str | None,
+    typer.Option("--layers", callback=checks.layer_numbers, help="Layers, e.g. 0,2,3; default: all with an SAE."),
+]
+Languages = Annotated[
+    str, typer.Option("--languages", callback=checks.languages_known, help="Languages of the concept sets, e.g. en,zh.")
+]
+NormsOption = Annotated[
+    str, typer.Option("--norms", callback=checks.norms_known, help="Name of norms (see `norms list`) or a CSV file.")
+]
+BankOption = Annotated[
+    Path | None,
+    typer.Option("--bank", callback=checks.bank_known, help="Bank folder; default: found now (bundled: shipped)."),
+]
 StimuliOption = Annotated[
     str | None,
     typer.Option(
         "--stimuli",
+        callback=checks.stimuli_known,
         help="words (in carriers), scenes (short texts), a corpus (stories, goemotions, brighter; goemotions:dev; or en=stories,zh=brighter), "
         "or a CSV with text and emotion; default: words; bundled: the shipped bank.",
     ),

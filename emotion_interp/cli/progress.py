@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -65,8 +66,7 @@ def show_frame(frame: pd.DataFrame, title: str, as_json: bool, digits: int = 3) 
     if as_json:
         import sys
 
-        records = frame.to_json(orient="records", force_ascii=False, double_precision=10)
-        sys.stdout.write(f"{records}\n")
+        sys.stdout.write(f"{json_records(frame)}\n")
         return
     from rich.cells import cell_len
     from rich.console import Console
@@ -74,7 +74,7 @@ def show_frame(frame: pd.DataFrame, title: str, as_json: bool, digits: int = 3) 
     from rich.text import Text
 
     console = Console()
-    cells = {clean(name): [_cell(value, digits) for value in frame[name].tolist()] for name in frame.columns}
+    cells = {clean(name): [_cell(v, digits, _is_p(str(name))) for v in frame[name].tolist()] for name in frame.columns}
     right = {clean(name) for name in frame.columns if frame[name].dtype.kind in "fiu"}
     widths = {name: max(map(cell_len, (*name.split("_"), *values))) + 3 for name, values in cells.items()}
     if not console.is_terminal:
@@ -105,10 +105,42 @@ def _column_groups(names: list[str], numeric: set[str], widths: dict[str, int], 
     return [[*leading, *group] for group in groups]
 
 
-def _cell(value: Any, digits: int) -> str:
+def json_records(frame: pd.DataFrame) -> str:
+    """A frame as a JSON list of records: every digit of a number (1e-11 stays 1e-11), null for NaN and infinity."""
+    import json
+
+    names = [str(name) for name in frame.columns]
+    rows = zip(*(frame.iloc[:, i].tolist() for i in range(len(names))), strict=True)
+    records = [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in rows]
+    return json.dumps(records, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, (str, bool, int)) else str(value)
+
+
+def _is_p(name: str) -> bool:
+    """Whether a column holds p or q values, of which none is 0."""
+    return bool({"p", "q"} & set(name.split("_")))
+
+
+def _cell(value: Any, digits: int, is_p: bool = False) -> str:
     if isinstance(value, float):
         if value != value:
             return "-"
+        if is_p and value == 0:
+            return "<1e-300"
         return f"{value:.{digits}f}" if abs(value) >= 10**-digits or value == 0 else f"{value:.1e}"
     if value is True or value is False:
         return "yes" if value else "no"

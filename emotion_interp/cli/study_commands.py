@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emotion_interp.cli import checks
+from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.main import app
 from emotion_interp.cli.options import (
     Json,
@@ -34,33 +36,59 @@ def run(
     context: typer.Context,
     model: Model = None,
     saes: Saes = None,
-    out: Annotated[Path, typer.Option(help="Study folder.")] = Path("runs/bundled"),
+    out: Annotated[Path, typer.Option(callback=checks.new_folder, help="Study folder.")] = Path("runs/bundled"),
     layers: Layers = None,
     languages: Languages = "en,zh",
     norms: NormsOption = "builtin",
     stimuli: Annotated[
         str | None,
         typer.Option(
-            help="words, scenes, stories (alignment on --corpus), or shipped; default: words; bundled: shipped."
+            callback=checks.one_of("kind of stimuli", checks.study_stimuli),
+            help="words, scenes, stories (alignment on --corpus), or shipped; default: words; bundled: shipped.",
         ),
     ] = None,
-    corpus: Annotated[Path | None, typer.Option(help="Labelled texts (.jsonl[.gz]: text, emotion, topic_idx).")] = None,
-    topics: Annotated[str, typer.Option(help="First and last topic of the corpus that is read.")] = "72,79",
-    stages: Annotated[str, typer.Option(help="Parts to run.")] = "features,alignment,ratings,steering,traces",
+    corpus: Annotated[
+        Path | None,
+        typer.Option(callback=checks.old_file, help="Labelled texts (.jsonl[.gz]: text, emotion, topic_idx)."),
+    ] = None,
+    topics: Annotated[
+        str, typer.Option(callback=checks.topics, help="First and last topic of the corpus that is read.")
+    ] = "72,79",
+    stages: Annotated[
+        str, typer.Option(callback=checks.some_of("stage", checks.study_stages), help="Parts to run.")
+    ] = "features,alignment,ratings,steering,traces",
     sae_tokens: Annotated[int, typer.Option(min=1, help="Token budget of --saes train.")] = 1_000_000,
-    sae_text: Annotated[Path | None, typer.Option(help="Text for --saes train; default: EMOTION_INTERP_DATA.")] = None,
+    sae_text: Annotated[
+        Path | None, typer.Option(callback=checks.old_file, help="Text for --saes train; default: EMOTION_INTERP_DATA.")
+    ] = None,
     permutations: Annotated[int, typer.Option(min=1, help="Permutations of every test.")] = 5000,
     rated_words: Annotated[int, typer.Option(min=0, help="Rated words at most (0: all).")] = 4000,
     emotions: Annotated[str | None, typer.Option(help="Emotions, e.g. joy,fear; default: all of the sets.")] = None,
-    judge: Annotated[str, typer.Option(help="Of steering: words, or classifier (of written texts).")] = "words",
+    judge: Annotated[
+        str,
+        typer.Option(
+            callback=checks.one_of("judge", checks.study_judges),
+            help="Of steering: words, or classifier (of written texts).",
+        ),
+    ] = "words",
     cebra: Annotated[bool, typer.Option("--cebra/--no-cebra", help="Align CEBRA spaces too (extra `cebra`).")] = False,
     learning_curve: Annotated[
         bool, typer.Option("--learning-curve/--no-learning-curve", help="How many rated words it takes.")
     ] = False,
     coordinates: Annotated[
-        str, typer.Option(help="Of the emotions: label, or words (not shown to the model).")
+        str,
+        typer.Option(
+            callback=checks.one_of("coordinates", lambda: ("label", "words")),
+            help="Of the emotions: label, or words (not shown to the model).",
+        ),
     ] = "label",
-    preset: Annotated[str | None, typer.Option(help="paper: 26 emotions, en + zh, CEBRA, classifier judge.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            callback=checks.one_of("preset", checks.presets),
+            help="paper: 26 emotions, en + zh, CEBRA, classifier judge.",
+        ),
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -70,7 +98,7 @@ def run(
     Example: emotion-interp run --model gpt2 --saes gpt2-small-res-jb --layers 4,8 --out runs/gpt2
     """
     from emotion_interp.cli.progress import console, progress_bars, show_frame
-    from emotion_interp.core.files import require_place
+    from emotion_interp.core.errors import UnknownNameError
     from emotion_interp.study import StudySettings, preset_settings, run_study
     from emotion_interp.study.presets import preset as preset_of
 
@@ -103,8 +131,12 @@ def run(
         languages = languages if _given(context, "languages") else ",".join(chosen.languages)
         for note in settings.notes:
             console(quiet).print(f"our choice: {note}", highlight=False)
-    require_place(out, folder=True)
-    concepts, table = concepts_of(languages), norms_of(norms)
+    facts_of.check_layers(model, None if saes == "train" else saes, layers)
+    concepts = concepts_of(languages)
+    for name in settings.emotions or ():
+        if name not in concepts.emotions:
+            raise UnknownNameError("emotion", name, concepts.emotions)
+    table = norms_of(norms)
     subject = _subject_for_run(model, saes, layers, out, sae_tokens, sae_text, seed, quiet)
     with progress_bars(quiet) as bars:
         study = run_study(subject, concepts, out, settings, norms=table, progress=bars)

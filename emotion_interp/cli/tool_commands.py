@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from emotion_interp.cli import checks
 from emotion_interp.cli.main import app
 from emotion_interp.cli.progress import say
 
@@ -32,7 +33,9 @@ def norms_list(as_json: Annotated[bool, typer.Option("--json", help="JSON record
 
 
 @norms_app.command("fetch")
-def norms_fetch(name: Annotated[str, typer.Argument(help="Name from `norms list`.")]) -> None:
+def norms_fetch(
+    name: Annotated[str, typer.Argument(callback=checks.norms_registered, help="Name from `norms list`.")],
+) -> None:
     """Download norms into the cache, checked by SHA-256.
 
     Example: emotion-interp norms fetch warriner
@@ -45,7 +48,7 @@ def norms_fetch(name: Annotated[str, typer.Argument(help="Name from `norms list`
 
 @norms_app.command("show")
 def norms_show(
-    name: Annotated[str, typer.Argument(help="Name from `norms list`, or a CSV file.")],
+    name: Annotated[str, typer.Argument(callback=checks.norms_known, help="Name from `norms list`, or a CSV file.")],
     words: Annotated[list[str] | None, typer.Argument(help="Words to look up; default: the first rows.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON records.")] = False,
 ) -> None:

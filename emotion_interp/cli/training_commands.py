@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emotion_interp.cli import checks
+from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.main import app
+from emotion_interp.cli.options import Layers, Model
 from emotion_interp.cli.progress import say
 
 if TYPE_CHECKING:
@@ -18,14 +21,19 @@ if TYPE_CHECKING:
 @app.command("train-subject")
 def train_subject(
     data: Annotated[
-        Path | None, typer.Option(help="Folder with corpora/ and labelled/; default: EMOTION_INTERP_DATA.")
+        Path | None,
+        typer.Option(
+            callback=checks.old_folder, help="Folder with corpora/ and labelled/; default: EMOTION_INTERP_DATA."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Working folder; the model lies in OUT/model.")] = Path("runs/subject"),
-    layers: Annotated[int, typer.Option(help="Transformer blocks.")] = 4,
-    d_model: Annotated[int, typer.Option(help="Width of the residual stream.")] = 256,
-    heads: Annotated[int, typer.Option(help="Attention heads.")] = 4,
-    tokens: Annotated[int, typer.Option(help="Training tokens.")] = 13_000_000,
-    vocab_size: Annotated[int, typer.Option(help="Size of the byte-level BPE vocabulary.")] = 12_000,
+    out: Annotated[
+        Path, typer.Option(callback=checks.new_folder, help="Working folder; the model lies in OUT/model.")
+    ] = Path("runs/subject"),
+    layers: Annotated[int, typer.Option(min=1, help="Transformer blocks.")] = 4,
+    d_model: Annotated[int, typer.Option(min=1, help="Width of the residual stream.")] = 256,
+    heads: Annotated[int, typer.Option(min=1, help="Attention heads.")] = 4,
+    tokens: Annotated[int, typer.Option(min=1, help="Training tokens.")] = 13_000_000,
+    vocab_size: Annotated[int, typer.Option(min=257, help="Size of the byte-level BPE vocabulary.")] = 12_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and order.")] = 0,
     compile_model: Annotated[
         bool, typer.Option("--compile", help="torch.compile: faster where a C++ compiler is.")
@@ -51,20 +59,29 @@ def train_subject(
 
 @app.command("train-saes")
 def train_saes(
-    model: Annotated[str | None, typer.Option(help="Folder or hub name; default: the bundled subject.")] = None,
-    out: Annotated[Path, typer.Option(help="One folder per layer is written here.")] = Path("runs/saes"),
-    text: Annotated[Path | None, typer.Option(help="Text (.txt, .jsonl, .csv); default: EMOTION_INTERP_DATA.")] = None,
-    layers: Annotated[str | None, typer.Option(help="Layers, e.g. 0,2,3; default: all.")] = None,
+    model: Model = None,
+    out: Annotated[Path, typer.Option(callback=checks.new_folder, help="One folder per layer is written here.")] = Path(
+        "runs/saes"
+    ),
+    text: Annotated[
+        Path | None,
+        typer.Option(callback=checks.old_file, help="Text (.txt, .jsonl, .csv); default: EMOTION_INTERP_DATA."),
+    ] = None,
+    layers: Layers = None,
     tokens: Annotated[int, typer.Option(min=1, help="Token budget.")] = 1_000_000,
-    d_sae: Annotated[int, typer.Option(help="Latents; 0: four times the width, 1,024 at least.")] = 0,
-    k: Annotated[int, typer.Option(help="Active latents per token.")] = 24,
+    d_sae: Annotated[int, typer.Option(min=0, help="Latents; 0: four times the width, 1,024 at least.")] = 0,
+    k: Annotated[int, typer.Option(min=1, help="Active latents per token.")] = 24,
     balanced: Annotated[
-        str | None, typer.Option(help="Equal parts of these languages, words in carriers among them, e.g. en,zh,es.")
+        str | None,
+        typer.Option(
+            callback=checks.corpora_languages,
+            help="Equal parts of these languages, words in carriers among them, e.g. en,zh,es.",
+        ),
     ] = None,
     standardize: Annotated[
         bool, typer.Option("--standardize", help="Scale each coordinate of the stream; folded into the weights.")
     ] = False,
-    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 4e-3,
+    lr: Annotated[float, typer.Option(callback=checks.finite, min=0, help="Peak learning rate.")] = 4e-3,
     context: Annotated[int, typer.Option(min=0, help="Tokens per window of text; 0: the model's, at most 512.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")] = False,
@@ -78,6 +95,7 @@ def train_saes(
 
     if balanced is not None and text is not None:
         raise EmotionInterpError("--balanced reads the corpora under EMOTION_INTERP_DATA; give it or --text, not both.")
+    facts_of.check_layers(model, None if model else "", layers)
     subject = load_subject(model, saes=() if model is None else None)
     train_saes_into(
         subject,

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from emotion_interp.concepts.corpora import corpus_stimuli
+from emotion_interp.concepts.meanings import emotions_of_word
 from emotion_interp.concepts.model import Concept, ConceptWord
 from emotion_interp.concepts.scenes import labelled_stimuli, scene_stimuli
 from emotion_interp.concepts.sets import ConceptSet
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import checked
+from emotion_interp.core.similar import register_meanings
 
 __all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set", "corpus_stimuli", "labelled_stimuli", "scene_stimuli"]
 
 
+@checked
 @cache
-def concept_set(language: str) -> ConceptSet:
+def concept_set(language: str | Path) -> ConceptSet:
     """The shipped concept set of one language ("en", "es", "zh"): 28 emotions and a neutral contrast class.
 
     Join languages with `|`. The words were chosen for this project; the lists of the paper are not public.
@@ -36,4 +41,7 @@ def concept_set(language: str) -> ConceptSet:
         )
     if language not in shipped_languages():
         raise UnknownNameError("concept set language", language, shipped_languages())
-    return ConceptSet((shipped_part(language),))
+    return ConceptSet((shipped_part(str(language)),))
+
+
+register_meanings(emotions_of_word)

@@ -13,6 +13,8 @@ from emotion_interp.concepts.model import NEUTRAL
 from emotion_interp.concepts.naming import check_names, names_emotion, tell_of_names
 from emotion_interp.concepts.scenes import labelled_stimuli
 from emotion_interp.core import EmotionInterpError, FileFormatError, Stimulus, UnknownNameError
+from emotion_interp.core.arguments import checked
+from emotion_interp.core.languages import detect_language
 from emotion_interp.core.reading import json_line, read_text, regular_file, text_lines
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.spelling import as_text
@@ -110,9 +112,10 @@ def read_brighter(labelled: Path, split: str, language: str) -> Iterable[Labelle
         yield LabelledText(text, mapped_labels(c for c in columns if float(marks[c]) == 1), "BRIGHTER")
 
 
+@checked
 def corpus_stimuli(
     corpus: str | Path,
-    language: str = "en",
+    language: str | None = None,
     *,
     split: str = "test",
     limit: int | None = None,
@@ -152,10 +155,13 @@ def corpus_stimuli(
     if limit is not None and limit < 1:
         raise EmotionInterpError(f"limit is the number of texts kept of each emotion, at least 1; got {limit}.")
     if isinstance(corpus, Path) or corpus.lower().endswith(TABLES):
-        texts = _read_csv(Path(corpus), language)
+        texts, language = _read_csv(Path(corpus), language)
     elif corpus not in CORPORA:
         raise UnknownNameError("corpus", corpus, (*CORPORA, "a path ending in .csv"))
     else:
+        if language is None and corpus == "brighter":
+            raise EmotionInterpError(f"brighter has several languages; give language= one of {[*BRIGHTER_LANGUAGES]}.")
+        language = language or "en"
         texts = _read_corpus(corpus, language, split, _data_folder(data))
     what = corpus if corpus == "stories" else f"texts of {corpus}"
     naming: list[bool] = []
@@ -213,7 +219,8 @@ def _read_corpus(corpus: str, language: str, split: str, root: Path) -> list[_Te
     return [(t.text, t.emotions[0] if t.emotions else NEUTRAL, None) for t in texts if len(t.emotions) < 2]
 
 
-def _read_csv(path: Path, language: str) -> list[_Text]:
+def _read_csv(path: Path, language: str | None) -> tuple[list[_Text], str]:
+    """The texts and their language: the one asked for, of the column `language`, or the one that they read as."""
     table = read_table(path, "give a CSV with the columns text and emotion")
     names = {name: table.find(name) for name in ("text", "emotion", "language", "group")}
     missing = [c for c in ("text", "emotion") if names[c] is None]
@@ -228,12 +235,25 @@ def _read_csv(path: Path, language: str) -> list[_Text]:
                 f"{path}, line {line}: the emotion {row['emotion']!r} begins with a blank, as the rest of a text does that has a "
                 "separator in it and no quotes. Put the text in quotes, or take the blank away."
             )
-    if names["language"] is not None:
-        known = {row["language"].strip() for _, row in rows}
+    known = sorted({row["language"].strip() for _, row in rows}) if names["language"] is not None else []
+    language = language or _language_of(path, known, [row["text"] for _, row in rows])
+    if known:
         if language not in known:
-            raise UnknownNameError(f"language in {path.name}", language, sorted(known))
+            raise UnknownNameError(f"language in {path.name}", language, known)
         rows = [(line, row) for line, row in rows if row["language"].strip() == language]
-    return [(row["text"], row["emotion"].strip(), row.get("group", "").strip() or None) for _, row in rows]
+    return [(row["text"], row["emotion"].strip(), row.get("group", "").strip() or None) for _, row in rows], language
+
+
+def _language_of(path: Path, known: list[str], texts: list[str]) -> str:
+    """The one language of a file's column, or the one that its texts read as."""
+    if len(known) > 1:
+        raise EmotionInterpError(f"{path.name} has texts in {', '.join(known)}; give language= one of them.")
+    found = known[0] if known else detect_language("\n".join(texts))
+    if found is None:
+        raise EmotionInterpError(
+            f"the language of the texts in {path.name} does not show; give language=, such as 'en'."
+        )
+    return found
 
 
 def _limited(texts: Sequence[_Text], limit: int | None, seed: int, left_out: Sequence[bool] = ()) -> list[_Text]:

@@ -8,6 +8,7 @@ from functools import cache
 
 from emotion_interp.concepts.splits import copies_together
 from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
+from emotion_interp.core.arguments import checked
 
 SCENE_LANGUAGES = ("en", "zh")
 
@@ -19,6 +20,7 @@ def _table() -> dict[str, dict[str, list[str]]]:
     return tomllib.loads(files("emotion_interp.concepts").joinpath("scenes.toml").read_text(encoding="utf-8"))
 
 
+@checked
 def scene_stimuli(languages: Sequence[str] = SCENE_LANGUAGES, emotions: Sequence[str] | None = None) -> list[Stimulus]:
     """The shipped scenes: 16 for each of 28 emotions and 60 neutral ones, in English and Chinese.
 
@@ -52,6 +54,7 @@ def scene_stimuli(languages: Sequence[str] = SCENE_LANGUAGES, emotions: Sequence
     return result
 
 
+@checked
 def labelled_stimuli(
     texts: Sequence[str], emotions: Sequence[str], language: str = "en", groups: Sequence[object] | None = None
 ) -> list[Stimulus]:

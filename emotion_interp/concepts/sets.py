@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from emotion_interp.concepts.model import NEUTRAL, SLOT, Concept, ConceptWord, LanguageConcepts, same_word
 from emotion_interp.concepts.splits import split_groups, word_groups
 from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
+from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.files import sha256_of
 from emotion_interp.core.markup import fragment, joined
 
@@ -23,14 +24,14 @@ def _chosen(kind: str, given: str | Iterable[str] | None, allowed: tuple[str, ..
     if given is None:
         return allowed
     names = [given] if isinstance(given, str) else list(given)
-    for name in names:
-        if name not in allowed:
-            raise UnknownNameError(kind, name, allowed)
+    for name in (name for name in names if name not in allowed):
+        raise UnknownNameError(kind, name, allowed)
     if not names:
         raise EmotionInterpError(f"no {kind} is given; name at least one of {', '.join(allowed)}, or None for all.")
     return tuple(name for name in allowed if name in names)
 
 
+@checked_methods
 @dataclass(frozen=True)
 class ConceptSet:
     """Emotions and the words that people associate with them, in one or several languages.

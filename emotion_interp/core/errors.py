@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import warnings
@@ -10,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from emotion_interp.core.markup import clean
+from emotion_interp.core.similar import suggestion
 
 
 class EmotionInterpError(ValueError):
@@ -25,8 +25,7 @@ class UnknownNameError(EmotionInterpError):
 
     def __init__(self, kind: str, given: object, allowed: Iterable[object]) -> None:
         names = [str(a) for a in allowed]
-        close = difflib.get_close_matches(str(given), names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = suggestion(given, names, emotions=kind == "emotion" or kind.startswith("emotion of"))
         shown = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
         super().__init__(f"unknown {kind} {given!r}.{hint} Available: {shown or 'none'}.")
 

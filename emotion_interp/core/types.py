@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import as_array, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 
 KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
@@ -24,6 +25,7 @@ _NAME = re.compile(
 )
 
 
+@checked_methods
 @dataclass(frozen=True, order=True)
 class Site:
     """One hook point of a model, by layer (counted from 0) and kind.
@@ -52,7 +54,7 @@ class Site:
             raise UnknownNameError("site kind", self.kind, KINDS)
         if isinstance(self.layer, bool) or not isinstance(self.layer, (int, np.integer)) or self.layer < 0:
             raise EmotionInterpError(f"a layer is a whole number from 0, got {self.layer!r}.")
-        if re.search(r"[#|\s]", self.sae):
+        if not isinstance(self.sae, str) or re.search(r"[#|\s]", self.sae):
             raise EmotionInterpError(f"the name of an SAE has no '#', '|' or white space, got {self.sae!r}.")
         object.__setattr__(self, "layer", int(self.layer))
 
@@ -70,6 +72,8 @@ class Site:
     def parse(cls, hook_name: str) -> Site:
         """Read a TransformerLens hook name, with or without "#sae"; `UnknownNameError` if it is no readable kind."""
         match = _NAME.match(hook_name)
+        if not match and hook_name.strip().lstrip("-").isdigit():
+            raise EmotionInterpError(f"a layer is a whole number, got the text {hook_name!r}. Write {int(hook_name)}.")
         if not match:
             raise UnknownNameError("hook", hook_name, [f"blocks.{{layer}}.hook_{k}" for k in KINDS if k != "z"])
         return cls(int(match[1]), match[2] or match[3], match[4] or "")
@@ -134,11 +138,16 @@ class Stimulus:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise EmotionInterpError(f"the text of a stimulus is a string, got {self.text!r}.")
+        if not all(isinstance(v, str) for v in (self.text, self.emotion, self.word, self.language, self.group)):
+            raise EmotionInterpError(
+                f"text, emotion, word, language and group of a stimulus are texts; got {self!r:.150}."
+            )
         start, end = self.span
         if not 0 <= start < end <= len(self.text):
             raise EmotionInterpError(f"the span {self.span} lies outside the text of {len(self.text)} characters.")
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class Direction:
     """A vector at a site: dense (difference of means) or built from SAE decoder rows. Shape [d_model], float32.
@@ -158,10 +167,7 @@ class Direction:
 
     def __post_init__(self) -> None:
         Site(self.layer, self.kind)
-        value = self.vector
-        if hasattr(value, "detach"):
-            value = value.detach().to("cpu").float().numpy()
-        vector = np.array(value, dtype=np.float32)
+        vector = as_array("the entries of a direction", self.vector, "float32")
         if vector.ndim != 1 or vector.size == 0:
             raise EmotionInterpError(f"a direction is one vector [d_model], got shape {vector.shape}.")
         if not np.isfinite(vector).all():

@@ -1,5 +1,7 @@
 """Which features carry which emotion: scores, selection, confirmation, and the bank that keeps them."""
 
+from emotion_interp.concepts.meanings import emotions_of_word
+from emotion_interp.core.similar import register_meanings
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.bank_tools import bank_to_csv, diff_banks, merge_banks, subset_bank
 from emotion_interp.features.confirm import with_confirmation, with_confirmed_sets
@@ -45,3 +47,6 @@ __all__ = [
     "with_confirmed_sets",
     "with_output_directions",
 ]
+
+# an unknown emotion of a bank is named by what the word means
+register_meanings(emotions_of_word)

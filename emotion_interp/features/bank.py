@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import check_argument, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.schema import check_table
 from emotion_interp.core.types import Direction, Site, one_site_per_layer, sites_at
-from emotion_interp.features.bank_files import (
-    CARDS,
-    EXTRA_TABLES,
-    JOINED,
-    KEYS,
-    read_bank,
-    write_bank,
-)
+from emotion_interp.features.bank_files import CARDS, EXTRA_TABLES, JOINED, KEYS, read_bank, write_bank
 from emotion_interp.features.bank_schema import TABLES
 
 if TYPE_CHECKING:
@@ -33,6 +27,7 @@ SPACES_ONLY = ("means",)
 """Kept among the directions, but over both halves: for emotion spaces, not for steering."""
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class FeatureBank:
     """Emotion features of one subject.
@@ -303,9 +298,12 @@ def _passes(frame: pd.DataFrame, condition: str, value: Any) -> Any:
     for prefix, compare in (("min_", "ge"), ("max_", "le")):
         column = condition.removeprefix(prefix)
         if condition not in frame and column != condition and column in frame:
+            check_argument("FeatureBank.table", condition, value, "float")
             return getattr(frame[column], compare)(value)
     if condition not in frame:
         raise UnknownNameError("column", condition, sorted(frame.columns))
+    kind = frame[condition].dtype.kind
+    check_argument("FeatureBank.table", condition, value, {"b": "bool", "f": "float", "i": "int"}.get(kind, "Any"))
     return frame[condition].eq(value)
 
 

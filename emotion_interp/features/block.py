@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import check_fields
 from emotion_interp.core.types import Site
 from emotion_interp.features.dense import contrast_means, neutral_components, project_out
 from emotion_interp.features.ranks import RankedColumns, dense_parts
@@ -44,6 +45,9 @@ class Selection:
     min_coverage: float = 0.2
     min_specificity: float = 0.6
     max_features: int = 16
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class Block:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.types import Site, Stimulus
@@ -60,6 +61,7 @@ class FeatureControls:
         return f"FeatureControls({len(self.frame)} rows)"
 
 
+@checked
 def feature_controls(
     subject: Subject,
     concepts: ConceptSet,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, Stimulus
@@ -59,6 +60,7 @@ class TopExamples:
         return frame_html(self.frame.drop(columns=["tokens", "activations"]))
 
 
+@checked
 def top_examples(
     subject: Subject,
     bank: FeatureBank,

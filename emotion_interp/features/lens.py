@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, sites_at
@@ -45,6 +46,7 @@ class TokenLens:
         return frame_html(self.frame)
 
 
+@checked
 def token_lens(
     subject: Subject, bank: FeatureBank, layers: Iterable[int] | None = None, *, n_tokens: int = 10
 ) -> TokenLens:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.features.bank import FeatureBank, require_same_subject
@@ -73,6 +74,7 @@ def label_outputs(frame: pd.DataFrame, max_q: float = 0.05) -> pd.DataFrame:
     return frame.assign(output_q=q, label=np.where(tested, names, "untested"))
 
 
+@checked
 def with_output_directions(subject: Subject, bank: FeatureBank, weight: str = "output_effect") -> FeatureBank:
     """A bank whose `direction(..., method="sae_output")` steers by output features.
 

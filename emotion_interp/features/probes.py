@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.types import Direction, Site, Stimulus, one_site_per_layer, sites_at
@@ -150,6 +151,7 @@ class SparseProbes:
         return summary_html(f"{self!r}: median held-out AUROC", self.by_layer())
 
 
+@checked
 def sparse_probes(
     subject: Subject,
     concepts: ConceptSet,
@@ -343,7 +345,6 @@ def _dense(halves: _Halves, target: int, cleaner: Callable[[np.ndarray], np.ndar
 
 
 def _checked(ks: Sequence[int]) -> list[int]:
-    good = [k for k in ks if isinstance(k, (int, np.integer)) and not isinstance(k, bool) and k >= 1]
-    if not good or len(good) < len(list(ks)):
+    if not len(ks) or not all(isinstance(k, (int, np.integer)) and not isinstance(k, bool) and k >= 1 for k in ks):
         raise EmotionInterpError(f"ks are sizes of feature sets, whole numbers from 1; got {list(ks)!r}.")
-    return sorted({int(k) for k in good})
+    return sorted({int(k) for k in ks})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.concepts.naming import naming_entry
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus, one_site_per_layer
@@ -32,6 +33,7 @@ _UNITS = 1024
 """Units whose activations are put into long form at a time."""
 
 
+@checked
 def find_features(
     subject: Subject,
     concepts: ConceptSet,

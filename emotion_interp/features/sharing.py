@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import atomic_folder, write_text
 from emotion_interp.core.leftovers import found_folder
@@ -14,6 +15,7 @@ from emotion_interp.core.markup import clean, markdown
 from emotion_interp.core.reading import checked_name
 from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.bank_files import require_bank_place
+from emotion_interp.subjects.lookup import is_network_error
 
 if TYPE_CHECKING:
     from emotion_interp.core.types import Site
@@ -123,6 +125,7 @@ def write_card(bank: FeatureBank, folder: Path, name: str = CARD) -> None:
     write_text(folder / name, bank_card(bank))
 
 
+@checked
 def push_bank(
     bank: FeatureBank,
     destination: str | Path,
@@ -169,13 +172,16 @@ def push_bank(
             api.upload_folder(
                 repo_id=str(destination), folder_path=path, repo_type=repo_type, commit_message="Feature bank"
             )
-        except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        except Exception as error:
+            if not isinstance(error, (HfHubHTTPError, OfflineModeIsEnabled)) and not is_network_error(error):
+                raise
             raise EmotionInterpError(
                 f"the bank was not pushed to {destination}: {error}. Log in with `hf auth login`, or push to a folder."
             ) from error
     return f"{'datasets/' if repo_type == 'dataset' else ''}{destination}"
 
 
+@checked
 def pull_bank(
     source: str | Path,
     out: str | Path | None = None,
@@ -229,7 +235,10 @@ def _snapshot(repo: str, revision: str | None, repo_type: str, token: str | None
     options["allow_patterns"] = ["*.parquet", "*.safetensors", "manifest.json", CARD]
     try:
         return Path(snapshot_download(repo, **options))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except Exception as error:
+        known = (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled)
+        if not isinstance(error, known) and not is_network_error(error):
+            raise
         try:
             return Path(snapshot_download(repo, local_files_only=True, **options))
         except (LocalEntryNotFoundError, OSError):
@@ -252,6 +261,16 @@ def _folder(place: str | Path) -> Path | None:
         except RuntimeError as error:
             raise FileFormatError(f"{place!r} is no folder: {error}") from None
     return None
+
+
+def checked_place(place: str | Path) -> None:
+    """Refuse a text that names neither a folder nor a repository.
+
+    Raises:
+        FileFormatError: neither.
+    """
+    if _folder(place) is None:
+        _check_repo(place, "model")
 
 
 def _check_repo(repo: str | Path, repo_type: str) -> None:

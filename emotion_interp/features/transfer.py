@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
@@ -90,6 +91,7 @@ class Transfer:
         return f"Transfer(tested_on={self.tested_on!r}, {int(self.frame['transfers'].to_numpy().sum())} of {len(self.frame)} features)"
 
 
+@checked
 def transfer(
     subject: Subject,
     concepts: ConceptSet,
@@ -138,10 +140,13 @@ def transfer(
         >>> bank = result.add_to(bank)  # doctest: +SKIP
     """
     from emotion_interp.activations.columns import read_columns
+    from emotion_interp.activations.reading import POSITIONS
     from emotion_interp.features.bank import require_same_subject
 
     require_same_subject(bank, subject)
     skip = int(bank.manifest.get("skip", 8)) if skip is None else skip
+    if position not in (None, *POSITIONS):
+        raise UnknownNameError("position", position, POSITIONS)
     frame = chosen_rows(bank, rows)
     if stimuli is None:
         stimuli = "scenes" if bank.manifest["stimuli"] == "words" else "words"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
@@ -77,6 +78,7 @@ class Universality:
         return summary_html(self, self.layers_frame)
 
 
+@checked
 def universality(
     bank: FeatureBank,
     first: str,

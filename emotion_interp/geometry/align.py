@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.beside import beside_texts, require_same_stimuli, text_controls
 from emotion_interp.geometry.circumplex import circumplex_fit
@@ -47,6 +48,7 @@ class _Settings:
             raise EmotionInterpError(f"ridge is above 0, got {self.ridge}.")
 
 
+@checked
 def align(
     space: EmotionSpace,
     norms: Norms | pd.DataFrame,
@@ -113,6 +115,7 @@ def align(
     return replace(_beside([space], [alignment], text, human, orders, settings)[0], controls=found)
 
 
+@checked
 def align_layers(
     spaces: Mapping[Any, EmotionSpace] | Sequence[EmotionSpace],
     norms: Norms | pd.DataFrame | Mapping[str, Norms | pd.DataFrame],

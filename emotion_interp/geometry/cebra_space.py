@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
 from emotion_interp.core.seeds import generator
 from emotion_interp.geometry.space import EmotionSpace, unit_means, unit_vectors
@@ -43,6 +44,7 @@ class CebraSpace(EmotionSpace):
     seed: int = 0
 
 
+@checked
 def cebra_space(
     units: EmotionSpace | Any,
     emotions: Sequence[str] | None = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.markup import frame_html
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.intervals import permutation_p, permutations
@@ -79,6 +80,7 @@ class SpaceComparison:
         return frame_html(self.to_frame(), digits=3)
 
 
+@checked
 def compare_spaces(
     spaces: Mapping[str, EmotionSpace],
     n_permutations: int = 2000,

@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.reading import check_zip, checked_name, parse_json, regular_file, said
 from emotion_interp.core.tables import read_table
 from emotion_interp.geometry.file_layers import layer_numbers, one_layer, picked_layer
@@ -22,6 +23,7 @@ SUFFIXES = (".npz", ".safetensors", ".npy", ".csv")
 NAMES = "emotions"
 
 
+@checked
 def load_space(
     path: str | Path,
     emotions: Iterable[str] | None = None,

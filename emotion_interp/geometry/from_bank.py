@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site
 from emotion_interp.geometry.controls import control_spaces as control_spaces
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SpaceKind = Literal["features", "decoder", "dense"]
 
 
+@checked
 def emotion_space(
     bank: FeatureBank,
     layer: int | Site | str,
@@ -84,6 +86,7 @@ def _place(site: Site, bank: FeatureBank) -> str:
     return f"layer {site.layer}" if bank.places == ["layer"] else str(site)
 
 
+@checked
 def text_spaces(
     subject: Subject,
     texts: Sequence[str],

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.core.arguments import as_array, checked_methods
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class EmotionSpace:
     """One vector per emotion. `vectors` is [emotion, dimension], kept as read-only float64.
@@ -47,10 +49,7 @@ class EmotionSpace:
     baselines: Mapping[str, EmotionSpace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        value = self.vectors
-        if hasattr(value, "detach"):
-            value = value.detach().to("cpu").float().numpy()
-        vectors = np.array(value, dtype=np.float64)
+        vectors = as_array("the vectors of an emotion space", self.vectors, "float64")
         if isinstance(self.emotions, str):
             raise EmotionInterpError(f"emotions are given as a list of names, got the string {self.emotions!r}.")
         emotions = tuple(str(e) for e in self.emotions)

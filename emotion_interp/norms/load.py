@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.languages import detect_language
 from emotion_interp.core.reading import checked_name, regular_file
 from emotion_interp.norms.entry import NormsEntry, NormsFile
 from emotion_interp.norms.readers import READERS
@@ -74,6 +76,7 @@ def _given(entry: NormsEntry, path: str | Path) -> list[Path]:
     return paths
 
 
+@checked
 def load_norms(
     name: str = "builtin",
     path: str | Path | None = None,
@@ -89,7 +92,7 @@ def load_norms(
             `<dimension>_n`, `n`, `form`; decimal commas are read).
         path: the file, or the folder with the files. Default: `norms/` in the folder that EMOTION_INTERP_DATA names,
             else the download cache (`fetch_norms`).
-        language: language code; default the registry's, "en" for "csv".
+        language: language code; default the registry's, for "csv" the one that its words read as.
         scale: ends of the rating scale; default the registry's, for "csv" the whole numbers around the ratings.
 
     Raises:
@@ -115,7 +118,13 @@ def load_norms(
             scale = (float(np.floor(np.nanmin(values))), float(np.ceil(np.nanmax(values))))
             scale = scale if scale[0] < scale[1] else (scale[0], scale[0] + 1)
         file = Path(path)
-        return Norms(file.stem, language or "en", table, scale, sources={file.name: sha256_file(file)})
+        return Norms(
+            file.stem,
+            language or _language_of(file, table["word"].astype(str).tolist()),
+            table,
+            scale,
+            sources={file.name: sha256_file(file)},
+        )
     entry = _entry(name)
     paths = _find(entry) if path is None else _given(entry, path)
     if paths is None:
@@ -135,8 +144,19 @@ def load_norms(
             "another edition.",
             stacklevel=2,
         )
-    scale, language = scale or entry.scale, language or entry.language
-    return Norms(name, language, table, scale, entry.citation, entry.licence, sources, entry.unit)
+    if language not in (None, entry.language):
+        raise UnknownNameError(f"language of the norms {name}", language, [entry.language])
+    scale = scale or entry.scale
+    return Norms(name, entry.language, table, scale, entry.citation, entry.licence, sources, entry.unit)
+
+
+def _language_of(file: Path, words: list[str]) -> str:
+    found = detect_language(" ".join(words))
+    if found is None:
+        warnings.warn(
+            f"the language of the words in {file.name} does not show; taken as 'en'. Give language=.", stacklevel=4
+        )
+    return found or "en"
 
 
 def _by_hand(entry: NormsEntry) -> str:
@@ -149,6 +169,7 @@ def _by_hand(entry: NormsEntry) -> str:
     )
 
 
+@checked
 def fetch_norms(name: str) -> list[Path]:
     """Download registered norms into the cache, checking SHA-256; files that are already right are kept.
 
@@ -187,6 +208,7 @@ def _fetch(entry: NormsEntry, file: NormsFile, folder: Path) -> Path:
     )
 
 
+@checked
 def norms_table() -> pd.DataFrame:
     """The registry as a frame: name, language, unit, dimensions, n_words (or sentences), licence, files, where they are, citation, url (empty
     where there is no public file: then see `homepage`), sha256.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
+from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.markup import fragment, frame_html
 from emotion_interp.norms.matching import WordIndex, composed
 
@@ -20,6 +21,7 @@ DIMENSIONS = ("valence", "arousal", "dominance")
 UNITS = ("word", "sentence")
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Norms:
     """Human ratings of words: word -> valence, arousal, dominance, with SD and n where known.

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
 from emotion_interp.ratings.ridge import ALPHAS, assign_folds, nested_ridge
 from emotion_interp.ratings.series import bootstrap_means
+from emotion_interp.ratings.sets import known_sets
 from emotion_interp.ratings.subject_ratings import ReadAt, feature_sets, read_part
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class LearningCurve:
         return frame_html(self.table, digits=3)
 
 
+@checked
 def learning_curve(
     subject: Subject,
     norms: Norms,
@@ -115,6 +118,9 @@ def learning_curve(
         >>> curve = learning_curve(subject, load_norms("warriner"), n_words=[250, 1000])  # doctest: +SKIP
         >>> curve.to_frame().groupby("n_words_train")["r"].max()  # doctest: +SKIP
     """
+    for name in sets or ():
+        if name not in (known := known_sets(bank)):
+            raise UnknownNameError("feature set", name, known)
     part, sites = read_part(
         subject,
         norms,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.seeds import generator
 from emotion_interp.ratings.pattern_results import (
     BASELINES,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@checked
 def paper_pattern(
     ratings: Ratings | pd.DataFrame | Sequence[Ratings],
     *,
@@ -87,6 +89,10 @@ def paper_pattern(
     layers = sorted({s.layer for s in series})
     if layer is not None and layer not in layers:
         raise UnknownNameError("layer", layer, layers)
+    known = sorted({s.feature_set for s in series} | {*CONTROLS, *CONTROLS.values()})
+    for name in (shared, outside):
+        if name not in (None, *known):
+            raise UnknownNameError("feature set", name, known)
     series = [s for s in series if layer in (None, s.layer)]
     outside = outside or CONTROLS.get(shared, "outside")
     draws = all_draws(ratings)

@@ -78,6 +78,15 @@ def _selected_sets(
     return {name: chosen for name, chosen in sets.items() if len(chosen) >= MIN_FEATURES}, union
 
 
+def known_sets(bank: FeatureBank | None) -> list[str]:
+    """Every feature set that a bank may give at some layer."""
+    if bank is None:
+        return ["all", "dense"]
+    several = [f"selected_{code}" for code in bank.languages] if len(bank.languages) > 1 else []
+    joint = ["intersection", "union", "outside_intersection", "outside_union"] if several else []
+    return ["all", "dense", "selected", "outside", *several, *joint]
+
+
 def _outside(rates: np.ndarray, chosen: np.ndarray, union: np.ndarray, seed: int) -> np.ndarray:
     return matched_outside(_free(rates, chosen, union), chosen, seed)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from emotion_interp.concepts.splits import copies_together
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import one_site_per_layer, sites_at
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 
+@checked
 def predict_ratings(
     subject: Subject,
     norms: Norms,

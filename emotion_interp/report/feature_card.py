@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import escaped
@@ -120,6 +121,7 @@ class FeatureCard:
         return Path(path)
 
 
+@checked
 def feature_card(bank: FeatureBank, layer: int | Site | str, feature: int) -> FeatureCard:
     """Everything a bank knows of one feature: scores, labels, logit-lens tokens, top activating examples.
 

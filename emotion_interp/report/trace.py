@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.languages import language_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,12 +20,13 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class EmotionTrace:
     """Strengths [layer, token, emotion]; a token is a display unit, so characters split over tokens stay whole.
 
     1.0 means: as strong as on the emotion's own words in the bank (features), or a projection
-    of one site scale (dense).
+    of one site scale (dense). `language` is the one whose features were used: given, or that of the text.
     """
 
     text: str
@@ -32,6 +35,7 @@ class EmotionTrace:
     layers: tuple[int, ...]
     values: np.ndarray
     kind: str
+    language: str = ""
 
     def to_frame(self) -> pd.DataFrame:
         """Long table: layer, position, token, emotion, value."""
@@ -84,6 +88,7 @@ class EmotionTrace:
         return f"EmotionTrace({self.text[:40]!r}, {len(self.tokens)} tokens, {len(self.emotions)} emotions, layers {list(self.layers)})"
 
 
+@checked
 def emotion_trace(
     subject: Subject,
     text: str,
@@ -100,12 +105,12 @@ def emotion_trace(
         text: any text of at least one token.
         bank: found with `find_features`.
         layers: default: all of the bank's.
-        language: whose features; default: the bank's first.
+        language: whose features; default: the text's own, where it shows and the bank has it.
         kind: "features" (mean over the emotion's selected features of activation / mean activation on its words) or
             "dense" (projection on the difference-of-means direction, in units of the site's scale).
 
     Raises:
-        EmotionInterpError: an empty text, or a bank of another subject.
+        EmotionInterpError: an empty text, a bank of another subject, or a text whose language does not show.
 
     Example:
         >>> emotion_trace(subject, "She opened the letter and wept.", bank)  # doctest: +SKIP
@@ -119,7 +124,7 @@ def emotion_trace(
     if kind not in ("features", "dense"):
         raise UnknownNameError("trace kind", kind, ("features", "dense"))
     require_same_subject(bank, subject)
-    language = language or bank.languages[0]
+    language = language or language_of(text, bank.languages)
     sites = [bank.site(layer) for layer in (bank.layers if layers is None else layers)]
     if subject.tokenize_quietly([text])[0].cut_at is not None:
         raise EmotionInterpError(f"the text has more tokens than the context of {subject.context}; trace it in parts.")
@@ -134,7 +139,7 @@ def emotion_trace(
         for j, (_, _, members) in enumerate(units):
             values[i, j] = strengths[members].max(0) if kind == "features" else strengths[members].mean(0)
     tokens = tuple(text[start:end] for start, end, _ in units)
-    return EmotionTrace(text, tokens, tuple(bank.emotions), tuple(s.layer for s in sites), values, kind)
+    return EmotionTrace(text, tokens, tuple(bank.emotions), tuple(s.layer for s in sites), values, kind, language)
 
 
 def _feature_strengths(bank: FeatureBank, site: Any, language: str, latents: np.ndarray) -> np.ndarray:

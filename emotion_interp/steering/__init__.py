@@ -22,6 +22,7 @@ from emotion_interp.steering.prompts import NEUTRAL_PROMPTS, STORY_PROMPTS
 from emotion_interp.steering.schedules import decay, ramp
 from emotion_interp.steering.targeted import SteeringEffects, fit_effects, measure_effects, targeted_direction
 from emotion_interp.steering.targeted_bank import with_targeted_directions
+from emotion_interp.steering.train_judges import train_judge
 from emotion_interp.steering.trained import TrainedDirections, train_directions
 from emotion_interp.steering.windows import dose_monotonicity, regime, stable_windows
 
@@ -82,6 +83,7 @@ __all__ = [
     "steering_test",
     "targeted_direction",
     "train_directions",
+    "train_judge",
     "unsteered",
     "with_targeted_directions",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, Stimulus
@@ -104,6 +105,7 @@ def best_site(tuning: pd.DataFrame | DoseResponse, margin: float = 1.0) -> pd.Da
     return pd.DataFrame(chosen, columns=columns)
 
 
+@checked
 def steering_test(
     subject: Subject,
     bank: Any,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.steering.hooks import Change, Chosen, hooked, replacement, unsteered
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
 
+@checked
 def steer(
     subject: Subject,
     direction: Direction | Sequence[Direction],

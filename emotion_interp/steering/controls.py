@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
@@ -43,6 +44,7 @@ CONTROLS += ("steered",)
 RANDOM = ("random", "decoder", "topics", "shuffled")
 
 
+@checked
 def shuffled_directions(
     subject: Subject,
     concepts: Any,
@@ -86,6 +88,8 @@ def shuffled_directions(
     require_same_subject(bank, subject)
     words: Any
     words, shown, units = design_of(concepts, bank, stimuli)
+    if language not in set(words["language"]):
+        raise UnknownNameError("language of the stimuli", language, sorted(set(words["language"])))
     reading = {"position": bank.manifest["position"], "skip": int(bank.manifest.get("skip", 8))}
     readings = read_stimuli(subject, shown, units, sites=bank.sites, **reading)
     here = words[(words["language"] == language) & (words["side"] == "discovery")]
@@ -145,6 +149,7 @@ class _Answers:
         return self.drawn[site]
 
 
+@checked
 def steering_controls(
     subject: Subject,
     bank: Any,

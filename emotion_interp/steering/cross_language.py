@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.steering.best_site import steering_test
 from emotion_interp.steering.judging import TextJudge
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
 
+@checked
 def cross_language(
     subject: Subject,
     bank: Any,

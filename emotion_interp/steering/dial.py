@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.core.types import Direction, Site
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from emotion_interp.norms import Norms
 
 
+@checked
 def dial(
     bank: Any,
     valence: float = 0.0,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Direction, Site
@@ -66,6 +67,7 @@ class DialGrid:
         return frame_html(self.fit) + frame_html(self.table)
 
 
+@checked
 def dial_grid(
     subject: Subject,
     bank: Any,
@@ -182,6 +184,7 @@ def dial_grid(
     return DialGrid(table, pd.DataFrame([fit]), pd.DataFrame(lines))
 
 
+@checked
 def dial_test(
     subject: Subject,
     bank: Any,

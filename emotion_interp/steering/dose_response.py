@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.languages import check_language
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.steering.corrections import warn_if_none_can_pass
@@ -63,6 +65,7 @@ class DoseResponse:
         return frame_html(self.table)
 
 
+@checked
 def dose_response(
     subject: Subject,
     bank: Any,
@@ -208,6 +211,9 @@ def make_setting(
     if isinstance(emotions, str) or isinstance(prompts, str) or not len(emotions) or not len(prompts):
         raise EmotionInterpError("emotions and prompts are lists of at least one text each.")
     check_positions(positions)
+    check_language(
+        prompts, language, "the prompts", "give language={0!r}, or text_language={0!r} for directions of another"
+    )
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise EmotionInterpError(f"samples is a whole number from 1, got {samples!r}.")
     if samples > 1 and not options.get("do_sample"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site
@@ -45,6 +46,7 @@ LENS_TOKENS = 20
 """Tokens that stand for a feature in its output score, as in the authors' code."""
 
 
+@checked
 def output_scores(
     subject: Subject,
     bank: FeatureBank,

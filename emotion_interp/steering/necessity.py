@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.languages import check_language
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.steering.context import unsteered
@@ -31,6 +33,7 @@ NULLS = ("matched", "scaled")
 _LOGIT_CELLS = 32_000_000
 
 
+@checked
 def necessity(
     subject: Subject,
     bank: Any,
@@ -97,6 +100,7 @@ def necessity(
 
     if isinstance(texts, str) or not len(texts):
         raise EmotionInterpError(f"texts is a list of at least one text, got {texts!r}.")
+    check_language(texts, language, "the texts", "give language={0!r}")
     if n_random < 0:
         raise EmotionInterpError(f"n_random is a number of random sets from 0, got {n_random!r}.")
     if judge is not None and max_new_tokens < 1:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
@@ -157,6 +158,7 @@ def fit_effects(
     )
 
 
+@checked
 def targeted_direction(
     effects: SteeringEffects,
     target: str | int | Mapping[str | int, float],

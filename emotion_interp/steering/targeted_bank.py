@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, sites_at
@@ -22,6 +23,7 @@ METHOD = "sae_ts"
 """Name of effect-targeted directions in a bank."""
 
 
+@checked
 def with_targeted_directions(
     subject: Subject,
     bank: FeatureBank,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import atomic_file
 from emotion_interp.core.seeds import generator
@@ -40,6 +41,7 @@ COMMENTS = "comments"
 """Name of the English judge that has read no story."""
 
 
+@checked
 def train_judge(
     data: str | Path, out: str | Path, language: str = "en", seed: int = 0, stories: bool = True
 ) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.scopes import surely
@@ -74,6 +75,7 @@ class TrainedDirections:
         return frame_html(self.frame)
 
 
+@checked
 def train_directions(
     subject: Subject,
     concepts: ConceptSet,

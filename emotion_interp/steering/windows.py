@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.steering.coherence import STABLE_DISTINCT2, STABLE_PERPLEXITY
 
@@ -65,6 +66,7 @@ def with_regimes(table: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
+@checked
 def stable_windows(table: Any) -> pd.DataFrame:
     """The stable window of each emotion, layer and kind of direction: neighbouring doses that work on intact text.
 
@@ -109,6 +111,7 @@ def stable_windows(table: Any) -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
+@checked
 def dose_monotonicity(table: Any) -> pd.DataFrame:
     """Spearman of dose against target probability over all doses below the first breach.
 
@@ -144,7 +147,7 @@ def dose_monotonicity(table: Any) -> pd.DataFrame:
 
 def _written(table: Any) -> Any:
     """Judged rows at doses above 0, by dose."""
-    frame: Any = table.to_frame() if hasattr(table, "confusion") else table
+    frame: Any = table.to_frame() if hasattr(table, "to_frame") else table
     needed = [*_GROUP, "dose", "target", "shift", "regime", "in_window"]
     if "site" not in frame and "layer" in frame:
         # a table of before there were sites

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp import __version__
+from emotion_interp.core.arguments import check_keywords, checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import frame_html
@@ -60,6 +61,7 @@ class Study:
         return frame_html(self.to_frame(), digits=2)
 
 
+@checked
 def run_study(
     subject: Subject,
     concepts: ConceptSet,
@@ -92,7 +94,9 @@ def run_study(
     """
     from emotion_interp.norms import load_norms
 
+    check_keywords("run_study", changes, (field.name for field in fields(StudySettings)))
     settings = replace(settings, **changes) if changes else settings
+    settings.check_for(subject, concepts)
     norms = norms if norms is not None else load_norms(settings.norms)
     if settings.emotions is not None:
         concepts = concepts.subset(emotions=settings.emotions)

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import check_fields
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, UnsupportedError
 from emotion_interp.core.files import sha256_of
 from emotion_interp.features import Selection
 
 if TYPE_CHECKING:
+    from emotion_interp.concepts import ConceptSet
     from emotion_interp.subjects import Subject
 
 BASIC_EIGHT = ("anger", "fear", "joy", "sadness", "calm", "love", "disgust", "pride")
 STIMULI = ("words", "scenes", "stories", "shipped")
 COORDINATES = ("label", "words")
 JUDGES = ("words", "classifier")
+FOUND_METHODS = ("dense", "dense_clean", "sae")
+"""Kinds of direction that every search makes; a shipped bank may have more."""
 STAGES = ("features", "alignment", "ratings", "steering", "traces")
 
 SENTENCES = {
@@ -72,6 +76,7 @@ class StudySettings:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.stimuli not in STIMULI:
             raise UnknownNameError("kind of stimuli", self.stimuli, STIMULI)
         if self.judge not in JUDGES:
@@ -97,9 +102,25 @@ class StudySettings:
                 raise FileFormatError(f"the corpus {self.corpus} does not exist; give a .jsonl or .jsonl.gz file.")
         if self.cebra and importlib.util.find_spec("cebra") is None:
             raise UnsupportedError("CEBRA is not installed; pip install 'emotion-interp[cebra]', or leave it out.")
+        if not 0 <= self.topics[0] <= self.topics[-1] or len(self.topics) != 2:
+            raise EmotionInterpError(f"topics are the first and the last one, such as (72, 79); got {self.topics!r}.")
         for stage in self.stages:
             if stage not in STAGES:
                 raise UnknownNameError("stage", stage, STAGES)
+
+    def check_for(self, subject: Subject, concepts: ConceptSet) -> None:
+        """Refuse layers, emotions and methods that this subject and these concepts do not have, before any work."""
+        subject.sae_sites(self.layers)
+        if self.emotions is not None:
+            concepts.subset(emotions=self.emotions)
+        if self.steering_emotions != BASIC_EIGHT:
+            for emotion in self.steering_emotions:
+                if emotion not in concepts.emotions:
+                    raise UnknownNameError("emotion", emotion, concepts.emotions)
+        if self.bank_stimuli != "shipped":
+            for method in self.methods:
+                if method not in FOUND_METHODS:
+                    raise UnknownNameError("direction method", method, FOUND_METHODS)
 
     @property
     def bank_stimuli(self) -> str:

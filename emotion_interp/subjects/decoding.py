@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import check_keywords, checked
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.scopes import Scope, check_open, only_scopes, open_scopes, surely
 from emotion_interp.core.seeds import generator
@@ -24,6 +26,10 @@ TOKEN_BUDGET = 16_384
 """Padded tokens of one batch at its longest."""
 
 
+OPTIONS = ("use_past_kv_cache", "seed", "streams", "return_logits", "eos_token_id", "stop_strings", "token_budget")
+"""Options of the loop itself; those of `Sampling` come to them."""
+
+
 class Decoding:
     """Rows of token ids being continued; `steps()` runs them, `tokens`, `stopped` and `logits` fill up.
 
@@ -35,6 +41,7 @@ class Decoding:
         EmotionInterpError: an empty row, a row that does not fit the context with its new tokens, or an impossible option.
     """
 
+    @checked
     def __init__(
         self,
         subject: Subject,
@@ -50,6 +57,7 @@ class Decoding:
         token_budget: int = TOKEN_BUDGET,
         **sampling: Any,
     ) -> None:
+        check_keywords("generate", sampling, (*OPTIONS, *inspect.get_annotations(Sampling)))
         self.subject, self.new, self.use_cache = subject, max_new_tokens, use_past_kv_cache
         self.rows = [list(map(int, row)) for row in token_rows]
         self.sampling = Sampling(**sampling)

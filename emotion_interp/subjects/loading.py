@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import require_working_directory, sha256_file
 from emotion_interp.core.leftovers import found_folder, is_temporary, sweep
 from emotion_interp.core.reading import checked_name, regular_file
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.lookup import checked_device, checked_release, located, reading_release
 from emotion_interp.subjects.named import find_weights
 from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.subject import Subject, wrap_transformers
@@ -24,6 +26,7 @@ def bundled_folder() -> Path:
     return Path(__file__).parent / "bundled"
 
 
+@checked
 def load_subject(
     name_or_path: str | Path | None = None,
     saes: str | Path | Sequence[Any] | None = None,
@@ -56,13 +59,14 @@ def load_subject(
         checked_name(name_or_path, "a model's name")
     if isinstance(saes, (str, Path)):
         checked_name(saes, "a release or folder of SAEs")
-    import torch
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if isinstance(saes, str):
+        checked_release(saes)
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
     weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
     source = weights.source
+    # before torch is imported
+    located(source)
+    device, dtype = checked_device(device, dtype)
     model, tokenizer, revision = _load_model(source, device, dtype)
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
@@ -86,6 +90,8 @@ def load_subject(
 
 def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | None]:
     """Bridge, tokenizer and the hub revision (None for a folder)."""
+    # before anything heavy is imported
+    found = located(source)
     import torch
     from safetensors import SafetensorError
     from transformer_lens.model_bridge import TransformerBridge
@@ -107,14 +113,16 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | N
         dtype = torch.float32 if device == "cpu" else "auto"
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        config = AutoConfig.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, **found)
+        config = AutoConfig.from_pretrained(source, **found)
         # some models that also see images are listed only as such; their text side is a causal model like another
         seeing = (
             type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         )
         auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
-        model: Any = auto_class.from_pretrained(source, config=config, dtype=dtype, attn_implementation="eager")
+        model: Any = auto_class.from_pretrained(
+            source, config=config, dtype=dtype, attn_implementation="eager", **found
+        )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -198,9 +206,8 @@ def _from_release(release: str, layers: list[int] | None, device: str) -> list[S
     from sae_lens import SAE
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
+    checked_release(release)
     directory = get_pretrained_saes_directory()
-    if release not in directory:
-        raise UnknownNameError("SAE release or folder", release, directory)
     chosen: dict[int, str] = {}
     for sae_id in directory[release].saes_map:
         match = re.search(r"(?:blocks\.|layer_|layers\.|layer)(\d+)", sae_id)
@@ -212,7 +219,8 @@ def _from_release(release: str, layers: list[int] | None, device: str) -> list[S
     readers = []
     for sae_id in chosen.values():
         try:
-            sae = SAE.from_pretrained(release, sae_id, device=device)
+            with reading_release(directory[release].repo_id):
+                sae = SAE.from_pretrained(release, sae_id, device=device)
         except (OSError, ValueError) as error:
             raise EmotionInterpError(
                 f"the SAE {sae_id!r} of release {release!r} can be neither downloaded nor found in the local cache: {error}"

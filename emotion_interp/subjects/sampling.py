@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import check_fields
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Sampling:
     repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise EmotionInterpError(f"temperature is above 0 (greedy: do_sample=False), got {self.temperature!r}.")
         if self.top_k is not None and self.top_k < 1:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError, tell
 from emotion_interp.core.files import require_working_directory
 from emotion_interp.core.types import Site, sites_at
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Subject", "TokenizedText", "wrap_transformers"]
 
 
+@checked_methods
 class Subject:
     """A model under study with the SAEs that read it.
 

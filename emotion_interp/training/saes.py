@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emotion_interp.core.arguments import check_fields, checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import sha256_of, write_json
 from emotion_interp.core.seeds import generator
@@ -84,6 +85,7 @@ class SaeRecipe:
     standardize: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
         for name in ("expansion", "d_sae", "k", "tokens", "batch_tokens", "lr", "dead_feature_window"):
@@ -106,6 +108,7 @@ class SaeRecipe:
         return self.d_sae or self.expansion * d_model
 
 
+@checked
 def train_saes(
     subject: Subject,
     texts: Sequence[str] | Iterable[str],

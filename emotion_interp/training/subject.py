@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import check_fields, checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import atomic_file, read_json, require_working_directory, write_json
 from emotion_interp.subjects.tokens import bare_tokens
@@ -41,6 +42,9 @@ class SubjectRecipe:
     decay: float = 0.3
     seed: int = 0
     bf16: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def steps(self) -> int:
@@ -109,6 +113,7 @@ def _rate(step: int, recipe: SubjectRecipe) -> float:
     return min(1.0, (step + 1) / warm, max(0.0, (recipe.steps - step) / fall))
 
 
+@checked
 def train_subject(
     data: str | Path,
     out: str | Path,

@@ -135,7 +135,7 @@ def test_what_cannot_be_read_is_refused(tiny_subject, hooked_subject, tiny_bank)
         top_examples(tiny_subject, tiny_bank, [])
     with pytest.raises(EmotionInterpError, match="one string"):
         top_examples(tiny_subject, tiny_bank, "a text")
-    with pytest.raises(EmotionInterpError, match="k is at least 1"):
+    with pytest.raises(EmotionInterpError, match="k is a number of at least 1"):
         top_examples(tiny_subject, tiny_bank, TEXTS, k=0)
     with pytest.raises(EmotionInterpError, match="belongs to the subject"):
         top_examples(hooked_subject, tiny_bank, TEXTS)

@@ -114,7 +114,7 @@ def test_a_space_with_units_is_embedded_as_its_units_are() -> None:
         ({"units": np.eye(7), "emotions": list("aabcdef")}, "at least 2 units; only one: b, c"),
         ({"n_folds": 2}, "n_folds is 3 to the number of emotions"),
         ({"dimensions": 1}, "dimensions is at least 2"),
-        ({"iterations": 0}, "iterations is at least 1"),
+        ({"iterations": 0}, "iterations is a number of at least 1"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -67,7 +67,7 @@ def test_rows_without_names_need_them(tmp_path: Path, layout: str) -> None:
         load_space(path)
     with pytest.raises(EmotionInterpError, match="3 vectors"):
         load_space(path, ["joy", "fear"])
-    with pytest.raises(EmotionInterpError, match="the string"):
+    with pytest.raises(EmotionInterpError, match="list of texts"):
         load_space(path, "joy")
 
 

@@ -74,7 +74,7 @@ def test_lookup_finds_the_form_that_was_rated() -> None:
 
 
 def test_lookup_refuses_a_bare_string() -> None:
-    with pytest.raises(EmotionInterpError, match="as a list"):
+    with pytest.raises(EmotionInterpError, match="list of texts"):
         Norms("x", "en", frame(["joy"], [8]), (1, 9)).lookup("joy")
 
 

@@ -147,7 +147,7 @@ def test_ratings_of_several_languages_and_their_frame_give_the_same() -> None:
         ({"level": 1.0}, EmotionInterpError, "level"),
         ({"n_bootstrap": 0}, EmotionInterpError, "n_bootstrap"),
         ({"ratings": pd.DataFrame({"layer": [1], "r": [0.5]})}, EmotionInterpError, "lacks word"),
-        ({"ratings": ["x"]}, EmotionInterpError, "list with str"),
+        ({"ratings": ["x"]}, EmotionInterpError, "list of Ratings"),
         ({"ratings": []}, EmotionInterpError, "no predictions"),
     ],
 )

@@ -1,6 +1,7 @@
 """What is wrapped is what was handed in; what is generated needs no cache; a site is what its name says."""
 
 import subprocess
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_a_users_own_bridge_is_compared_with_transformers_on_the_same_weights(fa
 class Drifting(transformers.LlamaForCausalLM):
     """As some quantised layers do, it keeps a state that is shared with its copies, and changes when it runs."""
 
-    shared: dict = {}
+    shared: ClassVar[dict] = {}
 
     def forward(self, *args, **kwargs):
         out = super().forward(*args, **kwargs)

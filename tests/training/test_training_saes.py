@@ -344,7 +344,7 @@ def test_bad_requests_are_refused_before_anything_is_written(bare_subject, texts
         train_saes(bare_subject, ["one", "one", " "], out, RECIPE)
     with pytest.raises(EmotionInterpError, match="fewer than one batch"):
         SaeRecipe(tokens=10)
-    with pytest.raises(EmotionInterpError, match="positive"):
+    with pytest.raises(EmotionInterpError, match="at least 1"):
         SaeRecipe(k=0)
     assert not out.exists()
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.languages import warn_of_language
 from emotion_interp.core.reading import checked_name
 from emotion_interp.steering.judge_data import LABEL_NAMES, NEUTRAL
 from emotion_interp.steering.judges.parts import fresh_pipeline, read_skops
@@ -57,6 +59,7 @@ class BundledJudge:
         columns = [classes.index(e) for e in self.emotions]
         if not texts:
             return np.zeros((0, len(columns)))
+        warn_of_language(texts, self.language, "bundled judge")
         return np.asarray(self.pipeline.predict_proba(texts), dtype=np.float64)[:, columns]
 
     def to_frame(self) -> pd.DataFrame:
@@ -133,6 +136,7 @@ def load_judge(
 ) -> Any: ...
 
 
+@checked
 def load_judge(
     name_or_path: str | Path | None = None, language: str = "en", labels: Mapping[str, str] | None = None
 ) -> BundledJudge | ClassifierJudge | ValenceArousalJudge:
@@ -144,7 +148,7 @@ def load_judge(
             [text, 2], "emobank_comments" for that without stories; a file made by `train_judge`; or name or folder of a
             sequence-classification model, for example "SamLowe/roberta-base-go_emotions" (English) or
             "Johnson8187/Chinese-Emotion" (Chinese).
-        language: of the bundled judge, "en" or "zh".
+        language: of the bundled judge, "en" or "zh"; it warns of texts that are plainly in another one.
         labels: the model's label -> emotion, for models that name theirs otherwise ("LABEL_0"); others are left out.
 
     Returns:

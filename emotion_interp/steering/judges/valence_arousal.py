@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError
+from emotion_interp.core.languages import warn_of_language
 from emotion_interp.steering.judges.parts import fresh_vectorizer, term_list
 
 FORMAT = 1
@@ -66,6 +67,7 @@ class ValenceArousalJudge:
             raise EmotionInterpError("texts are a list of strings.")
         if not len(texts):
             return np.zeros((0, len(self.dimensions)))
+        warn_of_language(list(texts), self.language, "judge of valence and arousal")
         inputs = design_matrix(self.vectorizers, self.emotions, list(texts), self.centre, self.spread, self.share)
         return np.asarray(inputs @ self.weights.T + self.intercept, dtype=np.float64)
 

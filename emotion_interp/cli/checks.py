@@ -1,0 +1,244 @@
+"""What the shell's options may be, checked before anything heavy is imported or loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
+
+
+def one_of(kind: str, allowed: Callable[[], Iterable[str]]) -> Callable[[Any], Any]:
+    """A callback for an option that is one of some names."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in (names := list(allowed())):
+            raise UnknownNameError(kind, value, names)
+        return value
+
+    return check
+
+
+def some_of(kind: str, allowed: Callable[[], Iterable[str]]) -> Callable[[Any], Any]:
+    """A callback for an option that is one or several of some names, with commas."""
+
+    def check(value: str | None) -> str | None:
+        for name in split_names(value) if value is not None else ():
+            if name not in (names := list(allowed())):
+                raise UnknownNameError(kind, name, names)
+        return value
+
+    return check
+
+
+def split_names(text: str) -> list[str]:
+    """'joy, fear' -> both; a text without a name is one empty name, which no list has."""
+    return [part.strip() for part in text.split(",") if part.strip()] or [""]
+
+
+def finite(param: typer.CallbackParam, value: float | None) -> float | None:
+    """A callback for a number that is neither NaN nor infinite."""
+    if value is not None and not math.isfinite(value):
+        raise NotFiniteError(f"--{param.name} is a finite number, got {value!r}.")
+    return value
+
+
+def model_name(value: str | None) -> str | None:
+    """A callback for --model: the bundled one, a folder with config.json, or a hub name that can be one."""
+    from emotion_interp.subjects.loading import BUNDLED
+    from emotion_interp.subjects.lookup import checked_name
+
+    if value in (None, BUNDLED):
+        return value
+    if Path(checked_name(value)).is_dir() and not (Path(value) / "config.json").is_file():
+        raise FileFormatError(f"{value} holds no config.json; a model folder in Hugging Face layout is needed.")
+    return value
+
+
+def saes_name(value: str | None) -> str | None:
+    """A callback for --saes: a folder, or a release that SAELens knows ("train" only where the command trains)."""
+    from emotion_interp.subjects.lookup import checked_release
+
+    return value if value in (None, "train") else checked_release(value)
+
+
+def layer_numbers(value: str | None) -> str | None:
+    """A callback for --layers."""
+    from emotion_interp.cli.options import numbers
+
+    if any(number < 0 for number in numbers(value, "--layers") or ()):
+        raise EmotionInterpError(f"--layers are whole numbers with commas, counted from 0; got {value!r}.")
+    return value
+
+
+def languages_known(value: str) -> str:
+    """A callback for --languages of concept sets."""
+    from emotion_interp.concepts.defaults import shipped_languages
+
+    return some_of("concept set language", shipped_languages)(value)
+
+
+def corpora_languages(value: str | None) -> str | None:
+    """A callback for --balanced."""
+    return value if value is None else languages_known(value)
+
+
+def norms_known(value: str) -> str:
+    """A callback for --norms: a registered name, or a CSV file that exists."""
+    from emotion_interp.norms.registry import REGISTRY
+
+    if Path(value).suffix == ".csv":
+        if not Path(value).is_file():
+            raise FileFormatError(f"the norms file {value} does not exist.")
+    elif value not in REGISTRY:
+        raise UnknownNameError("norms", value, [*REGISTRY, "a path ending in .csv"])
+    return value
+
+
+def bank_known(value: Path | None) -> Path | None:
+    """A callback for --bank and BANK: a folder with a manifest."""
+    from emotion_interp.cli.facts import bank_facts
+
+    if value is not None:
+        bank_facts(value)
+    return value
+
+
+def stimuli_known(value: str | None) -> str | None:
+    """A callback for --stimuli and --on: kinds of stimuli, corpora with splits, or files that exist."""
+    from emotion_interp.concepts.corpora import CORPORA
+    from emotion_interp.features.design import KINDS
+
+    for part in split_names(value) if value is not None else ():
+        name = part.partition("=")[2].strip() if "=" in part and not Path(part).exists() else part
+        place = name.partition(":")[0] if name.partition(":")[0] in CORPORA else name
+        if place.endswith((".csv", ".tsv")):
+            if not Path(place).is_file():
+                raise FileFormatError(f"the file {place} does not exist; it needs columns text and emotion.")
+        elif place not in (*KINDS, *CORPORA):
+            raise UnknownNameError("kind of stimuli", place, (*KINDS, *CORPORA, "a path ending in .csv"))
+    return value
+
+
+def norms_registered(value: str) -> str:
+    """A callback for the name of norms to fetch."""
+    from emotion_interp.norms.registry import REGISTRY
+
+    return one_of("norms", lambda: REGISTRY)(value)
+
+
+def doses(value: str) -> str:
+    """A callback for --doses."""
+    from emotion_interp.cli.steering_grid import doses_of
+
+    for dose in doses_of(value):
+        if not math.isfinite(dose):
+            raise NotFiniteError(f"--doses are finite numbers, got {value!r}.")
+    return value
+
+
+def topics(value: str) -> str:
+    """A callback for --topics."""
+    from emotion_interp.cli.options import numbers
+
+    first, last = numbers(value, "--topics", count=2) or (0, 0)
+    if not 0 <= first <= last:
+        raise EmotionInterpError(f"--topics are the first and the last one, such as 72,79; got {value!r}.")
+    return value
+
+
+def new_file(value: Path | None) -> Path | None:
+    """A callback for a file that is written."""
+    return _place(value, folder=False)
+
+
+def new_table(value: Path | None) -> Path | None:
+    """A callback for --grid."""
+    from emotion_interp.cli.steering_grid import JUDGES, check_grid
+
+    if value is not None:
+        check_grid(value, JUDGES[0])
+    return value
+
+
+def new_folder(value: Path | None) -> Path | None:
+    """A callback for a folder that is written."""
+    return _place(value, folder=True)
+
+
+def _place(value: Path | None, folder: bool) -> Path | None:
+    from emotion_interp.core.files import require_place
+
+    if value is not None:
+        require_place(value, folder=folder)
+    return value
+
+
+def new_bank(value: Path | None) -> Path | None:
+    """A callback for a folder that a bank is saved to."""
+    from emotion_interp.features.bank_files import require_bank_place
+
+    if value is not None:
+        require_bank_place(value)
+    return value
+
+
+def bank_place(value: str) -> str:
+    """A callback for a folder or repository that a bank is pushed to or pulled from."""
+    from emotion_interp.features.sharing import checked_place
+
+    checked_place(value)
+    return value
+
+
+def old_file(value: Path | None) -> Path | None:
+    """A callback for a file that is read."""
+    if value is not None and not value.is_file():
+        raise FileFormatError(f"the file {value} does not exist.")
+    return value
+
+
+def old_folder(value: Path | None) -> Path | None:
+    """A callback for a folder that is read."""
+    if value is not None and not value.is_dir():
+        raise FileFormatError(f"the folder {value} does not exist.")
+    return value
+
+
+def bank_tables() -> Iterable[str]:
+    """The tables that `features csv` writes."""
+    from emotion_interp.features.bank_tools import TABLES
+
+    return TABLES
+
+
+def study_stages() -> Iterable[str]:
+    """The stages of `run`."""
+    from emotion_interp.study.settings import STAGES
+
+    return STAGES
+
+
+def study_stimuli() -> Iterable[str]:
+    """The stimuli of `run`."""
+    from emotion_interp.study.settings import STIMULI
+
+    return STIMULI
+
+
+def study_judges() -> Iterable[str]:
+    """The judges of `run`."""
+    from emotion_interp.study.settings import JUDGES
+
+    return JUDGES
+
+
+def presets() -> Iterable[str]:
+    """The presets of `run`."""
+    from emotion_interp.study.presets import PRESETS
+
+    return PRESETS

@@ -1,0 +1,164 @@
+"""What a bank and a model hold, as far as small files say it: for checks before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class BankFacts:
+    """What a bank holds, from its manifest and the header of its directions: read without loading it."""
+
+    subject: str
+    emotions: tuple[str, ...]
+    languages: tuple[str, ...]
+    layers: tuple[int, ...]
+    methods: tuple[str, ...]
+
+
+def bank_facts(folder: Path) -> BankFacts:
+    """The facts of a bank's folder.
+
+    Raises:
+        FileFormatError: it is no bank.
+    """
+    from emotion_interp.core.files import read_json
+    from emotion_interp.core.types import Site
+
+    manifest = read_json(folder / "manifest.json")
+    try:
+        layers = sorted({Site.parse(name).layer for name in manifest["scales"]})
+        known = (manifest["subject"], tuple(manifest["emotions"]), tuple(manifest["languages"]), tuple(layers))
+        return BankFacts(*known, _methods(folder / "directions.safetensors"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FileFormatError(f"{folder} is no feature bank: its manifest has no {error}.") from None
+
+
+def _methods(file: Path) -> tuple[str, ...]:
+    """Methods of the directions, from the file's header alone; nothing where it cannot be read so."""
+    try:
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
+        return tuple(sorted({name.rsplit("|", 1)[1] for name in header if name.count("|") >= 2} - {"means"}))
+    except (OSError, ValueError, struct.error, MemoryError):
+        return ()
+
+
+def facts_for(
+    model: str | None, bank: Path | None, languages: str, stimuli: str | None = None, seed: int = 0
+) -> BankFacts | None:
+    """Facts of the bank that a command will use; None where features are found anew."""
+    from emotion_interp.cli import checks
+    from emotion_interp.concepts.scenes import SCENE_LANGUAGES
+    from emotion_interp.features.shipped import shipped_folder
+
+    if bank is not None:
+        return bank_facts(bank)
+    folder = shipped_folder("bundled") if model in (None, "bundled") and stimuli is None and seed == 0 else None
+    if folder is None:
+        return None
+    facts = bank_facts(folder)
+    if not languages or set(checks.split_names(languages)) <= set(facts.languages):
+        return facts
+    # the bundled subject has read too little to know single words: it is searched with scenes
+    checks.some_of("language of the scenes", lambda: SCENE_LANGUAGES)(languages)
+    return None
+
+
+def spoken(
+    language: str | None, texts: Sequence[str], model: str | None, bank: Path | None, stimuli: str | None, seed: int
+) -> str:
+    """The language asked for; else that of the texts, or without any the bank's first."""
+    from emotion_interp.concepts.defaults import shipped_languages
+    from emotion_interp.core.languages import language_of
+
+    if language is not None:
+        return language
+    facts = facts_for(model, bank, "", stimuli, seed)
+    known = shipped_languages() if facts is None else facts.languages
+    try:
+        return language_of(texts, known, "the text") if texts else known[0]
+    except EmotionInterpError as error:
+        raise EmotionInterpError(str(error).replace("give language= one of", "give --language, one of")) from None
+
+
+def say_language(asked: str | None, language: str, texts: Sequence[str], quiet: bool) -> None:
+    """One line on standard error about a language that nobody asked for."""
+    from emotion_interp.cli.progress import console
+
+    if asked is None:
+        why = "as the text reads" if texts else "the first of the bank"
+        console(quiet).print(f"language: {language} ({why}; --language names another)", highlight=False)
+
+
+def check_choice(
+    facts: BankFacts | None,
+    *,
+    languages: str,
+    emotions: Sequence[str] = (),
+    layer: int | None = None,
+    method: str | None = None,
+    layers: Iterable[int] = (),
+) -> None:
+    """Refuse emotions, a layer, a language or a method that the bank (or, without one, the concept set) does not have.
+
+    `layers`: of the subject, where features are found anew and the layers are known.
+    """
+    from emotion_interp.cli import checks
+
+    if facts is None:
+        from emotion_interp.cli.options import concepts_of
+
+        known: dict[str, Any] = {"emotion": concepts_of(languages).emotions, "layer": list(layers)}
+        known["direction method"] = ("dense", "dense_clean", "sae")
+    else:
+        known = {"emotion": facts.emotions, "layer": facts.layers, "direction method": facts.methods}
+        for name in checks.split_names(languages):
+            if name not in facts.languages:
+                raise UnknownNameError("language", name, facts.languages)
+    for kind, name in (*(("emotion", e) for e in emotions), ("layer", layer), ("direction method", method)):
+        if name not in (None, ALL) and known[kind] and name not in known[kind]:
+            raise UnknownNameError(kind, name, known[kind])
+
+
+def check_layers(model: str | None, saes: str | None, layers: str | None) -> tuple[int, ...]:
+    """Refuse layers that the model or the SAEs in a folder do not have; returns the layers, where they are known.
+
+    Reads the model's config.json (in a folder or the local cache) and the SAEs' cfg.json; knows nothing of a release.
+    """
+    from emotion_interp.cli.options import numbers
+    from emotion_interp.core.types import Site
+    from emotion_interp.subjects.loading import bundled_folder, sae_folders
+    from emotion_interp.subjects.lookup import config_of
+
+    bundled = model in (None, "bundled")
+    config = config_of(str(bundled_folder() / "model") if bundled else str(model))
+    depth = next((config[k] for k in ("n_layer", "num_hidden_layers", "n_layers", "num_layers") if k in config), None)
+    asked = numbers(layers, "--layers") or []
+    for layer in asked:
+        if isinstance(depth, int) and not layer < depth:
+            raise UnknownNameError("layer", layer, range(depth))
+    folder = bundled_folder() / "saes" if bundled and saes is None else Path(saes or "")
+    if (saes is None and not bundled) or not folder.is_dir():
+        return ()
+    found = set()
+    for place in sae_folders(folder):
+        try:
+            config = json.loads((place / "cfg.json").read_text(encoding="utf-8"))
+            found.add(Site.parse((config.get("metadata") or config)["hook_name"]).layer)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            # the loader names what is wrong with it
+            return ()
+    for layer in asked:
+        if layer not in found:
+            raise UnknownNameError("SAE layer", layer, sorted(found))
+    return tuple(sorted(found))

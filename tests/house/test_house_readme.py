@@ -1,0 +1,44 @@
+"""The README's first block of Python runs as it is written, in order, on the bundled subject; the others name what is there."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import emotion_interp as ei
+
+README = Path(ei.__file__).parents[1] / "README.md"
+if not README.is_file():
+    pytest.skip("an installed package has no README", allow_module_level=True)
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_first_block_runs_as_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile(BLOCKS[0], "README.md", "exec"), names)
+    assert {"subject", "bank", "trace", "fit", "ratings", "joy"} <= set(names)
+    assert (tmp_path / "runs" / "bank" / "manifest.json").is_file()
+    assert names["trace"].language == "en"
+
+
+def test_only_blocks_that_say_so_need_something_else():
+    assert len(BLOCKS) >= 2
+    assert all(block.startswith("# needs:") for block in BLOCKS[1:])
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_call_is_there_and_takes_these_arguments(block):
+    for node in ast.walk(ast.parse(block)):
+        if not isinstance(node, ast.Call) or not re.fullmatch(r"ei(\.\w+)+", ast.unparse(node.func)):
+            continue
+        function: object = ei
+        for part in ast.unparse(node.func).split(".")[1:]:
+            function = getattr(function, part)
+        assert callable(function)
+        given = {k.arg: None for k in node.keywords if k.arg is not None}
+        inspect.signature(function).bind(*[None] * len(node.args), **given)
