@@ -230,11 +230,17 @@ def _read_csv(path: Path, language: str | None) -> tuple[list[_Text], str]:
     for line, row in rows:
         if not row["text"].strip() or not row["emotion"].strip():
             raise FileFormatError(f"{path}: line {line} has no text or no emotion; fill it in or leave it out.")
-        if table.separator and row["emotion"][0] == " " and not all(r["emotion"][0] == " " for _, r in rows):
+    for name in ("emotion", "group") if table.separator else ():
+        spaced = [(line, row[name]) for line, row in rows if name in row and row[name][:1] == " " and row[name].strip()]
+        if 0 < len(spaced) < len(rows):
+            line, cell = spaced[0]
             raise FileFormatError(
-                f"{path}, line {line}: the emotion {row['emotion']!r} begins with a blank, as the rest of a text does that has a "
+                f"{path}, line {line}: the {name} {cell!r} begins with a blank, as the rest of a text does that has a "
                 "separator in it and no quotes. Put the text in quotes, or take the blank away."
             )
+    if names["language"] is not None:
+        if bare := next((line for line, row in rows if not row["language"].strip()), 0):
+            raise FileFormatError(f"{path}, line {bare}: the language is empty; fill it in.")
     known = sorted({row["language"].strip() for _, row in rows}) if names["language"] is not None else []
     language = language or _language_of(path, known, [row["text"] for _, row in rows])
     if known:

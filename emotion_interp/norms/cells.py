@@ -80,9 +80,21 @@ def numeric(frame: Any, path: Path) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
+def _refuse_thousands(there: Any, column: str, path: Path) -> None:
+    """A number of raters such as 1.234: thousands with a point, or a part of a rater."""
+    pointed = there[there.str.match(r"^\d{1,3}\.\d{3}$")]
+    if len(pointed) and (len(pointed) < len(there) or not pointed.str.endswith("000").all()):
+        raise FileFormatError(
+            f"{path}, line {pointed.index[0]}: {column} is {pointed.iloc[0]!r}, which may be thousands; write whole numbers "
+            "without a point."
+        )
+
+
 def _decimal_points(cells: Any, frame: Any, column: str, path: Path) -> Any:
     """The cells with points for decimal commas."""
     there = cells.dropna()
+    if column == "n" or column.endswith("_n"):
+        _refuse_thousands(there, column, path)
     commas = there[there.str.contains(",", regex=False)]
     if not len(commas):
         return cells

@@ -83,8 +83,10 @@ def test_a_comma_in_a_text_without_quotes_is_never_taken_for_a_label(tmp_path):
         ("text,emotion\nI am well, thanks,joy\n", "line 2: 3 cells"),
         (
             "text,emotion,group\nfine,joy,a\nI am well, thanks,joy\n",
-            "line 3, the emotion ' thanks' begins|line 3: the emotion",
+            "line 3: the emotion ' thanks' begins",
         ),
+        ("emotion,text,group\njoy,Hello, world\nfear,x,g\n", "line 2: the group ' world' begins"),
+        ("text,emotion,language\na,joy,en\nb,fear,\n", "line 3: the language is empty"),
         ("text,emotion,text\na,joy,b\n", "2 columns for 'text'"),
     ):
         with pytest.raises(FileFormatError, match=message):

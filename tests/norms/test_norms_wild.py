@@ -60,6 +60,8 @@ def test_own_tables_are_read_right_as_spreadsheets_write_them(tmp_path, text, en
         ("word,valence\njoy,8.2\n,7\n", "line 3: a rating without a word"),
         ("word;valence\njoy;8,2\nawe;7.5\n", "line 2: valence of 'joy' is '8,2'.*in all rows or in none"),
         ("word;valence;n\njoy;8;1,234\nawe;7;2,345\n", "decimal comma, thousands"),
+        ("word;valence;n\njoy;8,2;1.234\nawe;7;20\n", "line 2: n is '1.234', which may be thousands"),
+        ("word;valence;n\njoy;8,2;1.000\nawe;7;950\n", "which may be thousands"),
         ("word,valence\njoy,8.2\nawe,inf\n", "line 3.*'inf'"),
         ("valence,word\n1,5\n2,6\n3,7\n4,8\n", "the words are numbers"),
         ('word,valence\n"joy,8\nawe",7\n', "goes over several lines"),
