@@ -153,12 +153,12 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None, name
     colon, several with a plus: "goemotions:dev+test".
     """
     from emotion_interp.concepts import corpus_stimuli
-    from emotion_interp.concepts.corpora import CORPORA
+    from emotion_interp.concepts.corpora import CORPORA, TABLES
     from emotion_interp.core.errors import EmotionInterpError
 
     choice, names = names, [name.strip() for name in languages.split(",")]
     pairs = dict.fromkeys(names, corpus)
-    if "=" in corpus and not corpus.endswith((".csv", ".tsv")):
+    if "=" in corpus and not corpus.lower().endswith(TABLES):
         parts = [part.partition("=") for part in corpus.split(",")]
         pairs = {language.strip(): name.strip() for language, _, name in parts}
     missing = [name for name in names if name not in pairs]
