@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = "\t;,|"
+LONGEST_NAME = 200
+"""Letters in the name of a column; where there are more, the header has swallowed rows."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,9 @@ def _table(
         rows = rows[1:]
     else:
         names = list(header) or [str(k) for k in range(len(rows[0][1]))]
-    names = [name.strip() for name in names]
+    names = [" ".join(name.split()) for name in names]
+    if long := next((name for name in names if len(name) > LONGEST_NAME), ""):
+        raise FileFormatError(f"{path}: a column is called {said(long, 60)!r}; a quote in the header is not closed.")
     while names and not names[-1]:
         names.pop()
     if not names:

@@ -95,6 +95,12 @@ def test_the_line_is_that_of_the_file(tmp_path):
     assert list(read.frame().index) == [4, 7]
 
 
+def test_a_header_may_go_over_lines_and_swallows_no_rows(tmp_path):
+    assert table(tmp_path, 'word,"valence\nmean"\njoy,8\n').columns == ("word", "valence mean")
+    with pytest.raises(FileFormatError, match="a quote in the header is not closed"):
+        table(tmp_path, '"word,valence\n' + "joy,8\n" * 60 + '",x\na,b\n')
+
+
 def test_the_separator_is_that_of_the_header():
     for text, sign in (("a,b", ","), ("a;b", ";"), ("a\tb,c", "\t"), ("a|b", "|"), ('"a,b";c', ";"), ("word", ",")):
         assert separator_of(f"\n{text}\n1;2,3") == sign
