@@ -238,9 +238,8 @@ def _read_csv(path: Path, language: str | None) -> tuple[list[_Text], str]:
                 f"{path}, line {line}: the {name} {cell!r} begins with a blank, as the rest of a text does that has a "
                 "separator in it and no quotes. Put the text in quotes, or take the blank away."
             )
-    if names["language"] is not None:
-        if bare := next((line for line, row in rows if not row["language"].strip()), 0):
-            raise FileFormatError(f"{path}, line {bare}: the language is empty; fill it in.")
+    if bare := next((line for line, row in rows if not row.get("language", "given").strip()), 0):
+        raise FileFormatError(f"{path}, line {bare}: the language is empty; fill it in.")
     known = sorted({row["language"].strip() for _, row in rows}) if names["language"] is not None else []
     language = language or _language_of(path, known, [row["text"] for _, row in rows])
     if known:
