@@ -90,11 +90,11 @@ def test_a_comma_in_a_text_without_quotes_is_never_taken_for_a_label(tmp_path):
         ("text,emotion,text\na,joy,b\n", "2 columns for 'text'"),
     ):
         with pytest.raises(FileFormatError, match=message):
-            corpus_stimuli(write(tmp_path, text))
+            corpus_stimuli(write(tmp_path, text), "en")
 
 
 def test_an_empty_group_is_nobodys(tmp_path):
-    got = corpus_stimuli(write(tmp_path, "text,emotion,group\na,joy,\nb,joy, \nc,fear,\nd,fear,x\ne,joy,x\n"))
+    got = corpus_stimuli(write(tmp_path, "text,emotion,group\na,joy,\nb,joy, \nc,fear,\nd,fear,x\ne,joy,x\n"), "en")
     groups = [s.group for s in got]
     assert len(set(groups[:3])) == 3 and groups[3] == groups[4] == "x" and "x" not in groups[:3]
     own = labelled_stimuli(["a", "b", "c", "d"], ["joy"] * 4, groups=[None, float("nan"), "", "g"])
@@ -118,7 +118,7 @@ def test_near_copies_of_a_text_stand_on_one_side(tmp_path):
     # groups that share a copy are one, also by way of a third
     assert copies_together(["a", "b", "B!", "c", "C", "d"], ["x", "x", "y", "y", "z", "w"]) == ["x"] * 5 + ["w"]
     path = write(tmp_path, "text,emotion\n" + "\n".join(f'"{t}",joy' for t in texts) + "\n")
-    assert len({s.group for s in corpus_stimuli(path)}) == 3
+    assert len({s.group for s in corpus_stimuli(path, "en")}) == 3
 
 
 def test_features_split_texts_of_ones_own_with_their_copies_together():
@@ -152,5 +152,5 @@ def test_damaged_public_files_are_named(tmp_path):
     stories.write_bytes(b"no gzip")
     with pytest.raises(FileFormatError, match="gzip"):
         corpus_stimuli("stories", data=tmp_path)
-    with warnings.catch_warnings(), pytest.raises(EmotionInterpError, match="strings"):
+    with warnings.catch_warnings(), pytest.raises(EmotionInterpError, match="strings|list of texts"):
         labelled_stimuli(["a", None], ["joy", "fear"])

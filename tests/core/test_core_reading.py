@@ -28,7 +28,7 @@ READERS = {
     "concepts": lambda path: ConceptSet.from_csv(path, "en"),
     "toml": ConceptSet.from_toml,
     "associations": ConceptSet.from_word_associations,
-    "corpus": lambda path: corpus_stimuli(path),
+    "corpus": lambda path: corpus_stimuli(path, "en"),
     "texts": load_texts,
     "space": load_space,
     "judge": load_judge,

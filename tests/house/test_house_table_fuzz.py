@@ -152,7 +152,7 @@ def test_labelled_texts_are_right_however_they_are_written(how):
     if how["separator"] != "\t":
         # a text with quotes in it has to be quoted where the separator is no tab
         how = {**how, "quoted": "all"}
-    got = corpus_stimuli(file_of("own.csv", written(rows, how)))
+    got = corpus_stimuli(file_of("own.csv", written(rows, how)), "en")
     assert [(s.text, s.emotion) for s in got] == [(r["text"], r["emotion"]) for r in rows]
     groups = [s.group for s in got]
     assert groups[0] == groups[4] == "x" and groups[2] == "y" and len({groups[1], groups[3], "x", "y"}) == 4
@@ -286,7 +286,7 @@ def test_labelled_texts_with_separators_astray_keep_their_labels(data, separator
         {"text": f"some words {'abcdef'[k]}", "emotion": ("joy", "fear")[k % 2], "group": f"G{k}"} for k in range(6)
     ]
     path = file_of("own.csv", data.draw(restructured(plain(rows, separator))).encode())
-    got = right_or_one_line(lambda: corpus_stimuli(path), path.name)
+    got = right_or_one_line(lambda: corpus_stimuli(path, "en"), path.name)
     whole = {"joy", "fear"}
     for stimulus in got or ():
         # a label with a sign put in, or cut by a line end, is a part of a label, never of a text or a group
@@ -304,7 +304,7 @@ def test_damaged_texts_are_read_or_refused_in_one_line(data, ending):
     path = file_of(f"own.{ending}", data.draw(damaged(raw)))
     right_or_one_line(lambda: load_texts(path), path.name)
     if ending == "csv":
-        right_or_one_line(lambda: corpus_stimuli(path), path.name)
+        right_or_one_line(lambda: corpus_stimuli(path, "en"), path.name)
 
 
 @fuzz
