@@ -76,7 +76,7 @@ def markdown(text: object) -> str:
 
 def joined(parts: Any) -> Markup:
     """Pieces of HTML behind each other; text among them is escaped."""
-    return Markup("").join(_value(part) for part in parts)
+    return Markup("").join(escaped(part) for part in parts)
 
 
 def frame_html(frame: pd.DataFrame, digits: int | None = None, index: bool = False) -> Markup:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
-from emotion_interp.core.files import atomic_folder, read_json, sha256_of, write_json
+from emotion_interp.core.files import (
+    atomic_folder,
+    read_json,
+    read_signed_json,
+    sha256_file,
+    sha256_of,
+    write_json,
+    write_signed_json,
+)
 from emotion_interp.core.leftovers import found_folder
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.subject import Subject
@@ -55,7 +63,8 @@ def save_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any], curs
     with atomic_folder(out / CHECKPOINT) as folder:
         save_file(tensors, folder / "state.safetensors")
         state = {"identity": identity, "step": step, "cursor": asdict(cursor), "seconds": seconds}
-        write_json(folder / "state.json", state)
+        state["sha256"] = sha256_file(folder / "state.safetensors")
+        write_signed_json(folder / "state.json", state)
 
 
 def load_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any]) -> tuple[Cursor, float] | None:
@@ -71,8 +80,11 @@ def load_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any]) -> t
     folder = found_folder(out / CHECKPOINT)
     if not folder.exists():
         return None
-    record = read_json(folder / "state.json")
+    record, _ = read_signed_json(folder / "state.json")
     try:
+        # checkpoints of before this was noted are taken on trust
+        if record.get("sha256", digest := sha256_file(folder / "state.safetensors")) != digest:
+            raise FileFormatError(f"{folder} is a damaged checkpoint (its SHA-256 differs); delete it to start again.")
         if record["identity"] != identity:
             raise EmotionInterpError(
                 f"{folder} belongs to a run of another recipe, model or text; choose another folder, or delete this one."
@@ -98,7 +110,7 @@ def load_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any]) -> t
             trainer.n_training_steps = int(record["step"])
             trainer.n_training_samples = int(record["step"]) * trainer.cfg.train_batch_size_samples
         return Cursor(**record["cursor"]), float(record["seconds"])
-    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise FileFormatError(f"{folder} is a damaged checkpoint ({error}); delete it to start again.") from error
 
 

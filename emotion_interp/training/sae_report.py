@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
-from emotion_interp.core.files import read_json
+from emotion_interp.core.files import read_signed_json
 from emotion_interp.core.markup import frame_html
+from emotion_interp.core.reading import said
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
 
 TRAINING_FILE = "training.json"
+FORMAT = 2
+"""2: the record carries its own SHA-256. Records of format 1 are read as they are."""
 TARGETS = {"explained_variance": 0.75, "l0": (2 / 3, 4 / 3), "silent_share": 0.2}
 """A usable SAE: least explained variance, L0 as shares of k, most silent latents."""
 
@@ -92,12 +96,30 @@ class SaeTrainingResult:
             FileFormatError: the folder holds no finished run, or its file is damaged.
         """
         folder = Path(folder)
-        record = read_json(folder / TRAINING_FILE)
+        file = folder / TRAINING_FILE
+        record, signed = read_signed_json(file)
         try:
-            figures = tuple(SaeFigures(**row) for row in record["figures"])
-            return cls(folder, record["model_name"], record["recipe"], figures)
+            if record["format"] not in (1, FORMAT) or (record["format"] == FORMAT and not signed):
+                raise FileFormatError(f"{file} was changed after it was saved, or is of another version.")
+            figures = tuple(_checked(SaeFigures(**row)) for row in record["figures"])
+            name, recipe = record["model_name"], record["recipe"]
         except (KeyError, TypeError) as error:
-            raise FileFormatError(f"{folder / TRAINING_FILE} is no record of an SAE training: {error}.") from error
+            raise FileFormatError(f"{file} is no record of an SAE training: {said(error)}.") from error
+        if not isinstance(name, str) or not isinstance(recipe, dict):
+            raise FileFormatError(f"{file} is no record of an SAE training: model_name or recipe is of another type.")
+        return cls(folder, name, recipe, figures)
+
+
+def _checked(row: SaeFigures) -> SaeFigures:
+    """Figures as they were declared; `TypeError` for others."""
+    for field in fields(SaeFigures):
+        value = getattr(row, field.name)
+        kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
+        kind = str(field.type)
+        wrong = not isinstance(value, kinds[kind]) or (kind != "bool" and isinstance(value, bool))
+        if wrong or not math.isfinite(value) or (value < 0 and field.name != "explained_variance"):
+            raise TypeError(f"{field.name} is {value!r}")
+    return row
 
 
 def layer_folder(out: Path, layer: int) -> Path:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.arguments import check_fields, checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.files import sha256_of, write_json
+from emotion_interp.core.files import sha256_of, write_signed_json
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.subject import Subject
@@ -42,6 +42,7 @@ from emotion_interp.training.sae_files import (
     save_sae,
 )
 from emotion_interp.training.sae_report import (
+    FORMAT,
     TRAINING_FILE,
     HeldOutSums,
     SaeFigures,
@@ -320,7 +321,7 @@ def _finish(
         for site, trainer in trainers.items()
     )
     record = {
-        "format": 1,
+        "format": FORMAT,
         "identity": identity,
         "model_name": subject.name,
         **run,
@@ -328,6 +329,6 @@ def _finish(
         "training_tokens_of_text": readable_tokens(split.train),
         "versions": {name: version(name) for name in ("sae-lens", "transformer-lens", "torch", "transformers")},
     }
-    write_json(out / TRAINING_FILE, record)
+    write_signed_json(out / TRAINING_FILE, record)
     remove_checkpoint(out)
     return SaeTrainingResult.load(out)

@@ -383,3 +383,29 @@ def test_a_real_model_reads_its_own_saes_back(shared_data, tmp_path):
     row = result.figures[0]
     assert row.explained_variance > 0.4 and 16 <= row.l0 <= 32
     assert load_subject(folder, saes=tmp_path / "saes").layers == [5]
+
+
+def test_a_record_or_checkpoint_that_was_changed_is_refused_in_one_line(trained, tmp_path):
+    """A flipped bit anywhere in the record, figures of another type signed again, no digest where there must be one."""
+    from emotion_interp.core.files import read_json, write_signed_json
+
+    result, _, _ = trained
+    copied = tmp_path / "copy"
+    copied.mkdir()
+    file = copied / "training.json"
+    whole = (result.folder / "training.json").read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 150)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << (place % 8)
+        file.write_bytes(bytes(flipped))
+        with pytest.raises(FileFormatError, match=r"training\.json"):
+            SaeTrainingResult.load(copied)
+    record = json.loads(whole)
+    for change in ({"l0": "many"}, {"layer": -1}, {"layer": True}, {"recalibrated": 1}, {"k": None}):
+        write_signed_json(file, {**record, "figures": [{**record["figures"][0], **change}]})
+        with pytest.raises(FileFormatError, match=f"training.json is no record.*{next(iter(change))}"):
+            SaeTrainingResult.load(copied)
+    file.write_text(json.dumps({k: v for k, v in record.items() if k != "own_sha256"}))
+    with pytest.raises(FileFormatError, match="changed after it was saved"):
+        SaeTrainingResult.load(copied)
+    assert read_json(file)["format"] == 2
