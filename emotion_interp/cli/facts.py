@@ -122,7 +122,8 @@ def check_choice(
         known["direction method"] = ("dense", "dense_clean", "sae")
     else:
         known = {"emotion": facts.emotions, "layer": facts.layers, "direction method": facts.methods}
-        for name in checks.split_names(languages):
+        # of a bank's languages one is chosen; the several of --languages are those that features are searched in
+        for name in checks.split_names(languages) if "," not in languages else ():
             if name not in facts.languages:
                 raise UnknownNameError("language", name, facts.languages)
     for kind, name in (*(("emotion", e) for e in emotions), ("layer", layer), ("direction method", method)):
