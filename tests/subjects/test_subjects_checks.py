@@ -1,7 +1,6 @@
 """What is wrapped is what was handed in; what is generated needs no cache; a site is what its name says."""
 
 import subprocess
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -59,17 +58,18 @@ def test_a_users_own_bridge_is_compared_with_transformers_on_the_same_weights(fa
 class Drifting(transformers.LlamaForCausalLM):
     """As some quantised layers do, it keeps a state that is shared with its copies, and changes when it runs."""
 
-    shared: ClassVar[dict] = {}
+    runs = 0
 
     def forward(self, *args, **kwargs):
         out = super().forward(*args, **kwargs)
-        runs = Drifting.shared["runs"] = Drifting.shared.get("runs", 0) + 1
-        out.logits = out.logits + (0.5 * torch.sin(torch.arange(out.logits.shape[-1])) if runs > 1 else 0.0)
+        Drifting.runs += 1
+        if Drifting.runs > 1:
+            out.logits = out.logits + 0.5 * torch.sin(torch.arange(out.logits.shape[-1]))
         return out
 
 
 def test_a_model_whose_copy_shares_a_state_is_refused(small):
-    Drifting.shared.clear()
+    Drifting.runs = 0
     model = make_model("Llama", small)
     model.__class__ = Drifting
     with pytest.raises(UnsupportedError, match="computes something else|changed what it computes"):
