@@ -116,6 +116,12 @@ def test_the_tolerance_passes_rounding_and_nothing_else(dtype, small):
     assert not difference(torch.full_like(logits, torch.nan), logits).within(limits)
 
 
+def test_a_causal_mask_among_the_buffers_is_no_quantised_weight(small):
+    model = make_model("GPT-Neo", small, max_position_embeddings=256)
+    assert any(b.dtype == torch.bool for b in model.buffers())
+    assert tolerance(model) == tolerance(make_model("Llama", small))
+
+
 # -- compatibility mode -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", ["resid_post", "z"])
 def test_a_bridge_in_compatibility_mode_under_an_sae_of_the_raw_model_is_refused(tokenizer, kind):
