@@ -8,6 +8,8 @@ tests/families.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import logging as standard_logging
 from pathlib import Path
 
 import torch
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/results/families.md"))
     out = parser.parse_args().out
     logging.set_verbosity_error()
+    standard_logging.disable(standard_logging.WARNING)
     torch.set_num_threads(1)
     tokenizer = make_tokenizer()
     rows: dict[str, dict[str, str]] = {}
@@ -58,9 +61,7 @@ def main() -> None:
 
 def table(rows: dict[str, dict[str, str]]) -> str:
     """Markdown: the matrix, then the reasons, each once."""
-    import transformer_lens
-
-    version = getattr(transformer_lens, "__version__", None) or "3.9"
+    version = importlib.metadata.version("transformer-lens")
     notes: dict[str, int] = {}
 
     def short(text: str) -> str:

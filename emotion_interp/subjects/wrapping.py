@@ -11,6 +11,9 @@ from typing import Any
 from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
 from emotion_interp.subjects.checks import check_bridge, check_unchanged, check_wrapped, plain_logits, probe_of
 
+_CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "context_length", "n_ctx", "seq_length")
+"""Names under which configurations give the longest text."""
+
 
 def hooked_model(model: Any, tokenizer: Any) -> tuple[str, Any]:
     """The backend's name and a hooked model; a plain `transformers` model is wrapped through a tensor-sharing copy.
@@ -53,7 +56,8 @@ def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any) -> Any:
         raise UnsupportedError(
             f"{type(inner).__name__} is an encoder with a decoder; a subject is a model that continues its own text."
         )
-    ids = probe_of(model, tokenizer, int(getattr(config, "max_position_embeddings", None) or 1024))
+    room = next((int(n) for n in (getattr(config, name, None) for name in _CONTEXT) if n), 1024)
+    ids = probe_of(model, tokenizer, room)
     expected = plain_logits(model, ids)
     bridge = _boot(bridge_class, inner, tokenizer)
     check_wrapped(bridge, ids, expected, type(inner).__name__)
@@ -162,8 +166,14 @@ def _merge_adapters(clone: Any) -> None:
         base = layer.get_base_layer()
         if not layer.merged and not layer.disable_adapters and layer.active_adapters:
             for key, parameter in list(base.named_parameters(recurse=False)):
-                setattr(base, key, torch.nn.Parameter(parameter.detach().clone(), requires_grad=False))
-            layer.merge()
+                # quantised ones are the copy's own already
+                if type(parameter) is torch.nn.Parameter and parameter.is_floating_point():
+                    setattr(base, key, torch.nn.Parameter(parameter.detach().clone(), requires_grad=False))
+            try:
+                layer.merge()
+            except (NotImplementedError, AttributeError, ValueError, RuntimeError):
+                # some quantised layers cannot take one in: it stays beside them, and the comparison decides
+                continue
         parent, _, leaf = name.rpartition(".")
         setattr(clone.get_submodule(parent), leaf, base)
 

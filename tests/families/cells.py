@@ -139,7 +139,8 @@ def _dose(subject: Any) -> str | None:
     import torch
 
     vector = np.random.default_rng(1).normal(size=subject.d_model).astype(np.float32)
-    unit, refused = vector / np.linalg.norm(vector), []
+    unit = vector / np.linalg.norm(vector)
+    refused: dict[str, list[int]] = {}
     for written, read in (("mlp_out", "resid_post"), ("resid_mid", "resid_mid")):
         for layer in range(subject.n_layers):
             try:
@@ -147,11 +148,17 @@ def _dose(subject: Any) -> str | None:
                 with ei.steer(subject, ei.Direction(vector, layer, written), 2.0, "all_with_bos", scale=1.0):
                     moved = _stream(subject, Site(layer, read))
             except EmotionInterpError as error:
-                refused.append(f"layer {layer} {written} ({str(error)[:160]})")
+                reason = str(error).split(" Did you mean")[0].split(" Available")[0]
+                refused.setdefault(reason.replace(f"blocks.{layer}", "blocks.L"), []).append(layer)
                 continue
             # in half precision the stream is rounded after the dose
             _close(moved, plain + torch.from_numpy(2.0 * unit).to(plain), f"{written} of layer {layer}")
-    return f"refused: {'; '.join(refused)}" if refused else None
+    if not refused:
+        return None
+    return "refused: " + "; ".join(
+        f"{reason}" if len(layers) == subject.n_layers else f"layer {layers[0]}: {reason}"
+        for reason, layers in refused.items()
+    )
 
 
 def _stream(subject: Any, site: Site) -> Any:
@@ -195,7 +202,8 @@ def _state(model: Any) -> dict[str, Any]:
         logits = model(torch.tensor([[1, 5, 9, 40]])).logits.clone()
     return {
         "logits": logits,
-        "keys": list(model.state_dict()),
+        # a state_dict() of a model in four bits rounds it anew
+        "keys": [name for name, _ in [*model.named_parameters(), *model.named_buffers()]],
         "pointers": [p.data_ptr() for p in model.parameters()],
         "modules": [(n, type(m)) for n, m in model.named_modules()],
         "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()],

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.families.test_families_matrix import PROVED
 from tests.families.variants import VARIANTS, variant_cells
 from tests.families.zoo import make_tokenizer
 
@@ -15,5 +16,7 @@ def test_variant(variant):
     except ImportError as error:
         pytest.skip(str(error))
     assert cells["untouched"] == "yes"
-    if variant in EXACT:
-        assert [cells[c] for c in ("load", "read", "uncached", "cached", "batch")] == ["yes"] * 5, cells
+    if PROVED and variant in EXACT:
+        assert [cells[c] for c in ("load", "read", "uncached", "cached")] == ["yes"] * 4, cells
+        # in float64 the mask of transformers overflows on padding
+        assert cells["batch"] == ("one length at a time" if "float64" in variant else "yes"), cells
