@@ -1,8 +1,9 @@
 """Which features and sets of features are confirmed: old rule and new, texts that name their emotion kept and dropped.
 
-`python -m benchmarks.features_results` (bundled subject), and with `--model MODEL --saes SAES --stimuli en=stories` another;
-EMOTION_INTERP_DATA names the folder with the corpora. docs/results/features.md is both, one below the other. The texts are
-those of the shipped banks: 120 of each emotion; q = .05, coverage .2, specificity .6, four features an emotion.
+`python -m benchmarks.features_results --bank FOLDER` shows what a bank holds and reads nothing. Without it texts are read, with
+names kept and with names dropped, and sets of features are fitted too: the bundled subject, or `--model MODEL --saes SAES
+--stimuli en=stories`; EMOTION_INTERP_DATA names the folder with the corpora. The texts are those of the shipped banks: 120 of
+each emotion; q = .05, coverage .2, specificity .6, four features an emotion. docs/results/features.md is made of both.
 """
 
 from __future__ import annotations
@@ -148,6 +149,26 @@ def sets(probes: Any) -> pd.DataFrame:
     )
 
 
+NOTE = (
+    "Columns up to “confirmed” count emotions; “Fisher alone” (the earlier rule) and “both tests” hold at a layer for itself and "
+    "are not corrected over layers. “Confirmed” stands at the layer that was fixed on the discovery half. Medians are over all "
+    "emotions."
+)
+
+
+def top_features(bank: Any) -> list[str]:
+    """Counts by layer, and the confirmed features, as paragraphs."""
+    confirmed = confirmed_features(bank)
+    return [
+        NOTE,
+        "",
+        markdown(by_layer(bank)),
+        "",
+        markdown(confirmed) if len(confirmed) else "No feature is confirmed.",
+        "",
+    ]
+
+
 def section(name: str, found: dict[str, tuple[Any, Any]]) -> str:
     banks = {rule: bank for rule, (bank, _) in found.items()}
     parts = [f"## {name}", ""]
@@ -160,18 +181,7 @@ def section(name: str, found: dict[str, tuple[Any, Any]]) -> str:
             "",
         ]
     for rule, bank in banks.items():
-        parts += [
-            f"### Top features, {RULES[rule]}",
-            "",
-            "Columns up to the last confirmed one are counts of emotions; “Fisher alone” (the earlier rule) and “both tests” "
-            "hold at a layer for itself and are not corrected over layers. “Confirmed” stands at the layer that was fixed on "
-            "the discovery half. Medians are over all emotions.",
-            "",
-            markdown(by_layer(bank)),
-            "",
-            markdown(confirmed_features(bank)) if bank.summary["confirmed"].any() else "No feature is confirmed.",
-            "",
-        ]
+        parts += [f"### Top features, {RULES[rule]}", "", *top_features(bank)]
     tables = {rule: sets(probes) for rule, (_, probes) in found.items()}
     parts += ["### Sets of k features (sparse probes), at the layer fixed on the discovery half", ""]
     parts += [markdown(side_by_side(tables, ["language", "k"])), ""]
@@ -186,13 +196,19 @@ def section(name: str, found: dict[str, tuple[Any, Any]]) -> str:
 
 def main() -> None:
     from emotion_interp.cli.options import concepts_of
+    from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import load_subject
 
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bank", default=None, help="show a saved bank, read nothing")
     parser.add_argument("--model", default=None)
     parser.add_argument("--saes", default=None)
     parser.add_argument("--stimuli", default="en=stories,zh=brighter")
     given = parser.parse_args()
+    if given.bank:
+        bank = FeatureBank.load(given.bank)
+        print("\n".join([f"## {bank.manifest['subject']}", "", *top_features(bank)]))
+        return
     languages = ",".join(part.partition("=")[0] for part in given.stimuli.split(","))
     subject = load_subject(given.model, saes=given.saes)
     found = found_by_rule(subject, concepts_of(languages), texts_by_rule(given.stimuli, languages))

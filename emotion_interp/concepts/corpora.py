@@ -163,7 +163,7 @@ def corpus_stimuli(
             raise EmotionInterpError(f"brighter has several languages; give language= one of {[*BRIGHTER_LANGUAGES]}.")
         language = language or "en"
         texts = _read_corpus(corpus, language, split, _data_folder(data))
-    what = corpus if corpus == "stories" else f"texts of {corpus}"
+    what = "stories" if corpus == "stories" else f"texts of {corpus}"
     naming: list[bool] = []
     if names == "drop":
         naming = [names_emotion(t, e, language) for t, e, _ in texts]

@@ -206,7 +206,7 @@ def with_confirmed_sets(
     ).sites
     scores: dict[str, list[np.ndarray]] = {}
     for row in frame.to_dict("records"):
-        own = words[held & (words["language"] == row["language"]).to_numpy()]
+        own: Any = words[held & (words["language"] == row["language"]).to_numpy()]
         features: Any = readings[Site.parse(row["site"])].features
         values = features[own["unit"].to_numpy()][:, np.asarray(row["features"], dtype=np.int64)].toarray()
         scores.setdefault(row["language"], []).append(

@@ -25,7 +25,7 @@ class RankedColumns:
     def __init__(self, values: Any, codes: np.ndarray, n_classes: int) -> None:
         from scipy.sparse import csc_matrix
 
-        matrix = csc_matrix(values)
+        matrix: Any = csc_matrix(values)
         matrix.eliminate_zeros()
         codes = np.asarray(codes)
         self._n, self._shape = n_classes, (n_classes, matrix.shape[1])
