@@ -132,7 +132,7 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | N
         ) from error
     model.eval().to(device)
     revision = getattr(model.config, "_commit_hash", None) or _cached_revision(source)
-    return wrap_transformers(TransformerBridge, model, tokenizer), tokenizer, revision
+    return wrap_transformers(TransformerBridge, model, tokenizer, own_tokenizer=True), tokenizer, revision
 
 
 def _cached_revision(source: str) -> str | None:

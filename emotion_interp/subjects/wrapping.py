@@ -42,10 +42,11 @@ def hooked_model(model: Any, tokenizer: Any) -> tuple[str, Any]:
     )
 
 
-def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any) -> Any:
+def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any, own_tokenizer: bool = False) -> Any:
     """A bridge around a copy of `model` that shares its tensors: booting rebuilds the given model in place.
 
-    Adapters that are active now (LoRA and its kin, by transformers or by peft) are merged in the copy.
+    Adapters that are active now (LoRA and its kin, by transformers or by peft) are merged in the copy. `own_tokenizer` says
+    that nobody else holds the tokenizer, so that it need not be copied: one of 262,144 words takes seconds.
 
     Raises:
         UnsupportedError: TransformerLens cannot open the model, or the bridge computes something else than the model.
@@ -59,7 +60,7 @@ def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any) -> Any:
     room = next((int(n) for n in (getattr(config, name, None) for name in _CONTEXT) if n), 1024)
     ids = probe_of(model, tokenizer, room)
     expected = plain_logits(model, ids)
-    bridge = _boot(bridge_class, inner, tokenizer)
+    bridge = _boot(bridge_class, inner, tokenizer, own_tokenizer)
     check_wrapped(bridge, ids, expected, type(inner).__name__)
     check_unchanged(model, ids, expected)
     # once more after the handed-in model has run: what they share must not depend on who runs last
@@ -67,8 +68,14 @@ def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any) -> Any:
     return bridge
 
 
-def _boot(bridge_class: Any, inner: Any, tokenizer: Any) -> Any:
-    clone, own_tokenizer = sharing_copy(inner), copy.deepcopy(tokenizer)
+def _boot(bridge_class: Any, inner: Any, tokenizer: Any, keep: bool = False) -> Any:
+    clone = sharing_copy(inner)
+    # booting gives a tokenizer the special tokens it lacks, and loads one anew that does not say that it begins with BOS
+    specials = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    begins = None not in specials and tokenizer("a", verbose=False)["input_ids"][:1] == [tokenizer.bos_token_id]
+    own_tokenizer = tokenizer if keep and begins else copy.deepcopy(tokenizer)
+    if begins:
+        own_tokenizer.init_kwargs["add_bos_token"] = True
     _merge_adapters(clone)
     _name_architecture(clone)
     parameter = next(iter(inner.parameters()))
