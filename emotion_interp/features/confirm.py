@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.features.block import LEVEL
 from emotion_interp.features.scores import fisher_enrichment
@@ -25,6 +26,7 @@ COLUMNS = ("held_out_specificity", "rival", "p_specificity", "p_confirmed", "lay
 """Of the summary; banks of earlier versions lack them, and their "confirmed" is Fisher's test alone, at every layer."""
 
 
+@checked
 def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations: int = PERMUTATIONS) -> FeatureBank:
     """A bank whose top features are confirmed by two tests on the held-out half: they answer, and to their emotion alone.
 

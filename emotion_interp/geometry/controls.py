@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
@@ -24,6 +25,7 @@ NEUTRAL = "neutral"
 _UNSPACED = ("zh", "ja", "th")
 
 
+@checked
 def control_spaces(
     subject: Subject,
     concepts: ConceptSet | None,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.markup import summary_html
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
 from emotion_interp.geometry.gain import GAIN_FOLDS, ReadoutGain, readout_gain
@@ -109,6 +110,7 @@ def _spread(name: str, value: float, interval: Interval, p: float) -> dict[str, 
     return {name: value, f"{name}_lo": interval[0], f"{name}_hi": interval[1], f"{name}_p": p}
 
 
+@checked
 def text_increment(
     space: EmotionSpace,
     text: EmotionSpace,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.geometry.space import EmotionSpace
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from emotion_interp.features import FeatureBank
 
 
+@checked
 def text_baselines(
     texts: Sequence[str],
     emotions: Sequence[str],

@@ -205,7 +205,9 @@ def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings], sites:
     groups = None
     if "group" in norms.table:
         known = norms.table.set_index("word")["group"].reindex(words)
-        named: list[str] = [group if isinstance(group, str) and group.strip() else str(word) for word, group in known.items()]
+        named: list[str] = [
+            group if isinstance(group, str) and group.strip() else str(word) for word, group in known.items()
+        ]
         groups = copies_together(words, named)
     return WordActivations(features, words, norms, norms.language, groups, dense)
 

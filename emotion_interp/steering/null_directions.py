@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
@@ -56,6 +57,7 @@ class NullDirections:
         return len(self.units)
 
 
+@checked
 def null_texts(
     subject: Subject,
     stimuli: Sequence[Stimulus],
@@ -88,6 +90,7 @@ def null_texts(
     return NullTexts(values, tuple(s.emotion for s in stimuli), tuple(s.group for s in stimuli))
 
 
+@checked
 def random_directions(
     subject: Subject,
     site: int | Site | str,

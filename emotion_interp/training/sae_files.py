@@ -155,7 +155,9 @@ def save_sae(
         if scaling.mean is not None:
             record["metadata"]["standardized_input"] = "per coordinate, folded into the weights"
             write_json(config, record)
-        tensors = scaling.fold(load_file(weights), bool(record["apply_b_dec_to_input"]))
+        # copies: what load_file gives is the file itself, which is written over below
+        trained = {name: tensor.clone() for name, tensor in load_file(weights).items()}
+        tensors = scaling.fold(trained, bool(record["apply_b_dec_to_input"]))
         halves = {name: tensor.half() for name, tensor in tensors.items()}
         if not all(bool(tensor.isfinite().all()) for tensor in halves.values()):
             # a stream beyond 65,504 does not fit in half precision
