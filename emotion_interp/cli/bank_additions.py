@@ -127,6 +127,8 @@ def confirm(
 ) -> None:
     """Say of a bank of an earlier version which features are confirmed: answering, specific, at the layer fixed before.
 
+    With --stimuli also how many of its texts name their emotion, and with --sets which sets of features are confirmed.
+
     Example: emotion-interp features confirm runs/bundled/bank
     """
     from emotion_interp.cli.options import concepts_of, corpus_texts, subject_of
@@ -134,6 +136,7 @@ def confirm(
     from emotion_interp.features import FeatureBank, with_confirmation, with_confirmed_sets
     from emotion_interp.features.bank_files import require_bank_place
     from emotion_interp.features.frames import summary_by_layer
+    from emotion_interp.features.retest import with_naming
 
     place = out or bank
     require_bank_place(place)
@@ -141,10 +144,11 @@ def confirm(
     languages = ",".join(found.languages)
     concepts = concepts_of(languages)
     found = with_confirmation(found, concepts)
+    shown = None
+    if stimuli is not None:
+        shown = corpus_texts(stimuli, languages, int(found.manifest["seed"]), limit, names)
+        found = with_naming(found, concepts, shown)
     if sets:
-        shown = None
-        if stimuli is not None:
-            shown = corpus_texts(stimuli, languages, int(found.manifest["seed"]), limit, names)
         found = with_confirmed_sets(subject_of(model, saes, None), concepts, found, shown)
     found.save(place)
     show_frame(summary_by_layer(found), "confirmed: at the layer fixed on the discovery half", False)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.design import design_stimuli
@@ -61,3 +63,13 @@ def design_of(
             f"Pass the concept set of the languages {', '.join(bank.languages)}, or the same texts."
         )
     return design.words, design.stimuli, design.units
+
+
+def with_naming(bank: FeatureBank, concepts: ConceptSet, stimuli: Sequence[Stimulus]) -> FeatureBank:
+    """A bank of texts whose manifest says how many of them name their emotion, as `find_features` notes it.
+
+    Raises:
+        EmotionInterpError: other texts or concepts than those of the bank.
+    """
+    shown = design_of(concepts, bank, stimuli)[1]
+    return replace(bank, manifest={**bank.manifest, "naming": naming_entry(shown)})

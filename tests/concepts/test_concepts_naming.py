@@ -118,4 +118,10 @@ def test_a_bank_of_texts_says_how_many_name_their_emotion(tiny_subject, small_co
     labels = ["anger", "joy", "fear"] * 6
     bank = ei.find_features(tiny_subject, concepts, stimuli=labelled_stimuli(texts, labels))
     assert bank.manifest["naming"] == {"en": {"texts": 18, "naming": 6, "shares": {"anger": 1.0}}}
+    from dataclasses import replace
+
+    from emotion_interp.features.retest import with_naming
+
+    old = replace(bank, manifest={k: v for k, v in bank.manifest.items() if k != "naming"})
+    assert with_naming(old, concepts, labelled_stimuli(texts, labels)).manifest == bank.manifest
     assert "texts that name their emotion | 6 of 18 (en, of anger 100%)" in ei.features.bank_card(bank)
