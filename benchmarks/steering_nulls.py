@@ -156,7 +156,7 @@ def report(table: Any, nulls: Any, confusion: Any, judges: Any, given: argparse.
     counts = []
     for who in (DECIDES, ALSO):
         known = rows[rows["decided"]] if who == DECIDES else rows
-        for kind in (*given.kinds.split(","), "all kinds"):
+        for kind in (*_kinds("all kinds", given), "all kinds"):
             p = known[f"p_{who}" if kind == "all kinds" else f"p_{who}_{kind}"].to_numpy(dtype=float)
             stepped = np.max([by_max_t(known, nulls, who, k) for k in _kinds(kind, given)], axis=0)
             own = (holm(p) < ALPHA - 1e-9) & known["intact_here"].to_numpy()
@@ -178,7 +178,7 @@ def report(table: Any, nulls: Any, confusion: Any, judges: Any, given: argparse.
     stepped = np.max([by_max_t(rows, nulls, ALSO, k) for k in _kinds("all kinds", given)], axis=0)
     alone["p_maxT"] = stepped[~rows["decided"].to_numpy()]
     names = {"emotion": "emotion", "method": "direction"}
-    kinds = {f"p_{DECIDES}_{k}": f"p, {k}" for k in given.kinds.split(",")}
+    kinds = {f"p_{DECIDES}_{k}": f"p, {k}" for k in _kinds("all kinds", given)}
     shown = {
         **names,
         "target_unsteered": "unsteered",
@@ -224,7 +224,7 @@ does as much. Max-T: step-down over these emotions (Westfall & Young), the large
 
 
 def _kinds(kind: str, given: argparse.Namespace) -> list[str]:
-    return given.kinds.split(",") if kind == "all kinds" else [kind]
+    return [k for k in KINDS if k in given.kinds.split(",")] if kind == "all kinds" else [kind]
 
 
 def _list(names: Any) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, tell
 from emotion_interp.core.seeds import generator
 
 CORRECTIONS = ("holm", "maxT")
@@ -27,7 +26,7 @@ def needed_directions(n_tests: int, alpha: float = 0.05) -> int:
     return int(np.floor(n_tests / alpha + 1e-9))
 
 
-def warn_if_none_can_pass(n_random: int, n_tests: int, alpha: float | None, stacklevel: int = 3) -> None:
+def warn_if_none_can_pass(n_random: int, n_tests: int, alpha: float | None) -> None:
     """One line of warning where the smallest possible p times the number of tests is not below alpha.
 
     Raises:
@@ -39,11 +38,10 @@ def warn_if_none_can_pass(n_random: int, n_tests: int, alpha: float | None, stac
         raise EmotionInterpError(f"alpha is a share above 0 and below 1, or None; got {alpha!r}.")
     needed = needed_directions(n_tests, alpha)
     if 0 < n_random < needed:
-        warnings.warn(
+        tell(
             f"with {n_random} random directions p is at least {1 / (n_random + 1):.2g}, so Holm over {n_tests} emotions "
             f"cannot be below {alpha:g}: give n_random of at least {needed}"
-            " (in steering_test also correction='maxT').",
-            stacklevel=stacklevel,
+            " (in steering_test also correction='maxT')."
         )
 
 

@@ -37,7 +37,7 @@ def test_too_few_random_directions_are_said_in_one_line(subjects, call):
         for quiet in ({"n_random": 60}, {"n_random": 0}, {"n_random": 5, "alpha": None}):
             call(*args, **quiet, **grid)
     for wrong in (0, 1, "0.05", True):
-        with pytest.raises(EmotionInterpError, match="alpha is a share"):
+        with pytest.raises(EmotionInterpError, match="alpha is a"):
             call(*args, n_random=5, alpha=wrong, **grid)
 
 

@@ -153,9 +153,8 @@ def test_stimuli_are_read_as_a_bank_of_texts_reads_them(subject):
     from emotion_interp.activations import read_stimuli
     from emotion_interp.concepts.scenes import labelled_stimuli
 
-    lines = [
-        f"The letter said that she felt {w} by the sea and the door" for w in ("happy", "sad", "angry", "calm")
-    ] * 2
+    words = ("happy", "sad", "angry", "calm")
+    lines = [f"The letter said that {who} felt {w} by the sea and the door" for who in ("she", "he") for w in words]
     stimuli = labelled_stimuli(lines, ["joy", "sadness", "anger", "joy"] * 2, groups=["a"] * 4 + ["b"] * 4)
     texts = null_texts(subject, stimuli, [1])
     assert texts.emotions == ("joy", "sadness", "anger", "joy") * 2 and texts.groups == ("a",) * 4 + ("b",) * 4
