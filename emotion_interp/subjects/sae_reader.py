@@ -105,6 +105,13 @@ class SaeReader:
                 raise NotFiniteError(f"the SAE at {site} has NaN or infinite values in {name}; its file is damaged.")
         for name, part in (("W_enc", "encoder"), ("W_dec", "decoder")):
             weights: Any = getattr(sae, name, None)
+            wanted = (sae.cfg.d_sae, sae.cfg.d_in)
+            if weights is not None and sorted(weights.shape) != sorted(wanted):
+                # tables of latents are laid out by the configuration, so a wrong one would write beyond them
+                raise FileFormatError(
+                    f"the SAE at {site} has a {part} of {tuple(weights.shape)}, but its configuration says {wanted[0]} latents of "
+                    f"{wanted[1]} dimensions; its files do not belong together."
+                )
             if weights is not None and not bool(weights.any()):
                 raise EmotionInterpError(
                     f"the {part} of the SAE at {site} is all zeros: it reads nothing of its input. Its file was written "

@@ -33,6 +33,8 @@ WRONG = {
     "method": "magic",
     "methods": "magic",
     "judge": "nobody",
+    "kinds": "typo",
+    "names": "typo",
     "stages": "typo",
     "coordinates": "typo",
     "preset": "typo",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import emotion_interp as ei
-from emotion_interp.core import EmotionInterpError
+from emotion_interp.core import EmotionInterpError, FileFormatError
 from emotion_interp.features.bank import require_same_subject
 from emotion_interp.subjects.sae_reader import SaeReader, same_encoder
 
@@ -69,3 +69,10 @@ def test_an_encoder_is_known_again_in_half_precision(tiny_subject, dtype):
     other = copy.deepcopy(reader.sae).to(getattr(torch, dtype))
     assert same_encoder(SaeReader(other, reader.site).encoder_signature(), reader.encoder_signature())
     assert np.allclose(SaeReader(other, reader.site).signature(), reader.signature(), atol=0.01)
+
+
+def test_an_sae_whose_configuration_does_not_fit_its_weights_is_refused(tiny_subject):
+    sae = copy.deepcopy(tiny_subject.saes[tiny_subject.sites[0]])
+    sae.cfg.d_sae = 2 * sae.cfg.d_sae
+    with pytest.raises(FileFormatError, match="do not belong together"):
+        SaeReader(sae)
