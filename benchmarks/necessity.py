@@ -45,6 +45,7 @@ def stories(data: Path) -> dict[str, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--random", type=int, default=RANDOM)
+    parser.add_argument("--emotions", default=",".join(BASIC_EIGHT))
     parser.add_argument("--layers", default=",".join(map(str, LAYERS)))
     parser.add_argument("--out", type=Path, default=Path("runs/necessity"))
     parser.add_argument("--write", type=Path, default=Path("docs/results/necessity.md"))
@@ -56,7 +57,7 @@ def main() -> None:
     texts = stories(Path(os.environ["EMOTION_INTERP_DATA"]))
     rows = []
     for layer in map(int, given.layers.split(",")):
-        for emotion in BASIC_EIGHT:
+        for emotion in given.emotions.split(","):
             path = given.out / f"{emotion}_{layer}_{given.random}.parquet"
             if not path.is_file():
                 chosen = bank.table(emotion, layer, "en")["feature"].head(FEATURES).tolist()
