@@ -15,12 +15,19 @@ if TYPE_CHECKING:
 
 _ROUNDING = 1e-6
 """Means of shares in float32 end a little beyond 1."""
-_WANTED = {"text": "text", "whole": "a whole number", "number": "a number", "truth": "true or false", "list": "a list"}
+_WANTED = {
+    "text": "text",
+    "whole": "a whole number",
+    "number": "a number",
+    "truth": "true or false",
+    "list": "a list",
+    "numbers": "a list of finite numbers",
+}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column. kind: "text", "whole", "number", "truth" or "list"; low and high: the range, ends included; missing:
+    """One column. kind: "text", "whole", "number", "truth", "list" or "numbers" (a list of them); low and high: the range, ends included; missing:
     whether values may be missing; needed: whether the column must be there; values: the only ones allowed."""
 
     kind: str
@@ -103,8 +110,8 @@ def _check_column(name: str, column: str, values: Any, rule: Column) -> None:
         if (boolean or not kinds[rule.kind](values)) and not optional:
             _refuse(name, column, values, ~gone, rule)
     else:
-        wanted: Any = str if rule.kind == "text" else (list, tuple, np.ndarray)
-        wrong = np.fromiter((not isinstance(v, wanted) for v in values.array), dtype=bool, count=len(values)) & ~gone
+        fits = {"text": _is_text, "list": _is_list, "numbers": _are_numbers}[rule.kind]
+        wrong = np.fromiter((not fits(v) for v in values.array), dtype=bool, count=len(values)) & ~gone
         if wrong.any():
             _refuse(name, column, values, wrong, rule)
     if gone.any() and not rule.missing:
@@ -122,6 +129,24 @@ def _check_column(name: str, column: str, values: Any, rule: Column) -> None:
             wrong |= numbers > rule.high + _ROUNDING
         if wrong.any():
             _refuse(name, column, values, wrong, rule)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple, np.ndarray))
+
+
+def _are_numbers(value: object) -> bool:
+    if not _is_list(value):
+        return False
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return False
+    return not array.size or (array.ndim == 1 and array.dtype.kind in "iuf" and bool(np.isfinite(array).all()))
 
 
 def _refuse(name: str, column: str, values: Any, wrong: Sequence[bool] | np.ndarray, rule: Column) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, tell
 from emotion_interp.core.files import (
     atomic_folder,
     read_json,
@@ -161,10 +160,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if version == FORMAT_VERSION and not signed:
         raise FileFormatError(f"{file} was changed after it was saved (it lacks its own SHA-256).")
     if not signed:
-        warnings.warn(
+        tell(
             f"{path} was saved by an earlier version: its manifest has no digest, so a changed one would not show. Where "
-            "you trust it, load it and save it again.",
-            stacklevel=4,
+            "you trust it, load it and save it again."
         )
     check_manifest(str(file), manifest)
     return manifest

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KEYS = ("layer", "site", "language", "emotion", "feature")
 """What names a row of `features` and of the tables that are joined to it."""
 _NAMED = {"layer": whole(), "site": text(), "language": text(), "emotion": text(), "feature": whole()}
-_LIST = Column("list")
+_LIST, _NUMBERS = Column("list"), Column("numbers")
 _TESTED = {
     "held_out_specificity": share(missing=True, needed=False),
     "rival": text(missing=True, needed=False),
@@ -139,7 +139,7 @@ TABLES: dict[str, Table] = {
             "activation": number(),
             "text": text(needed=False),
             "tokens": Column("list", needed=False),
-            "activations": Column("list", needed=False),
+            "activations": Column("numbers", needed=False),
         },
         ("site", "feature", "rank"),
     ),
@@ -147,8 +147,8 @@ TABLES: dict[str, Table] = {
         {
             **{k: v for k, v in _NAMED.items() if k != "feature"},
             "k": whole(1),
-            "features": _LIST,
-            "weights": _LIST,
+            "features": _NUMBERS,
+            "weights": _NUMBERS,
             "auroc_heldout": share(needed=False, missing=True),
             "p_heldout": share(needed=False, missing=True),
             "confirmed": truth(needed=False),
@@ -157,7 +157,7 @@ TABLES: dict[str, Table] = {
         ("site", "language", "emotion", "k"),
     ),
     "text_space": Table(
-        {"language": text(), "baseline": text("text", "encoder"), "emotion": text(), "vector": _LIST},
+        {"language": text(), "baseline": text("text", "encoder"), "emotion": text(), "vector": _NUMBERS},
         ("language", "baseline", "emotion"),
     ),
 }
@@ -212,6 +212,7 @@ def check_bank(where: str, fields: Mapping[str, Any]) -> None:
         raise FileFormatError(
             f"{where}: the language {lacking[0]!r} of the manifest has no words, labels or concept words."
         )
+    _check_lengths(f"{where}/text_space.parquet", frames.get("text_space"), ["language", "baseline"])
     units = fields["activations"]["unit"]
     if len(units) and int(units.max()) >= len(words):
         raise FileFormatError(
@@ -257,6 +258,22 @@ def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[Any]], 
                 raise FileFormatError(
                     f"{name}: the feature {feature} at {place} is beyond the SAE's {wide[place]} latents."
                 )
+
+
+def _check_lengths(name: str, frame: Any, keys: list[str]) -> None:
+    """Vectors of one space have one length."""
+    if frame is None:
+        return
+    lengths = frame["vector"].map(len)
+    wrong = (
+        lengths.ne(lengths.groupby([frame[k] for k in keys]).transform("first")).to_numpy() | lengths.eq(0).to_numpy()
+    )
+    if wrong.any():
+        row = frame.iloc[int(wrong.argmax())]
+        raise FileFormatError(
+            f"{name}: the vector of {row['emotion']!r} has {len(row['vector'])} numbers; those of one language and baseline "
+            "have one length above 0."
+        )
 
 
 def _check_order(where: str, summary: Any, emotions: list[str]) -> None:

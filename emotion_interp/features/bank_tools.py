@@ -85,6 +85,7 @@ def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
     """
     import pandas as pd
 
+    from emotion_interp.features import bank_schema
     from emotion_interp.features.confirm import decided, has_confirmation
 
     _require_one_subject(first, second)
@@ -121,9 +122,12 @@ def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
         if several:
             tables = (_with_sites(first, first.rates), _with_sites(second, second.rates))
         rates = pd.concat(tables, ignore_index=True)
-    # tables without a language hold the same features twice where the parts differ in language
+    # tables without a language hold the same features twice where the parts differ in language, those without a site the
+    # same texts twice where they differ in sites; of those each row is kept once
     extras = {
-        name: pd.concat([frame, second.extras[name]], ignore_index=True)
+        name: pd.concat([frame, second.extras[name]]).drop_duplicates(
+            list(bank_schema.TABLES[name].keys), ignore_index=True
+        )
         for name, frame in first.extras.items()
         if name in second.extras and (offset == 0 or "language" in frame)
     }

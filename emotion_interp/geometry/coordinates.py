@@ -108,9 +108,10 @@ def human_coordinates(
             shown.append(", ".join(map(str, names[keep])))
     unmatched = tuple(e for e in emotions if e not in set(found))
     if len(found) < MIN_EMOTIONS:
+        without = f" Without one: {', '.join(unmatched)}. Give labels={{emotion: rated word}}." if unmatched else ""
         raise EmotionInterpError(
             f"only {len(found)} of {len(emotions)} emotions have a rating in the norms {norms.name!r}; at least "
-            f"{MIN_EMOTIONS} are needed. Without one: {', '.join(unmatched)}. Give labels={{emotion: rated word}}."
+            f"{MIN_EMOTIONS} are needed.{without or ' Take more emotions.'}"
         )
     values = np.array(rows, dtype=np.float64)
     for place, column in enumerate(columns):

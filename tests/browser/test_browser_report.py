@@ -162,7 +162,7 @@ def test_nasty_tokens_are_shown_as_they_are(page: Any, tmp_path: Path) -> None:
         assert time.monotonic() < deadline, page.evaluate(shown)
         time.sleep(0.1)
     plain = [text.replace("\u2060", "").replace("\xa0", " ").strip() for text in page.evaluate(shown)]
-    wanted = [token.replace("\n", "↵").replace("\u2028", " ").strip() for token in view.tokens]
+    wanted = [token.replace("\n", "↵").replace("\u2028", "⟨U+2028⟩").strip() for token in view.tokens]
     assert plain == wanted
     assert page.evaluate("document.querySelectorAll('.colored-tokens img, .colored-tokens b').length") == 0
     assert page.evaluate("document.title") == "Nasty <text>"

@@ -30,7 +30,9 @@ def full_bank(tiny_bank):
     bank = bank.with_table("transfer", keys.assign(**tested))
     bank = bank.with_table("tokens", one.assign(promoted=[[" a"]], suppressed=[[" b"]]))
     bank = bank.with_table("examples", one.assign(rank=1, activation=2.0, text="so"))
-    return bank.with_table("probes", keys.drop(columns="feature").assign(k=[1, 2, 3], **lists, auroc_heldout=0.7))
+    bank = bank.with_table("probes", keys.drop(columns="feature").assign(k=[1, 2, 3], **lists, auroc_heldout=0.7))
+    space = pd.DataFrame({"language": "en", "baseline": "text", "emotion": tiny_bank.emotions})
+    return bank.with_table("text_space", space.assign(vector=[[0.5, float(i)] for i in range(len(space))]))
 
 
 @pytest.fixture()
@@ -105,7 +107,7 @@ def test_a_table_of_wrong_content_signed_again_is_refused(full_bank, tmp_path, n
             continue
         if rule.needed:
             tell(good.drop(columns=column), f"without {column}")
-        other = 5 if rule.kind in ("text", "list") else "five"
+        other = 5 if rule.kind in ("text", "list", "numbers") else "five"
         tell(good.assign(**{column: other}), f"{column} of another type")
         if not rule.missing:
             tell(good.assign(**{column: [None, *good[column].iloc[1:]]}), f"{column} missing")
@@ -115,6 +117,11 @@ def test_a_table_of_wrong_content_signed_again_is_refused(full_bank, tmp_path, n
             tell(good.assign(**{column: [rule.low - 1, *good[column].iloc[1:]]}), f"{column} too small")
         if rule.high is not None:
             tell(good.assign(**{column: [rule.high + 1, *good[column].iloc[1:]]}), f"{column} too large")
+        if rule.kind == "numbers":
+            for strange in (["x"], [np.inf], [[1.0]], [None, 1.0]):
+                tell(good.assign(**{column: [strange for _ in range(len(good))]}), f"{column} of {strange}")
+    if name == "text_space":
+        tell(good.assign(vector=[[1.0], *good["vector"].iloc[1:]]), "vectors of two lengths")
     for column, stranger in (
         ("emotion", "someone"),
         ("language", "xx"),

@@ -48,7 +48,7 @@ def test_the_difference_counts_selected_features_on_either_side(tiny_bank):
     assert table[["n_both", "n_first_only", "n_second_only"]].to_numpy().sum() == 3
 
 
-def test_layers_found_apart_merge_to_what_was_found_together(parts):
+def test_layers_found_apart_merge_to_what_was_found_together(parts, tmp_path):
     merged = merge_banks(parts["0"], parts["1"])
     both = parts["both"]
     assert merged.layers == both.layers
@@ -64,6 +64,8 @@ def test_layers_found_apart_merge_to_what_was_found_together(parts):
         name = f"blocks.1.hook_resid_post|zh|{key}"
         assert np.array_equal(merged.directions[name], both.directions[name])
     assert [p["layers"] for p in merged.manifest["merged"]] == [[0], [1]]
+    loaded = ei.FeatureBank.load(merged.save(tmp_path / "merged"))
+    assert loaded.extras["text_space"]["emotion"].tolist() == both.extras["text_space"]["emotion"].tolist()
 
 
 def test_languages_found_apart_merge_and_keep_their_activations(parts, tmp_path):

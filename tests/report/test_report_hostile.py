@@ -174,7 +174,7 @@ def results(tiny_bank: Any, tmp_path: Path) -> dict[str, Any]:
         ),
         token_view(list(tokens), [[0.1, 0.2], [0.3, 0.4]], [EVIL, "joy"], title=EVIL),
         trace,
-        SteeringTest(rows, rows, rows, rows),
+        SteeringTest(rows, rows, rows, rows, rows),
         DialGrid(rows, rows, rows),
         DoseResponse(rows, rows, rows),
         TrainedDirections(rows, {}, {}),

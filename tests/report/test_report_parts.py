@@ -91,7 +91,7 @@ def test_curves_show_chance_and_the_ceiling_and_say_so(study: StudyData) -> None
     rsa = by_title["Agreement of distances, by layer, English"]
     traces = {t.get("name"): t for t in json.loads(rsa["json"])["data"]}
     assert {min(traces["chance"]["y"]), max(traces["chance"]["y"])} == {-0.12, 0.14}
-    assert set(traces["ceiling"]["y"]) == {0.9}
+    assert set(traces["two groups of raters"]["y"]) == {0.9}
     assert "Grey:" in rsa["how_to_read"] and "Dotted:" in rsa["how_to_read"]
     valence = by_title["Best principal component for valence, by layer, English"]
     assert "grey band" in valence["how_to_read"]
