@@ -13,6 +13,7 @@ from emotion_interp.cli.analysis_commands import features_app
 from emotion_interp.cli.bank_commands import Bank
 from emotion_interp.cli.options import Layers, Model, Names, Quiet, Saes, Seed
 from emotion_interp.cli.progress import say
+from emotion_interp.core.errors import EmotionInterpError
 
 if TYPE_CHECKING:
     from emotion_interp.concepts import ConceptSet
@@ -40,11 +41,13 @@ def describe(
     limit: Limit = None,
     names: Names = "keep",
     on: Annotated[
-        str,
+        str | None,
         typer.Option(
-            callback=checks.stimuli_known, help="Other stimuli to test on: words, scenes, stories, goemotions, ..."
+            callback=checks.stimuli_known,
+            help="Other stimuli to test on: words, scenes, stories, goemotions, ...; default: words, of a bank of words "
+            "scenes.",
         ),
-    ] = "words",
+    ] = None,
     test_limit: Annotated[int, typer.Option(min=2, help="Texts of each emotion of the corpora to test on.")] = 150,
     probes: Annotated[
         bool, typer.Option("--probes/--no-probes", help="Fit sparse and dense probes, the slow part.")
@@ -59,7 +62,7 @@ def describe(
 
     Example: emotion-interp features describe runs/bundled/bank --on words,stories
     """
-    from emotion_interp.cli.options import concepts_of, corpus_texts, subject_of
+    from emotion_interp.cli.options import concepts_of_bank, corpus_texts, subject_of
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.features import FeatureBank, feature_controls, sparse_probes, token_lens, top_examples
     from emotion_interp.features.bank import require_same_subject
@@ -70,13 +73,19 @@ def describe(
 
     facts_of.check_layers(model, saes, None)
     found = FeatureBank.load(bank)
+    own_kind = str(found.manifest["stimuli"])
+    others = [
+        part.strip() for part in (on or ("scenes" if own_kind == "words" else "words")).split(",") if part.strip()
+    ]
+    if own_kind in others:
+        raise EmotionInterpError(f"--on names stimuli of another kind; the bank was found on {own_kind}.")
     place = out or bank
     require_bank_place(place)
     subject = subject_of(model, saes, None)
     require_same_subject(found, subject)
     subject.scales.update(found.scales)
     languages = ",".join(found.languages)
-    concepts = concepts_of(languages)
+    concepts = concepts_of_bank(found)
     shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit, names)
     found = add_text_scores(found, concepts, shown)
     show_frame(summary_by_layer(found), "Top features, the dense stream and the texts alone", False)
@@ -105,7 +114,7 @@ def describe(
         scores = output_scores(subject, found, languages=spoken, seed=seed)
         show_frame(scores.counts().reset_index(), "Input and output features", False)
         found = scores.add_to(found)
-    for name in [part.strip() for part in on.split(",") if part.strip()]:
+    for name in others:
         found.save(place)
         found = _tested(subject, concepts, found, name, shown, seed, test_limit)
     found.save(place)
@@ -131,7 +140,7 @@ def confirm(
 
     Example: emotion-interp features confirm runs/bundled/bank
     """
-    from emotion_interp.cli.options import concepts_of, corpus_texts, subject_of
+    from emotion_interp.cli.options import concepts_of_bank, corpus_texts, subject_of
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.features import FeatureBank, with_confirmation, with_confirmed_sets
     from emotion_interp.features.bank_files import require_bank_place
@@ -142,7 +151,7 @@ def confirm(
     require_bank_place(place)
     found = FeatureBank.load(bank)
     languages = ",".join(found.languages)
-    concepts = concepts_of(languages)
+    concepts = concepts_of_bank(found)
     found = with_confirmation(found, concepts)
     shown = None
     if stimuli is not None:
@@ -182,7 +191,7 @@ def directions(
 
     Example: emotion-interp features directions runs/bank --methods trained --stimuli stories --layers 2
     """
-    from emotion_interp.cli.options import concepts_of, corpus_texts, numbers, subject_of
+    from emotion_interp.cli.options import concepts_of_bank, corpus_texts, numbers, subject_of
     from emotion_interp.cli.progress import progress_bars, show_frame
     from emotion_interp.features import FeatureBank, with_output_directions
     from emotion_interp.features.bank import require_same_subject
@@ -209,7 +218,7 @@ def directions(
                 bars("training directions", done[0], total)
 
             trained = train_directions(
-                subject, concepts_of(languages), found, places, stimuli=shown, steps=steps, seed=seed, progress=tick
+                subject, concepts_of_bank(found), found, places, stimuli=shown, steps=steps, seed=seed, progress=tick
             )
         shown_columns = ["gain", "preferred", "gain_dense", "preferred_dense", "cosine_dense"]
         by_layer: Any = trained.to_frame().groupby(["layer", "language"])[shown_columns]

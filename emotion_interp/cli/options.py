@@ -79,6 +79,15 @@ def concepts_of(languages: str) -> ConceptSet:
     return result
 
 
+def concepts_of_bank(bank: FeatureBank) -> ConceptSet:
+    """The shipped concepts that a bank was found with: all of its languages, or its emotions alone (`--emotions`)."""
+    whole = concepts_of(",".join(bank.languages))
+    own = [emotion for emotion in whole.emotions if emotion in bank.emotions]
+    if not own or whole.sha256 == bank.manifest.get("concepts_sha256"):
+        return whole
+    return whole.subset(emotions=own)
+
+
 def norms_of(name: str) -> Any:
     """Norms by name, or from the path of a table."""
     from emotion_interp.norms import load_norms

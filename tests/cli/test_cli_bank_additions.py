@@ -1,0 +1,34 @@
+"""Banks that were found with some emotions alone: the commands that add to them take the same concepts."""
+
+from __future__ import annotations
+
+import pytest
+
+import emotion_interp as ei
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory, bank_folder):
+    """`tiny_bank`, which has four emotions of the shipped sets."""
+    assert len(ei.FeatureBank.load(bank_folder).emotions) < len(ei.concept_set("en").emotions)
+    return bank_folder
+
+
+def test_confirm_takes_a_bank_of_some_emotions(shell, few, tmp_path):
+    answer = shell("features", "confirm", few, "--out", tmp_path / "bank")
+    assert answer.code == 0, answer.err
+    assert "confirmed" in ei.FeatureBank.load(tmp_path / "bank").summary
+
+
+def test_describe_fits_the_probes_of_the_emotions_of_the_bank(shell, few, subject_options, tmp_path):
+    answer = shell("features", "describe", few, *subject_options[:-1], "--out", tmp_path / "bank")
+    assert answer.code == 0, answer.err
+    bank = ei.FeatureBank.load(tmp_path / "bank")
+    assert set(bank.extras["probes"]["emotion"]) == set(bank.emotions)
+    # a bank of words is tested on scenes where nothing else is asked for
+    assert set(bank.extras["transfer"]["tested_on"]) == {"scenes"}
+
+
+def test_describe_refuses_the_banks_own_kind_before_any_work(shell, few, tmp_path):
+    answer = shell("features", "describe", few, "--on", "scenes,words", "--out", tmp_path / "bank")
+    assert answer.code == 2 and "the bank was found on words" in answer.err and not (tmp_path / "bank").exists()
