@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, tell
 from emotion_interp.core.files import (
     atomic_folder,
     read_json,
@@ -140,15 +139,25 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     return fields
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    from emotion_interp.features.bank_manifest import check_manifest
+def manifest_file(path: Path) -> Path:
+    """The manifest in a bank's folder.
 
+    Raises:
+        FileFormatError: there is none.
+    """
     file = path / "manifest.json"
     if not file.is_file():
         raise FileFormatError(
             f"there is no feature bank at {path}: a bank is a folder with a manifest.json, as bank.save(folder) or "
             "`emotion-interp features find --out FOLDER` writes it."
         )
+    return file
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    from emotion_interp.features.bank_manifest import check_manifest
+
+    file = manifest_file(path)
     manifest = read_json(file)
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise FileFormatError(f"{path} is no feature bank: its manifest.json is of another kind.")
@@ -161,10 +170,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if version == FORMAT_VERSION and not signed:
         raise FileFormatError(f"{file} was changed after it was saved (it lacks its own SHA-256).")
     if not signed:
-        warnings.warn(
+        tell(
             f"{path} was saved by an earlier version: its manifest has no digest, so a changed one would not show. Where "
-            "you trust it, load it and save it again.",
-            stacklevel=4,
+            "you trust it, load it and save it again."
         )
     check_manifest(str(file), manifest)
     return manifest
