@@ -57,6 +57,8 @@ NO_NAME = {("cebra_space", "emotions"), ("cebra_space", "language"), ("labelled_
         ("with_output_directions", "weight"),
         ("labelled_stimuli", "language"),
         ("text_spaces", "emotions"),
+        ("text_baselines", "emotions"),
+        ("text_baselines", "language"),
     )
 }
 
@@ -291,3 +293,11 @@ def test_what_is_right_still_passes(good):
     assert len(bank.table("joy", layer=np.int64(0), language="en"))
     assert ei.emotion_space(bank, np.int32(0), kind="dense").emotions
     assert bank.direction("joy", 0, "en", "dense").method == "dense"
+
+
+@pytest.mark.parametrize("name", ["dose_response", "steering_controls", "steering_test", "random_directions"])
+def test_random_directions_of_texts_without_texts_are_refused_before_any_pass(name, good, passes):
+    function = getattr(ei, name)
+    with pytest.raises(ei.EmotionInterpError, match="made of texts: give"):
+        call(function, good, parameters(function)["kinds"], ["topics"])
+    assert passes == []
