@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, tell
 
 LATIN = ("en", "es", "de", "fr", "it", "pt", "nl")
 """Languages in Latin letters that are told apart; those that no bank has stand here so that German is not taken for English."""
@@ -85,10 +84,9 @@ def warn_of_language(texts: Sequence[str], language: str, judge: str) -> None:
     """Warn where texts are plainly in another language than the one a judge reads."""
     found = detect_language("\n".join(texts))
     if found not in (None, language):
-        warnings.warn(
+        tell(
             f"the texts read as {found!r}, but this {judge} reads {language!r}; its answers mean nothing there. "
-            "load_judge(language=...) has a judge for 'en' and 'zh'.",
-            stacklevel=3,
+            "load_judge(language=...) has a judge for 'en' and 'zh'."
         )
 
 

@@ -3,14 +3,13 @@ emotions apart on the same split, without any model of language under study."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.features.dense import contrast_means
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge
 from emotion_interp.features.scores import composite_auroc, pairwise_auroc
@@ -150,7 +149,7 @@ def with_text_scores(bank: FeatureBank, design: Design) -> FeatureBank:
     try:
         return _with_text_scores(bank, design.words, texts, kind)
     except EmotionInterpError as error:
-        warnings.warn(f"no text-only row stands beside these features: {error}", stacklevel=3)
+        tell(f"no text-only row stands beside these features: {error}")
         return bank
 
 
@@ -195,6 +194,6 @@ def beside_texts(
     try:
         alone = text_scores(words, texts, emotions, kind, seed, probes=True)
     except EmotionInterpError as error:
-        warnings.warn(f"no text-only row stands beside these probes: {error}", stacklevel=3)
+        tell(f"no text-only row stands beside these probes: {error}")
         return baselines
     return baselines.merge(alone, on=["language", "emotion"], how="left")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.arguments import checked
-from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, tell
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, one_site_per_layer, sites_at
@@ -133,10 +132,9 @@ def universality(
         )
     genres = genre_of(bank, first), genre_of(bank, second)
     if len(set(genres)) > 1:
-        warnings.warn(
+        tell(
             f"the features of {first!r} were found on {genres[0]}, those of {second!r} on {genres[1]}: what they share or "
-            "do not share may be due to the kind of text as well as to the language.",
-            stacklevel=2,
+            "do not share may be due to the kind of text as well as to the language."
         )
     several = not one_site_per_layer(bank.sites)
     rows, layer_rows, shared = [], [], {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.errors import tell
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.languages import detect_language
 from emotion_interp.core.reading import checked_name, regular_file
@@ -139,10 +139,9 @@ def load_norms(
         )
     table = READERS[entry.reader](paths)
     if changed:
-        warnings.warn(
+        tell(
             f"{changed[0]} is not the registered file of the norms {name!r} (its SHA-256 differs): it may be damaged or "
-            "another edition.",
-            stacklevel=2,
+            "another edition."
         )
     if language not in (None, entry.language):
         raise UnknownNameError(f"language of the norms {name}", language, [entry.language])
@@ -153,9 +152,7 @@ def load_norms(
 def _language_of(file: Path, words: list[str]) -> str:
     found = detect_language(" ".join(words))
     if found is None:
-        warnings.warn(
-            f"the language of the words in {file.name} does not show; taken as 'en'. Give language=.", stacklevel=4
-        )
+        tell(f"the language of the words in {file.name} does not show; taken as 'en'. Give language=.")
     return found or "en"
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.files import sha256_file, sha256_of
 from emotion_interp.core.leftovers import found_folder, temporary_place
 
@@ -120,7 +119,4 @@ def _set_aside(place: Path, made: dict[str, str]) -> None:
     while (aside := place.with_name(f"bank.damaged{number}")).exists():
         number += 1
     shutil.move(place, aside)
-    warnings.warn(
-        f"{place} was damaged and is found again; what was added to it ({', '.join(mine)}) is kept in {aside}.",
-        stacklevel=3,
-    )
+    tell(f"{place} was damaged and is found again; what was added to it ({', '.join(mine)}) is kept in {aside}.")

@@ -7,13 +7,12 @@ import json
 import os
 import socket
 import sys
-import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, tell
 
 LOCK = ".lock"
 """Name of the lock in the folder; it holds who has it, and is gone when nobody has."""
@@ -63,7 +62,7 @@ def _taken(path: Path, folder: Path) -> IO[str] | None:
             pass
         except OSError as error:
             handle.close()
-            warnings.warn(f"{folder} cannot be locked ({error.strerror}); let no other run write there.", stacklevel=4)
+            tell(f"{folder} cannot be locked ({error.strerror}); let no other run write there.")
             return None
         handle.close()
     handle.seek(0)

@@ -57,6 +57,7 @@ NO_NAME = {("cebra_space", "emotions"), ("cebra_space", "language"), ("labelled_
         ("with_output_directions", "weight"),
         ("labelled_stimuli", "language"),
         ("text_spaces", "emotions"),
+        ("text_spaces", "language"),
         ("text_baselines", "emotions"),
         ("text_baselines", "language"),
     )
