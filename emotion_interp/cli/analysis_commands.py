@@ -27,7 +27,7 @@ from emotion_interp.cli.options import (
     norms_of,
     subject_of,
 )
-from emotion_interp.cli.steering_grid import JUDGES
+from emotion_interp.cli.steering_grid import JUDGES, KINDS
 
 
 class _FindByDefault(typer.core.TyperGroup):
@@ -75,10 +75,8 @@ def features(
     asked = [] if emotion is None else [emotion]
     facts_of.check_choice(facts, languages=languages, emotions=asked, layer=layer, layers=places)
     from emotion_interp.cli.progress import show_frame
-    from emotion_interp.concepts.naming import check_names
     from emotion_interp.features.frames import summary_by_layer
 
-    check_names(names)
     subject = subject_of(model, saes, layers)
     found = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names)
     if out is not None:
@@ -192,7 +190,8 @@ def steer(
     kinds: Annotated[
         str,
         typer.Option(
-            help="Kinds of random direction of --grid, with commas: isotropic, decoder. The largest p counts."
+            callback=checks.some_of("kind of random direction", lambda: KINDS),
+            help="Kinds of random direction of --grid, with commas: isotropic, decoder. The largest p counts.",
         ),
     ] = "isotropic",
     model: Model = None,

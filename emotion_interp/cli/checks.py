@@ -124,6 +124,14 @@ def stimuli_known(value: str | None) -> str | None:
     return value
 
 
+def names_known(value: str) -> str:
+    """A callback for --names."""
+    from emotion_interp.concepts.naming import check_names
+
+    check_names(value)
+    return value
+
+
 def norms_registered(value: str) -> str:
     """A callback for the name of norms to fetch."""
     from emotion_interp.norms.registry import REGISTRY

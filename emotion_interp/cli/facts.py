@@ -32,9 +32,14 @@ def bank_facts(folder: Path) -> BankFacts:
         FileFormatError: it is no bank.
     """
     from emotion_interp.core.files import read_json
+    from emotion_interp.core.leftovers import found_folder
+    from emotion_interp.core.reading import checked_name
     from emotion_interp.core.types import Site
+    from emotion_interp.features.bank_files import manifest_file
 
-    manifest = read_json(folder / "manifest.json")
+    # as it is loaded: put back first where a save was killed
+    folder = found_folder(checked_name(folder, "a bank's folder"))
+    manifest = read_json(manifest_file(folder))
     try:
         layers = sorted({Site.parse(name).layer for name in manifest["scales"]})
         known = (manifest["subject"], tuple(manifest["emotions"]), tuple(manifest["languages"]), tuple(layers))

@@ -46,7 +46,12 @@ StimuliOption = Annotated[
         "or a CSV with text and emotion; default: words; bundled: the shipped bank.",
     ),
 ]
-Names = Annotated[str, typer.Option("--names", help="Texts of a corpus that name their emotion: keep or drop.")]
+Names = Annotated[
+    str,
+    typer.Option(
+        "--names", callback=checks.names_known, help="Texts of a corpus that name their emotion: keep or drop."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of splits, permutations and samples.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
@@ -121,6 +126,11 @@ def bank_of(
     from emotion_interp.features.bank import require_same_subject
     from emotion_interp.features.design import KINDS, design_stimuli
 
+    if names != "keep" and (bank is not None or stimuli in (None, *KINDS)):
+        given = "--bank" if bank is not None else repr(stimuli or "none")
+        raise EmotionInterpError(
+            f"--names {names} is for the texts of a corpus or CSV, named by --stimuli; got {given}."
+        )
     loaded = None
     if bank is not None:
         loaded = FeatureBank.load(bank)
@@ -134,10 +144,6 @@ def bank_of(
         subject.scales.update(loaded.scales)
         return loaded
     kind = stimuli or ("scenes" if subject.name == "bundled" else "words")
-    if names != "keep" and kind in KINDS:
-        raise EmotionInterpError(
-            f"--names {names} is for the texts of a corpus or CSV, named by --stimuli; got {kind!r}."
-        )
     concepts = concepts_of(languages)
     shown = kind if kind in KINDS else corpus_texts(kind, languages, seed, limit, names)
     selection = Selection() if max_features is None else Selection(max_features=max_features)

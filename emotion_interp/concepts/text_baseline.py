@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 
 ENCODER_VARIABLE = "EMOTION_INTERP_ENCODER"
 """Names a folder with a sentence encoder (a transformers model whose token vectors are averaged), of any language."""
@@ -27,9 +27,16 @@ BASELINES = ("text", "encoder")
 COMMON_WORDS = 100
 """So many of the most frequent words of a language are left out: they tell style from style, not emotions apart."""
 MAX_TERMS = 10_000
+UNITS = ("text", "word")
 UNSPACED = ("zh", "ja", "th")
 _WINDOW = 256
 _BATCH = 32
+
+
+def check_unit(unit: str) -> None:
+    """Refuse another unit than `UNITS` (`UnknownNameError`)."""
+    if unit not in UNITS:
+        raise UnknownNameError("unit of texts", unit, UNITS)
 
 
 class TextVectors:
@@ -42,6 +49,7 @@ class TextVectors:
 
     Raises:
         EmotionInterpError: the texts hold no term at all.
+        UnknownNameError: another unit.
 
     Example:
         >>> vectors = TextVectors(["a sad rain", "a sad song", "glad rain"])
@@ -52,6 +60,7 @@ class TextVectors:
     def __init__(self, texts: Sequence[str], language: str = "en", unit: str = "text") -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
+        check_unit(unit)
         options: dict[str, Any] = {"sublinear_tf": True, "max_features": MAX_TERMS, "dtype": np.float64}
         if unit == "word":
             options |= {"analyzer": "char" if language in UNSPACED else "char_wb", "ngram_range": (1, 4)}

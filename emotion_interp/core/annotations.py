@@ -24,6 +24,7 @@ MAKERS = {
     "SaeRecipe": "emotion_interp.training.SaeRecipe(...)",
     "SubjectRecipe": "emotion_interp.training.SubjectRecipe(...)",
     "StudySettings": "emotion_interp.study.StudySettings(...)",
+    "NullTexts": "ei.null_texts(...)",
     "SteeringEffects": "emotion_interp.steering.fit_effects(...)",
     "Ratings": "ei.predict_ratings(...)",
     "DoseResponse": "ei.dose_response(...)",

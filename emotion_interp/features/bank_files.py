@@ -139,15 +139,25 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     return fields
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    from emotion_interp.features.bank_manifest import check_manifest
+def manifest_file(path: Path) -> Path:
+    """The manifest in a bank's folder.
 
+    Raises:
+        FileFormatError: there is none.
+    """
     file = path / "manifest.json"
     if not file.is_file():
         raise FileFormatError(
             f"there is no feature bank at {path}: a bank is a folder with a manifest.json, as bank.save(folder) or "
             "`emotion-interp features find --out FOLDER` writes it."
         )
+    return file
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    from emotion_interp.features.bank_manifest import check_manifest
+
+    file = manifest_file(path)
     manifest = read_json(file)
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise FileFormatError(f"{path} is no feature bank: its manifest.json is of another kind.")

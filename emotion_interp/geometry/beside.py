@@ -61,5 +61,5 @@ def require_same_stimuli(space: EmotionSpace, controls: Mapping[str, EmotionSpac
     if space.stimuli is not None and odd:
         tell(
             f"the space was made of {space.stimuli}, its controls of {', '.join(sorted(odd))}: they are no controls of it. "
-            "Give control_spaces the stimuli of the space (stimuli=, bank=).",
+            "Give control_spaces the stimuli of the space (stimuli=, bank=)."
         )

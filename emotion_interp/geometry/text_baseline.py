@@ -40,14 +40,16 @@ def text_baselines(
 
     Raises:
         EmotionInterpError: no text or label is there for the other, or fewer than two emotions.
+        UnknownNameError: another unit.
 
     Example:
         >>> texts = ["a sad rain fell", "such a sad rain", "a glad song rose", "glad was the song"]
         >>> text_baselines(texts, ["sadness", "sadness", "joy", "joy"])["text"].emotions
         ('joy', 'sadness')
     """
-    from emotion_interp.concepts.text_baseline import text_readings
+    from emotion_interp.concepts.text_baseline import check_unit, text_readings
 
+    check_unit(unit)
     if len(texts) != len(emotions):
         raise EmotionInterpError(f"{len(texts)} texts but {len(emotions)} labels; give one label for each text.")
     names = sorted(set(emotions))

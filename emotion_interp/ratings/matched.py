@@ -38,9 +38,7 @@ def matched_outside(rates: Any, selected: Sequence[int] | np.ndarray, seed: int 
     outside = np.setdiff1d(np.flatnonzero(rates > 0), selected)
     if len(outside) <= len(selected):
         if len(outside) < len(selected):
-            tell(
-                f"only {len(outside)} living features lie outside the {len(selected)} selected ones; all are taken.",
-            )
+            tell(f"only {len(outside)} living features lie outside the {len(selected)} selected ones; all are taken.")
         return outside
     rng = generator(seed, "matched outside")
     floor = rates[rates > 0].min()

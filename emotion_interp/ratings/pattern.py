@@ -276,12 +276,12 @@ def _warn(series: Sequence[Series], draws: Mapping[tuple[Any, ...], RedrawnSerie
     if outside in names and min(drawn, default=1) < MIN_DRAWS:
         tell(
             f"the outside set {outside!r} was drawn {min(drawn, default=1)} time(s): another draw may say otherwise. Give "
-            f"ratings of predict_ratings(outside_draws={MIN_DRAWS}).",
+            f"ratings of predict_ratings(outside_draws={MIN_DRAWS})."
         )
     if missing := [name for name in BASELINES if name not in names]:
         tell(
             f"the ratings hold no {' and no '.join(missing)} row, so 'holds' is not held against the words alone. Give "
-            "ratings of predict_ratings(baselines=True).",
+            "ratings of predict_ratings(baselines=True)."
         )
 
 

@@ -49,7 +49,7 @@ def redrawn_outside(rates: Any, selected: Sequence[int] | np.ndarray, n_draws: i
     outside = np.setdiff1d(np.flatnonzero(rates > 0), selected)
     if len(outside) <= len(selected):
         tell(
-            f"only {len(outside)} living features lie outside the {len(selected)} selected ones: there is one outside set.",
+            f"only {len(outside)} living features lie outside the {len(selected)} selected ones: there is one outside set."
         )
         return np.tile(outside, (n_draws, 1))
     floor = rates[rates > 0].min()

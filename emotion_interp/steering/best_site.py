@@ -16,7 +16,7 @@ from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.scores import holm
 from emotion_interp.steering.coherence import is_coherent
 from emotion_interp.steering.corrections import checked_correction, max_t_over, warn_if_none_can_pass
-from emotion_interp.steering.dose_response import DoseResponse, dose_response, make_nulls, make_setting
+from emotion_interp.steering.dose_response import DoseResponse, check_kinds, dose_response, make_nulls, make_setting
 from emotion_interp.steering.grid import Evaluated, evaluate, make_cells
 from emotion_interp.steering.judging import TextJudge
 
@@ -177,6 +177,7 @@ def steering_test(
     if shared:
         raise EmotionInterpError(f"a prompt is both for choosing and for reporting: {shared[0]!r}; keep them apart.")
     checked_correction(correction, n_random)
+    check_kinds(n_random, kinds, stimuli)
     common: dict[str, Any] = {"words": words, "judge": judge, "max_new_tokens": max_new_tokens, "seed": seed, **options}
     common |= {"samples": samples, "text_language": text_language, "null_folder": null_folder}
     if tuning is None:

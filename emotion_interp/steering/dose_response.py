@@ -146,7 +146,7 @@ def dose_response(
     if judge is None and words is None and "sae_output" in methods:
         tell(
             "output features were chosen by what they do to the words that the next-word judge counts; give other words, "
-            "or a judge of texts.",
+            "or a judge of texts."
         )
     spoken = text_language or language
     setting = make_setting(
@@ -175,20 +175,31 @@ def make_nulls(
     """Check which random directions are asked for, and read the texts they are made of, once for all sites."""
     if isinstance(n_random, bool) or not isinstance(n_random, (int, np.integer)) or n_random < 0:
         raise EmotionInterpError(f"n_random is a number of random directions from 0, got {n_random!r}.")
-    asked = checked_kinds(kinds)
-    lacking = [kind for kind in asked if kind in OF_TEXTS]
-    if not n_random or not lacking:
+    asked, of_texts = check_kinds(n_random, kinds, stimuli)
+    if stimuli is None or not of_texts:
         return Nulls(int(n_random), asked, None, bank)
-    if stimuli is None:
-        raise EmotionInterpError(
-            f"random directions of the kind {lacking[0]!r} are made of texts: give stimuli=, labelled texts in groups such "
-            "as corpus_stimuli('stories', split='subject'), or null_texts(...)."
-        )
     if not isinstance(stimuli, NullTexts):
         known = getattr(bank, "manifest", {})
         reading = {"position": known.get("position", "text"), "skip": int(known.get("skip", 8))}
         stimuli = null_texts(subject, stimuli, list(dict.fromkeys(sites)), **reading)
     return Nulls(int(n_random), asked, stimuli, bank)
+
+
+def check_kinds(n_random: int, kinds: Sequence[str], stimuli: object) -> tuple[tuple[str, ...], bool]:
+    """The kinds of random direction, and whether texts are read for them.
+
+    Raises:
+        UnknownNameError: a kind that is not there.
+        EmotionInterpError: one that is made of texts, without any.
+    """
+    asked = checked_kinds(kinds)
+    lacking = [kind for kind in asked if kind in OF_TEXTS] if n_random else []
+    if lacking and stimuli is None:
+        raise EmotionInterpError(
+            f"random directions of the kind {lacking[0]!r} are made of texts: give stimuli=, labelled texts in groups such "
+            "as corpus_stimuli('stories', split='subject'), or null_texts(...)."
+        )
+    return asked, bool(lacking)
 
 
 def make_setting(

@@ -57,7 +57,7 @@ def exactness(subject: Subject) -> Exactness:
         if not found.cache:
             tell(
                 f"{subject.name} is run without its cache, which is slower: its cached logits differ from the uncached "
-                "ones (a recurrent model or position scheme, or versions that do not fit together).",
+                "ones (a recurrent model or position scheme, or versions that do not fit together)."
             )
     return _KNOWN[subject]
 

@@ -106,7 +106,9 @@ class SaeTrainingResult:
         except (KeyError, TypeError) as error:
             raise FileFormatError(f"{file} is no record of an SAE training: {said(error)}.") from error
         if not isinstance(name, str) or not isinstance(recipe, dict):
-            raise FileFormatError(f"{file} is no record of an SAE training: model_name or recipe is of another type.")
+            raise FileFormatError(
+                f"{file} is no record of an SAE training: the name of its model or its recipe is of another type."
+            )
         return cls(folder, name, recipe, figures)
 
 

@@ -180,7 +180,7 @@ def test_norms_fetch_without_network_says_where_to_put_the_file(shell, refused, 
 def test_models_lists_residual_releases(shell):
     rows = shell("models", "--json").records
     assert rows[0]["model"] == "bundled"
-    assert {"model": "gpt2-small", "release": "gpt2-small-res-jb", "saes": 13} in rows
+    assert {"model": "gpt2-small", "release": "gpt2-small-res-jb", "saes": 13, "weights": "hub"} in rows
 
 
 def test_doctor_names_versions_and_what_is_missing(shell, monkeypatch, tmp_path):

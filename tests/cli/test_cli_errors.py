@@ -168,7 +168,7 @@ def test_a_bank_of_another_subject_or_of_a_layer_that_is_not_loaded(refused, sub
             "unknown kind of direction to add 'magic'. Available: trained, sae_ts, sae_output",
         ),
         (["--methods", "trained"], "trained on texts"),
-        (["--methods", "sae_ts", "--layers", "2"], "unknown layer 2"),
+        (["--methods", "sae_ts", "--layers", "2"], "unknown SAE layer 2"),
     ],
     ids=["unknown", "a bank of words", "layer"],
 )

@@ -108,7 +108,8 @@ def test_the_folder_comes_from_the_environment(data, monkeypatch):
         (("storys",), UnknownNameError, "Did you mean 'stories'"),
         (("stories", "zh"), UnknownNameError, "language of stories"),
         (("brighter", "fr"), UnknownNameError, "language of brighter"),
-        (("brighter",), FileFormatError, "no 'en' text"),
+        (("brighter", "en"), FileFormatError, "no 'en' text"),
+        (("brighter",), EmotionInterpError, "several languages; give language= one of"),
         (("brighter", "zh"), FileFormatError, "does not exist"),
     ],
 )
@@ -128,7 +129,9 @@ def test_a_csv_of_ones_own_is_read_by_language_and_group(tmp_path):
     path = tmp_path / "own.csv"
     rows = ['"Well, fine",joy,en,a', "Nada,neutral,es,b", "NA,fear,en,a"]
     path.write_text("text,emotion,language,group\n" + "\n".join(rows) + "\n", encoding="utf-8")
-    got = corpus_stimuli(path)
+    with pytest.raises(EmotionInterpError, match="texts in en, es; give language= one of them"):
+        corpus_stimuli(path)
+    got = corpus_stimuli(path, "en")
     assert pairs(got) == [("Well, fine", "joy"), ("NA", "fear")] and {s.group for s in got} == {"a"}
     assert pairs(corpus_stimuli(str(path), "es")) == [("Nada", "neutral")]
     with pytest.raises(UnknownNameError, match="language in own.csv"):
@@ -159,12 +162,14 @@ def test_a_limit_draws_per_emotion_by_seed_and_keeps_the_order(tmp_path):
     path = tmp_path / "own.csv"
     lines = [f"text {i:03d},{'joy' if i % 3 else 'fear'}" for i in range(90)]
     path.write_text("text,emotion\n" + "\n".join(lines), encoding="utf-8")
-    one = corpus_stimuli(path, limit=10)
+    with pytest.raises(EmotionInterpError, match="does not show; give language="):
+        corpus_stimuli(path)
+    one = corpus_stimuli(path, "en", limit=10)
     assert Counter(s.emotion for s in one) == {"joy": 10, "fear": 10}
-    assert pairs(one) == pairs(corpus_stimuli(path, limit=10)) == sorted(pairs(one))
-    assert pairs(one) != pairs(corpus_stimuli(path, limit=10, seed=1))
+    assert pairs(one) == pairs(corpus_stimuli(path, "en", limit=10)) == sorted(pairs(one))
+    assert pairs(one) != pairs(corpus_stimuli(path, "en", limit=10, seed=1))
     path.write_text("text,emotion\n" + "\n".join(line for line in lines if "fear" in line), encoding="utf-8")
-    assert pairs(corpus_stimuli(path, limit=10)) == [p for p in pairs(one) if p[1] == "fear"]
+    assert pairs(corpus_stimuli(path, "en", limit=10)) == [p for p in pairs(one) if p[1] == "fear"]
 
 
 def test_the_public_files_are_read(shared_data):

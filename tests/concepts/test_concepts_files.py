@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 from emotion_interp.concepts import Concept, ConceptSet, ConceptWord, concept_set
 from emotion_interp.concepts.model import LanguageConcepts, same_word
 from emotion_interp.core import FileFormatError
+from emotion_interp.core.spelling import stray_character
 
-NAME = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
+# a variation selector with no character before it is refused
+NAME = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8).filter(
+    lambda name: stray_character(name) is None
+)
 
 
 @st.composite

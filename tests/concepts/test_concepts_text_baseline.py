@@ -7,7 +7,7 @@ import pytest
 
 from emotion_interp.concepts import text_baseline
 from emotion_interp.concepts.text_baseline import TextVectors, encode_texts, encoder_folder, text_readings
-from emotion_interp.core import EmotionInterpError, FileFormatError
+from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 
 TEXTS = ["a sad rain fell on the sad town", "the sad song of a town", "a glad song rose", "glad was the rising song"]
 
@@ -112,3 +112,9 @@ def test_encoder_is_found_by_folder_by_package_or_not_at_all(encoder, monkeypatc
     monkeypatch.setenv(text_baseline.ENCODER_VARIABLE, str(tmp_path / "nothing"))
     with pytest.raises(FileFormatError, match="holds no transformers model"):
         encoder_folder()
+
+
+def test_another_unit_than_text_or_word_is_refused():
+    for made in (lambda: TextVectors(TEXTS, unit="words"), lambda: text_readings(TEXTS, unit="words")):
+        with pytest.raises(UnknownNameError, match="unknown unit of texts 'words'.*Did you mean 'word'"):
+            made()

@@ -57,6 +57,9 @@ NO_NAME = {("cebra_space", "emotions"), ("cebra_space", "language"), ("labelled_
         ("with_output_directions", "weight"),
         ("labelled_stimuli", "language"),
         ("text_spaces", "emotions"),
+        ("text_spaces", "language"),
+        ("text_baselines", "emotions"),
+        ("text_baselines", "language"),
     )
 }
 
@@ -68,6 +71,8 @@ NAMES: dict[str, Any] = {
     "languages": ["xx"],
     "layer": 99,
     "layers": [99],
+    "site": 99,
+    "sites": [99],
     "method": "magic",
     "methods": ["magic"],
     **dict.fromkeys(
@@ -77,6 +82,8 @@ NAMES: dict[str, Any] = {
     **dict.fromkeys(
         ("features", "weight", "table", "shared", "outside", "split", "judge", "responses", "overlap"), "typo"
     ),
+    **dict.fromkeys(("names", "correction", "unit"), "typo"),
+    "kinds": ["typo"],
     "sets": ["typo"],
     "side_effects": ["typo"],
 }
@@ -85,7 +92,7 @@ NAMES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def good(tiny_subject, tiny_bank, small_concepts, tmp_path_factory):
-    """Something right for every required parameter, by name."""
+    """Something right for every required parameter, by name, or by "function.name" where it means another thing."""
     space = ei.emotion_space(tiny_bank, 0, kind="dense")
     columns = ["word", "feature_set", "train_language", "test_language", "dimension", "human", "predicted"]
     ratings = pd.DataFrame([["joy", "all", "en", "en", "valence", 1.0, 1.0]], columns=columns).assign(layer=0)
@@ -110,6 +117,7 @@ def good(tiny_subject, tiny_bank, small_concepts, tmp_path_factory):
         "first": "en",
         "second": "zh",
         "text": "She wept.",
+        "text_increment.text": space,
         "texts": ["She wept."],
         "prompts": ["She said"],
         "tune_prompts": ["She said"],
@@ -126,6 +134,8 @@ def good(tiny_subject, tiny_bank, small_concepts, tmp_path_factory):
         "out": tmp_path_factory.mktemp("place") / "out",
         "source": "nobody/nothing",
         "destination": "nobody/nothing",
+        "site": 0,
+        "stimuli": ei.labelled_stimuli(["She wept.", "He laughed."], ["fear", "joy"]),
         "data": tmp_path_factory.mktemp("data"),
         "seed": 0,
         "low": 1.0,
@@ -213,7 +223,12 @@ def wrong_numbers(parameter: inspect.Parameter) -> list[Any]:
 def call(function, given, parameter, value):
     """The call with everything right but one."""
     asked = parameters(function)
-    arguments = {n: given[n] for n, p in asked.items() if p.default is p.empty and n != parameter.name}
+    own = function.__name__
+    arguments = {
+        n: given.get(f"{own}.{n}", given.get(n))
+        for n, p in asked.items()
+        if p.default is p.empty and n != parameter.name
+    }
     if not {"layers", "layer"} & set(arguments) or "judge" in asked:
         arguments |= {n: given[n] for n in EXTRA if n in asked and n != parameter.name}
     if asked.get("judge") and "CoordinateJudge" in str(asked["judge"].annotation):
@@ -279,3 +294,11 @@ def test_what_is_right_still_passes(good):
     assert len(bank.table("joy", layer=np.int64(0), language="en"))
     assert ei.emotion_space(bank, np.int32(0), kind="dense").emotions
     assert bank.direction("joy", 0, "en", "dense").method == "dense"
+
+
+@pytest.mark.parametrize("name", ["dose_response", "steering_controls", "steering_test", "random_directions"])
+def test_random_directions_of_texts_without_texts_are_refused_before_any_pass(name, good, passes):
+    function = getattr(ei, name)
+    with pytest.raises(ei.EmotionInterpError, match="made of texts: give"):
+        call(function, good, parameters(function)["kinds"], ["topics"])
+    assert passes == []

@@ -162,3 +162,9 @@ def test_no_machine_path_is_written_down():
         text = path.read_text(encoding="utf-8")
         for word in ("/work/", "/root/", "/home/"):
             assert word not in text, (path, word)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name != "errors.py"], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_warning_stands_at_the_callers_line(path):
+    # a level that is counted by hand is wrong once a function is decorated
+    assert "warnings.warn(" not in path.read_text(encoding="utf-8"), "use core.errors.tell"
