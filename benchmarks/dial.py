@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nulls", type=int, default=99, help="dials of shuffled ratings")
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--layers", default="1,2")
+    parser.add_argument("--layers", default="1")
     parser.add_argument("--doses", default="0.1,0.15")
     parser.add_argument("--methods", default="dense")
     parser.add_argument("--steps", default="-2,0,2", help="requested coordinates")

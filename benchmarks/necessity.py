@@ -1,9 +1,9 @@
 """Necessity: emotion features of the bundled subject ablated in emotional stories it never read, against random sets.
 
 `EMOTION_INTERP_DATA=... python -m benchmarks.necessity`: stories of topics 72-79, broken off after 30 words; the 16
-features that the bank's discovery half ranks first for an emotion at layers 2 and 1, judged by the next word, against 199
+features that the bank's discovery half ranks first for an emotion at layer 2, judged by the next word, against 199
 random sets that fire as often and take away as much ("matched"), and 199 that fire as often and whose removal is scaled to
-the same norm ("scaled"). Holm over the eight emotions of a layer and null; not over the two layers. `--out FOLDER` keeps
+the same norm ("scaled"). Holm over the eight emotions of a layer and null. `--out FOLDER` keeps
 what is done, so that a killed run goes on. Writes `docs/results/necessity.md`.
 """
 
@@ -26,7 +26,7 @@ from emotion_interp.features.scores import holm
 from emotion_interp.steering.judge_data import STORY_NAMES, TEST_TOPICS
 from emotion_interp.study.settings import BASIC_EIGHT
 
-WORDS, TEXTS, FEATURES, RANDOM, LAYERS = 30, 16, 16, 199, (2, 1)
+WORDS, TEXTS, FEATURES, RANDOM, LAYERS = 30, 16, 16, 199, (2,)
 
 
 def stories(data: Path) -> dict[str, list[str]]:
@@ -45,6 +45,7 @@ def stories(data: Path) -> dict[str, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--random", type=int, default=RANDOM)
+    parser.add_argument("--emotions", default=",".join(BASIC_EIGHT))
     parser.add_argument("--layers", default=",".join(map(str, LAYERS)))
     parser.add_argument("--out", type=Path, default=Path("runs/necessity"))
     parser.add_argument("--write", type=Path, default=Path("docs/results/necessity.md"))
@@ -56,7 +57,7 @@ def main() -> None:
     texts = stories(Path(os.environ["EMOTION_INTERP_DATA"]))
     rows = []
     for layer in map(int, given.layers.split(",")):
-        for emotion in BASIC_EIGHT:
+        for emotion in given.emotions.split(","):
             path = given.out / f"{emotion}_{layer}_{given.random}.parquet"
             if not path.is_file():
                 chosen = bank.table(emotion, layer, "en")["feature"].head(FEATURES).tolist()
@@ -80,12 +81,16 @@ def report(frame: Any, given: argparse.Namespace) -> None:
     names |= {"removed": "removed", "removed_null": "removed, random", "range": "range", "removed_ratio": "ratio"}
     names |= {"factor": "factor", "overlap": "overlap"}
     digits = {"target": 5, "ablated": 5, "drop": 5, "lo": 5, "hi": 5, "random drop": 5, "random, 97.5%": 5}
-    digits |= {"removed": 1, "removed, random": 1, "share lost": 2, "overlap": 2, "ratio": 2, "factor": 2}
+    digits |= {"sets": 0, "removed": 1, "removed, random": 1, "share lost": 2, "overlap": 2, "ratio": 2, "factor": 2}
     parts = [_HEAD.format(n=given.random)]
     for (layer, null), rows in frame.groupby(["layer", "null"], sort=False):
         # without a match there is nothing to compare with
         shown = rows.drop(columns=[c for c in ("factor",) if null == "matched"])
-        held = rows[(rows["p_holm"] < 0.05 - 1e-9) & (rows["lo"] > 0)]["emotion"].tolist()
+        held = [
+            f"{r['emotion']}{'' if r['lo'] > 0 else ' (interval over texts reaches 0)'}"
+            for r in rows.to_dict("records")
+            if r["p_holm"] < 0.05 - 1e-9
+        ]
         notes = [f"{r['emotion']}: {r['note']}." for r in rows.to_dict("records") if r["note"]]
         parts.append(f"## Layer {layer}, {null}: beyond chance after Holm: {', '.join(held) or 'none'}")
         columns = [c for c in names if c in shown]

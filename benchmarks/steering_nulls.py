@@ -212,15 +212,19 @@ _NAMES = {DECIDES: "without stories", ALSO: "with stories"}
 
 _HEAD = """# Judged steering, four kinds of random direction, two judges
 
-`python -m benchmarks.steering_nulls`: bundled subject, layer {layer}, dose {dose}, one for all emotions; 24 sentences that no run
-had used, one sampled text of 30 tokens each; {n} random directions of each kind, of the same length at the same site. "isotropic":
-normal in every dimension; "decoder": decoder rows of the SAE; "topics": difference of two topics of stories, emotions
-balanced; "shuffled": difference of means under permuted labels. p = (1 + b) / (n + 1), largest over the kinds. The
-judge without stories learnt from GoEmotions, BRIGHTER and ISEAR (of which the subject has read the training splits too, the
-directions nothing); the one with stories also from stories of the generator that wrote the subject's and the directions' texts.
-AUROC on stories: how well the judge without stories tells the emotion among stories of topics 72-79 (.5 is chance: there
-a failure says little). Strongest other: the other emotion whose direction (of the same kind) raises the target most, "own" where none
-does as much. Max-T: step-down over these emotions (Westfall & Young), the largest over the kinds. Passes: max-T below .05, perplexity ratio in [0.5, 2], distinct-2 ratio at least .8."""
+`python -m benchmarks.steering_nulls`: bundled subject and bank, layer {layer}, dose {dose}, one for all emotions; 24 sentences that no
+run had used (one has a word of a concept set, "album", which every row shares), one sampled text of 30 tokens each; {n} random
+directions of each kind, of the same length at the same site. "isotropic": normal in every dimension; "decoder": decoder rows of
+the SAE, but for the emotion's own selected features; "topics": difference of two topics of stories, emotions balanced;
+"shuffled": difference of means under permuted labels. p = (1 + b) / (n + 1), the largest over the kinds. Max-T: step-down over these
+emotions (Westfall & Young), of each kind, and the largest over the kinds. Passes: max-T below .05, perplexity ratio in
+[0.5, 2], distinct-2 ratio at least .8. Holm over 18 emotions cannot pass with fewer than 360 directions.
+
+The judge without stories learnt from GoEmotions, BRIGHTER and ISEAR: the directions have read none of it, the subject the same
+training splits. The judge with stories learnt also from stories by the generator that wrote the subject's and the directions'
+texts. AUROC on stories: how well the judge without stories tells the emotion among stories of topics 72-79; at .5 a failure says
+little. Strongest other: the other emotion whose direction of the same kind raises the target most, "own" where none does as
+much. A small test: 24 texts of each emotion, where the run of `steering_isotropic.md` had 240."""
 
 
 def _kinds(kind: str, given: argparse.Namespace) -> list[str]:

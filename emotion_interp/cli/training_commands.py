@@ -82,6 +82,7 @@ def train_saes(
         bool, typer.Option("--standardize", help="Scale each coordinate of the stream; folded into the weights.")
     ] = False,
     lr: Annotated[float, typer.Option(callback=checks.finite, min=0, help="Peak learning rate.")] = 4e-3,
+    dead_window: Annotated[int, typer.Option(min=1, help="Steps of silence after which a latent counts as dead.")] = 20,
     context: Annotated[int, typer.Option(min=0, help="Tokens per window of text; 0: the model's, at most 512.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")] = False,
@@ -111,6 +112,7 @@ def train_saes(
         standardize=standardize,
         lr=lr,
         context=context,
+        dead_window=dead_window,
     )
 
 
@@ -130,6 +132,7 @@ def train_saes_into(
     standardize: bool = False,
     lr: float = 4e-3,
     context: int = 0,
+    dead_window: int = 20,
 ) -> None:
     """Train SAEs into a folder and show their figures."""
     from emotion_interp.cli.options import numbers
@@ -149,6 +152,7 @@ def train_saes_into(
         standardize=standardize,
         lr=lr,
         context=context or None,
+        dead_feature_window=dead_window,
     )
     if balanced is None:
         texts = texts_for_subject(subject, text)

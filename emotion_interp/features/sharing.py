@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,8 +71,9 @@ def bank_card(bank: FeatureBank) -> str:
         "",
         "```python",
         "import emotion_interp as ei",
+        "",
         "bank = ei.FeatureBank.load(FOLDER)",
-        f"bank.table({first!r}, layer={bank.layers[0]})",
+        f"bank.table({json.dumps(str(first), ensure_ascii=False)}, layer={bank.layers[0]})",
         "```",
         "",
         "| | |",

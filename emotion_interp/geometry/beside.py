@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from emotion_interp.core.errors import tell
 from emotion_interp.geometry.coordinates import HumanCoordinates
 from emotion_interp.geometry.gain import GAIN_FOLDS
 from emotion_interp.geometry.increment import increments
@@ -59,8 +59,7 @@ def require_same_stimuli(space: EmotionSpace, controls: Mapping[str, EmotionSpac
     """Warn of control spaces that were made of other stimuli than the space."""
     odd = {c.stimuli for c in controls.values() if c.stimuli is not None} - {space.stimuli}
     if space.stimuli is not None and odd:
-        warnings.warn(
+        tell(
             f"the space was made of {space.stimuli}, its controls of {', '.join(sorted(odd))}: they are no controls of it. "
             "Give control_spaces the stimuli of the space (stimuli=, bank=).",
-            stacklevel=3,
         )

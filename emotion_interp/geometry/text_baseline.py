@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.arguments import checked
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.geometry.space import EmotionSpace
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def baselines_if_any(texts: Sequence[str], emotions: Sequence[str], **options: A
     try:
         return text_baselines(texts, emotions, **options)
     except EmotionInterpError as error:
-        warnings.warn(f"no text-only row stands beside these figures: {error}", stacklevel=3)
+        tell(f"no text-only row stands beside these figures: {error}")
         return {}
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.ratings.predict import Ratings, WordActivations, predict_from_activations
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def _text_baselines(parts: Sequence[WordActivations]) -> dict[str, list[np.ndarr
     try:
         vectors = TextVectors(own.words, own.language)
     except EmotionInterpError as error:
-        warnings.warn(f"no text-only row stands beside these ratings: {error}", stacklevel=2)
+        tell(f"no text-only row stands beside these ratings: {error}")
         return {}
     terms = vectors(own.words)
     kept = min(TEXT_COMPONENTS, min(terms.shape) - 1)

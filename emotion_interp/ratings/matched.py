@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError
+from emotion_interp.core.errors import tell
 from emotion_interp.core.seeds import generator
 
 
@@ -38,9 +38,8 @@ def matched_outside(rates: Any, selected: Sequence[int] | np.ndarray, seed: int 
     outside = np.setdiff1d(np.flatnonzero(rates > 0), selected)
     if len(outside) <= len(selected):
         if len(outside) < len(selected):
-            warnings.warn(
+            tell(
                 f"only {len(outside)} living features lie outside the {len(selected)} selected ones; all are taken.",
-                stacklevel=2,
             )
         return outside
     rng = generator(seed, "matched outside")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.errors import tell
 from emotion_interp.core.seeds import generator
 from emotion_interp.ratings.pattern_results import (
     BASELINES,
@@ -274,16 +274,14 @@ def _warn(series: Sequence[Series], draws: Mapping[tuple[Any, ...], RedrawnSerie
     names = {s.feature_set for s in series}
     drawn = [len(one.predicted) for key, one in draws.items() if key[1] == outside]
     if outside in names and min(drawn, default=1) < MIN_DRAWS:
-        warnings.warn(
+        tell(
             f"the outside set {outside!r} was drawn {min(drawn, default=1)} time(s): another draw may say otherwise. Give "
             f"ratings of predict_ratings(outside_draws={MIN_DRAWS}).",
-            stacklevel=3,
         )
     if missing := [name for name in BASELINES if name not in names]:
-        warnings.warn(
+        tell(
             f"the ratings hold no {' and no '.join(missing)} row, so 'holds' is not held against the words alone. Give "
             "ratings of predict_ratings(baselines=True).",
-            stacklevel=3,
         )
 
 

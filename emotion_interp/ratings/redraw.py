@@ -6,7 +6,6 @@ hundreds of sets are fitted together from stacked Gram matrices; validation erro
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError
+from emotion_interp.core.errors import tell
 from emotion_interp.core.seeds import generator
 from emotion_interp.ratings.ridge import ALPHAS, inner_groups
 from emotion_interp.ratings.words import RatedWords
@@ -48,9 +48,8 @@ def redrawn_outside(rates: Any, selected: Sequence[int] | np.ndarray, n_draws: i
         raise EmotionInterpError(f"n_draws is at least 1, got {n_draws}.")
     outside = np.setdiff1d(np.flatnonzero(rates > 0), selected)
     if len(outside) <= len(selected):
-        warnings.warn(
+        tell(
             f"only {len(outside)} living features lie outside the {len(selected)} selected ones: there is one outside set.",
-            stacklevel=2,
         )
         return np.tile(outside, (n_draws, 1))
     floor = rates[rates > 0].min()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.arguments import checked
-from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, tell
 from emotion_interp.core.languages import check_language
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, Stimulus
@@ -145,10 +144,9 @@ def dose_response(
     """
     methods = [method] if isinstance(method, str) else list(method)
     if judge is None and words is None and "sae_output" in methods:
-        warnings.warn(
+        tell(
             "output features were chosen by what they do to the words that the next-word judge counts; give other words, "
             "or a judge of texts.",
-            stacklevel=2,
         )
     spoken = text_language or language
     setting = make_setting(

@@ -5,7 +5,6 @@ Recurrent models, some position schemes and some pairs of library versions do no
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.core.errors import UnsupportedError
+from emotion_interp.core.errors import UnsupportedError, tell
 from emotion_interp.subjects.checks import difference, probe_of, resting_hooks, tolerance
 from emotion_interp.subjects.plan import evaluation_mode
 
@@ -56,10 +55,9 @@ def exactness(subject: Subject) -> Exactness:
     if subject not in _KNOWN:
         _KNOWN[subject] = found = _measured(subject)
         if not found.cache:
-            warnings.warn(
+            tell(
                 f"{subject.name} is run without its cache, which is slower: its cached logits differ from the uncached "
                 "ones (a recurrent model or position scheme, or versions that do not fit together).",
-                stacklevel=4,
             )
     return _KNOWN[subject]
 

@@ -65,7 +65,7 @@ def test_several_emotions_without_grid_have_a_column_each(shell, bank_options):
         (["--grid", "g.csv", "--judge", "oracle"], "unknown judge 'oracle'"),
         (["--grid", "g.csv", "--judge", "comments", "--language", "zh"], "language of the judge 'comments' 'zh'"),
         (["--grid", "g.csv", "--kinds", "isotropic,topics"], "unknown kind of random direction 'topics'"),
-        (["--grid", "g.csv"], "no word of any emotion is a single token of tiny"),
+        (["--grid", "g.csv", "--tokens", "2"], "no word of any emotion is a single token of tiny"),
         (["--grid", "g.csv", "--doses", "much"], "--doses are numbers with commas"),
         (["--grid", "g.csv", "--emotion", "joy,hunger"], "unknown emotion 'hunger'"),
         (["--grid", "g.csv", "--language", "es"], "unknown language of the neutral prompts 'es'"),
