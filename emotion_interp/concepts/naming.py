@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from emotion_interp.concepts.defaults import default_label
 from emotion_interp.concepts.labels import LABEL_NAMES, STORY_NAMES
 from emotion_interp.concepts.model import NEUTRAL
 from emotion_interp.core import Stimulus, UnknownNameError
+from emotion_interp.core.errors import tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +103,4 @@ def tell_of_names(naming: int, total: int, what: str, dropped: bool) -> None:
     """One line of warning where texts name their emotion: that they were left out, or are among the others."""
     if naming:
         then = "were left out" if dropped else "are among them; names='drop' leaves them out"
-        warnings.warn(
-            f"{naming:,} of {total:,} {what} ({naming / total:.1%}) name their emotion and {then}.", stacklevel=3
-        )
+        tell(f"{naming:,} of {total:,} {what} ({naming / total:.1%}) name their emotion and {then}.")
