@@ -66,8 +66,8 @@ def planted_subject(d_sae: int = 1024, d_model: int = 256, steps: int = 100) -> 
         sae.W_dec.copy_(rows)
         sae.W_enc.copy_(rows.T)
         sae.threshold.fill_(THRESHOLD)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=4096, n_embd=d_model, n_layer=1, n_head=2, n_positions=64))
     tokenizer = AutoTokenizer.from_pretrained(bundled_folder() / "model")
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=d_model, n_layer=1, n_head=2, n_positions=64))
     return ei.Subject(model.eval(), saes=[sae], tokenizer=tokenizer, name="planted")
 
 

@@ -73,12 +73,7 @@ def describe(
 
     facts_of.check_layers(model, saes, None)
     found = FeatureBank.load(bank)
-    own_kind = str(found.manifest["stimuli"])
-    others = [
-        part.strip() for part in (on or ("scenes" if own_kind == "words" else "words")).split(",") if part.strip()
-    ]
-    if own_kind in others:
-        raise EmotionInterpError(f"--on names stimuli of another kind; the bank was found on {own_kind}.")
+    others = kinds_to_test(on, str(found.manifest["stimuli"]))
     place = out or bank
     require_bank_place(place)
     subject = subject_of(model, saes, None)
@@ -252,6 +247,19 @@ def _stimuli(name: str, bank: FeatureBank, seed: int, limit: int = 150) -> list[
             name, lang, split="dev" if (name, lang) == ("brighter", "en") else "test", limit=limit, seed=seed
         )
     ]
+
+
+def kinds_to_test(on: str | None, found_on: str) -> list[str]:
+    """The stimuli that --on names, which are of another kind than those that a bank was found on.
+
+    Raises:
+        EmotionInterpError: they are of that kind, whose test is the bank's own confirmation half.
+    """
+    default = "scenes" if found_on == "words" else "words"
+    names = [part.strip() for part in (on or default).split(",") if part.strip()]
+    if found_on in names:
+        raise EmotionInterpError(f"--on names stimuli of another kind; the bank was found on {found_on}.")
+    return names
 
 
 def _tested(

@@ -105,7 +105,11 @@ def unit_covariates(
 
     tokens, picks = stimulus_tokens(subject, stimuli, position, skip)
     start = np.asarray([int(t.has_bos) for t in tokens])
-    target = [len(span_tokens(t, s.span)) for t, s in zip(tokens, stimuli, strict=True)]
+    # of a text that is cut, what is read is the text
+    of_texts = kind != "words"
+    target = [
+        len(t) - t.has_bos if of_texts else len(span_tokens(t, s.span)) for t, s in zip(tokens, stimuli, strict=True)
+    ]
     n_units = len(words)
     sizes = np.bincount(units, minlength=n_units)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ import numpy as np
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.languages import language_of
+from emotion_interp.core.types import Site
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +96,7 @@ def emotion_trace(
     text: str,
     bank: FeatureBank,
     *,
-    layers: list[int] | None = None,
+    layers: Sequence[int | Site | str] | None = None,
     language: str | None = None,
     kind: Literal["features", "dense"] = "features",
 ) -> EmotionTrace:
@@ -104,7 +106,7 @@ def emotion_trace(
         subject: the bank's subject.
         text: any text of at least one token.
         bank: found with `find_features`.
-        layers: default: all of the bank's.
+        layers: layers, sites or names of sites; default: all of the bank's.
         language: whose features; default: the text's own, where it shows and the bank has it.
         kind: "features" (mean over the emotion's selected features of activation / mean activation on its words) or
             "dense" (projection on the difference-of-means direction, in units of the site's scale).

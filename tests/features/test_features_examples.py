@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_refused(tiny_subject, hooked_subject, tiny_bank)
 
     with pytest.raises(EmotionInterpError, match="list of texts is empty"):
         top_examples(tiny_subject, tiny_bank, [])
-    with pytest.raises(EmotionInterpError, match="one string"):
+    with pytest.raises(EmotionInterpError, match="texts is a list of texts"):
         top_examples(tiny_subject, tiny_bank, "a text")
     with pytest.raises(EmotionInterpError, match="k is a number of at least 1"):
         top_examples(tiny_subject, tiny_bank, TEXTS, k=0)

@@ -121,8 +121,13 @@ def test_probes_read_the_subject_themselves_and_repeat_themselves(tiny_subject, 
 
 
 def test_what_cannot_be_probed_is_refused(tiny_subject, small_concepts):
-    for ks in ((), (0,), (1.5,), (True,)):
-        with pytest.raises(EmotionInterpError, match="whole numbers from 1"):
+    for ks, why in (
+        ((), "whole numbers from 1"),
+        ((0,), "ks is a number of at least 1"),
+        ((1.5,), "ks is a"),
+        ((True,), "ks is a"),
+    ):
+        with pytest.raises(EmotionInterpError, match=why):
             ei.sparse_probes(tiny_subject, small_concepts, ks)
     with pytest.raises(UnknownNameError, match="SAE layer"):
         ei.sparse_probes(tiny_subject, small_concepts, layers=[2])

@@ -150,6 +150,8 @@ def test_one_sae_per_hook_point_needs_no_name(tiny_subject, tiny_bank):
 
 def test_the_hook_is_read_once_and_encoded_with_each_sae(several):
     texts, runs = [t for _, t, _ in TEXTS], []
+    # whether the model keeps a cache is looked at once, before anything is read
+    assert several.uncached_options is several.uncached_options
     handle = several.model.blocks[1].register_forward_hook(lambda *_: runs.append(1))
     try:
         together = read_units(several, texts, range(len(texts)), position="text", batch_tokens=10**6)
@@ -274,7 +276,7 @@ def test_spaces_and_feature_sets_belong_to_one_site(bank, several, concepts):
     assert chosen.selected_features(0).size == 0
     assert bank_sets(chosen, 2, "en", rates) == {}
     names = set(control_spaces(several, concepts, NARROW))
-    assert names == {"static embedding", "random weights", "shuffled labels"}
+    assert names - {"encoder"} == {"static embedding", "random weights", "shuffled labels", "text"}
 
 
 def test_ratings_tell_sites_of_one_layer_apart(several, bank):

@@ -207,7 +207,7 @@ def test_what_cannot_be_compared_is_refused(tiny_bank):
         ei.universality(tiny_bank, "en", "es")
     with pytest.raises(EmotionInterpError, match="given twice"):
         ei.universality(tiny_bank, "en", "en")
-    with pytest.raises(EmotionInterpError, match="whole numbers from 1"):
+    with pytest.raises(EmotionInterpError, match="bins is a number of at least 1"):
         ei.universality(tiny_bank, "en", "zh", bins=0)
     with pytest.raises(UnknownNameError, match="kind of features"):
         ei.universality(tiny_bank, "en", "zh", features="all")

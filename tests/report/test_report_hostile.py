@@ -110,6 +110,7 @@ def results(tiny_bank: Any, tmp_path: Path) -> dict[str, Any]:
     from emotion_interp.features.transfer import Transfer
     from emotion_interp.features.universality import Universality
     from emotion_interp.geometry.compare import compare_spaces
+    from emotion_interp.geometry.increment import Increment, PartialRSA, ReadoutGain
     from emotion_interp.geometry.results import LayerAlignments
     from emotion_interp.ratings.curve import LearningCurve
     from emotion_interp.ratings.pattern import PaperPattern, PatternClaim
@@ -180,6 +181,7 @@ def results(tiny_bank: Any, tmp_path: Path) -> dict[str, Any]:
         TrainedDirections(rows, {}, {}),
         Study(tmp_path / "study", bank, None, None, None, None, ()),
         SaeQuality(rows),
+        Increment(EVIL, *[PartialRSA(0.1, (0.0, 0.2), 0.5, 0.1)] * 2, ReadoutGain(), None, 9, 9, 0),
         SaeTrainingResult(tmp_path, EVIL, {}, (figures,)),
         concepts,
     ]
