@@ -203,7 +203,7 @@ def steering_test(
         subject, bank, emotions, test_prompts, spoken, judge, words, max_new_tokens, positions, seed, options, samples
     )
     if correction == "holm":
-        warn_if_none_can_pass(n_random, choices["emotion"].nunique(), alpha)
+        warn_if_none_can_pass(n_random, len(set(choices["emotion"])), alpha)
     cells = []
     by_layer = layers is None or all(isinstance(place, (int, np.integer)) for place in layers)
     for c in choices.to_dict("records"):

@@ -136,10 +136,10 @@ def necessity(
     shared |= {"lo": float(low), "hi": float(high)}
     rows, start = [], 2
     for name, (some, factors) in drawn.items():
-        null = (judged[0] - judged[start : start + len(some)]).mean(1)
+        drops = (judged[0] - judged[start : start + len(some)]).mean(1)
         start += len(some)
         rows.append(
-            {**shared, **_compared(fired, chosen, name, some, factors, null, shared["drop"], n_random, tolerance)}
+            {**shared, **_compared(fired, chosen, name, some, factors, drops, shared["drop"], n_random, tolerance)}
         )
     return pd.DataFrame(rows)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,9 +21,10 @@ WORDS = {"fear": ["afraid", "scared", "sea", "was", "the", "he", "felt"]}
 
 
 class SmallBank:
-    """What necessity asks a bank: sites and selected features."""
+    """What necessity asks a bank: sites and selected features; the rest makes it one."""
 
     layers = (1,)
+    scales: ClassVar[dict] = {}
 
     def __init__(self, features):
         self.features = features
@@ -34,6 +37,9 @@ class SmallBank:
 
     def held_out_words(self, emotion, language):
         return WORDS[emotion]
+
+    def direction(self, emotion, layer, language=None, method="dense"):
+        raise AssertionError("necessity ablates features")
 
 
 def wide_sae(d_sae):

@@ -106,15 +106,15 @@ def test_decoder_directions_are_the_saes_rows_each_once(subject):
         random_directions(subject, 0, 5, ["decoder"])
 
 
-def test_topic_differences_hold_no_emotion_and_are_those_of_two_topics():
+def test_topic_differences_hold_no_emotion_and_are_those_of_two_topics(subject):
     random = np.random.default_rng(0)
     emotion_of, topic_of = random.normal(size=(3, 8)), random.normal(size=(9, 8))
     # emotions and topics in dimensions apart: a difference of topics has nothing in the emotions'
     rows = [(e, t) for t in range(9) for e in range(3) for _ in range(1 + (e + t) % 3)]
     values = np.asarray([np.concatenate([emotion_of[e], topic_of[t]]) for e, t in rows])
     texts = NullTexts({SITE: values}, tuple(EMOTIONS[e] for e, _ in rows), tuple(f"t{t}" for _, t in rows))
-    site_subject = type("S", (), {"site": lambda self, s: SITE, "d_model": 16})()
-    units = random_directions(site_subject, 1, 36, ["topics"], texts=texts)["topics"].units
+    assert subject.d_model == 16
+    units = random_directions(subject, 1, 36, ["topics"], texts=texts)["topics"].units
     assert np.abs(units[:, :8]).max() < 1e-12
     pairs = {}
     for unit in units:
@@ -128,7 +128,7 @@ def test_topic_differences_hold_no_emotion_and_are_those_of_two_topics():
     # all 36 pairs, each once
     assert len(pairs) == 36
     with pytest.raises(EmotionInterpError, match=r"9 topics .* make 36 pairs .* fewer than the 37"):
-        random_directions(site_subject, 1, 37, ["topics"], texts=texts)
+        random_directions(subject, 1, 37, ["topics"], texts=texts)
 
 
 @pytest.mark.parametrize("with_neutral", [False, True])
@@ -171,8 +171,8 @@ def test_stimuli_are_read_as_a_bank_of_texts_reads_them(subject):
         ({"kinds": ["isotropc"]}, "isotropc"),
         ({"kinds": ["topics"]}, "made of texts"),
         ({"kinds": ["shuffled"]}, "made of texts"),
-        ({"n": 0}, "from 1"),
-        ({"n": 2.5}, "from 1"),
+        ({"n": 0}, "n is a number of at least 1, got 0"),
+        ({"n": 2.5}, "n is a whole number, got 2.5"),
         ({"texts": []}, "got none"),
     ],
 )
@@ -231,7 +231,7 @@ def test_of_two_judges_p_is_the_largest_and_the_first_that_knows_the_emotion_dec
     )
     with pytest.raises(EmotionInterpError, match="knows none"):
         dose_response(args[0], args[1], ["sadness"], *args[3:], judge={"outside": judges["outside"]}, **options)
-    with pytest.raises(EmotionInterpError, match="classifier of texts"):
+    with pytest.raises(EmotionInterpError, match="judge is a TextJudge .*got .*'joy'"):
         dose_response(*args, judge={"outside": "joy"}, **options)
 
 
