@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from emotion_interp.core.annotations import BY_NAME, fits, hint, is_number, items_of, members, name_of, shown, wanted
@@ -158,7 +158,7 @@ def check_against_bank(arguments: Mapping[str, Any]) -> None:
     """Refuse emotions and languages that the bank of the same call does not have."""
     bank = arguments.get("bank")
     for kind in ("emotion", "language"):
-        known = getattr(bank, f"{kind}s", None)
+        known: Sequence[object] = getattr(bank, f"{kind}s", None) or ()
         lists = [arguments.get(name) for name in (f"{kind}s", OTHERS.get(kind, ""))]
         # an iterator would be used up
         given = [arguments.get(kind), *(one for many in lists if isinstance(many, (list, tuple, set)) for one in many)]

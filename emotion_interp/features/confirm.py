@@ -208,7 +208,7 @@ def with_confirmed_sets(
     ).sites
     scores: dict[str, list[np.ndarray]] = {}
     for row in frame.to_dict("records"):
-        own: Any = words[held & (words["language"] == row["language"]).to_numpy()]
+        own: Any = words[held & np.asarray(words["language"] == row["language"])]
         features: Any = readings[Site.parse(row["site"])].features
         values = features[own["unit"].to_numpy()][:, np.asarray(row["features"], dtype=np.int64)].toarray()
         scores.setdefault(row["language"], []).append(

@@ -25,12 +25,12 @@ class RankedColumns:
     def __init__(self, values: Any, codes: np.ndarray, n_classes: int) -> None:
         from scipy.sparse import csc_matrix
 
-        matrix: Any = csc_matrix(values)
+        matrix = csc_matrix(values)
         matrix.eliminate_zeros()
-        codes = np.asarray(codes)
-        self._n, self._shape = n_classes, (n_classes, matrix.shape[1])
+        codes, n_columns = np.asarray(codes), np.shape(values)[1]
+        self._n, self._shape = n_classes, (n_classes, n_columns)
         self.sizes = np.bincount(codes, minlength=n_classes)
-        column = np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr))
+        column = np.repeat(np.arange(n_columns), np.diff(matrix.indptr))
         order = np.lexsort((matrix.data, column))
         value, self._column = matrix.data[order], column
         self._code = codes[matrix.indices[order]]
@@ -72,7 +72,8 @@ def dense_parts(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
     from scipy.sparse import csc_matrix
 
     columns: Any = csc_matrix(matrix)
-    step = max(2, _CELLS // max(1, columns.shape[0]))
-    for start in range(0, columns.shape[1], step):
-        part = slice(start, min(start + step, columns.shape[1]))
+    n_rows, n_columns = np.shape(matrix)
+    step = max(2, _CELLS // max(1, n_rows))
+    for start in range(0, n_columns, step):
+        part = slice(start, min(start + step, n_columns))
         yield part, columns[:, part].toarray(order="C").astype(np.float64)

@@ -41,7 +41,7 @@ def closing_table(study: Study) -> pd.DataFrame:
         ]
         columns += [c for c in ("rsa_given_text", "rsa_given_text_p") if c in dense]
         frame = frame.merge(dense[columns], on=keys, how="left")
-        alone: Any = study.alignment[study.alignment["kind"] == "text"]
+        alone = study.alignment.query("kind == 'text'")
         if len(alone):
             columns = ["valence_r", "arousal_r", "rsa_rho"]
             alone = alone[[*keys, *columns]].rename(columns={c: f"text_{c}" for c in columns})

@@ -109,7 +109,10 @@ def _unwritable(subject: Subject, site: Site) -> str:
     """Why a dose at a site does not do what it should; "" where it does."""
     half = _half(subject)
     with _probing(subject) as run:
-        plain, _ = run({})
+        plain, logits = run({})
+        if any(bool(x.isnan().any()) for x in (logits, *plain.values())):
+            # whoever steers refuses NaN, and says what may help
+            return ""
         shown = [plain[s] for s in (Site(site.layer), Site(site.layer, "resid_pre"), site) if s in plain]
         if not shown:
             return "its hook never fires."

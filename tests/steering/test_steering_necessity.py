@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,9 +21,10 @@ WORDS = {"fear": ["afraid", "scared", "sea", "was", "the", "he", "felt"]}
 
 
 class SmallBank:
-    """What necessity asks a bank: sites and selected features."""
+    """What necessity asks a bank: sites and selected features; the rest makes it one."""
 
-    layers, scales, direction = (1,), {}, None
+    layers, direction = (1,), None
+    scales: ClassVar[dict] = {}
 
     def __init__(self, features):
         self.features = features
@@ -34,6 +37,9 @@ class SmallBank:
 
     def held_out_words(self, emotion, language):
         return WORDS[emotion]
+
+    def direction(self, emotion, layer, language=None, method="dense"):
+        raise AssertionError("necessity ablates features")
 
 
 def wide_sae(d_sae):
@@ -245,7 +251,7 @@ def test_features_can_be_given_and_nothing_to_ablate_is_said(subject, hooks_on):
         necessity(subject, SmallBank([]), "fear", TEXTS)
     with pytest.raises(EmotionInterpError, match="need the layer"):
         necessity(subject, SmallBank([]), "fear", TEXTS, features=[5])
-    with pytest.raises(EmotionInterpError, match="list of"):
+    with pytest.raises(EmotionInterpError, match="texts is a list of texts, got 'one text'"):
         necessity(subject, SmallBank([3]), "fear", "one text")
     judge = LengthJudge()
     judge.emotions = ("joy",)
@@ -253,7 +259,7 @@ def test_features_can_be_given_and_nothing_to_ablate_is_said(subject, hooks_on):
         necessity(subject, SmallBank([3]), "fear", TEXTS, judge)
     with pytest.raises(EmotionInterpError, match="needs texts"):
         necessity(subject, SmallBank([3]), "fear", TEXTS, LengthJudge(), max_new_tokens=0)
-    with pytest.raises(EmotionInterpError, match="n_random"):
+    with pytest.raises(EmotionInterpError, match="n_random is a number of at least 0, got -1"):
         necessity(subject, SmallBank([3]), "fear", TEXTS, n_random=-1)
     with pytest.raises(TypeError, match="n_radom"):
         necessity(subject, SmallBank([3]), "fear", TEXTS, n_random=0, n_radom=3)

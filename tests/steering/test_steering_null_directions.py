@@ -113,6 +113,7 @@ def test_topic_differences_hold_no_emotion_and_are_those_of_two_topics(subject):
     rows = [(e, t) for t in range(9) for e in range(3) for _ in range(1 + (e + t) % 3)]
     values = np.asarray([np.concatenate([emotion_of[e], topic_of[t]]) for e, t in rows])
     texts = NullTexts({SITE: values}, tuple(EMOTIONS[e] for e, _ in rows), tuple(f"t{t}" for _, t in rows))
+    assert subject.d_model == 16
     units = random_directions(subject, 1, 36, ["topics"], texts=texts)["topics"].units
     assert np.abs(units[:, :8]).max() < 1e-12
     pairs = {}
@@ -170,8 +171,8 @@ def test_stimuli_are_read_as_a_bank_of_texts_reads_them(subject):
         ({"kinds": ["isotropc"]}, "isotropc"),
         ({"kinds": ["topics"]}, "made of texts"),
         ({"kinds": ["shuffled"]}, "made of texts"),
-        ({"n": 0}, "n is a number"),
-        ({"n": 2.5}, "n is a whole number"),
+        ({"n": 0}, "n is a number of at least 1, got 0"),
+        ({"n": 2.5}, "n is a whole number, got 2.5"),
         ({"texts": []}, "got none"),
     ],
 )
@@ -230,7 +231,7 @@ def test_of_two_judges_p_is_the_largest_and_the_first_that_knows_the_emotion_dec
     )
     with pytest.raises(EmotionInterpError, match="knows none"):
         dose_response(args[0], args[1], ["sadness"], *args[3:], judge={"outside": judges["outside"]}, **options)
-    with pytest.raises(EmotionInterpError, match="judge is a"):
+    with pytest.raises(EmotionInterpError, match="judge is a TextJudge .*got .*'joy'"):
         dose_response(*args, judge={"outside": "joy"}, **options)
 
 

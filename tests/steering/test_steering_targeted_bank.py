@@ -65,7 +65,7 @@ def test_features_that_nothing_moves_leave_a_row_of_zeros(tiny_subject, tiny_ban
 
 
 def test_wrong_languages_layers_and_subjects_are_refused(tiny_subject, tiny_bank, gpt2, tokenizer):
-    with pytest.raises(UnknownNameError, match="language of the prompts"):
+    with pytest.raises(UnknownNameError, match="language 'fr'.*en, zh"):
         with_targeted_directions(tiny_subject, tiny_bank, [1], ["fr"], **OPTIONS)
     with pytest.raises(UnknownNameError):
         with_targeted_directions(tiny_subject, tiny_bank, [9], **OPTIONS)

@@ -180,7 +180,7 @@ def test_progress_counts_texts(tiny_subject, bank, shown):
 @pytest.mark.parametrize(
     "options,match",
     [
-        ({"steps": 0}, "steps is a whole number from 1"),
+        ({"steps": 0}, "steps is a number of at least 1, got 0"),
         ({"texts_per_step": True}, "texts_per_step"),
         ({"n_tokens": 8, "skip": 4}, "at least skip"),
         ({"skip": 0}, "skip at least 1"),
