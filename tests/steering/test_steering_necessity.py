@@ -23,7 +23,7 @@ WORDS = {"fear": ["afraid", "scared", "sea", "was", "the", "he", "felt"]}
 class SmallBank:
     """What necessity asks a bank: sites and selected features; the rest makes it one."""
 
-    layers, direction = (1,), None
+    layers = (1,)
     scales: ClassVar[dict] = {}
 
     def __init__(self, features):
