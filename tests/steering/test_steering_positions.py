@@ -220,7 +220,11 @@ def test_plain_hooks_need_a_scale_and_a_writable_site():
     direction = a_direction()
     with pytest.raises(EmotionInterpError, match="carries no scale"):
         direction.hooks(0.5)
-    for scale, refusal in ((0.0, "positive number, got 0.0"), ("big", "scale is a number"), (True, "scale is a number")):
+    for scale, refusal in (
+        (0.0, "positive number, got 0.0"),
+        ("big", "scale is a number"),
+        (True, "scale is a number"),
+    ):
         with pytest.raises(EmotionInterpError, match=refusal):
             direction.hooks(0.5, scale=scale)
     with pytest.raises(EmotionInterpError, match="dose"):
