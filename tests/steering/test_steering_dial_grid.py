@@ -114,9 +114,9 @@ def test_layer_and_dose_are_chosen_on_the_tuning_prompts_and_reported_on_the_oth
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"prompts": "one"}, "list of at least one text"),
+        ({"prompts": "one"}, "prompts is a list of texts, got 'one'"),
         ({"valences": (1, 1)}, "two different valences"),
-        ({"n_samples": 0}, "n_samples=0"),
+        ({"n_samples": 0}, "n_samples is a number of at least 1, got 0"),
         ({"max_new_tokens": 1}, "max_new_tokens=1"),
         ({"judge": type("J", (), {"predict": lambda self, t: np.zeros(len(t))})()}, "answers with shape"),
     ],
