@@ -34,7 +34,7 @@ MAKERS = {
 
 LIKE = {
     # a user's own bank or judge may stand in for ours
-    "Bank": ("direction", "scales"),
+    "Bank": ("direction", "layers"),
     "TextJudge": ("emotions", "predict_proba"),
     "CoordinateJudge": ("predict",),
     "Table": ("to_frame",),

@@ -44,8 +44,8 @@ def closing_table(study: Study) -> pd.DataFrame:
         alone = study.alignment.query("kind == 'text'")
         if len(alone):
             columns = ["valence_r", "arousal_r", "rsa_rho"]
-            alone = alone[[*keys, *columns]].rename(columns={c: f"text_{c}" for c in columns})
-            frame = frame.merge(alone, on=keys, how="left")
+            alone = alone.rename(columns={c: f"text_{c}" for c in columns})
+            frame = frame.merge(alone[[*keys, *(f"text_{c}" for c in columns)]], on=keys, how="left")
     if study.ratings is not None:
         chosen = study.ratings[study.ratings["feature_set"] == "all"]
         for dimension in ("valence", "arousal"):

@@ -63,7 +63,8 @@ class SaeQuality:
                 lines.append(f"{place}: L0 {row['l0']:.1f}, wanted at most 64")
             if row["ce_recovered"] < TARGETS["ce_recovered"]:
                 lines.append(f"{place}: cross-entropy recovered {row['ce_recovered']:.2f}, wanted .90 or more")
-        for site, share in self.frame.groupby("site", sort=False)["silent_share"].first().items():
+        silent = dict(zip(self.frame["site"], self.frame["silent_share"], strict=True))
+        for site, share in silent.items():
             if share > TARGETS["silent_share"]:
                 lines.append(f"{site}: {share:.0%} of the latents silent, wanted at most 10%")
         return lines
@@ -126,7 +127,7 @@ def sae_quality(
             rows.append({"site": str(site), "layer": site.layer, "group": name, **figures, **losses.get(site, {})})
     frame = pd.DataFrame(rows)
     silent = {str(site): 1.0 - float(on.double().mean()) for site, on in fired.items()}
-    frame.insert(6, "silent_share", frame["site"].map(silent))
+    frame.insert(6, "silent_share", [silent[site] for site in frame["site"]])
     for column in ("ce", "ce_spliced", "ce_zero", "ce_recovered"):
         if column not in frame:
             frame[column] = np.nan

@@ -90,7 +90,7 @@ def test_an_iterator_is_not_used_up():
 
 def test_emotions_and_languages_are_compared_with_the_bank_of_the_call():
     class Bank:
-        emotions, languages, scales = ["joy"], ["en"], {}
+        emotions, languages, layers = ["joy"], ["en"], (1,)
 
         def direction(self) -> None:
             """None."""

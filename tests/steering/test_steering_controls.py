@@ -156,7 +156,7 @@ def test_shuffled_directions_are_differences_of_means_of_permuted_labels(tiny_su
     means = {e: values[labels == e].mean(0) for e in set(labels)}
     own = means["joy"] - 0.5 * np.mean([means[e] for e in tiny_bank.emotions if e != "joy"], 0) - 0.5 * means["neutral"]
     assert np.allclose(tiny_bank.direction("joy", 1, "en", "dense").vector, own, atol=1e-4)
-    with pytest.raises(EmotionInterpError, match="n is a number of at least 1"):
+    with pytest.raises(EmotionInterpError, match="n is a number of at least 1, got 0"):
         shuffled_directions(tiny_subject, small_concepts, tiny_bank, n=0)
     with pytest.raises(EmotionInterpError, match="not those the bank was found with"):
         shuffled_directions(tiny_subject, small_concepts, tiny_bank, n=1, stimuli="scenes")

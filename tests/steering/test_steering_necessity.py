@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,7 +22,6 @@ class SmallBank:
     """What necessity asks a bank: sites and selected features; the rest makes it one."""
 
     layers = (1,)
-    scales: ClassVar[dict] = {}
 
     def __init__(self, features):
         self.features = features
