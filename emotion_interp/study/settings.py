@@ -13,6 +13,7 @@ from emotion_interp.core.arguments import check_fields
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, UnsupportedError
 from emotion_interp.core.files import sha256_of
 from emotion_interp.features import Selection
+from emotion_interp.geometry.coordinates import MIN_EMOTIONS
 
 if TYPE_CHECKING:
     from emotion_interp.concepts import ConceptSet
@@ -113,6 +114,12 @@ class StudySettings:
         subject.sae_sites(self.layers)
         if self.emotions is not None:
             concepts.subset(emotions=self.emotions)
+        count = len(concepts.emotions if self.emotions is None else set(self.emotions))
+        if "alignment" in self.stages and self.stimuli not in ("stories", "shipped") and count < MIN_EMOTIONS:
+            raise EmotionInterpError(
+                f"an alignment needs at least {MIN_EMOTIONS} emotions, got {count}; take more, or leave the stage out "
+                f"(stages: {', '.join(s for s in self.stages if s != 'alignment')})."
+            )
         if self.steering_emotions != BASIC_EIGHT:
             for emotion in self.steering_emotions:
                 if emotion not in concepts.emotions:

@@ -80,3 +80,11 @@ def test_cebra_spaces_stand_beside_the_features_spaces_and_change_nothing_else(t
 def test_emotions_of_ones_own_are_refused_with_a_shipped_bank():
     with pytest.raises(EmotionInterpError, match="shipped bank are fixed"):
         StudySettings(stimuli="shipped", emotions=("joy", "fear"))
+
+
+def test_too_few_emotions_for_an_alignment_are_refused_before_any_pass(tiny_subject):
+    concepts = ei.concept_set("en")
+    settings = StudySettings(stimuli="words", emotions=("joy", "fear", "anger"))
+    with pytest.raises(EmotionInterpError, match="at least 5 emotions, got 3"):
+        settings.check_for(tiny_subject, concepts)
+    StudySettings(stimuli="words", emotions=("joy", "fear"), stages=("features",)).check_for(tiny_subject, concepts)
