@@ -162,19 +162,19 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None, name
     from emotion_interp.concepts.corpora import CORPORA, TABLES
     from emotion_interp.core.errors import EmotionInterpError
 
-    choice, names = names, [name.strip() for name in languages.split(",")]
-    pairs = dict.fromkeys(names, corpus)
+    spoken = [name.strip() for name in languages.split(",")]
+    pairs = dict.fromkeys(spoken, corpus)
     if "=" in corpus and not corpus.lower().endswith(TABLES):
         parts = [part.partition("=") for part in corpus.split(",")]
         pairs = {language.strip(): name.strip() for language, _, name in parts}
-    missing = [name for name in names if name not in pairs]
+    missing = [name for name in spoken if name not in pairs]
     if missing:
         raise EmotionInterpError(f"no corpus is named for {missing[0]!r}; say for example {missing[0]}=brighter.")
-    spare = [name for name in pairs if name not in names]
+    spare = [name for name in pairs if name not in spoken]
     if spare:
         raise EmotionInterpError(f"a corpus is named for {spare[0]!r}, but the languages are {languages}.")
     found = []
-    for name in names:
+    for name in spoken:
         place, colon, split = pairs[name].partition(":")
         if place not in CORPORA:
             # a path, which may have a colon of its own
@@ -182,7 +182,7 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None, name
         if colon and not split:
             raise EmotionInterpError(f"{pairs[name]!r} names no split; say for example {place}:test.")
         split = split or ("subject" if place == "stories" else "train")
-        found += corpus_stimuli(place, name, split=split, limit=limit, seed=seed, names=choice)
+        found += corpus_stimuli(place, name, split=split, limit=limit, seed=seed, names=names)
     return found
 
 
