@@ -171,19 +171,19 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None, name
     from emotion_interp.concepts.corpora import CORPORA, TABLES
     from emotion_interp.core.errors import EmotionInterpError
 
-    asked = [name.strip() for name in languages.split(",")]
-    pairs = dict.fromkeys(asked, corpus)
+    spoken = [name.strip() for name in languages.split(",")]
+    pairs = dict.fromkeys(spoken, corpus)
     if "=" in corpus and not corpus.lower().endswith(TABLES):
         parts = [part.partition("=") for part in corpus.split(",")]
         pairs = {language.strip(): name.strip() for language, _, name in parts}
-    missing = [name for name in asked if name not in pairs]
+    missing = [name for name in spoken if name not in pairs]
     if missing:
         raise EmotionInterpError(f"no corpus is named for {missing[0]!r}; say for example {missing[0]}=brighter.")
-    spare = [name for name in pairs if name not in asked]
+    spare = [name for name in pairs if name not in spoken]
     if spare:
         raise EmotionInterpError(f"a corpus is named for {spare[0]!r}, but the languages are {languages}.")
     found = []
-    for name in asked:
+    for name in spoken:
         place, colon, split = pairs[name].partition(":")
         if place not in CORPORA:
             # a path, which may have a colon of its own

@@ -272,3 +272,10 @@ def test_a_model_with_nan_weights_is_named(refused, tokenizer, sae_folder, tmp_p
     tokenizer.save_pretrained(str(tmp_path / "model"))
     line = refused("features", "--model", tmp_path / "model", "--saes", sae_folder, "-q")
     assert "NaN or infinite activations" in line
+
+
+def test_names_that_nothing_would_follow_are_refused(refused, subject_options, bank_folder):
+    for more in (["--bank", bank_folder], [], ["--stimuli", "words"]):
+        assert "--names drop is for the texts of a corpus" in refused(
+            "features", *subject_options, "--names", "drop", *more
+        )
