@@ -121,7 +121,7 @@ def bank_of(
 ) -> FeatureBank:
     """A saved bank; the shipped one of the bundled subject where nothing else is asked for; or one found now."""
     from emotion_interp.cli.progress import progress_bars
-    from emotion_interp.core.errors import EmotionInterpError
+    from emotion_interp.core.errors import EmotionInterpError, tell
     from emotion_interp.features import FeatureBank, Selection, find_features, shipped_bank
     from emotion_interp.features.bank import require_same_subject
     from emotion_interp.features.design import KINDS, design_stimuli
@@ -133,6 +133,9 @@ def bank_of(
         )
     loaded = None
     if bank is not None:
+        unused = {"--stimuli": stimuli, "--limit": limit, "--max-features": max_features}
+        if idle := [f"{option} {value}" for option, value in unused.items() if value is not None]:
+            tell(f"{', '.join(idle)} is not used: the bank of --bank is taken as it is.")
         loaded = FeatureBank.load(bank)
     elif stimuli is None and seed == 0:
         shipped = shipped_bank(subject)

@@ -9,6 +9,7 @@ from functools import cache
 from emotion_interp.concepts.splits import copies_together
 from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.languages import language_or_detected
 
 SCENE_LANGUAGES = ("en", "zh")
 
@@ -56,14 +57,17 @@ def scene_stimuli(languages: Sequence[str] = SCENE_LANGUAGES, emotions: Sequence
 
 @checked
 def labelled_stimuli(
-    texts: Sequence[str], emotions: Sequence[str], language: str = "en", groups: Sequence[object] | None = None
+    texts: Sequence[str],
+    emotions: Sequence[str],
+    language: str | None = None,
+    groups: Sequence[object] | None = None,
 ) -> list[Stimulus]:
     """Stimuli from a user's labelled texts; the label "neutral" is the contrast class.
 
     Args:
         texts: one text per stimulus.
         emotions: one label per text.
-        language: language of the texts.
+        language: language of the texts; default: the one that they read as.
         groups: texts of one group (a topic, an author) stay on one side of a split; None or an empty one is a group for
             itself; default: each text for itself. Groups that share a text (but for case, spacing and punctuation) are one.
 
@@ -80,11 +84,12 @@ def labelled_stimuli(
                 raise EmotionInterpError(f"the {what} {number} is {value!r}; texts and labels are strings.")
         if not text.strip():
             raise EmotionInterpError(f"text {number} is empty; leave it out.")
+    spoken = language_or_detected(language, texts)
     own = [None] * len(texts) if groups is None else groups
     named = [f"text {k}" if _is_missing(group) else str(group) for k, group in enumerate(own)]
     joined = copies_together(texts, named)
     return [
-        Stimulus(text, (0, len(text)), emotion, f"text {number:06d}", "text", language, group)
+        Stimulus(text, (0, len(text)), emotion, f"text {number:06d}", "text", spoken, group)
         for number, (text, emotion, group) in enumerate(zip(texts, emotions, joined, strict=True))
     ]
 

@@ -69,6 +69,21 @@ def language_of(texts: str | Sequence[str], allowed: Iterable[str], what: str = 
     raise EmotionInterpError(f"{what} reads as {found!r}, which is none of the languages here; {asked}.")
 
 
+def language_or_detected(language: str | None, texts: Sequence[str], what: str = "the texts") -> str:
+    """The language that was given, else that of the texts; where it does not show, English, with one line of warning.
+
+    Example:
+        >>> language_or_detected(None, ["她哭了。"]), language_or_detected("es", ["No."])
+        ('zh', 'es')
+    """
+    if language is not None:
+        return language
+    found = detect_language("\n".join(text for text in texts if isinstance(text, str)))
+    if found is None:
+        tell(f"the language of {what} does not show, and they are taken as English; give language=.")
+    return found or "en"
+
+
 def check_language(texts: str | Sequence[str], language: str, what: str, remedy: str) -> None:
     """Refuse texts that are plainly in another language than the one they are taken for.
 

@@ -97,7 +97,7 @@ def text_spaces(
     batch_tokens: int = 2048,
     progress: Any = None,
     keep_units: bool = False,
-    language: str = "en",
+    language: str | None = None,
 ) -> dict[tuple[Site, str], EmotionSpace]:
     """Emotion spaces from labelled texts: mean over a text's tokens from the `skip`-th, then over an emotion's texts.
 
@@ -110,7 +110,7 @@ def text_spaces(
         batch_tokens: padded tokens of one forward pass.
         progress: receives the number of texts of each batch.
         keep_units: the spaces carry the vector of every text (float32), for intervals over texts and `cebra_space`.
-        language: of the texts.
+        language: of the texts; default: the one that they read as.
 
     Returns:
         (site, "dense") and, where the site has an SAE, (site, "features") over the latents alive on these texts. Each

@@ -9,6 +9,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, tell
+from emotion_interp.core.languages import language_or_detected
 from emotion_interp.geometry.space import EmotionSpace
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def text_baselines(
     texts: Sequence[str],
     emotions: Sequence[str],
     *,
-    language: str = "en",
+    language: str | None = None,
     unit: str = "text",
     keep_units: bool = False,
     layer: int | None = None,
@@ -30,7 +31,7 @@ def text_baselines(
     Args:
         texts: the very texts (or words) that the subject was shown.
         emotions: label of each.
-        language: of the texts.
+        language: of the texts; default: the one that they read as.
         unit: "text", or "word" for single words, whose terms are runs of letters.
         keep_units: the spaces carry the vector of every text.
         layer: noted in the spaces: the layer they stand beside.
@@ -52,6 +53,7 @@ def text_baselines(
     check_unit(unit)
     if len(texts) != len(emotions):
         raise EmotionInterpError(f"{len(texts)} texts but {len(emotions)} labels; give one label for each text.")
+    language = language_or_detected(language, texts)
     names = sorted(set(emotions))
     codes = np.asarray([names.index(e) for e in emotions])
     found = {}

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from emotion_interp.concepts import corpus_stimuli
+from emotion_interp.concepts import corpus_stimuli, labelled_stimuli
 from emotion_interp.concepts.corpora import STORY_NAMES
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 
@@ -186,3 +186,15 @@ def test_an_unknown_corpus_is_named_before_any_data_folder_is_asked_for(monkeypa
     monkeypatch.delenv("EMOTION_INTERP_DATA", raising=False)
     with pytest.raises(UnknownNameError, match="nosuch"):
         corpus_stimuli("nosuch")
+
+
+def test_labelled_texts_are_in_the_language_they_read_as():
+    chinese = labelled_stimuli(["她哭了。", "他笑了。"], ["sadness", "joy"])
+    assert {s.language for s in chinese} == {"zh"}
+    spanish = labelled_stimuli(
+        ["Ella lloraba sin parar toda la noche.", "Todos se reían con ganas."], ["sadness", "joy"]
+    )
+    assert {s.language for s in spanish} == {"es"}
+    with pytest.warns(UserWarning, match="does not show, and they are taken as English"):
+        unclear = labelled_stimuli(["zzgh 12", "brrm 7"], ["sadness", "joy"])
+    assert {s.language for s in unclear} == {"en"}
