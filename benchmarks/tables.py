@@ -11,7 +11,7 @@ def markdown(frame: Any, digits: Mapping[str, int] | int = 3) -> str:
     """A frame as a table; numbers with so many digits, what is missing as a dash."""
     names = list(frame.columns)
     places = {c: digits if isinstance(digits, int) else digits.get(c, 3) for c in names}
-    lines = ["| " + " | ".join(map(str, names)) + " |", "|" + "---|" * len(names)]
+    lines = ["| " + " | ".join(_escaped(name) for name in names) + " |", "|" + "---|" * len(names)]
     for record in frame.to_dict("records"):
         lines.append("| " + " | ".join(_cell(record[c], places[c]) for c in names) + " |")
     return "\n".join(lines)
@@ -24,7 +24,12 @@ def _cell(value: Any, places: int) -> str:
         return f"{value:.{places}f}"
     if isinstance(value, bool) or type(value).__name__ == "bool_":
         return "yes" if value else "no"
-    return str(value)
+    return _escaped(value)
+
+
+def _escaped(value: Any) -> str:
+    """A bar within a cell would end it."""
+    return str(value).replace("|", r"\|")
 
 
 def write(path: Path, *parts: str) -> None:
