@@ -95,11 +95,13 @@ def _component(row: Any, name: str, layers: int) -> str:
     if _known(p_layers):
         p, corrected = p_layers, "corrected over layers and components"
     elif _known(p):
-        p, corrected = min(1.0, p * layers), f"times {layers} for the layers searched"
+        p, corrected = min(1.0, p * layers), f"times {layers} for the layers searched" if layers > 1 else ""
     else:
         corrected = ""
     pc = f"PC{int(row[f'{name}_pc'])}" if _known(row[f"{name}_pc"]) else "the best component"
-    start = f"{name}: {pc} at {row['place']} correlates with people's {name} at |r| = {number(abs(r))}"
+    # the texts alone have no layer
+    place = "" if row["kind"] in ("text", "encoder") else f" at {row['place']}"
+    start = f"{name}: {pc}{place} correlates with people's {name} at |r| = {number(abs(r))}"
     low, high = row[f"{name}_lo"], row[f"{name}_hi"]
     # the sign of a component is arbitrary: the interval turns with |r|
     interval = _interval(-high, -low) if r < 0 else _interval(low, high)
@@ -126,10 +128,11 @@ def geometry_sentences(study: StudyData) -> list[str]:
         known = rows[rows["rsa_rho"].notna()]
         if len(known):
             row = known.loc[known["rsa_rho"].idxmax()]
+            place = "" if alone else f" at {row['place']}"
             p = min(1.0, row["rsa_p"] * layers) if _known(row["rsa_p"]) else math.nan
             sentences.append(
-                f"{of}, distances between emotions: rank correlation with people's distances at "
-                f"{row['place']} is rho = {number(row['rsa_rho'])}{_interval(row['rsa_lo'], row['rsa_hi'])}, "
+                f"{of}, distances between emotions: rank correlation with people's distances"
+                f"{place} is rho = {number(row['rsa_rho'])}{_interval(row['rsa_lo'], row['rsa_hi'])}, "
                 f"{p_text(p)}{f' (times {layers} for the layers searched)' if _known(p) and layers > 1 else ''}"
                 f"{': not distinguishable from chance' if _known(p) and p >= ALPHA else ''}."
             )
@@ -219,7 +222,7 @@ def steering_sentences(study: StudyData) -> list[str]:
         several = steered.groupby("emotion")["dose"].nunique().max() > 1
         text = (
             f"{method}: for {len(good)} of {len(names)} emotions {'some dose' if several else 'it'} raises the target "
-            "emotion beyond random directions of the same size (Holm p < .05) while the text stays fluent"
+            "emotion beyond isotropic random directions of the same size (Holm p < .05) while the text stays fluent"
         )
         text += f" ({', '.join(map(str, good))})." if good else "."
         text += f" For {', '.join(map(str, broken))} it does so only where the text breaks down." if broken else ""
