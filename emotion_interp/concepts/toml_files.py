@@ -179,6 +179,8 @@ def _parts_of_rows(
         code = (row.get("language") or "").strip() or language
         if not code:
             raise EmotionInterpError(f"line {number} names no language; add a column language or give language=.")
+        if not all(c.isalnum() or c in "-_" for c in code):
+            raise EmotionInterpError(f"line {number}: {code!r} is no code of a language, such as 'en' or 'zh-tw'.")
         emotion, word = row["emotion"] or "", row["word"] or ""
         try:
             entry = ConceptWord(word, row.get("id") or f"{emotion}.{word}", row.get("lemma") or "")

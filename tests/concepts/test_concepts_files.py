@@ -174,3 +174,10 @@ def test_csv_words_of_two_emotions_pass_when_declared(tmp_path):
     (tmp_path / "set.csv").write_text("emotion,word\njoy,smile\njoy,a\nawe,smile\nawe,b", encoding="utf-8")
     concepts = ConceptSet.from_csv(tmp_path / "set.csv", language="en", shared=["smile"])
     assert concepts.concept("joy").shared == ("smile",) == concepts.concept("awe").shared
+
+
+def test_a_language_with_a_stray_separator_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "set.csv"
+    path.write_text('emotion,word,language\njoy,smile,en\njoy,party,"en,"\n', encoding="utf-8")
+    with pytest.raises(FileFormatError, match=r"line 3: 'en,' is no code of a language"):
+        ConceptSet.from_csv(path)
