@@ -31,12 +31,13 @@ def main() -> None:
     parser.add_argument("--saes", type=Path, required=True, help="folder of the SAEs")
     parser.add_argument("--languages", default=",".join(LANGUAGES))
     parser.add_argument("--tokens", type=int, default=20_000, help="tokens read of each group")
+    parser.add_argument("--loss-tokens", type=int, default=4000, help="tokens of each group for the cross-entropies")
     parser.add_argument("--write", type=Path, default=Path("docs/results/sae_quality.md"))
     given = parser.parse_args()
     _, groups = balanced_texts(data_folder(), 100_000, given.languages.split(","))
     subject = ei.load_subject(given.model, saes=given.saes)
     words = [name for name in groups if name.endswith(" words")]
-    quality = sae_quality(subject, groups, words=words, tokens=given.tokens)
+    quality = sae_quality(subject, groups, words=words, tokens=given.tokens, loss_tokens=given.loss_tokens)
     shortfalls = quality.shortfalls()
     write(
         given.write,

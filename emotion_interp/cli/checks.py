@@ -50,11 +50,11 @@ def finite(param: typer.CallbackParam, value: float | None) -> float | None:
 def model_name(value: str | None) -> str | None:
     """A callback for --model: the bundled one, a folder with config.json, or a hub name that can be one."""
     from emotion_interp.subjects.loading import BUNDLED
-    from emotion_interp.subjects.lookup import checked_name
+    from emotion_interp.subjects.lookup import checked_model_name
 
     if value in (None, BUNDLED):
         return value
-    if Path(checked_name(value)).is_dir() and not (Path(value) / "config.json").is_file():
+    if Path(checked_model_name(value)).is_dir() and not (Path(value) / "config.json").is_file():
         raise FileFormatError(f"{value} holds no config.json; a model folder in Hugging Face layout is needed.")
     return value
 

@@ -64,10 +64,10 @@ def load_subject(
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
     weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
     source = weights.source
-    # before torch is imported
-    located(source)
+    # before torch is imported; the hub is asked once
+    found = located(source)
     device, dtype = checked_device(device, dtype)
-    model, tokenizer, revision = _load_model(source, device, dtype)
+    model, tokenizer, revision = _load_model(source, device, dtype, found)
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
     readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers)
@@ -88,10 +88,8 @@ def load_subject(
     return Subject(model, readers, tokenizer, name=name, provenance=provenance)
 
 
-def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | None]:
-    """Bridge, tokenizer and the hub revision (None for a folder)."""
-    # before anything heavy is imported
-    found = located(source)
+def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> tuple[Any, Any, str | None]:
+    """Bridge, tokenizer and the hub revision (None for a folder); `found`: where the files are, of `located`."""
     import torch
     from safetensors import SafetensorError
     from transformer_lens.model_bridge import TransformerBridge
@@ -105,7 +103,6 @@ def _load_model(source: str, device: str, dtype: Any) -> tuple[Any, Any, str | N
     )
     from transformers.utils import logging as transformers_logging
 
-    checked_name(source, "a model's name")
     if Path(source).exists() and not (Path(source) / "config.json").is_file():
         raise FileFormatError(f"{source} holds no config.json; a model folder in Hugging Face layout is needed.")
     if dtype is None:

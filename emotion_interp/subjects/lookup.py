@@ -18,14 +18,14 @@ PATIENCE = 4.0
 _NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(?:/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
 
 
-def checked_name(name: str, what: str = "model") -> str:
+def checked_model_name(name: str, what: str = "model") -> str:
     """A folder that exists, or a text that can be a hub name.
 
     Raises:
         EmotionInterpError: it is neither.
 
     Example:
-        >>> checked_name("gpt2")
+        >>> checked_model_name("gpt2")
         'gpt2'
     """
     if "\0" in name or not name.strip():
@@ -50,7 +50,7 @@ def located(name: str, what: str = "model", file: str = "config.json") -> dict[s
     """
     from huggingface_hub import try_to_load_from_cache
 
-    if Path(checked_name(name, what)).exists():
+    if Path(checked_model_name(name, what)).exists():
         return {}
     if isinstance(try_to_load_from_cache(name, file), str):
         return {"local_files_only": True}
