@@ -111,12 +111,12 @@ PARTS: dict[str, _Part] = {
 
 
 def carrier_texts(language: str, seed: int = 0, held_out: bool = False) -> list[str]:
-    """Frequent words, each in one carrier drawn at random; none of them is in a shipped concept set.
+    """Frequent words in carriers, all words in one carrier each before any is in a second; none is in a shipped concept set.
 
     Args:
-        language: "en", "zh" (every second word in traditional script) or "es".
-        seed: which carrier, and the order.
-        held_out: the twentieth of the words kept for measuring, instead of the others.
+        language: "en", "zh" (half of the texts in traditional script) or "es".
+        seed: which carrier comes first, and the order.
+        held_out: the twentieth of the words kept for measuring, in one carrier each, instead of the others.
     """
     import wordfreq
 
@@ -126,19 +126,26 @@ def carrier_texts(language: str, seed: int = 0, held_out: bool = False) -> list[
     known = {word.lower() for emotion in (*concepts.emotions, "neutral") for word in concepts.words(emotion)}
     carriers = [*concepts.templates(language).values(), *_CARRIERS[language]]
     rng = generator(seed, "carriers", language)
-    texts = []
+    chosen = []
     for word in wordfreq.top_n_list(language, _CARRIER_WORDS):
         chinese = language == "zh"
         fits = all("一" <= c <= "鿿" for c in word) if chinese else word.isalpha() and len(word) > 2
         if not fits or word in known or (_bucket(word, 20) == 0) != held_out:
             continue
-        text = carriers[int(rng.integers(len(carriers)))].replace("{word}", word)
-        if chinese and rng.random() < 0.5:
-            import zhconv
+        chosen.append((word, int(rng.integers(len(carriers))), chinese and rng.random() < 0.5))
+    texts = []
+    # every word in one carrier, then every word in another one, and so on: a budget that ends early cuts carriers, not words
+    for turn in range(1 if held_out else len(carriers)):
+        for i in rng.permutation(len(chosen)):
+            word, first, traditional = chosen[i]
+            text = carriers[(first + turn) % len(carriers)].replace("{word}", word)
+            # the script takes turns as well
+            if traditional != (language == "zh" and turn % 2 == 1):
+                import zhconv
 
-            text = zhconv.convert(text, "zh-tw")
-        texts.append(text)
-    return [texts[i] for i in rng.permutation(len(texts))]
+                text = zhconv.convert(text, "zh-tw")
+            texts.append(text)
+    return texts
 
 
 def balanced_texts(

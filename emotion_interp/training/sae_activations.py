@@ -26,7 +26,9 @@ _BATCH_TOKENS = {"cpu": 1024}
 _BATCH_TOKENS_ELSEWHERE = 16_384
 _HELD_OUT_TOKENS = 50_000
 _CALIBRATION_TOKENS = 16_384
-_BLOCK_BYTES = 192 << 20
+# a GPU has room for blocks that mix more texts
+_BLOCK_BYTES = {"cpu": 192 << 20}
+_BLOCK_BYTES_ELSEWHERE = 2 << 30
 _BLOCK_BATCHES = 32
 
 
@@ -306,4 +308,5 @@ class ActivationBlocks:
 
 def block_size(subject: Subject, n_sites: int, batch: int) -> int:
     """Tokens of one block: 32 batches, fewer where their activations at all sites would fill the memory, at least two."""
-    return max(2 * batch, min(_BLOCK_BATCHES * batch, _BLOCK_BYTES // (4 * subject.d_model * n_sites)))
+    room = _BLOCK_BYTES.get(subject.device.type, _BLOCK_BYTES_ELSEWHERE)
+    return max(2 * batch, min(_BLOCK_BATCHES * batch, room // (4 * subject.d_model * n_sites)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ class SaeRecipe:
     lr: peak rate; a short warm-up, then linear decay to zero over the last `decay` share.
     dead_feature_window: steps of silence after which the auxiliary loss takes a latent up.
     context: tokens per window of text (default: the subject's, at most 512). layers: default all.
-    bf16: autocast the SAE's matrix products; faster on CPUs with AVX512-BF16, slow on others.
+    bf16: autocast the SAE's matrix products; default: on a GPU that has it. Faster on CPUs with AVX512-BF16, slow on others.
     standardize: train on coordinates of mean 0 and deviation 1, folded into the weights afterwards. For streams in which
         a few coordinates hold most of the variance (Gemma): without it an SAE explains those and little else.
     """
@@ -82,7 +82,7 @@ class SaeRecipe:
     context: int | None = None
     layers: tuple[int, ...] | None = None
     seed: int = 0
-    bf16: bool = False
+    bf16: bool | None = None
     standardize: bool = False
 
     def __post_init__(self) -> None:
@@ -156,6 +156,8 @@ def train_saes(
         raise EmotionInterpError(f"k={recipe.k} of {recipe.latents(subject.d_model)} latents is not sparse; lower k.")
     train_texts = list(dict.fromkeys(text for text in texts if text.strip()))
     test_texts = None if held_out is None else list(dict.fromkeys(text for text in held_out if text.strip()))
+    if recipe.bf16 is None:
+        recipe = replace(recipe, bf16=_has_bf16(subject.device))
     record = asdict(recipe)
     if not recipe.standardize:
         # runs from before this choice existed can still be resumed
@@ -238,7 +240,7 @@ def _trainer(subject: Subject, site: Site, sample: torch.Tensor, recipe: SaeReci
         lr_warm_up_steps=warm_up,
         lr_decay_steps=decay,
         device=device,
-        autocast=recipe.bf16,
+        autocast=bool(recipe.bf16),
         dead_feature_window=recipe.dead_feature_window,
         # the trainer's own firing statistics are not used; a window would end in drawing a wandb histogram
         feature_sampling_window=recipe.steps + 1,
@@ -262,6 +264,12 @@ def _trainer(subject: Subject, site: Site, sample: torch.Tensor, recipe: SaeReci
     with torch.no_grad():
         sae.b_dec.copy_(mean * factor)
     return trainer
+
+
+def _has_bf16(device: torch.device) -> bool:
+    import torch
+
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def _step(trainers: dict[Site, Any]) -> int:
