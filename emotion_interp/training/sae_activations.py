@@ -226,8 +226,8 @@ class InputScaling:
         """
         if self.mean is None or self.deviation is None:
             return tensors
-        mean, deviation = self.mean.double(), self.deviation.double()
-        old = {name: tensor.double() for name, tensor in tensors.items()}
+        mean, deviation = self.mean.double().cpu(), self.deviation.double().cpu()
+        old = {name: tensor.double().cpu() for name, tensor in tensors.items()}
         decoder = old["W_dec"] * deviation
         norms = decoder.norm(dim=1).clamp_min(1e-12)
         encoder = old["W_enc"] / deviation[:, None]

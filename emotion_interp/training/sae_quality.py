@@ -115,7 +115,7 @@ def sae_quality(
         texts = [texts[i] for i in generator(seed, name).permutation(len(texts))]
         windows: list[TokenizedText] = []
         if name in words:
-            activations = _last_tokens(subject, texts[:tokens], sites)
+            activations = last_token_activations(subject, texts[:tokens], sites)
         else:
             windows = text_windows(subject, texts, context, tokens)
             activations = read_windows(subject, windows, sites)
@@ -134,7 +134,7 @@ def sae_quality(
     return SaeQuality(frame.sort_values(["layer", "site"], kind="stable").reset_index(drop=True))
 
 
-def _last_tokens(subject: Subject, texts: Sequence[str], sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
+def last_token_activations(subject: Subject, texts: Sequence[str], sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
     import torch
 
     tokens = subject.tokenize(texts)

@@ -215,7 +215,7 @@ def threshold_for(sae: Any, activations: torch.Tensor, k: float, units: torch.Te
     with torch.no_grad():
         for x in activations.split(_ENCODE_TOKENS):
             values = pre_activations(sae, x).relu()
-            values = (values if units is None else values / units).flatten()
+            values = (values if units is None else values / units.to(values.device)).flatten()
             # no part of the tokens can plausibly hold more than eight times its share of the largest values
             largest.append(values.topk(min(values.numel(), int(8 * k * len(x)) + 1), sorted=False).values)
         values = torch.cat(largest)
