@@ -76,8 +76,9 @@ def confirmed(case: Case, runs: int = RUNS, seed: int = 0) -> pd.DataFrame:
     """One row per run and emotion: p of both tests, and whether it is confirmed."""
     import pandas as pd
 
-    from emotion_interp.features.scores import fisher_enrichment
-    from emotion_interp.features.specific import decide, specificity_test
+    from emotion_interp.bank.confirmation import decide
+    from emotion_interp.features.specific import specificity_test
+    from emotion_interp.stats.scores import fisher_enrichment
 
     values, targets, codes, groups = draw(case, runs, np.random.default_rng([seed, CASES.index(case)]))
     siblings: dict[str, set[int]] = {name: set() for name in EMOTIONS}

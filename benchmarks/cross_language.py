@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 import emotion_interp as ei
-from emotion_interp.features import shipped_bank
-from emotion_interp.steering import cross_language
+from emotion_interp.bank import shipped_bank
+from emotion_interp.experiments import cross_language
 from emotion_interp.study.settings import BASIC_EIGHT
 
 COLUMNS = ["direction_language", "text_language", "emotion", "method", "layer", "dose", "target_unsteered", "target"]

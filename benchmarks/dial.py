@@ -16,9 +16,10 @@ import pandas as pd
 
 import emotion_interp as ei
 from benchmarks.tables import markdown, write
-from emotion_interp.features import shipped_bank
-from emotion_interp.steering import NEUTRAL_PROMPTS, dial_test
-from emotion_interp.steering.dial_slopes import figures
+from emotion_interp.bank import shipped_bank
+from emotion_interp.experiments import dial_test
+from emotion_interp.experiments.dial_slopes import figures
+from emotion_interp.judges import NEUTRAL_PROMPTS
 
 NAMES = ("valence", "arousal")
 

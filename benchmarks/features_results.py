@@ -195,8 +195,8 @@ def section(name: str, found: dict[str, tuple[Any, Any]]) -> str:
 
 
 def main() -> None:
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.cli.options import concepts_of
-    from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import load_subject
 
     parser = argparse.ArgumentParser(description=__doc__)

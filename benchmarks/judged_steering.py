@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 import emotion_interp as ei
-from emotion_interp.steering import STORY_PROMPTS
-from emotion_interp.steering.prompts import PromptSplit
+from emotion_interp.judges import STORY_PROMPTS
+from emotion_interp.judges.prompts import PromptSplit
 
 COLUMNS = [
     "emotion",
@@ -176,7 +176,7 @@ def show(chosen: Any) -> None:
 
 def content_kept(chosen: Any, texts: Any) -> list[float]:
     """Mean share of the content words of an unsteered continuation that the steered one of the same random numbers has."""
-    from emotion_interp.steering import content_overlap
+    from emotion_interp.judges import content_overlap
 
     written = texts.assign(text=[t[len(p) :] for t, p in zip(texts["text"], texts["prompt"], strict=True)])
     bare = written[written["emotion"] == "unsteered"]
@@ -195,7 +195,7 @@ def monotonicity(
     subject: Any, bank: Any, judge: Any, chosen: Any, prompts: list[str], given: argparse.Namespace, first: list[str]
 ) -> None:
     """Spearman of dose and judged target, over the doses below the first breach of fluency, at each chosen site."""
-    from emotion_interp.steering import dose_monotonicity
+    from emotion_interp.experiments import dose_monotonicity
 
     tables = []
     for (layer, method), rows in chosen.groupby(["layer", "method"]):

@@ -15,9 +15,9 @@ import pandas as pd
 
 import emotion_interp as ei
 from benchmarks.tables import markdown, write
-from emotion_interp.steering.judge_card import write_card
-from emotion_interp.steering.train_judges import train_judge
-from emotion_interp.steering.train_valence_arousal import train_valence_arousal_judge
+from emotion_interp.judges.card import write_card
+from emotion_interp.judges.training import train_judge
+from emotion_interp.judges.valence_arousal_training import train_valence_arousal_judge
 
 SOURCES = ("GoEmotions", "BRIGHTER", "ISEAR", "stories")
 

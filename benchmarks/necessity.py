@@ -21,9 +21,9 @@ import pandas as pd
 
 import emotion_interp as ei
 from benchmarks.tables import markdown, write
-from emotion_interp.features import shipped_bank
-from emotion_interp.features.scores import holm
-from emotion_interp.steering.judge_data import STORY_NAMES, TEST_TOPICS
+from emotion_interp.bank import shipped_bank
+from emotion_interp.judges.data import STORY_NAMES, TEST_TOPICS
+from emotion_interp.stats.corrections import holm
 from emotion_interp.study.settings import BASIC_EIGHT
 
 WORDS, TEXTS, FEATURES, RANDOM, LAYERS = 30, 16, 16, 199, (2,)

@@ -14,8 +14,8 @@ import pandas as pd
 
 import emotion_interp as ei
 from benchmarks.text_row import table
+from emotion_interp.bank import shipped_bank
 from emotion_interp.core import EmotionInterpError
-from emotion_interp.features import shipped_bank
 
 ENGLISH, CHINESE, WORDS, SEED = "warriner", "labmt-zh", 4000, 0
 

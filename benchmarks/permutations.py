@@ -16,10 +16,10 @@ import pandas as pd
 
 from emotion_interp.geometry import EmotionSpace, align_layers, principal_components, rsa
 from emotion_interp.geometry.circumplex import circumplex_fit
-from emotion_interp.geometry.intervals import permutations
 from emotion_interp.geometry.pc_scan import scan
 from emotion_interp.geometry.procrustes import cross_products, procrustes_fit, unit_configuration
 from emotion_interp.geometry.readout import leave_one_out_operator, readout_fit
+from emotion_interp.stats.intervals import permutations
 
 LAYERS, WIDTH, N_PERMUTATIONS = 12, 768, 10_000
 

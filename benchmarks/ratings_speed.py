@@ -29,7 +29,7 @@ def main() -> None:
     import torch
 
     import emotion_interp as ei
-    from emotion_interp.features import shipped_bank
+    from emotion_interp.bank import shipped_bank
     from emotion_interp.ratings.subject_ratings import feature_sets, predict_parts, read_part
 
     norms = ei.load_norms("warriner")

@@ -21,10 +21,12 @@ import pandas as pd
 
 import emotion_interp as ei
 from benchmarks.tables import markdown, write
-from emotion_interp.features import shipped_bank
-from emotion_interp.features.scores import holm
-from emotion_interp.steering import STORY_PROMPTS, NullTexts, max_t
-from emotion_interp.steering.null_directions import KINDS
+from emotion_interp.bank import shipped_bank
+from emotion_interp.directions import NullTexts
+from emotion_interp.directions.null_directions import KINDS
+from emotion_interp.judges import STORY_PROMPTS
+from emotion_interp.stats import max_t
+from emotion_interp.stats.corrections import holm
 
 SAMPLING: dict[str, Any] = {"do_sample": True, "top_k": 50, "max_new_tokens": 30}
 TUNE = STORY_PROMPTS["en"].test[56:]

@@ -55,7 +55,7 @@ def gain_of(value: float, low: float, high: float, p: float) -> str:
 
 def features(subject: Any, bank: ei.FeatureBank, probes: bool) -> None:
     """The bank's top features, the dense stream and TF-IDF on one split: 120 stories an emotion, Chinese posts."""
-    from emotion_interp.features.frames import summary_by_layer
+    from emotion_interp.bank.frames import summary_by_layer
     from emotion_interp.features.text_scores import add_text_scores
 
     concepts, shown = _found_on(bank)

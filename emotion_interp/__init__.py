@@ -18,7 +18,7 @@ _HOMES = {
     "EmotionInterpError": "core",
     "EmotionSpace": "geometry",
     "EmotionTrace": "report",
-    "FeatureBank": "features",
+    "FeatureBank": "bank",
     "Norms": "norms",
     "Site": "core",
     "Stimulus": "core",
@@ -30,12 +30,12 @@ _HOMES = {
     "concept_set": "concepts",
     "control_spaces": "geometry",
     "corpus_stimuli": "concepts",
-    "cross_language": "steering",
-    "dial": "steering",
-    "dial_grid": "steering",
-    "dial_test": "steering",
-    "dose_monotonicity": "steering",
-    "dose_response": "steering",
+    "cross_language": "experiments",
+    "dial": "directions",
+    "dial_grid": "experiments",
+    "dial_test": "experiments",
+    "dose_monotonicity": "experiments",
+    "dose_response": "experiments",
     "emotion_space": "geometry",
     "emotion_trace": "report",
     "feature_card": "report",
@@ -44,43 +44,43 @@ _HOMES = {
     "find_features": "features",
     "labelled_stimuli": "concepts",
     "learning_curve": "ratings",
-    "load_judge": "steering",
+    "load_judge": "judges",
     "load_norms": "norms",
     "load_space": "geometry",
     "load_subject": "subjects",
-    "necessity": "steering",
+    "necessity": "experiments",
     "norms_table": "norms",
-    "null_texts": "steering",
-    "output_scores": "steering",
+    "null_texts": "directions",
+    "output_scores": "experiments",
     "paper_pattern": "ratings",
     "predict_ratings": "ratings",
-    "pull_bank": "features",
-    "push_bank": "features",
-    "random_directions": "steering",
+    "pull_bank": "bank",
+    "push_bank": "bank",
+    "random_directions": "directions",
     "run_study": "study",
     "scene_stimuli": "concepts",
-    "shipped_bank": "features",
-    "shuffled_directions": "steering",
+    "shipped_bank": "bank",
+    "shuffled_directions": "experiments",
     "sparse_probes": "features",
-    "stable_windows": "steering",
+    "stable_windows": "experiments",
     "steer": "steering",
-    "steering_controls": "steering",
-    "steering_test": "steering",
-    "targeted_direction": "steering",
+    "steering_controls": "experiments",
+    "steering_test": "experiments",
+    "targeted_direction": "directions",
     "text_baselines": "geometry",
     "text_increment": "geometry",
     "text_spaces": "geometry",
     "token_lens": "features",
     "top_examples": "features",
-    "train_directions": "steering",
-    "train_judge": "steering",
+    "train_directions": "directions",
+    "train_judge": "judges",
     "train_saes": "training",
     "train_subject": "training",
     "transfer": "features",
     "universality": "features",
     "with_confirmation": "features",
-    "with_output_directions": "features",
-    "with_targeted_directions": "steering",
+    "with_output_directions": "directions",
+    "with_targeted_directions": "directions",
 }
 
 __all__ = [
@@ -171,6 +171,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from emotion_interp.bank import FeatureBank, pull_bank, push_bank, shipped_bank
     from emotion_interp.concepts import (
         Concept,
         ConceptSet,
@@ -180,20 +181,37 @@ if TYPE_CHECKING:
         scene_stimuli,
     )
     from emotion_interp.core import Direction, EmotionInterpError, Site, Stimulus
+    from emotion_interp.directions import (
+        dial,
+        null_texts,
+        random_directions,
+        targeted_direction,
+        train_directions,
+        with_output_directions,
+        with_targeted_directions,
+    )
+    from emotion_interp.experiments import (
+        cross_language,
+        dial_grid,
+        dial_test,
+        dose_monotonicity,
+        dose_response,
+        necessity,
+        output_scores,
+        shuffled_directions,
+        stable_windows,
+        steering_controls,
+        steering_test,
+    )
     from emotion_interp.features import (
-        FeatureBank,
         feature_controls,
         find_features,
-        pull_bank,
-        push_bank,
-        shipped_bank,
         sparse_probes,
         token_lens,
         top_examples,
         transfer,
         universality,
         with_confirmation,
-        with_output_directions,
     )
     from emotion_interp.geometry import (
         Alignment,
@@ -209,31 +227,11 @@ if TYPE_CHECKING:
         text_increment,
         text_spaces,
     )
+    from emotion_interp.judges import load_judge, train_judge
     from emotion_interp.norms import Norms, fetch_norms, load_norms, norms_table
     from emotion_interp.ratings import learning_curve, paper_pattern, predict_ratings
     from emotion_interp.report import EmotionTrace, emotion_trace, feature_card
-    from emotion_interp.steering import (
-        cross_language,
-        dial,
-        dial_grid,
-        dial_test,
-        dose_monotonicity,
-        dose_response,
-        load_judge,
-        necessity,
-        null_texts,
-        output_scores,
-        random_directions,
-        shuffled_directions,
-        stable_windows,
-        steer,
-        steering_controls,
-        steering_test,
-        targeted_direction,
-        train_directions,
-        train_judge,
-        with_targeted_directions,
-    )
+    from emotion_interp.steering import steer
     from emotion_interp.study import run_study
     from emotion_interp.subjects import Subject, load_subject
     from emotion_interp.training import train_saes, train_subject

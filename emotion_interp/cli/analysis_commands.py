@@ -10,7 +10,6 @@ import typer.core
 
 from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
-from emotion_interp.cli.main import app
 from emotion_interp.cli.options import (
     BankOption,
     Json,
@@ -27,7 +26,9 @@ from emotion_interp.cli.options import (
     norms_of,
     subject_of,
 )
+from emotion_interp.cli.root import app
 from emotion_interp.cli.steering_grid import JUDGES, KINDS
+from emotion_interp.cli.values import split_names
 
 
 class _FindByDefault(typer.core.TyperGroup):
@@ -74,8 +75,8 @@ def features(
     facts = facts_of.facts_for(model, bank, languages, stimuli, seed)
     asked = [] if emotion is None else [emotion]
     facts_of.check_choice(facts, languages=languages, emotions=asked, layer=layer, layers=places)
+    from emotion_interp.bank.frames import summary_by_layer
     from emotion_interp.cli.progress import show_frame
-    from emotion_interp.features.frames import summary_by_layer
 
     subject = subject_of(model, saes, layers)
     found = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names)
@@ -213,7 +214,7 @@ def steer(
     from emotion_interp.cli.progress import console, show_frame
     from emotion_interp.cli.steering_grid import check_grid, doses_of, emotions_of, steering_grid
     from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-    from emotion_interp.steering import NEUTRAL_PROMPTS
+    from emotion_interp.judges import NEUTRAL_PROMPTS
     from emotion_interp.steering import steer as steering
 
     if not prompts and grid is None:
@@ -227,7 +228,7 @@ def steer(
         if not prompts and language not in NEUTRAL_PROMPTS:
             raise UnknownNameError("language of the neutral prompts", language, NEUTRAL_PROMPTS)
     amounts = doses_of(doses)
-    names = checks.split_names(emotion)
+    names = split_names(emotion)
     places = facts_of.check_layers(model, saes, None)
     facts = facts_of.facts_for(model, bank, language, stimuli, seed if stimuli else 0)
     facts_of.check_choice(facts, languages=language, emotions=names, layer=layer, method=method, layers=places)

@@ -13,12 +13,13 @@ from emotion_interp.cli.analysis_commands import features_app
 from emotion_interp.cli.bank_commands import Bank
 from emotion_interp.cli.options import Layers, Model, Names, Quiet, Saes, Seed
 from emotion_interp.cli.progress import say
+from emotion_interp.cli.values import numbers, split_names
 from emotion_interp.core.errors import EmotionInterpError
 
 if TYPE_CHECKING:
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
-    from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import Subject
 
 ADDED_METHODS = ("trained", "sae_ts", "sae_output")
@@ -62,14 +63,16 @@ def describe(
 
     Example: emotion-interp features describe runs/bundled/bank --on words,stories
     """
+    from emotion_interp.bank import FeatureBank
+    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.bank.files import require_bank_place
+    from emotion_interp.bank.frames import summary_by_layer
     from emotion_interp.cli.options import concepts_of_bank, corpus_texts, subject_of
     from emotion_interp.cli.progress import show_frame
-    from emotion_interp.features import FeatureBank, feature_controls, sparse_probes, token_lens, top_examples
-    from emotion_interp.features.bank import require_same_subject
-    from emotion_interp.features.bank_files import require_bank_place
-    from emotion_interp.features.frames import summary_by_layer
+    from emotion_interp.experiments import output_scores
+    from emotion_interp.features import feature_controls, sparse_probes, token_lens, top_examples
     from emotion_interp.features.text_scores import add_text_scores
-    from emotion_interp.steering import NEUTRAL_PROMPTS, output_scores
+    from emotion_interp.judges import NEUTRAL_PROMPTS
 
     facts_of.check_layers(model, saes, None)
     found = FeatureBank.load(bank)
@@ -135,11 +138,12 @@ def confirm(
 
     Example: emotion-interp features confirm runs/bundled/bank
     """
+    from emotion_interp.bank import FeatureBank
+    from emotion_interp.bank.files import require_bank_place
+    from emotion_interp.bank.frames import summary_by_layer
     from emotion_interp.cli.options import concepts_of_bank, corpus_texts, subject_of
     from emotion_interp.cli.progress import show_frame
-    from emotion_interp.features import FeatureBank, with_confirmation, with_confirmed_sets
-    from emotion_interp.features.bank_files import require_bank_place
-    from emotion_interp.features.frames import summary_by_layer
+    from emotion_interp.features import with_confirmation, with_confirmed_sets
     from emotion_interp.features.retest import with_naming
 
     place = out or bank
@@ -186,14 +190,15 @@ def directions(
 
     Example: emotion-interp features directions runs/bank --methods trained --stimuli stories --layers 2
     """
-    from emotion_interp.cli.options import concepts_of_bank, corpus_texts, numbers, subject_of
+    from emotion_interp.bank import FeatureBank
+    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.bank.files import require_bank_place
+    from emotion_interp.cli.options import concepts_of_bank, corpus_texts, subject_of
     from emotion_interp.cli.progress import progress_bars, show_frame
-    from emotion_interp.features import FeatureBank, with_output_directions
-    from emotion_interp.features.bank import require_same_subject
-    from emotion_interp.features.bank_files import require_bank_place
-    from emotion_interp.steering import output_scores, train_directions, with_targeted_directions
+    from emotion_interp.directions import train_directions, with_output_directions, with_targeted_directions
+    from emotion_interp.experiments import output_scores
 
-    wanted = checks.split_names(methods)
+    wanted = split_names(methods)
     facts_of.check_layers(model, saes, layers)
     found = FeatureBank.load(bank)
     subject = subject_of(model, saes, None)

@@ -39,7 +39,7 @@ def push(
 
     Example: emotion-interp features push runs/bundled/bank me/emotions-of-my-model
     """
-    from emotion_interp.features import FeatureBank, push_bank
+    from emotion_interp.bank import FeatureBank, push_bank
 
     say(push_bank(FeatureBank.load(bank), destination, private=not public, repo_type=repo_type))
 
@@ -55,8 +55,8 @@ def pull(
 
     Example: emotion-interp features pull someone/emotions-of-a-model --out runs/theirs
     """
-    from emotion_interp.features import pull_bank
-    from emotion_interp.features.bank_files import require_bank_place
+    from emotion_interp.bank import pull_bank
+    from emotion_interp.bank.files import require_bank_place
 
     require_bank_place(out)
     say(repr(pull_bank(source, out, revision=revision, repo_type=repo_type)))
@@ -68,8 +68,8 @@ def diff(first: Bank, second: Bank, as_json: Json = False) -> None:
 
     Example: emotion-interp features diff runs/seed0/bank runs/seed1/bank
     """
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.cli.progress import show_frame
-    from emotion_interp.features import FeatureBank
 
     frame = FeatureBank.load(first).diff(FeatureBank.load(second))
     show_frame(frame, "Two banks", as_json)
@@ -85,8 +85,8 @@ def merge(
 
     Example: emotion-interp features merge runs/low/bank runs/high/bank --out runs/all
     """
-    from emotion_interp.features import FeatureBank
-    from emotion_interp.features.bank_files import require_bank_place
+    from emotion_interp.bank import FeatureBank
+    from emotion_interp.bank.files import require_bank_place
 
     require_bank_place(out)
     joint = FeatureBank.load(first).merge(FeatureBank.load(second))
@@ -109,7 +109,7 @@ def csv_file(
 
     Example: emotion-interp features csv runs/bundled/bank --table selected --out selected.csv
     """
-    from emotion_interp.features import FeatureBank
+    from emotion_interp.bank import FeatureBank
 
     say(str(FeatureBank.load(bank).to_csv(out, table)))
 
@@ -120,6 +120,6 @@ def card(bank: Bank) -> None:
 
     Example: emotion-interp features card runs/bundled/bank
     """
-    from emotion_interp.features import FeatureBank, bank_card
+    from emotion_interp.bank import FeatureBank, bank_card
 
     say(bank_card(FeatureBank.load(bank)))

@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import typer
 
+from emotion_interp.cli.bank_facts import bank_facts
+from emotion_interp.cli.values import numbers, one_of, some_of, split_names
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
-
-
-def one_of(kind: str, allowed: Callable[[], Iterable[str]]) -> Callable[[Any], Any]:
-    """A callback for an option that is one of some names."""
-
-    def check(value: str | None) -> str | None:
-        if value is not None and value not in (names := list(allowed())):
-            raise UnknownNameError(kind, value, names)
-        return value
-
-    return check
-
-
-def some_of(kind: str, allowed: Callable[[], Iterable[str]]) -> Callable[[Any], Any]:
-    """A callback for an option that is one or several of some names, with commas."""
-
-    def check(value: str | None) -> str | None:
-        for name in split_names(value) if value is not None else ():
-            if name not in (names := list(allowed())):
-                raise UnknownNameError(kind, name, names)
-        return value
-
-    return check
-
-
-def split_names(text: str) -> list[str]:
-    """'joy, fear' -> both; a text without a name is one empty name, which no list has."""
-    return [part.strip() for part in text.split(",") if part.strip()] or [""]
 
 
 def finite(param: typer.CallbackParam, value: float | None) -> float | None:
@@ -68,8 +41,6 @@ def saes_name(value: str | None) -> str | None:
 
 def layer_numbers(value: str | None) -> str | None:
     """A callback for --layers."""
-    from emotion_interp.cli.options import numbers
-
     if any(number < 0 for number in numbers(value, "--layers") or ()):
         raise EmotionInterpError(f"--layers are whole numbers with commas, counted from 0; got {value!r}.")
     return value
@@ -101,8 +72,6 @@ def norms_known(value: str) -> str:
 
 def bank_known(value: Path | None) -> Path | None:
     """A callback for --bank and BANK: a folder with a manifest."""
-    from emotion_interp.cli.facts import bank_facts
-
     if value is not None:
         bank_facts(value)
     return value
@@ -151,8 +120,6 @@ def doses(value: str) -> str:
 
 def topics(value: str) -> str:
     """A callback for --topics."""
-    from emotion_interp.cli.options import numbers
-
     first, last = numbers(value, "--topics", count=2) or (0, 0)
     if not 0 <= first <= last:
         raise EmotionInterpError(f"--topics are the first and the last one, such as 72,79; got {value!r}.")
@@ -188,7 +155,7 @@ def _place(value: Path | None, folder: bool) -> Path | None:
 
 def new_bank(value: Path | None) -> Path | None:
     """A callback for a folder that a bank is saved to."""
-    from emotion_interp.features.bank_files import require_bank_place
+    from emotion_interp.bank.files import require_bank_place
 
     if value is not None:
         require_bank_place(value)
@@ -197,7 +164,7 @@ def new_bank(value: Path | None) -> Path | None:
 
 def bank_place(value: str) -> str:
     """A callback for a folder or repository that a bank is pushed to or pulled from."""
-    from emotion_interp.features.sharing import checked_place
+    from emotion_interp.bank.sharing import checked_place
 
     checked_place(value)
     return value
@@ -219,7 +186,7 @@ def old_folder(value: Path | None) -> Path | None:
 
 def bank_tables() -> Iterable[str]:
     """The tables that `features csv` writes."""
-    from emotion_interp.features.bank_tools import TABLES
+    from emotion_interp.bank.tools import TABLES
 
     return TABLES
 

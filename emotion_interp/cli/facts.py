@@ -3,68 +3,24 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.cli.bank_facts import BankFacts, bank_facts
+from emotion_interp.cli.options import concepts_of
+from emotion_interp.cli.values import numbers, some_of, split_names
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 
 ALL = "all"
-
-
-@dataclass(frozen=True)
-class BankFacts:
-    """What a bank holds, from its manifest and the header of its directions: read without loading it."""
-
-    subject: str
-    emotions: tuple[str, ...]
-    languages: tuple[str, ...]
-    layers: tuple[int, ...]
-    methods: tuple[str, ...]
-
-
-def bank_facts(folder: Path) -> BankFacts:
-    """The facts of a bank's folder.
-
-    Raises:
-        FileFormatError: it is no bank.
-    """
-    from emotion_interp.core.files import read_json
-    from emotion_interp.core.leftovers import found_folder
-    from emotion_interp.core.reading import checked_name
-    from emotion_interp.core.types import Site
-    from emotion_interp.features.bank_files import manifest_file
-
-    # as it is loaded: put back first where a save was killed
-    folder = found_folder(checked_name(folder, "a bank's folder"))
-    manifest = read_json(manifest_file(folder))
-    try:
-        layers = sorted({Site.parse(name).layer for name in manifest["scales"]})
-        known = (manifest["subject"], tuple(manifest["emotions"]), tuple(manifest["languages"]), tuple(layers))
-        return BankFacts(*known, _methods(folder / "directions.safetensors"))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise FileFormatError(f"{folder} is no feature bank: its manifest has no {error}.") from None
-
-
-def _methods(file: Path) -> tuple[str, ...]:
-    """Methods of the directions, from the file's header alone; nothing where it cannot be read so."""
-    try:
-        with file.open("rb") as stream:
-            header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
-        return tuple(sorted({name.rsplit("|", 1)[1] for name in header if name.count("|") >= 2} - {"means"}))
-    except (OSError, ValueError, struct.error, MemoryError):
-        return ()
 
 
 def facts_for(
     model: str | None, bank: Path | None, languages: str, stimuli: str | None = None, seed: int = 0
 ) -> BankFacts | None:
     """Facts of the bank that a command will use; None where features are found anew."""
-    from emotion_interp.cli import checks
+    from emotion_interp.bank.shipped import shipped_folder
     from emotion_interp.concepts.scenes import SCENE_LANGUAGES
-    from emotion_interp.features.shipped import shipped_folder
 
     if bank is not None:
         return bank_facts(bank)
@@ -72,10 +28,10 @@ def facts_for(
     if folder is None:
         return None
     facts = bank_facts(folder)
-    if not languages or set(checks.split_names(languages)) <= set(facts.languages):
+    if not languages or set(split_names(languages)) <= set(facts.languages):
         return facts
     # the bundled subject has read too little to know single words: it is searched with scenes
-    checks.some_of("language of the scenes", lambda: SCENE_LANGUAGES)(languages)
+    some_of("language of the scenes", lambda: SCENE_LANGUAGES)(languages)
     return None
 
 
@@ -118,17 +74,13 @@ def check_choice(
 
     `layers`: of the subject, where features are found anew and the layers are known.
     """
-    from emotion_interp.cli import checks
-
     if facts is None:
-        from emotion_interp.cli.options import concepts_of
-
         known: dict[str, Any] = {"emotion": concepts_of(languages).emotions, "layer": list(layers)}
         known["direction method"] = ("dense", "dense_clean", "sae")
     else:
         known = {"emotion": facts.emotions, "layer": facts.layers, "direction method": facts.methods}
         # of a bank's languages one is chosen; the several of --languages are those that features are searched in
-        for name in checks.split_names(languages) if "," not in languages else ():
+        for name in split_names(languages) if "," not in languages else ():
             if name not in facts.languages:
                 raise UnknownNameError("language", name, facts.languages)
     for kind, name in (*(("emotion", e) for e in emotions), ("layer", layer), ("direction method", method)):
@@ -141,7 +93,6 @@ def check_layers(model: str | None, saes: str | None, layers: str | None) -> tup
 
     Reads the model's config.json (in a folder or the local cache) and the SAEs' cfg.json; knows nothing of a release.
     """
-    from emotion_interp.cli.options import numbers
     from emotion_interp.core.types import Site
     from emotion_interp.subjects.loading import bundled_folder, sae_folders
     from emotion_interp.subjects.lookup import config_of

@@ -1,33 +1,29 @@
-"""The typer application and how errors leave it: one line on standard error, exit code 2."""
+"""The application with all its commands, and how errors leave it: one line on standard error, exit code 2."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import warnings
-from typing import Annotated
 
-import typer
-
-from emotion_interp import __version__
-from emotion_interp.cli.progress import say
-
-app = typer.Typer(
-    name="emotion-interp",
-    help="Which features of a language model carry emotion, how human its emotion space is, and what they cause.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+# isort: off
+# the order of the list in --help
+from emotion_interp.cli import (
+    study_commands,
+    analysis_commands,
+    bank_commands,
+    bank_additions,
+    tool_commands,
+    training_commands,
 )
 
+# isort: on
+from emotion_interp.cli.progress import say
+from emotion_interp.cli.root import app
 
-@app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
-    if version:
-        say(f"emotion-interp {__version__}")
-        raise typer.Exit
+__all__ = ["app", "main"]
+
+COMMANDS = (study_commands, analysis_commands, bank_commands, bank_additions, tool_commands, training_commands)
+"""Each adds its commands to the application as it is imported."""
 
 
 def fail(message: str) -> None:
@@ -61,19 +57,3 @@ def main() -> None:
         if leaving.code == 130:
             say("interrupted; run the same command again to go on.", err=True)
         raise
-
-
-def _register() -> None:
-    # the order of the list in --help
-    for name in (
-        "study_commands",
-        "analysis_commands",
-        "bank_commands",
-        "bank_additions",
-        "tool_commands",
-        "training_commands",
-    ):
-        importlib.import_module(f"emotion_interp.cli.{name}")
-
-
-_register()

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emotion_interp.cli import checks
+from emotion_interp.cli.values import numbers
 
 if TYPE_CHECKING:
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
-    from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import Subject
 
 Model = Annotated[
@@ -55,22 +56,6 @@ Names = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of splits, permutations and samples.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
-
-
-def numbers(text: str | None, what: str, count: int | None = None) -> list[int] | None:
-    """'0,2,3' -> [0, 2, 3]; at least one number, or exactly `count`."""
-    from emotion_interp.core.errors import EmotionInterpError
-
-    if text is None:
-        return None
-    try:
-        found = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        found = []
-    if not found or count not in (None, len(found)):
-        example = ",".join(map(str, (0, 2, 3, 5)[: count or 3]))
-        raise EmotionInterpError(f"{what} are whole numbers with commas, such as {example}; got {text!r}.")
-    return found
 
 
 def concepts_of(languages: str) -> ConceptSet:
@@ -120,10 +105,11 @@ def bank_of(
     names: str = "keep",
 ) -> FeatureBank:
     """A saved bank; the shipped one of the bundled subject where nothing else is asked for; or one found now."""
+    from emotion_interp.bank import FeatureBank, shipped_bank
+    from emotion_interp.bank.bank import require_same_subject
     from emotion_interp.cli.progress import progress_bars
     from emotion_interp.core.errors import EmotionInterpError, tell
-    from emotion_interp.features import FeatureBank, Selection, find_features, shipped_bank
-    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.features import Selection, find_features
     from emotion_interp.features.design import KINDS, design_stimuli
 
     if names != "keep" and (bank is not None or stimuli in (None, *KINDS)):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 
 if TYPE_CHECKING:
-    from emotion_interp.features import FeatureBank
-    from emotion_interp.steering import DoseResponse
+    from emotion_interp.bank import FeatureBank
+    from emotion_interp.experiments import DoseResponse
     from emotion_interp.subjects import Subject
 
 JUDGES = ("next-word", "text", "comments")
@@ -76,7 +76,8 @@ def steering_grid(
 ) -> DoseResponse:
     """Judge the grid; write its table to `path` and the dose curves beside it as .html."""
     from emotion_interp.core.files import atomic_file, write_text
-    from emotion_interp.steering import dose_response, load_judge
+    from emotion_interp.experiments import dose_response
+    from emotion_interp.judges import load_judge
 
     name = "comments" if judge == "comments" else None
     asked = None if judge == "next-word" else load_judge(name, language=language)

@@ -9,7 +9,6 @@ import typer
 
 from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
-from emotion_interp.cli.main import app
 from emotion_interp.cli.options import (
     Json,
     Languages,
@@ -22,10 +21,11 @@ from emotion_interp.cli.options import (
     concepts_of,
     default_stimuli,
     norms_of,
-    numbers,
     subject_of,
 )
 from emotion_interp.cli.progress import say
+from emotion_interp.cli.root import app
+from emotion_interp.cli.values import numbers
 
 if TYPE_CHECKING:
     from emotion_interp.subjects import Subject

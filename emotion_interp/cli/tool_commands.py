@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from emotion_interp.cli import checks
-from emotion_interp.cli.main import app
 from emotion_interp.cli.progress import say
+from emotion_interp.cli.root import app
 
 norms_app = typer.Typer(
     help="Human norms: what is known, where it is, how to get it.", no_args_is_help=True, rich_markup_mode=None

@@ -10,9 +10,10 @@ import typer
 
 from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
-from emotion_interp.cli.main import app
 from emotion_interp.cli.options import Layers, Model
 from emotion_interp.cli.progress import say
+from emotion_interp.cli.root import app
+from emotion_interp.cli.values import numbers
 
 if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
@@ -135,7 +136,6 @@ def train_saes_into(
     dead_window: int = 20,
 ) -> None:
     """Train SAEs into a folder and show their figures."""
-    from emotion_interp.cli.options import numbers
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.training import SaeRecipe, texts_for_subject
     from emotion_interp.training import train_saes as train

@@ -8,6 +8,10 @@ from functools import cache
 from importlib import resources
 
 from emotion_interp.concepts.model import SLOT, Concept, ConceptWord, LanguageConcepts
+from emotion_interp.concepts.parsing import parse_file
+
+BARE = ("t0", SLOT)
+"""The template of the bare word."""
 
 
 @cache
@@ -21,15 +25,13 @@ def shipped_languages() -> tuple[str, ...]:
 @cache
 def shipped_part(language: str) -> LanguageConcepts:
     """The shipped concepts of one language."""
-    from emotion_interp.concepts.toml_files import parse_file
-
     text = resources.files("emotion_interp.concepts").joinpath(f"{language}.toml").read_text(encoding="utf-8")
-    return parse_file(tomllib.loads(text))[0]
+    return parse_file(tomllib.loads(text), lambda _: (BARE,))[0]
 
 
 def default_templates(language: str) -> tuple[tuple[str, str], ...]:
     """The shipped templates of a language; the bare word where none are shipped."""
-    return shipped_part(language).templates if language in shipped_languages() else (("t0", SLOT),)
+    return shipped_part(language).templates if language in shipped_languages() else (BARE,)
 
 
 def default_label(emotion: str, language: str) -> str:

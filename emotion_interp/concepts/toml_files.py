@@ -6,94 +6,23 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from emotion_interp.concepts.defaults import build_part, default_templates
-from emotion_interp.concepts.model import NEUTRAL, Concept, ConceptWord, LanguageConcepts
+from emotion_interp.concepts.model import NEUTRAL, ConceptWord, LanguageConcepts
+from emotion_interp.concepts.parsing import FORMAT, parse_file
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import write_text
 from emotion_interp.core.reading import LARGEST_RECORD, is_workbook, parse_toml, read_text
 from emotion_interp.core.tables import parse_table, read_table
 
-FORMAT = 1
 _BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
-
-
-def _known_keys(owner: str, table: object, allowed: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(table, dict):
-        raise EmotionInterpError(f"{owner} is a table, got {table!r}.")
-    for key in table:
-        if key not in allowed:
-            raise UnknownNameError(f"key of {owner}", key, allowed)
-    return table
-
-
-def _names(owner: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise EmotionInterpError(f'{owner} is a list of names such as ["shame"], got {value!r}.')
-    return tuple(value)
-
-
-def _parse_words(emotion: str, entries: object) -> tuple[ConceptWord, ...]:
-    if not isinstance(entries, list):
-        raise EmotionInterpError(f"the words of {emotion!r} are a list, got {entries!r}.")
-    words = []
-    for entry in entries:
-        if isinstance(entry, str):
-            words.append(ConceptWord(entry, f"{emotion}.{entry}"))
-            continue
-        table = _known_keys(f"a word of {emotion!r}", entry, ("w", "id", "lemma"))
-        if "w" not in table:
-            raise EmotionInterpError(f'a word of {emotion!r} has no w: {table!r}. For example: {{w = "smile"}}.')
-        words.append(ConceptWord(table["w"], table.get("id", f"{emotion}.{table['w']}"), table.get("lemma", "")))
-    return tuple(words)
-
-
-def _parse_part(language: str, table: dict[str, Any]) -> LanguageConcepts:
-    emotions = table.get("emotions", {})
-    if not isinstance(emotions, dict):
-        raise EmotionInterpError(f"'emotions' are tables such as [emotions.joy], got {emotions!r}.")
-    concepts = []
-    for emotion, value in emotions.items():
-        concept = _known_keys(f"[emotions.{emotion}]", value, ("label", "siblings", "shared", "words"))
-        concepts.append(
-            Concept(
-                emotion,
-                concept.get("label", emotion),
-                _parse_words(emotion, concept.get("words", [])),
-                _names(f"siblings of {emotion!r}", concept.get("siblings", [])),
-                _names(f"shared of {emotion!r}", concept.get("shared", [])),
-            )
-        )
-    neutral = _known_keys("[neutral]", table.get("neutral", {}), ("words",)).get("words", [])
-    templates = table.get("templates")
-    if templates is not None and not isinstance(templates, dict):
-        raise EmotionInterpError(f"'templates' is a table of name = text, got {templates!r}.")
-    carrier = default_templates(language) if templates is None else tuple(templates.items())
-    return LanguageConcepts(language, tuple(concepts), _parse_words(NEUTRAL, neutral), carrier)
-
-
-def parse_file(table: dict[str, Any]) -> tuple[LanguageConcepts, ...]:
-    """The languages of a parsed concept file: one (`language = "en"`) or several (`[languages.en. ...]`)."""
-    if table.get("format", FORMAT) != FORMAT:
-        raise EmotionInterpError(f"the file has format {table['format']!r}; this version reads format {FORMAT}.")
-    inner = ("emotions", "neutral", "templates")
-    if "languages" in table:
-        languages = _known_keys("the file", table, ("format", "languages"))["languages"]
-        if not isinstance(languages, dict) or not languages:
-            raise EmotionInterpError(f"'languages' holds tables such as [languages.en.neutral], got {languages!r}.")
-        return tuple(_parse_part(n, _known_keys(f"[languages.{n}]", t, inner)) for n, t in languages.items())
-    _known_keys("the file", table, ("format", "language", *inner))
-    if "language" not in table:
-        raise EmotionInterpError('the file names no language; begin it with: language = "en".')
-    return (_parse_part(table["language"], table),)
 
 
 def read_toml(path: str | Path) -> tuple[LanguageConcepts, ...]:
     """Read a concept file; every fault is a `FileFormatError` that names the file."""
     table = parse_toml(read_text(path, largest=LARGEST_RECORD), str(path))
     try:
-        return parse_file(table)
+        return parse_file(table, default_templates)
     except EmotionInterpError as error:
         raise FileFormatError(f"{path}: {error}") from error
 

@@ -25,7 +25,7 @@ MAKERS = {
     "SubjectRecipe": "emotion_interp.training.SubjectRecipe(...)",
     "StudySettings": "emotion_interp.study.StudySettings(...)",
     "NullTexts": "ei.null_texts(...)",
-    "SteeringEffects": "emotion_interp.steering.fit_effects(...)",
+    "SteeringEffects": "emotion_interp.directions.fit_effects(...)",
     "Ratings": "ei.predict_ratings(...)",
     "DoseResponse": "ei.dose_response(...)",
     "DataFrame": "pandas.DataFrame(...)",

@@ -10,12 +10,12 @@ import numpy as np
 from emotion_interp.core.arguments import check_fields
 from emotion_interp.core.types import Site
 from emotion_interp.features.dense import contrast_means, neutral_components, project_out
-from emotion_interp.features.ranks import RankedColumns, dense_parts
-from emotion_interp.features.scores import (
+from emotion_interp.stats.corrections import holm
+from emotion_interp.stats.ranks import RankedColumns, dense_parts
+from emotion_interp.stats.scores import (
     bootstrap_composite,
     composite_auroc,
     fisher_enrichment,
-    holm,
     pairwise_auroc,
     specificity,
     standardised_mean_difference,

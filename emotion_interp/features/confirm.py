@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.bank.confirmation import COLUMNS, decide, decided
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.features.block import LEVEL
-from emotion_interp.features.scores import fisher_enrichment
-from emotion_interp.features.specific import PERMUTATIONS, decide, fix_layers, specificity_test
+from emotion_interp.features.specific import PERMUTATIONS, specificity_test
+from emotion_interp.stats.scores import fisher_enrichment
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
-    from emotion_interp.features.bank import FeatureBank
     from emotion_interp.subjects import Subject
-
-COLUMNS = ("held_out_specificity", "rival", "p_specificity", "p_confirmed", "layer_fixed", "confirmed_uncorrected")
-"""Of the summary; banks of earlier versions lack them, and their "confirmed" is Fisher's test alone, at every layer."""
 
 
 @checked
@@ -38,7 +36,7 @@ def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations
       within a pair, by groups of words or texts);
     - p_confirmed: the larger of p_heldout (Fisher, fires / silent) and p_specificity, Holm over the selected emotions of a
       layer and language;
-    - layer_fixed: the layer of the language that was fixed on the discovery half (`specific.fix_layers`);
+    - layer_fixed: the layer of the language that was fixed on the discovery half (`confirmation.fix_layers`);
     - confirmed: p_confirmed < .05 at that layer;
     - confirmed_uncorrected: p_confirmed < .05 at this layer for itself, not corrected over layers.
 
@@ -95,16 +93,6 @@ def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations
     summary = summary.drop(columns=[c for c in (*COLUMNS, "confirmed") if c in summary])
     summary = summary.assign(rival=np.asarray(rival, dtype=object), **found)
     return replace(bank, summary=decided(summary))
-
-
-def decided(summary: pd.DataFrame) -> pd.DataFrame:
-    """A summary with both p-values: which features are confirmed, over all the layers it has."""
-    return decide(summary, summary["selected"], fix_layers(summary), ["language", "site"])
-
-
-def has_confirmation(bank: FeatureBank) -> bool:
-    """Whether the bank's "confirmed" tests specificity too; in banks of earlier versions it is Fisher's test alone."""
-    return set(COLUMNS) <= set(bank.summary.columns)
 
 
 def confirmed_sets(
@@ -177,8 +165,8 @@ def with_confirmed_sets(
         EmotionInterpError: no probes, another subject, or other concepts or texts than those of the bank.
     """
     from emotion_interp.activations.columns import read_columns
+    from emotion_interp.bank.bank import require_same_subject
     from emotion_interp.core.types import Site
-    from emotion_interp.features.bank import require_same_subject
     from emotion_interp.features.retest import design_of
 
     require_same_subject(bank, subject)

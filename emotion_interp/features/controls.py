@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.bank.files import KEYS
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.features.adjusted import adjusted_auroc, lower_bound, quantile_strata, rank_correlation
-from emotion_interp.features.bank_files import KEYS
 from emotion_interp.features.block import NEUTRAL, _above_level
 from emotion_interp.features.matched import match_neutral, unit_covariates
 from emotion_interp.features.retest import chosen_rows, columns_of, design_of
-from emotion_interp.features.scores import fisher_enrichment, holm
+from emotion_interp.stats.adjusted import adjusted_auroc, lower_bound, quantile_strata, rank_correlation
+from emotion_interp.stats.corrections import holm
+from emotion_interp.stats.scores import fisher_enrichment
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.activations.columns import ColumnReadings
+    from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
-    from emotion_interp.features.bank import FeatureBank
     from emotion_interp.subjects import Subject
 
 LEXICAL_SHARE = 0.5
@@ -117,7 +118,7 @@ def feature_controls(
     295-313; variance: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, 837-845.
     """
     from emotion_interp.activations.columns import read_columns
-    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.bank.bank import require_same_subject
 
     require_same_subject(bank, subject)
     skip = int(bank.manifest.get("skip", 8)) if skip is None else skip

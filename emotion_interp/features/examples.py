@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.lens import chosen_features
 
 if TYPE_CHECKING:

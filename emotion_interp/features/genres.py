@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from emotion_interp.concepts.corpora import CORPORA
 
 if TYPE_CHECKING:
-    from emotion_interp.features.bank import FeatureBank
+    from emotion_interp.bank.bank import FeatureBank
 
 TEXTS = "texts"
 """Texts of the user's own: their kind is not known."""

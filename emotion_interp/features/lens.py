@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.bank.bank import FeatureBank, require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, sites_at
-from emotion_interp.features.bank import FeatureBank, require_same_subject
 
 if TYPE_CHECKING:
     import pandas as pd

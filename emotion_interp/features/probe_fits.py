@@ -12,7 +12,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.features.dense import neutral_components, project_out
 from emotion_interp.features.design import split_hash
-from emotion_interp.features.scores import composite_auroc, pairwise_auroc
+from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Ridge penalties tried, as multiples of the mean eigenvalue of the weighted covariance."""
@@ -20,7 +20,7 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 FOLDS = 4
 
 if TYPE_CHECKING:
-    from emotion_interp.features.bank import FeatureBank
+    from emotion_interp.bank.bank import FeatureBank
 
 
 def balanced_weights(codes: np.ndarray, target: int, neutral: int | None) -> np.ndarray:

@@ -15,16 +15,16 @@ from emotion_interp.core.types import Direction, Site, Stimulus, one_site_per_la
 from emotion_interp.features.confirm import confirmed_sets
 from emotion_interp.features.design import design_stimuli, split_hash
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
-from emotion_interp.features.ranks import RankedColumns, dense_parts
-from emotion_interp.features.scores import composite_auroc, pairwise_auroc
 from emotion_interp.features.text_scores import beside_texts, unit_texts
+from emotion_interp.stats.ranks import RankedColumns, dense_parts
+from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.activations import SiteReadings
+    from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
-    from emotion_interp.features.bank import FeatureBank
     from emotion_interp.subjects import Subject
 
 NEUTRAL = "neutral"

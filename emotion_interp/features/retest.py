@@ -16,8 +16,8 @@ from emotion_interp.features.design import design_stimuli
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
-    from emotion_interp.features.bank import FeatureBank
 
 
 def chosen_rows(bank: FeatureBank, rows: str) -> pd.DataFrame:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus, one_site_per_layer
-from emotion_interp.features.bank import FeatureBank
 from emotion_interp.features.block import Block, Selection
 from emotion_interp.features.confirm import with_confirmation
 from emotion_interp.features.design import design_stimuli
 from emotion_interp.features.text_scores import with_text_scores
+from emotion_interp.stats.corrections import benjamini_hochberg
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +126,6 @@ def bank_from_readings(
 ) -> FeatureBank:
     """Test, select and confirm: everything after the forward pass."""
     import pandas as pd
-    from scipy.stats import false_discovery_control
 
     there = set(words["emotion"])
     emotions = [e for e in concepts.emotions if e in there]
@@ -143,7 +143,7 @@ def bank_from_readings(
                 "It is dead here, or it belongs to another model or site."
             )
     # one family over everything that could have been found
-    q = false_discovery_control(np.concatenate([b.p[:, b.alive].ravel() for b in blocks]), method="bh")
+    q = benjamini_hochberg(np.concatenate([b.p[:, b.alive].ravel() for b in blocks]))
     start = 0
     for block in blocks:
         size = block.p[:, block.alive].size

@@ -12,14 +12,14 @@ import numpy as np
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.features.dense import contrast_means
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge
-from emotion_interp.features.scores import composite_auroc, pairwise_auroc
+from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
-    from emotion_interp.features.bank import FeatureBank
     from emotion_interp.features.design import Design
 
 NEUTRAL = "neutral"

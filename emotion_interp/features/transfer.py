@@ -8,29 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.bank.files import KEYS
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.features.bank_files import KEYS
 from emotion_interp.features.block import NEUTRAL, _above_level
 from emotion_interp.features.design import KINDS, _design, design_stimuli, text_hash
 from emotion_interp.features.retest import chosen_rows, columns_of
-from emotion_interp.features.scores import (
-    bootstrap_composite,
-    composite_auroc,
-    fisher_enrichment,
-    holm,
-    pairwise_auroc,
-)
+from emotion_interp.stats.corrections import holm
+from emotion_interp.stats.scores import bootstrap_composite, composite_auroc, fisher_enrichment, pairwise_auroc
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.activations import SiteReadings
+    from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
-    from emotion_interp.features.bank import FeatureBank
     from emotion_interp.subjects import Subject
 
 MIN_UNITS = 5
@@ -141,7 +136,7 @@ def transfer(
     """
     from emotion_interp.activations.columns import read_columns
     from emotion_interp.activations.reading import POSITIONS
-    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.bank.bank import require_same_subject
 
     require_same_subject(bank, subject)
     skip = int(bank.manifest.get("skip", 8)) if skip is None else skip

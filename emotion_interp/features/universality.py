@@ -14,12 +14,12 @@ from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, one_site_per_layer, sites_at
 from emotion_interp.features.genres import genre_of
-from emotion_interp.features.scores import holm
+from emotion_interp.stats.corrections import holm
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from emotion_interp.features.bank import FeatureBank
+    from emotion_interp.bank.bank import FeatureBank
 
 KINDS = ("selected", "nominal")
 

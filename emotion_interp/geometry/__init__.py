@@ -5,7 +5,6 @@ from emotion_interp.geometry.cebra_space import CebraFold, CebraSpace, cebra_spa
 from emotion_interp.geometry.circumplex import CircumplexFit
 from emotion_interp.geometry.compare import PairComparison, SpaceComparison, compare_spaces
 from emotion_interp.geometry.controls import control_spaces
-from emotion_interp.geometry.files import load_space
 from emotion_interp.geometry.from_bank import emotion_space, text_spaces
 from emotion_interp.geometry.gain import ReadoutGain
 from emotion_interp.geometry.increment import Increment, PartialRSA, text_increment
@@ -14,7 +13,7 @@ from emotion_interp.geometry.procrustes import ProcrustesFit
 from emotion_interp.geometry.readout import ReadoutFit
 from emotion_interp.geometry.results import Alignment, LayerAlignments
 from emotion_interp.geometry.rsa import RSAFit
-from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.geometry.space import EmotionSpace, load_space
 from emotion_interp.geometry.text_baseline import text_baselines
 
 __all__ = [

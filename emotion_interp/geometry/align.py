@@ -14,13 +14,13 @@ from emotion_interp.geometry import rsa
 from emotion_interp.geometry.beside import beside_texts, require_same_stimuli, text_controls
 from emotion_interp.geometry.circumplex import circumplex_fit
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
-from emotion_interp.geometry.intervals import NO_INTERVAL, permutation_p, permutations
 from emotion_interp.geometry.pc_scan import ComponentFit, Components, principal_components, scan
 from emotion_interp.geometry.procrustes import cross_products, fitted_points, procrustes_fit, unit_configuration
 from emotion_interp.geometry.readout import leave_one_out_operator, readout_fit
 from emotion_interp.geometry.resampling import WordIntervals, resampled_components, word_intervals
 from emotion_interp.geometry.results import Alignment, LayerAlignments
 from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.stats.intervals import NO_INTERVAL, permutation_p, permutations
 
 if TYPE_CHECKING:
     import pandas as pd

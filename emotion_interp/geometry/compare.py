@@ -13,8 +13,8 @@ from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.markup import frame_html
 from emotion_interp.geometry import rsa
-from emotion_interp.geometry.intervals import permutation_p, permutations
 from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.stats.intervals import permutation_p, permutations
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,8 +17,8 @@ from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.geometry.text_baseline import baselines_if_any
 
 if TYPE_CHECKING:
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
-    from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import Subject
 
 NEUTRAL = "neutral"

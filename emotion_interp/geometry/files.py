@@ -13,50 +13,23 @@ from typing import IO, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
-from emotion_interp.core.arguments import checked
 from emotion_interp.core.reading import check_zip, checked_name, parse_json, regular_file, said
 from emotion_interp.core.tables import read_table
 from emotion_interp.geometry.file_layers import layer_numbers, one_layer, picked_layer
-from emotion_interp.geometry.space import EmotionSpace
 
 SUFFIXES = (".npz", ".safetensors", ".npy", ".csv")
 NAMES = "emotions"
 
 
-@checked
-def load_space(
-    path: str | Path,
-    emotions: Iterable[str] | None = None,
-    *,
-    array: str | None = None,
-    layer: int | None = None,
-    kind: str = "custom",
-    language: str | None = None,
-) -> EmotionSpace:
-    """An emotion space [emotion, dimension] from a .npz, .safetensors, .npy or .csv file.
-
-    Layouts: one matrix [emotion, dimension], its rows named by an entry `emotions` (a string array in .npz, a JSON list
-    in the metadata of .safetensors) or by the argument; or one vector per emotion under its name. A .csv has a header,
-    one row per emotion, its name in the column `emotion` (or else the first) and numbers in the others.
-    Files of several layers: one matrix [layer, dimension] under each emotion's name, one array [layer, emotion,
-    dimension] (an entry `layers` numbers them), or names that end in the layer ("joy_layer_3", "joy.3", "layer3/joy",
-    "layer_3"): `layer` picks one.
-
-    Args:
-        path: the file.
-        emotions: the names of the rows, where the file does not give them; else which emotions to take, in this order.
-        array: the matrix to take where a file holds several.
-        layer: the layer to take where a file holds several; noted in the space.
-        kind, language: noted in the space.
+def read_vectors(
+    path: str | Path, emotions: Iterable[str] | None, array: str | None, layer: int | None
+) -> tuple[list[str] | None, np.ndarray, list[str] | None]:
+    """The names that a file gives its rows, the rows [emotion, dimension], and the emotions asked for; see `load_space`.
 
     Raises:
-        FileFormatError: the file is missing, broken, of another kind, or its layout is none of these.
-        UnknownNameError: no such array, layer or emotion.
-        EmotionInterpError: rows without names; shapes that disagree; NaN or infinite entries; several layers, none named.
-
-    Example:
-        >>> load_space("vectors.npz", layer=12)  # doctest: +SKIP
-        EmotionSpace(26 emotions x 768 dimensions, layer=12, kind='custom')
+        FileFormatError: the file is missing, broken, of another kind, or its layout is none of those.
+        UnknownNameError: no such array or layer.
+        EmotionInterpError: rows without names.
     """
     path = Path(checked_name(path))
     suffix = path.suffix.lower()
@@ -78,14 +51,11 @@ def load_space(
             arrays = {array: arrays[array]}
         arrays = one_layer(path, arrays, stored or wanted, layer, numbers)
         names, vectors = _layout(path, arrays, stored)
-    if names is None:
-        if wanted is None:
-            raise EmotionInterpError(
-                f"{path} does not say which emotion each of its {len(vectors)} rows is; give emotions=[...]."
-            )
-        return EmotionSpace(vectors, wanted, layer, kind, language)
-    space = EmotionSpace(vectors, names, layer, kind, language)
-    return space if wanted is None else space.subset(wanted)
+    if names is None and wanted is None:
+        raise EmotionInterpError(
+            f"{path} does not say which emotion each of its {len(vectors)} rows is; give emotions=[...]."
+        )
+    return names, vectors, wanted
 
 
 def _listed(emotions: Iterable[str]) -> Iterable[str]:

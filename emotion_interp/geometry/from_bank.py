@@ -15,7 +15,7 @@ from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.geometry.text_baseline import bank_baselines, baselines_if_any
 
 if TYPE_CHECKING:
-    from emotion_interp.features import FeatureBank
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.subjects import Subject
 
 SpaceKind = Literal["features", "decoder", "dense"]

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotion_interp.core.seeds import generator
-from emotion_interp.geometry.intervals import (
+from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.stats.intervals import (
     NO_INTERVAL,
     Interval,
     bca_interval,
     permutation_p,
     weighted_correlation,
 )
-from emotion_interp.geometry.space import EmotionSpace
 
 GAIN_FOLDS = 10
 PENALTIES = (0.1, 0.5, 2.5, 12.5)

@@ -20,7 +20,9 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.markup import summary_html
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
 from emotion_interp.geometry.gain import GAIN_FOLDS, ReadoutGain, readout_gain
-from emotion_interp.geometry.intervals import (
+from emotion_interp.geometry.rsa import human_dissimilarity, model_dissimilarity, pairs, unit_ranks
+from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.stats.intervals import (
     NO_INTERVAL,
     Interval,
     bootstrap_counts,
@@ -28,8 +30,6 @@ from emotion_interp.geometry.intervals import (
     permutations,
     weighted_correlation,
 )
-from emotion_interp.geometry.rsa import human_dissimilarity, model_dissimilarity, pairs, unit_ranks
-from emotion_interp.geometry.space import EmotionSpace
 
 if TYPE_CHECKING:
     import pandas as pd

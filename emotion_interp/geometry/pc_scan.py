@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError
-from emotion_interp.geometry.intervals import NO_INTERVAL, Interval, permutation_p
 from emotion_interp.geometry.resampling import ResampledComponents
 from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.stats.intervals import NO_INTERVAL, Interval, permutation_p
 
 N_COMPONENTS = 10
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotion_interp.geometry.intervals import permutation_p
 from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.stats.intervals import permutation_p
 
 
 @dataclass(frozen=True)

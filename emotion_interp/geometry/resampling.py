@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotion_interp.core.seeds import generator
-from emotion_interp.geometry.intervals import (
+from emotion_interp.geometry.rsa import pairs, unit_ranks
+from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.stats.intervals import (
     NO_INTERVAL,
     Interval,
     bca_of,
@@ -22,8 +24,6 @@ from emotion_interp.geometry.intervals import (
     fisher_z,
     weighted_correlation,
 )
-from emotion_interp.geometry.rsa import pairs, unit_ranks
-from emotion_interp.geometry.space import EmotionSpace
 
 _BASIS = 2
 _CHUNK = 4_000_000

@@ -16,8 +16,8 @@ import numpy as np
 
 from emotion_interp.core.seeds import generator
 from emotion_interp.geometry.coordinates import HumanCoordinates, standardised
-from emotion_interp.geometry.intervals import NO_INTERVAL, Interval, jackknife_interval
 from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.stats.intervals import NO_INTERVAL, Interval, jackknife_interval
 
 _CHUNK = 2_000_000
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
-from emotion_interp.core.arguments import as_array, checked_methods
+from emotion_interp.core.arguments import as_array, checked, checked_methods
+from emotion_interp.geometry.files import read_vectors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,8 +104,6 @@ class EmotionSpace:
     @classmethod
     def from_file(cls, path: str | Path, emotions: Iterable[str] | None = None, **options: Any) -> EmotionSpace:
         """A space from a .npz, .safetensors, .npy or .csv file; layouts, options and errors as `load_space`."""
-        from emotion_interp.geometry.files import load_space
-
         return load_space(path, emotions, **options)
 
     @property
@@ -187,3 +186,45 @@ def _check_units(vectors: np.ndarray, emotions: Sequence[str], units: np.ndarray
         raise EmotionInterpError(
             f"the emotions' vectors are not the means of their units (they differ by up to {gap:.3g} after centring)."
         )
+
+
+@checked
+def load_space(
+    path: str | Path,
+    emotions: Iterable[str] | None = None,
+    *,
+    array: str | None = None,
+    layer: int | None = None,
+    kind: str = "custom",
+    language: str | None = None,
+) -> EmotionSpace:
+    """An emotion space [emotion, dimension] from a .npz, .safetensors, .npy or .csv file.
+
+    Layouts: one matrix [emotion, dimension], its rows named by an entry `emotions` (a string array in .npz, a JSON list
+    in the metadata of .safetensors) or by the argument; or one vector per emotion under its name. A .csv has a header,
+    one row per emotion, its name in the column `emotion` (or else the first) and numbers in the others.
+    Files of several layers: one matrix [layer, dimension] under each emotion's name, one array [layer, emotion,
+    dimension] (an entry `layers` numbers them), or names that end in the layer ("joy_layer_3", "joy.3", "layer3/joy",
+    "layer_3"): `layer` picks one.
+
+    Args:
+        path: the file.
+        emotions: the names of the rows, where the file does not give them; else which emotions to take, in this order.
+        array: the matrix to take where a file holds several.
+        layer: the layer to take where a file holds several; noted in the space.
+        kind, language: noted in the space.
+
+    Raises:
+        FileFormatError: the file is missing, broken, of another kind, or its layout is none of these.
+        UnknownNameError: no such array, layer or emotion.
+        EmotionInterpError: rows without names; shapes that disagree; NaN or infinite entries; several layers, none named.
+
+    Example:
+        >>> load_space("vectors.npz", layer=12)  # doctest: +SKIP
+        EmotionSpace(26 emotions x 768 dimensions, layer=12, kind='custom')
+    """
+    names, vectors, wanted = read_vectors(path, emotions, array, layer)
+    if names is None:
+        return EmotionSpace(vectors, wanted or (), layer, kind, language)
+    space = EmotionSpace(vectors, names, layer, kind, language)
+    return space if wanted is None else space.subset(wanted)

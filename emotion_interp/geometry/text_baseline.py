@@ -13,7 +13,7 @@ from emotion_interp.core.languages import language_or_detected
 from emotion_interp.geometry.space import EmotionSpace
 
 if TYPE_CHECKING:
-    from emotion_interp.features import FeatureBank
+    from emotion_interp.bank import FeatureBank
 
 
 @checked

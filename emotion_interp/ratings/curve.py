@@ -13,17 +13,17 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
-from emotion_interp.ratings.ridge import ALPHAS, assign_folds, nested_ridge
 from emotion_interp.ratings.series import bootstrap_means
 from emotion_interp.ratings.sets import known_sets
 from emotion_interp.ratings.subject_ratings import ReadAt, feature_sets, read_part
+from emotion_interp.stats.ridge import ALPHAS, assign_folds, nested_ridge
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.core.types import Site
-    from emotion_interp.features import FeatureBank
     from emotion_interp.norms import Norms
     from emotion_interp.subjects import Subject
 

@@ -11,11 +11,11 @@ import numpy as np
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.norms import Norms
-from emotion_interp.ratings.folds import FoldScores, group_permutations
 from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
-from emotion_interp.ratings.ridge import ALPHAS, assign_folds, nested_ridge
 from emotion_interp.ratings.words import RatedWords as RatedWords
 from emotion_interp.ratings.words import WordActivations
+from emotion_interp.stats.folds import FoldScores, group_permutations
+from emotion_interp.stats.ridge import ALPHAS, assign_folds, nested_ridge
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ import numpy as np
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.errors import tell
 from emotion_interp.core.seeds import generator
-from emotion_interp.ratings.ridge import ALPHAS, inner_groups
 from emotion_interp.ratings.words import RatedWords
+from emotion_interp.stats.ridge import ALPHAS, inner_groups
 
 KEYS = ("layer", "feature_set", "train_language", "test_language")
 """What names a fit, beside its dimension."""

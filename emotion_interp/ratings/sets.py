@@ -12,8 +12,8 @@ from emotion_interp.ratings.matched import matched_outside
 from emotion_interp.ratings.redraw import redrawn_outside
 
 if TYPE_CHECKING:
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.core.types import Site
-    from emotion_interp.features import FeatureBank
 
 CONTROLS = {"selected": "outside", "intersection": "outside_intersection", "union": "outside_union"}
 """The control of each set: as many features outside the selection of every language."""

@@ -23,8 +23,8 @@ CARRIED = ("last", "span")
 
 if TYPE_CHECKING:
     from emotion_interp.activations import SiteReadings
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.core.types import Site
-    from emotion_interp.features import FeatureBank
     from emotion_interp.norms import Norms
     from emotion_interp.subjects import Subject
 
@@ -163,7 +163,7 @@ def _read(
         raise UnknownNameError("position", position, POSITIONS)
     sites = _sites(subject, layers)
     if bank is not None:
-        from emotion_interp.features.bank import require_same_subject
+        from emotion_interp.bank.bank import require_same_subject
 
         require_same_subject(bank, subject)
     if not any(site in subject.readers for site in sites):

@@ -19,7 +19,7 @@ from emotion_interp.report.tokens import POLICY, _span, _visible
 if TYPE_CHECKING:
     import pandas as pd
 
-    from emotion_interp.features import FeatureBank
+    from emotion_interp.bank import FeatureBank
 
 SHOWN = {
     "emotion": "emotion",

@@ -17,7 +17,7 @@ from emotion_interp.core.types import Site
 if TYPE_CHECKING:
     import pandas as pd
 
-    from emotion_interp.features import FeatureBank
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.report.tokens import TokenView
     from emotion_interp.subjects import Subject
 
@@ -118,7 +118,7 @@ def emotion_trace(
         >>> emotion_trace(subject, "She opened the letter and wept.", bank)  # doctest: +SKIP
     """
     from emotion_interp.activations import read_tokens
-    from emotion_interp.features.bank import require_same_subject
+    from emotion_interp.bank.bank import require_same_subject
     from emotion_interp.report.tokens import display_units
 
     if not text or not text.strip():

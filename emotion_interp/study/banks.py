@@ -9,8 +9,8 @@ from emotion_interp.study.settings import StudySettings
 from emotion_interp.study.stages import Counter, Tick
 
 if TYPE_CHECKING:
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
-    from emotion_interp.features import FeatureBank
     from emotion_interp.subjects import Subject
 
 
@@ -20,7 +20,7 @@ def shipped_for(subject: Subject, concepts: ConceptSet) -> FeatureBank:
     Raises:
         EmotionInterpError: the project ships none for this subject, or none in these languages.
     """
-    from emotion_interp.features import shipped_bank, subset_bank
+    from emotion_interp.bank import shipped_bank, subset_bank
 
     bank = shipped_bank(subject)
     if bank is None:

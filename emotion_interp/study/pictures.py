@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.geometry.intervals import permutations
 from emotion_interp.geometry.pc_scan import principal_components, unit
 from emotion_interp.geometry.rsa import human_dissimilarity, mantel_null, model_dissimilarity, pairs
+from emotion_interp.stats.intervals import permutations
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,8 +17,8 @@ from emotion_interp.study.settings import SENTENCES, StudySettings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
-    from emotion_interp.features import FeatureBank
     from emotion_interp.norms import Norms
     from emotion_interp.report.tokens import TokenView
     from emotion_interp.subjects import Subject

@@ -14,7 +14,7 @@ from emotion_interp.study.store import UNITS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from emotion_interp.features import FeatureBank
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.study.store import StudyFolder
     from emotion_interp.subjects import Subject
 
@@ -39,8 +39,9 @@ def steering_frames(
     """
     import pandas as pd
 
-    from emotion_interp.steering import dose_response, load_judge, steering_test
-    from emotion_interp.steering.prompts import NEUTRAL_PROMPTS
+    from emotion_interp.experiments import dose_response, steering_test
+    from emotion_interp.judges import load_judge
+    from emotion_interp.judges.prompts import NEUTRAL_PROMPTS
 
     language = "en" if "en" in bank.languages else bank.languages[0]
     if language not in NEUTRAL_PROMPTS:
@@ -103,7 +104,7 @@ def steering_frames(
 
 def _parts(bank: FeatureBank, emotions: Sequence[str], settings: StudySettings, language: str) -> list[list[int]]:
     """The layers, each a part of its own; one without any direction goes with its neighbour, which has one."""
-    from emotion_interp.steering.grid import make_cells
+    from emotion_interp.experiments.grid import make_cells
 
     parts: list[list[int]] = []
     waiting: list[int] = []

@@ -9,8 +9,8 @@ from emotion_interp import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
-    from emotion_interp.features import FeatureBank
     from emotion_interp.norms import Norms
     from emotion_interp.report.data import StudyData
     from emotion_interp.report.tokens import TokenView
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def closing_table(study: Study) -> pd.DataFrame:
     """One row per layer and language: features, alignment, ratings; see `summary_by_layer` for what is confirmed."""
-    from emotion_interp.features.frames import summary_by_layer
+    from emotion_interp.bank.frames import summary_by_layer
 
     frame: Any = summary_by_layer(study.bank)
     keys = [*study.bank.places, "language"]
@@ -67,7 +67,7 @@ def study_data(
     """Frames and facts of the report; `tables`: those of the study folder by name."""
     import pandas as pd
 
-    from emotion_interp.features.frames import heatmap_frame
+    from emotion_interp.bank.frames import heatmap_frame
     from emotion_interp.report.data import StudyData
 
     bank = study.bank
@@ -115,7 +115,7 @@ def study_data(
 
 def _of_confirmed(bank: FeatureBank, name: str, confirmed: Any) -> Any:
     """The rows of an extra table about the confirmed top features; None where the bank lacks the table."""
-    from emotion_interp.features.bank_files import KEYS
+    from emotion_interp.bank.files import KEYS
 
     if name not in bank.extras:
         return None

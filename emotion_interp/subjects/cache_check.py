@@ -14,6 +14,7 @@ import numpy as np
 
 from emotion_interp.core.errors import UnsupportedError, tell
 from emotion_interp.subjects.checks import difference, probe_of, resting_hooks, tolerance
+from emotion_interp.subjects.columns import Columns, left_padded
 from emotion_interp.subjects.plan import evaluation_mode
 
 if TYPE_CHECKING:
@@ -100,16 +101,13 @@ def _last(subject: Subject, rows: Sequence[list[int]], cache: bool) -> torch.Ten
     """Logits after the prompt and after each single token that follows it: [row, step, vocabulary]."""
     import torch
 
-    from emotion_interp.subjects.decoding import left_padded
-    from emotion_interp.subjects.session import Session
-
     prompts = [row[:-_STEPS] for row in rows]
     ids, real = left_padded(prompts)
     lengths = np.asarray([len(p) for p in prompts])
-    session = Session(subject, lengths, np.arange(len(rows)), subject.prepends_bos, cache, checked=True)
-    found = [session.extend(ids, real)]
+    columns = Columns(subject, lengths, np.arange(len(rows)), subject.prepends_bos, cache)
+    found = [columns.extend(ids, real)]
     for step in range(_STEPS, 0, -1):
-        found.append(session.extend(np.asarray([[row[-step]] for row in rows])))
+        found.append(columns.extend(np.asarray([[row[-step]] for row in rows])))
     return torch.stack([f.float() for f in found], 1)
 
 

@@ -13,6 +13,7 @@ from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.scopes import Scope, check_open, only_scopes, open_scopes, surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.subjects.cache_check import can_pad
+from emotion_interp.subjects.columns import left_padded
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.sampling import Sampling
 from emotion_interp.subjects.session import Session
@@ -176,17 +177,6 @@ def continuation_text(subject: Subject, prompt: Sequence[int], new: Sequence[int
     # decoding the new tokens alone loses the space that SentencePiece tokenizers put before a word
     text = full[len(base) :] if full.startswith(base) else subject.tokenizer.decode(list(new), **options)
     return text.rstrip("\ufffd")
-
-
-def left_padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of ids padded on the left with id 0, and the mask of real tokens: both [row, column]."""
-    width = max(map(len, rows))
-    ids = np.zeros((len(rows), width), dtype=np.int64)
-    real = np.zeros((len(rows), width), dtype=bool)
-    for k, row in enumerate(rows):
-        ids[k, width - len(row) :] = row
-        real[k, width - len(row) :] = True
-    return ids, real
 
 
 def chunks(

@@ -15,7 +15,8 @@ import numpy as np
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.scopes import check_open, open_scopes, surely
 from emotion_interp.subjects.cache_check import can_pad
-from emotion_interp.subjects.decoding import Decoding, chunks, continuation_text, left_padded
+from emotion_interp.subjects.columns import left_padded
+from emotion_interp.subjects.decoding import Decoding, chunks, continuation_text
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.sampling import check_finite, sample
 from emotion_interp.subjects.session import Session
@@ -28,7 +29,6 @@ __all__ = [
     "continuation_text",
     "decode",
     "generate",
-    "left_padded",
     "sample",
     "stream",
     "token_log_probabilities",

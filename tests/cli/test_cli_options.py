@@ -76,7 +76,7 @@ def commands() -> dict[str, Any]:
 
 def wrong_calls() -> list[tuple[str, str, list[str]]]:
     """(command, parameter, command line with one wrong value)."""
-    from emotion_interp.features.shipped import shipped_folder
+    from emotion_interp.bank.shipped import shipped_folder
 
     bundled = str(shipped_folder("bundled"))
     calls = []

@@ -124,4 +124,4 @@ def test_a_bank_of_texts_says_how_many_name_their_emotion(tiny_subject, small_co
 
     old = replace(bank, manifest={k: v for k, v in bank.manifest.items() if k != "naming"})
     assert with_naming(old, concepts, labelled_stimuli(texts, labels)).manifest == bank.manifest
-    assert "texts that name their emotion | 6 of 18 (en, of anger 100%)" in ei.features.bank_card(bank)
+    assert "texts that name their emotion | 6 of 18 (en, of anger 100%)" in ei.bank.bank_card(bank)

@@ -9,8 +9,8 @@ import pytest
 
 from emotion_interp.concepts.corpora import read_brighter, read_stories
 from emotion_interp.core.errors import FileFormatError
+from emotion_interp.judges.data import _smp
 from emotion_interp.norms.sentences import read_dimabsa
-from emotion_interp.steering.judge_data import _smp
 from emotion_interp.study.stages import _story
 from emotion_interp.training.texts import load_texts
 

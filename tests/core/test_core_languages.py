@@ -27,7 +27,7 @@ def test_script_and_words_tell_the_language_or_nothing(text, language):
 
 
 def test_all_prompts_and_scenes_read_as_what_they_are():
-    from emotion_interp.steering import NEUTRAL_PROMPTS
+    from emotion_interp.judges import NEUTRAL_PROMPTS
 
     for language in ("en", "zh"):
         texts = [s.text for s in ei.scene_stimuli([language])] + list(NEUTRAL_PROMPTS[language].test)

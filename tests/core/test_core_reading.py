@@ -17,8 +17,8 @@ from emotion_interp.core.parquet import read_parquet
 from emotion_interp.core.reading import checked_name, parse_json, parse_toml, read_text, regular_file, text_lines
 from emotion_interp.core.workbooks import read_xlsx
 from emotion_interp.geometry import load_space
+from emotion_interp.judges import load_judge
 from emotion_interp.norms import load_norms
-from emotion_interp.steering import load_judge
 from emotion_interp.training.texts import load_texts
 
 READERS = {
@@ -194,8 +194,8 @@ def test_a_wrong_byte_is_named_with_its_line(tmp_path):
 
 
 def test_no_place_of_a_bank_ends_in_a_raw_error(monkeypatch, tmp_path):
-    from emotion_interp.features import FeatureBank
-    from emotion_interp.features.sharing import pull_bank
+    from emotion_interp.bank import FeatureBank
+    from emotion_interp.bank.sharing import pull_bank
 
     monkeypatch.chdir(tmp_path)
     for name in ("a\0b", "../x", "x/../y", "n" * 300, "p/" * 3000, "~nouser/x", "", "a\nb", "http://x/y"):

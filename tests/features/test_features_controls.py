@@ -10,11 +10,11 @@ from sklearn.metrics import roc_auc_score
 import emotion_interp as ei
 from emotion_interp.activations.columns import ColumnReadings
 from emotion_interp.activations.reading import SiteReadings
+from emotion_interp.bank.files import KEYS
 from emotion_interp.core import EmotionInterpError, Site, UnknownNameError
-from emotion_interp.features.bank_files import KEYS
 from emotion_interp.features.controls import controls_from_readings, emotion_valence, token_shares
 from emotion_interp.features.matched import match_neutral
-from emotion_interp.features.scores import holm
+from emotion_interp.stats.corrections import holm
 
 TRUE, LEXICAL, VALENCE, POSITION, FREQUENCY, ONE_WORD = range(6)
 FLAGS = ["lexical", "valence_only", "positional"]

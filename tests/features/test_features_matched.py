@@ -13,9 +13,9 @@ from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import roc_auc_score
 
 from emotion_interp.core import Stimulus
-from emotion_interp.features.adjusted import adjusted_auroc, quantile_strata, rank_correlation
 from emotion_interp.features.design import design_stimuli
 from emotion_interp.features.matched import log_frequency, match_neutral, unit_covariates
+from emotion_interp.stats.adjusted import adjusted_auroc, quantile_strata, rank_correlation
 
 levels = st.integers(0, 4)
 
@@ -142,7 +142,7 @@ def test_the_adjusted_auroc_compares_within_strata_only(own, rest):
 def test_the_lower_bound_covers_the_truth_in_about_95_percent_of_samples(rng):
     from scipy.stats import norm
 
-    from emotion_interp.features.adjusted import lower_bound
+    from emotion_interp.stats.adjusted import lower_bound
 
     own, rest = rng.normal(0.8, 1, (40, 4000)), rng.normal(0, 1, (80, 4000))
     strata = np.arange(40) % 4, np.arange(80) % 4

@@ -19,7 +19,7 @@ from emotion_interp.features.probe_fits import (
     ridge_weights,
 )
 from emotion_interp.features.probes import probes_from_readings
-from emotion_interp.features.scores import composite_auroc, pairwise_auroc
+from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
 
 SITE = Site(0)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import emotion_interp as ei
+from emotion_interp.bank import FeatureBank
 from emotion_interp.core import EmotionInterpError, Site, UnknownNameError
-from emotion_interp.features import FeatureBank
 from emotion_interp.features.probes import SparseProbes
 from tests.conftest import make_sae
 

@@ -9,10 +9,10 @@ import torch
 
 import emotion_interp as ei
 from emotion_interp.activations import read_tokens, read_units
+from emotion_interp.bank import FeatureBank
+from emotion_interp.bank.frames import heatmap_frame, summary_by_layer
+from emotion_interp.bank.tools import diff_banks, merge_banks
 from emotion_interp.core import KINDS, EmotionInterpError, Site, Stimulus, UnknownNameError
-from emotion_interp.features import FeatureBank
-from emotion_interp.features.bank_tools import diff_banks, merge_banks
-from emotion_interp.features.frames import heatmap_frame, summary_by_layer
 from emotion_interp.geometry import emotion_space
 from emotion_interp.geometry.from_bank import control_spaces
 from emotion_interp.ratings.sets import bank_sets

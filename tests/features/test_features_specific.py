@@ -8,14 +8,16 @@ import pytest
 
 import emotion_interp as ei
 from benchmarks.confirmation import CASES, confirmed, rates
+from emotion_interp.bank import merge_banks
+from emotion_interp.bank.confirmation import COLUMNS, fix_layers
+from emotion_interp.bank.frames import summary_by_layer
 from emotion_interp.core import EmotionInterpError
-from emotion_interp.features import Selection, merge_banks, with_confirmation
-from emotion_interp.features.confirm import COLUMNS
-from emotion_interp.features.frames import summary_by_layer
-from emotion_interp.features.scores import holm, pairwise_auroc
+from emotion_interp.features import Selection, with_confirmation
 from emotion_interp.features.search import bank_from_readings
-from emotion_interp.features.specific import _labellings, fix_layers, specificity_test
-from tests.features.test_features_bank import find, synthetic
+from emotion_interp.features.specific import _labellings, specificity_test
+from emotion_interp.stats.corrections import holm
+from emotion_interp.stats.scores import pairwise_auroc
+from tests.bank.test_bank_feature_bank import find, synthetic
 
 NAMES = ("anger", "fear", "joy")
 NONE: dict[str, set[int]] = {name: set() for name in NAMES}

@@ -8,10 +8,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import emotion_interp as ei
+from emotion_interp.bank.frames import summary_by_layer
 from emotion_interp.concepts import labelled_stimuli, scene_stimuli
 from emotion_interp.concepts.text_baseline import TextVectors
 from emotion_interp.core import EmotionInterpError, UnknownNameError
-from emotion_interp.features.frames import summary_by_layer
 from emotion_interp.features.text_scores import add_text_scores, text_scores
 
 

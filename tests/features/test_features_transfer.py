@@ -13,8 +13,8 @@ import emotion_interp as ei
 from emotion_interp.activations.reading import SiteReadings
 from emotion_interp.concepts import labelled_stimuli, scene_stimuli
 from emotion_interp.core import EmotionInterpError, Site
-from emotion_interp.features.scores import holm
 from emotion_interp.features.transfer import transfer_from_readings
+from emotion_interp.stats.corrections import holm
 
 SITE = Site(0)
 EMOTIONS = ["anger", "fear", "joy", "sadness"]

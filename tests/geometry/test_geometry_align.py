@@ -9,8 +9,8 @@ from scipy import spatial, stats
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.geometry import EmotionSpace, align, align_layers
-from emotion_interp.geometry.intervals import permutations
 from emotion_interp.norms import load_norms
+from emotion_interp.stats.intervals import permutations
 
 EMOTIONS = [
     *("joy", "love", "calm", "fear", "anger", "sadness", "boredom", "pride"),

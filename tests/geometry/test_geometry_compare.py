@@ -10,7 +10,7 @@ from scipy import spatial, stats
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.geometry import EmotionSpace, compare_spaces
-from emotion_interp.geometry.intervals import permutations
+from emotion_interp.stats.intervals import permutations
 
 
 def space(seed: int, n: int = 9, d: int = 5) -> EmotionSpace:

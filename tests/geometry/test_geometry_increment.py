@@ -11,8 +11,8 @@ import emotion_interp as ei
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.geometry.gain import PENALTIES, readout_gain
 from emotion_interp.geometry.increment import partial_rsa, weighted_ranks
-from emotion_interp.geometry.intervals import permutations
 from emotion_interp.geometry.rsa import human_dissimilarity, model_dissimilarity
+from emotion_interp.stats.intervals import permutations
 
 
 def spaces(seed: int, n: int = 40, extra: float = 0.0, copy: bool = True):

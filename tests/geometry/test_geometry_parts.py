@@ -10,11 +10,12 @@ from hypothesis.extra.numpy import arrays
 from scipy import spatial, stats
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
-from emotion_interp.geometry import EmotionSpace, intervals, principal_components, rsa
+from emotion_interp.geometry import EmotionSpace, principal_components, rsa
 from emotion_interp.geometry.circumplex import circular_correlation
 from emotion_interp.geometry.coordinates import HumanCoordinates
 from emotion_interp.geometry.procrustes import nuclear_norms
 from emotion_interp.geometry.readout import leave_one_out_operator
+from emotion_interp.stats import intervals
 
 
 @pytest.mark.parametrize(

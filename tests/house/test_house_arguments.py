@@ -158,7 +158,7 @@ class _Judge:
 
 
 def _effects(subject):
-    from emotion_interp.steering.targeted import fit_effects
+    from emotion_interp.directions.targeted import fit_effects
 
     vectors = np.eye(subject.d_model)
     return fit_effects(ei.Site(0), 0.5, vectors, vectors[:, :2], ["joy", "fear"])

@@ -16,9 +16,9 @@ import pytest
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.workbooks import read_xlsx
 from emotion_interp.norms import REGISTRY, NormsEntry, NormsFile, fetch_norms, load, load_norms, norms_table
 from emotion_interp.norms.readers import READERS
-from emotion_interp.norms.xlsx import read_xlsx
 
 LABELS = [
     "anger",

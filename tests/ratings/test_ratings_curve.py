@@ -13,7 +13,7 @@ from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.norms import Norms
 from emotion_interp.ratings import WordActivations, learning_curve
 from emotion_interp.ratings.curve import _order, _split, curve_from_activations
-from emotion_interp.ratings.ridge import assign_folds, inner_groups, nested_ridge
+from emotion_interp.stats.ridge import assign_folds, inner_groups, nested_ridge
 
 ALPHAS = (1.0, 10.0, 100.0)
 

@@ -16,7 +16,7 @@ from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameE
 from emotion_interp.norms import Norms
 from emotion_interp.ratings import WordActivations, matched_outside, predict_from_activations
 from emotion_interp.ratings.predict import score
-from emotion_interp.ratings.ridge import assign_folds, inner_groups, nested_ridge
+from emotion_interp.stats.ridge import assign_folds, inner_groups, nested_ridge
 
 ALPHAS = (0.5, 5.0, 50.0, 500.0)
 
@@ -306,7 +306,7 @@ def test_features_that_fire_in_the_left_out_rows_alone_count_as_constant():
     """Their training sums come by subtraction; the rounding residue must not be blown up to unit variance."""
     from scipy.sparse import csr_matrix
 
-    from emotion_interp.ratings.ridge import nested_ridge
+    from emotion_interp.stats.ridge import nested_ridge
 
     rng = np.random.default_rng(3)
     n = 30_000
@@ -347,8 +347,8 @@ def test_r_over_folds_has_no_floor_where_the_pooled_one_has() -> None:
 
 
 def test_the_null_of_r_is_ridge_on_reordered_ratings() -> None:
-    from emotion_interp.ratings.folds import group_permutations
-    from emotion_interp.ratings.ridge import assign_folds, nested_ridge
+    from emotion_interp.stats.folds import group_permutations
+    from emotion_interp.stats.ridge import assign_folds, nested_ridge
 
     rng = np.random.default_rng(0)
     groups = [f"g{i // 2}" for i in range(20)] + [f"h{i}" for i in range(20)]

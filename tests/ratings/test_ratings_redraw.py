@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.ratings.redraw import redrawn_outside, redrawn_ridge
-from emotion_interp.ratings.ridge import assign_folds, nested_ridge
+from emotion_interp.stats.ridge import assign_folds, nested_ridge
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -102,10 +102,14 @@ def alignment(language: str = EVIL) -> Any:
 
 def results(tiny_bank: Any, tmp_path: Path) -> dict[str, Any]:
     """One hostile result of every class, by its name; a new class that shows itself as HTML belongs here."""
+    from emotion_interp.directions.outputs import OutputScores
+    from emotion_interp.directions.trained import TrainedDirections
+    from emotion_interp.experiments.dial_grid import DialGrid
+    from emotion_interp.experiments.dose_response import DoseResponse
+    from emotion_interp.experiments.steering_test import SteeringTest
     from emotion_interp.features.controls import FeatureControls
     from emotion_interp.features.examples import TopExamples
     from emotion_interp.features.lens import TokenLens
-    from emotion_interp.features.outputs import OutputScores
     from emotion_interp.features.probes import SparseProbes
     from emotion_interp.features.transfer import Transfer
     from emotion_interp.features.universality import Universality
@@ -118,10 +122,6 @@ def results(tiny_bank: Any, tmp_path: Path) -> dict[str, Any]:
     from emotion_interp.report.feature_card import FeatureCard
     from emotion_interp.report.tokens import token_view
     from emotion_interp.report.trace import EmotionTrace
-    from emotion_interp.steering.best_site import SteeringTest
-    from emotion_interp.steering.dial_grid import DialGrid
-    from emotion_interp.steering.dose_response import DoseResponse
-    from emotion_interp.steering.trained import TrainedDirections
     from emotion_interp.study.run import Study
     from emotion_interp.training.sae_quality import SaeQuality
     from emotion_interp.training.sae_report import SaeFigures, SaeTrainingResult
@@ -329,7 +329,7 @@ def test_the_terminal_neither_obeys_control_characters_nor_reads_markup_from_nam
 
 
 def test_a_card_of_a_hostile_bank_is_text(tiny_bank):
-    from emotion_interp.features.sharing import bank_card
+    from emotion_interp.bank.card import bank_card
 
     card = bank_card(evil_bank(tiny_bank))
     card = re.sub(r"```python.*?```", "", card, flags=re.S)

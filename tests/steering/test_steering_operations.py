@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from emotion_interp.core import Direction, EmotionInterpError, Site, UnknownNameError, UnsupportedError
-from emotion_interp.steering import (
-    ablate_rows,
-    content_overlap,
-    content_similarity,
-    content_words,
-    project_out,
-    sae_operation,
-)
+from emotion_interp.judges import content_overlap, content_similarity, content_words
+from emotion_interp.steering import ablate_rows, project_out, sae_operation
 from emotion_interp.subjects import Subject
 from emotion_interp.subjects.generation import decode
 

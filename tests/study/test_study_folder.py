@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 import emotion_interp as ei
+from emotion_interp.bank.bank import with_added_directions
 from emotion_interp.core import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import read_json, write_signed_json
-from emotion_interp.features.bank import with_added_directions
 from emotion_interp.study.bank_stage import bank_stage, identity
 from emotion_interp.study.lock import LOCK, held
 from emotion_interp.study.store import UNITS, StudyFolder

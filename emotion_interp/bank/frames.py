@@ -1,0 +1,99 @@
+"""Frames for pictures and readers: what the figures room expects, made from a bank."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.bank.bank import FeatureBank
+    from emotion_interp.core.types import Site
+
+
+def heatmap_frame(bank: FeatureBank, layer: int | Site | str, language: str) -> pd.DataFrame:
+    """AUROC of each emotion's top feature for every emotion, each against all the others, on all stimuli."""
+    import pandas as pd
+
+    from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
+
+    site = bank.site(layer)
+    words, matrix = bank.unit_activations(site, language)
+    summary: Any = bank.summary
+    here: Any = bank.rows_at(summary, site)
+    tops = here[here["language"] == language]["feature"].unique()
+    names = [*bank.emotions, "neutral"]
+    codes = np.asarray([names.index(e) for e in words["emotion"]])
+    values = matrix[:, tops].toarray().astype(np.float64)
+    neutral = len(names) - 1 if (codes == len(names) - 1).any() else None
+    rows = []
+    for i, emotion in enumerate(bank.emotions):
+        scores = composite_auroc(pairwise_auroc(values, codes, i, len(names)), i, neutral)
+        rows += [(site.layer, language, emotion, int(f), s) for f, s in zip(tops, scores, strict=True)]
+    return pd.DataFrame(rows, columns=["layer", "language", "emotion", "feature", "value"])
+
+
+def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
+    """Per layer (and site, where a layer has several) and language: selected and confirmed emotions, median held-out AUROC with a bootstrap interval, dense and (where the bank knows it) the texts alone beside it.
+
+    `confirmed` counts at the layer that was fixed on the discovery half (`layer_fixed`), so it is 0 at all others;
+    `confirmed_uncorrected` counts at every layer for itself and is not corrected over layers. A bank of an earlier version
+    has neither column, and its `confirmed` is Fisher's test alone at every layer (see `with_confirmation`). The interval
+    resamples emotions (percentile, 2,000 resamples, fixed seed).
+    """
+    import pandas as pd
+
+    from emotion_interp.bank.confirmation import has_confirmation
+
+    rng = np.random.default_rng(0)
+    rows = []
+    keys = [*bank.places, "language"]
+    groups: Any = bank.summary.groupby(keys, sort=True)
+    for key, group in groups:
+        held = group["auroc_heldout"].to_numpy(dtype=np.float64)
+        resampled = np.median(rng.choice(held, (2000, len(held))), axis=1)
+        low, high = np.percentile(resampled, [2.5, 97.5])
+        rows.append(
+            {
+                **dict(zip(keys, key, strict=True)),
+                "emotions": len(group),
+                "selected": int(group["selected"].sum()),
+                "confirmed": int(group["confirmed"].sum()),
+                **(_both_tests(group) if has_confirmation(bank) else {}),
+                "median_auroc_heldout": float(np.median(held)),
+                "lo": float(low),
+                "hi": float(high),
+                "median_shrinkage": float(group["shrinkage"].median()),
+                "median_dense_auroc": float(group["dense_auroc"].median()),
+                "median_dense_clean_auroc": float(group["dense_clean_auroc"].median()),
+                **{f"median_{c}": float(group[c].median()) for c in ("text_auroc", "encoder_auroc") if c in group},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _both_tests(group: Any) -> dict[str, Any]:
+    return {
+        "confirmed_uncorrected": int(group["confirmed_uncorrected"].sum()),
+        "layer_fixed": bool(group["layer_fixed"].all()),
+        "median_held_out_specificity": float(group["held_out_specificity"].median()),
+    }
+
+
+def confirmed_counts(bank: FeatureBank) -> tuple[str, pd.DataFrame]:
+    """Emotions whose top feature passes, per layer and language, and in words what that says of them."""
+    from emotion_interp.bank.confirmation import has_confirmation
+
+    both = has_confirmation(bank)
+    summary: Any = bank.summary
+    counts = (
+        summary.groupby([*bank.places, "language"])["confirmed_uncorrected" if both else "confirmed"].sum().unstack()
+    )
+    if not both:
+        return "emotions with a feature confirmed by an earlier rule (Fisher's test alone, at every layer)", counts
+    fixed = summary[summary["layer_fixed"]].groupby(["language", "site"])["confirmed"].sum()
+    found = ", ".join(f"{language} {n} at {site}" for (language, site), n in fixed.items())
+    what = "emotions whose top feature passes both held-out tests, at each layer for itself (not corrected over layers)"
+    return f"{what}; confirmed: {found}", counts

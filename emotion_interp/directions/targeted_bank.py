@@ -1,0 +1,116 @@
+"""Effect-targeted directions for a whole bank: one fit for each site and language, one direction for each emotion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.arguments import checked
+from emotion_interp.core.errors import UnknownNameError
+from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Site, sites_at
+from emotion_interp.directions.targeted import fit_effects, measure_effects, targeted_direction
+from emotion_interp.judges.prompts import NEUTRAL_PROMPTS
+from emotion_interp.steering.operations import writable_reader
+
+if TYPE_CHECKING:
+    from emotion_interp.bank.bank import FeatureBank
+    from emotion_interp.subjects.subject import Subject
+
+METHOD = "sae_ts"
+"""Name of effect-targeted directions in a bank."""
+
+
+@checked
+def with_targeted_directions(
+    subject: Subject,
+    bank: FeatureBank,
+    layers: Iterable[int | Site | str] | None = None,
+    languages: Iterable[str] | None = None,
+    *,
+    prompts: Mapping[str, Sequence[str]] | None = None,
+    n_vectors: int = 512,
+    dose: float = 0.25,
+    max_new_tokens: int = 16,
+    bias_weight: float = 1.0,
+    seed: int = 0,
+    **options: Any,
+) -> FeatureBank:
+    """A bank whose `direction(..., method="sae_ts")` is effect-targeted: SAE-TS for all of an emotion's features at once.
+
+    At each site decoder rows of the bank's features and of others drawn at random are added one by one while neutral
+    prompts are continued; what that does to every feature is fitted (`fit_effects`), and the direction of an emotion
+    is the one predicted to move its selected features (its top feature where none is selected), each counted in
+    standard deviations of its effect. An emotion whose features nothing moves gets a row of zeros.
+
+    Args:
+        subject: the bank's subject.
+        bank: its features.
+        layers, languages: default: all of the bank.
+        prompts: language -> neutral beginnings; default: the tuning half of `NEUTRAL_PROMPTS`.
+        n_vectors: decoder rows that are tried at each site, at least ten.
+        dose, max_new_tokens, options: as in `measure_effects`.
+        bias_weight: as in `targeted_direction`.
+        seed: of the draw of rows and of the texts.
+
+    Raises:
+        UnknownNameError: a language without prompts, a layer that is not there.
+        UnsupportedError: a site that cannot be written.
+        EmotionInterpError: a bank of another subject, or fewer than ten vectors.
+
+    Source: SAE-TS (Chalnev, Siu & Conmy 2024, arXiv 2411.02193); several features as one target are ours.
+
+    Example:
+        >>> bank = with_targeted_directions(subject, bank, layers=[2])  # doctest: +SKIP
+        >>> steer(subject, bank.direction("joy", layer=2, method="sae_ts"))  # doctest: +SKIP
+    """
+    from emotion_interp.bank.bank import require_same_subject, with_added_directions
+
+    require_same_subject(bank, subject)
+    spoken = {language: list(split.tune) for language, split in NEUTRAL_PROMPTS.items()} | dict(prompts or {})
+    sites = list(bank.scales) if layers is None else [s for layer in layers for s in sites_at(bank.scales, layer)]
+    directions: dict[str, np.ndarray] = {}
+    for site in dict.fromkeys(sites):
+        reader = writable_reader(subject, site)
+        kept: Any = bank.features[
+            (bank.features["site"] == str(site)) & (bank.features["selected"] | bank.features["top"])
+        ]
+        ids = np.unique(kept["feature"].to_numpy(dtype=np.int64))
+        others = np.setdiff1d(np.arange(reader.d_sae), ids)
+        drawn = generator(seed, "vectors", site).permutation(others)[: max(0, n_vectors - len(ids))]
+        tried = reader.decoder_rows(np.concatenate([ids, drawn])).double().cpu().numpy()
+        for language in bank.languages if languages is None else languages:
+            if language not in spoken:
+                raise UnknownNameError("language of the prompts", language, spoken)
+            measured, names = measure_effects(
+                subject,
+                site,
+                tried,
+                spoken[language],
+                dose,
+                None,
+                max_new_tokens,
+                scale=bank.scales,
+                seed=seed,
+                **options,
+            )
+            effects = fit_effects(site, dose, tried, measured, names, seed, bank.scales[site])
+            vectors = np.zeros((len(bank.emotions), tried.shape[1]), dtype=np.float32)
+            for e, emotion in enumerate(bank.emotions):
+                own = kept[(kept["emotion"] == emotion) & (kept["language"] == language)]
+                rows = own["selected"] if own["selected"].any() else own["top"]
+                spread = {f: float(measured[:, f].std()) for f in own.loc[rows, "feature"].tolist()}
+                target = {f: 1.0 / s for f, s in spread.items() if s > 0}
+                if target:
+                    vectors[e] = targeted_direction(effects, target, bias_weight=bias_weight, name=emotion).unit
+            directions[f"{site}|{language}|{METHOD}"] = vectors
+    how = {
+        "dose": dose,
+        "n_vectors": n_vectors,
+        "max_new_tokens": max_new_tokens,
+        "bias_weight": bias_weight,
+        "seed": seed,
+    }
+    return with_added_directions(bank, METHOD, directions, how)

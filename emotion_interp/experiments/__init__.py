@@ -1,0 +1,31 @@
+"""What is measured by steering: grids, tests, controls, doses, other languages, necessity, output effects."""
+
+from emotion_interp.experiments.controls import shuffled_directions, steering_controls
+from emotion_interp.experiments.corrections import needed_directions
+from emotion_interp.experiments.cross_language import cross_language
+from emotion_interp.experiments.dial_grid import DialGrid, dial_grid, dial_test
+from emotion_interp.experiments.dose_response import DoseResponse, dose_response
+from emotion_interp.experiments.feature_outputs import output_scores
+from emotion_interp.experiments.necessity import necessity
+from emotion_interp.experiments.steering_test import SteeringTest, best_site, steering_test
+from emotion_interp.experiments.windows import dose_monotonicity, regime, stable_windows
+
+__all__ = [
+    "DialGrid",
+    "DoseResponse",
+    "SteeringTest",
+    "best_site",
+    "cross_language",
+    "dial_grid",
+    "dial_test",
+    "dose_monotonicity",
+    "dose_response",
+    "necessity",
+    "needed_directions",
+    "output_scores",
+    "regime",
+    "shuffled_directions",
+    "stable_windows",
+    "steering_controls",
+    "steering_test",
+]

@@ -1,0 +1,339 @@
+"""What stands beside a steering figure: no steering, a prompt that asks for it, and other directions of the same length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.arguments import checked
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.directions.null_directions import NullDirections
+from emotion_interp.experiments.grid import RESAMPLES
+from emotion_interp.experiments.nulls import drawn_nulls, no_own, random_answers
+from emotion_interp.experiments.setting import GridSetting, make_nulls, make_setting
+from emotion_interp.judges.judging import (
+    Continuations,
+    TextJudge,
+    continue_all,
+    judged,
+    nothing,
+)
+from emotion_interp.steering.interventions import Positions, RowInterventions, check_dose, scale_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.directions.null_directions import NullTexts
+    from emotion_interp.subjects.subject import Subject
+
+PROMPT_CONTROLS: dict[str, tuple[str, ...]] = {
+    "en": ("Write it with {label}: ", "This is a story full of {label}. "),
+    "zh": ("请用{label}的心情写：", "这是一个充满{label}的故事。"),
+    "es": ("Escríbelo con {label}: ", "Esta es una historia llena de {label}. "),
+}
+"""Language -> what is put before a prompt instead of steering; {label} becomes the emotion's name in that language."""
+
+CONTROLS = ("none", "prompt", "random", "decoder", "topics", "shuffled", "other emotions", "strongest other", "dense")
+CONTROLS += ("steered",)
+RANDOM = ("random", "decoder", "topics", "shuffled")
+
+
+@checked
+def shuffled_directions(
+    subject: Subject,
+    concepts: Any,
+    bank: Any,
+    n: int = 20,
+    seed: int = 0,
+    language: str = "en",
+    stimuli: str | Sequence[Stimulus] | None = None,
+) -> dict[Site, np.ndarray]:
+    """Difference-of-means directions from shuffled labels, made as the bank's dense ones were: the stimuli are read again.
+
+    The labels of the discovery units are permuted, neutral ones among them, so that the shuffled classes are as large
+    as the real ones.
+
+    Args:
+        subject: the bank's subject.
+        concepts: the concept set the bank was found with.
+        bank: a `FeatureBank`; says how stimuli were split and pooled.
+        n: shuffles.
+        seed: of the shuffles.
+        language: of the stimuli.
+        stimuli: where the bank was found with a user's own texts, those texts.
+
+    Returns:
+        site -> [shuffle, emotion, d_model], emotions in the bank's order.
+
+    Raises:
+        EmotionInterpError: n below 1, or the bank is of another subject or of texts that were not given.
+
+    Example:
+        >>> shuffled_directions(subject, ei.concept_set("en"), bank, n=99)[Site(2)].shape  # doctest: +SKIP
+        (99, 28, 256)
+    """
+    from emotion_interp.activations import read_stimuli
+    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.features.dense import contrast_means
+    from emotion_interp.features.retest import design_of
+
+    if n < 1:
+        raise EmotionInterpError(f"at least one shuffle is needed, got n={n!r}.")
+    require_same_subject(bank, subject)
+    words: Any
+    words, shown, units = design_of(concepts, bank, stimuli)
+    if language not in set(words["language"]):
+        raise UnknownNameError("language of the stimuli", language, sorted(set(words["language"])))
+    reading = {"position": bank.manifest["position"], "skip": int(bank.manifest.get("skip", 8))}
+    readings = read_stimuli(subject, shown, units, sites=bank.sites, **reading)
+    here = words[(words["language"] == language) & (words["side"] == "discovery")]
+    emotions = list(bank.emotions)
+    if not set(emotions) <= set(here["emotion"]):
+        raise UnknownNameError("language of the stimuli", language, sorted(set(words["language"])))
+    index = {e: i for i, e in enumerate(emotions)} | {"neutral": len(emotions)}
+    neutral = len(emotions) if (here["emotion"] == "neutral").any() else None
+    codes = here["emotion"].map(index).to_numpy()
+    count = len(emotions) + (neutral is not None)
+    orders = [generator(seed, "shuffled labels", language, i).permutation(len(codes)) for i in range(n)]
+    result = {}
+    for site, reading in readings.items():
+        values = reading.dense[here["unit"].to_numpy()].astype(np.float64)
+        result[site] = np.stack(
+            [contrast_means(values, codes[order], count, neutral)[: len(emotions)] for order in orders]
+        )
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """Judged probabilities [direction, prompt, emotion] of whole groups of directions, each computed once."""
+
+    setting: GridSetting
+    bank: Any
+    language: str
+    shuffled: Mapping[Site, np.ndarray]
+    known: dict[tuple[Any, ...], np.ndarray]
+    drawn: dict[Site, dict[str, NullDirections]]
+
+    def of(self, group: str, site: Site, dose: float, method: str = "") -> np.ndarray:
+        """`method` is that of the emotions' directions, the kind of random ones, or the emotion of shuffled ones."""
+        key = (group, site, dose, method)
+        if key not in self.known:
+            subject = self.setting.subject
+            scale = scale_of(subject, site, getattr(self.bank, "scales", None))
+            if group == "random":
+                self.known[key] = random_answers(self.setting, scale, dose, self.nulls(site)[method])
+                return self.known[key]
+            if group == "shuffled":
+                # the emotion's own class, so that as many texts stand behind it
+                flat = self.shuffled[site][:, list(self.bank.emotions).index(method)]
+            else:
+                flat = np.stack([_vector(self.bank, e, site, self.language, method) for e in self.setting.asked])
+            lengths = np.linalg.norm(flat, axis=1, keepdims=True)
+            unit = np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0)
+            found = judged(self.setting, RowInterventions({site: (dose * scale * unit).astype(np.float32)}))
+            # a direction the bank does not have says nothing
+            self.known[key] = np.where(lengths[:, :, None] > 0, found, np.nan)
+        return self.known[key]
+
+    def nulls(self, site: Site) -> dict[str, NullDirections]:
+        """The random directions of a site, drawn once for all doses."""
+        if site not in self.drawn:
+            self.drawn[site] = drawn_nulls(self.setting, site)
+        return self.drawn[site]
+
+
+@checked
+def steering_controls(
+    subject: Subject,
+    bank: Any,
+    choices: Any,
+    prompts: Sequence[str],
+    judge: TextJudge | Mapping[str, TextJudge] | None = None,
+    language: str = "en",
+    others: Sequence[str] | None = None,
+    n_random: int = 199,
+    shuffled: Mapping[Site, np.ndarray] | None = None,
+    prefixes: Sequence[str] | None = None,
+    words: Mapping[str, Sequence[str]] | None = None,
+    max_new_tokens: int = 0,
+    positions: Positions = "from_last_prompt_token",
+    seed: int = 0,
+    samples: int = 1,
+    kinds: Sequence[str] = ("isotropic",),
+    stimuli: NullTexts | Sequence[Stimulus] | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Every control of a steering figure at the site, dose and kind of direction fixed beforehand.
+
+    Controls, each of the same length at the same site where it is a direction: "none" (unsteered); "prompt" (the
+    emotion asked for in words before the prompt; a next-word judge may be primed by the named emotion); "random"
+    (isotropic); "decoder", "topics", "shuffled" (the other `kinds` of random direction; "shuffled" also by `shuffled`, the
+    emotion's own class under shuffled labels); "other emotions" and "strongest other" (the
+    emotion's probability under the other emotions' directions: mean, and the one that raises it most); "dense" (the
+    difference of means); "steered" (the emotion's own direction).
+
+    Args:
+        subject, bank, judge, language, words, max_new_tokens, positions, samples, options: as in `dose_response`.
+        choices: frame with emotion, layer, method, dose, and site where a layer has several (`best_site(...)`, or the chosen rows of `steering_test`).
+        prompts: other ones than those on which the choices were made.
+        others: emotions whose directions are the other emotions; default: all of the bank that the judge can judge.
+        n_random: random directions of each kind; 0: none.
+        shuffled: `shuffled_directions(...)`, in place of the kind "shuffled".
+        prefixes: templates with {label}, put before each prompt; default: `PROMPT_CONTROLS[language]`.
+        seed: of random directions, bootstrap and sampling.
+        kinds, stimuli: of random directions, as in `dose_response`.
+
+    Returns:
+        one row per emotion x control: emotion, layer, site, method, dose, control, n (directions or templates), target, shift
+        (mean over prompts, and over directions), lo, hi (of the shift; 95% percentile bootstrap over prompts), p (share
+        of the control's directions that shift at least as far as the emotion's own, (1 + b) / (n + 1); of "steered" the
+        largest over the kinds of random direction), which (of "strongest other"). Of several judges, one row for each
+        (column judge) that knows the emotion, and p of "steered" is the largest over them as well.
+
+    Raises:
+        EmotionInterpError: no choices, or nothing that can be judged.
+        UnknownNameError: a language without templates.
+
+    Example:
+        >>> steering_controls(subject, bank, best_site(tuning), NEUTRAL_PROMPTS["en"].test)  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    frame: Any = choices
+    needed = {"emotion", "layer", "method", "dose"}
+    if not needed <= set(frame) or not len(frame):
+        raise EmotionInterpError(
+            f"choices are rows with {sorted(needed)}; got columns {list(frame)}, {len(frame)} rows."
+        )
+    if prefixes is None and language not in PROMPT_CONTROLS:
+        raise UnknownNameError("language of a prompt control", language, PROMPT_CONTROLS)
+    wanted = list(dict.fromkeys(frame["emotion"]))
+    templates = PROMPT_CONTROLS[language] if prefixes is None else list(prefixes)
+    if not templates:
+        raise EmotionInterpError("prefixes are templates with {label}, at least one; got none.")
+    pool = [e for e in (bank.emotions if others is None else others) if e not in wanted]
+    if judge is not None:
+        judges = list(judge.values()) if isinstance(judge, Mapping) else [judge]
+        known = list(dict.fromkeys(e for one in judges for e in one.emotions))
+        if not set(wanted) & set(known):
+            raise EmotionInterpError(f"the judge knows none of {wanted}, only {known}.")
+    setting = make_setting(
+        subject,
+        bank,
+        [*wanted, *pool],
+        prompts,
+        language,
+        judge,
+        words,
+        max_new_tokens,
+        positions,
+        seed,
+        options,
+        samples,
+    )
+    sites = [bank.site(c.get("site") or c["layer"]) for c in frame.to_dict("records")]
+    setting = replace(setting, nulls=make_nulls(subject, bank, n_random, kinds, stimuli, sites))
+    answers = _Answers(setting, bank, language, shuffled or {}, {}, {})
+    base = judged(setting, nothing(subject))[0]
+    n = len(setting.prompts)
+    picks = generator(seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
+    records: list[dict[str, Any]] = []
+    for choice, site in zip(frame.to_dict("records"), sites, strict=True):
+        emotion, dose = choice["emotion"], check_dose(choice["dose"])
+        asked = [p.format(label=_label(bank, emotion, language)) for p in templates]
+        prefixed = np.stack([_prefixed(setting, one) for one in asked])
+        key = {"emotion": emotion, "layer": choice["layer"], "site": str(site)}
+        key |= {"method": choice["method"], "dose": choice["dose"]}
+        rows: list[dict[str, Any]] = []
+        for judge_name in setting.judge_names:
+            column = setting.column(emotion, judge_name)
+            if column is None:
+                continue
+            groups = _groups(answers, site, dose, choice["method"], emotion, column)
+            groups |= {"prompt": prefixed[:, :, column], "none": base[None, :, column]}
+            rows += _control_rows(setting, emotion, groups, base[:, column], picks, judge_name)
+        beaten = [row["p"] for row in rows if row["control"] in RANDOM and np.isfinite(row["p"])]
+        for row in rows:
+            if row["control"] == "steered" and beaten:
+                row["p"] = max(beaten)
+        records += [{**key, **row} for row in rows]
+    return pd.DataFrame(records)
+
+
+def _control_rows(
+    setting: GridSetting, emotion: str, groups: dict[str, np.ndarray], base: np.ndarray, picks: np.ndarray, judge: str
+) -> list[dict[str, Any]]:
+    """One row for each control, from the emotion's probability under every group of directions [direction, prompt]."""
+    own = float((groups["steered"][0] - base).mean())
+    there = {name: np.isfinite(values).all(1) for name, values in groups.items()}
+    names = np.asarray([x for x in setting.asked if x != emotion])[there["other emotions"]]
+    groups = {name: values[there[name]] for name, values in groups.items()}
+    rows = []
+    for control in CONTROLS:
+        which, source = "", "other emotions" if control == "strongest other" else control
+        if source not in groups or not len(groups[source]):
+            continue
+        values = groups[source]
+        if control == "strongest other":
+            best = int(values.mean(1).argmax())
+            values, which = values[best : best + 1], str(names[best])
+        shifts = values - base
+        low, high = np.percentile(shifts.mean(0)[picks].mean(1), [2.5, 97.5])
+        several = control in (*RANDOM, "other emotions") and np.isfinite(own)
+        beaten = (1 + (shifts.mean(1) >= own).sum()) / (len(values) + 1) if several else float("nan")
+        row: dict[str, Any] = {"judge": judge} if judge else {}
+        row |= {"control": control, "n": len(values), "target": float(values.mean()), "shift": float(shifts.mean())}
+        rows.append(row | {"lo": float(low), "hi": float(high), "p": float(beaten), "which": which})
+    return rows
+
+
+def _groups(
+    answers: _Answers, site: Site, dose: float, method: str, emotion: str, column: int
+) -> dict[str, np.ndarray]:
+    """The emotion's probability under every group of directions: [direction, prompt]."""
+    setting = answers.setting
+    e = setting.asked.index(emotion)
+    own = answers.of("emotions", site, dose, method)[:, :, column]
+    groups = {"steered": own[e : e + 1], "other emotions": np.delete(own, e, 0)}
+    groups["dense"] = answers.of("emotions", site, dose, "dense")[e : e + 1, :, column]
+    for kind, drawn in answers.nulls(site).items():
+        if kind == "shuffled" and site in answers.shuffled:
+            continue
+        found = answers.of("random", site, dose, kind)[:, :, column]
+        groups["random" if kind == "isotropic" else kind] = found[no_own(setting, drawn, emotion)]
+    if site in answers.shuffled:
+        groups["shuffled"] = answers.of("shuffled", site, dose, emotion)[:, :, column]
+    return groups
+
+
+def _vector(bank: Any, emotion: str, site: Site, language: str, method: str) -> np.ndarray:
+    """An emotion's direction, zeros where the bank has none."""
+    place = site.layer if bank.site(site.layer) == site else site
+    try:
+        direction = bank.direction(emotion, layer=place, language=language, method=method)
+    except EmotionInterpError:
+        return np.zeros(bank.direction(bank.emotions[0], layer=place, language=language, method="dense").vector.size)
+    return np.asarray(direction.unit, dtype=np.float64)
+
+
+def _label(bank: Any, emotion: str, language: str) -> str:
+    """The emotion's name in a language, as far as the bank knows it."""
+    labels = getattr(bank, "manifest", {}).get("labels", {})
+    return str(labels.get(language, {}).get(emotion, emotion))
+
+
+def _prefixed(setting: GridSetting, prefix: str) -> np.ndarray:
+    """Judged probability after every prompt with a text put before it, which a text judge does not see: [prompt, emotion]."""
+    asked = replace(setting, prompts=tuple(prefix + p for p in setting.prompts))
+    rows = nothing(setting.subject)
+    if not setting.judges_texts:
+        return judged(asked, rows)[0]
+    made = continue_all(asked, rows)
+    bare = Continuations(made.tokens, [[text[len(prefix) :] for text in one] for one in made.texts])
+    return judged(asked, rows, bare)[0]

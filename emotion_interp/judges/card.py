@@ -1,0 +1,86 @@
+"""The card of the bundled judges: where they come from and what they can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from emotion_interp.core.files import atomic_file
+from emotion_interp.judges.data import STORY_NAMES
+from emotion_interp.judges.text_judges import BundledJudge, ValenceArousalJudge, load_judge
+
+EMOTIONS = (*STORY_NAMES, "admiration", "desire", "disappointment")
+"""The 28 emotions of the shipped concept sets."""
+
+_HEAD = """# Bundled judges of steered text
+
+Made by `python -m benchmarks.judges --data DATA` (`emotion_interp.judges.training.train_judge`): TF-IDF of n-grams
+(English: words, 1-2; Chinese: characters, 1-3) and multinomial logistic regression over the emotions and "neutral", stored with
+skops. They never saw a subject's text. The files hold n-grams and weights, none of the training texts.
+
+Trained on. en: emotion stories, topics 64-71 (25 of the 28 emotions; the subject trains on topics 0-63), GoEmotions train, BRIGHTER
+eng train, ISEAR (four persons of five). comments: the same without the stories, so that it shares no story with the subject and
+its directions; it decides where both judge. The bundled subject has read the training splits of GoEmotions, BRIGHTER and ISEAR
+as well. zh: SMP2020-EWECT virus train, BRIGHTER chn train.
+Held out. English: stories, topics 72-79, GoEmotions test, BRIGHTER eng dev (its test labels were not available), ISEAR
+(every fifth person). Chinese: BRIGHTER chn test, SMP2020-EWECT usual test.
+Labels were mapped by `STORY_NAMES` and `LABEL_NAMES` in `judges/data.py`.
+
+AUROC: the emotion against all other held-out texts of the same data set. F1: of the likeliest class. An emotion is judged
+if the mean AUROC over data sets of a kind that the judge was trained on is at least .7. Figures need at least ten held-out texts.
+
+What to keep in mind. Probabilities are comparable between texts of one kind, not calibrated on text of a language model.
+An emotion known from stories alone (awe, boredom, calm, contempt, envy, loneliness, nostalgia) may also be read off a story's
+manner: compare with unsteered text and random directions, never with zero. The judge "comments" does not know these seven, and tells
+others hardly apart in stories (its rows "stories", .5 is chance): there a failure says little. The Chinese judge knows six
+emotions.
+"""
+
+
+_DIAL = """## {name}: valence and arousal, English
+
+Made by `emotion_interp.judges.valence_arousal_training.train_valence_arousal_judge`: ridge regression of EmoBank's reader
+ratings (1 to 5; Buechel & Hahn 2017; CC BY-SA 4.0, read at training only) on TF-IDF of words (1-2) and of characters
+(2-5), and on the log probabilities of the judge "{reads}" above ({stories}), with which it must lie in one folder. Fitted on the
+train split, penalty chosen on dev.
+"""
+
+_DIAL_NOTE = """It judges the dial, and knows neither the norms that define the dial nor any subject's text. Single sentences are judged
+weakly: read means over many texts. Predictions are shrunk towards the middle (3), so compare them, and trust no distance."""
+
+
+def card_text(judges: Sequence[BundledJudge | ValenceArousalJudge]) -> str:
+    """Markdown: origin, and for each judge a table of held-out figures and the emotions it cannot judge."""
+    parts = [_HEAD]
+    for judge in judges:
+        if isinstance(judge, ValenceArousalJudge):
+            rows = ["| dimension | r, dev | r, test |", "|---|---|---|"]
+            rows += [
+                f"| {d} | {judge.scores[f'{d}_r_dev']:.3f} | {judge.scores[f'{d}_r_test']:.3f} |"
+                for d in judge.dimensions
+            ]
+            plain = judge.reads == "en"
+            names = {"name": "emobank" if plain else f"emobank_{judge.reads}", "reads": judge.reads}
+            stories = "which has read stories" if plain else "which has read no story"
+            parts += [_DIAL.format(**names, stories=stories), "\n".join(rows), _DIAL_NOTE]
+            continue
+        lines = ["| emotion | held-out set | texts | AUROC | F1 |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {r['emotion']} | {r['source']} | {r['n']} | {r['auroc']:.3f} | {r['f1']:.3f} |"
+            for r in judge.to_frame().to_dict("records")
+        ]
+        missing = [e for e in EMOTIONS if e not in judge.emotions]
+        without = ", ".join(sorted(missing)) if missing else "none"
+        name = "comments" if judge.unseen else judge.language
+        parts.append(f"## {name}: {len(judge.emotions)} emotions\n\nNo usable judge: {without}.\n\n" + "\n".join(lines))
+    return "\n\n".join(p.strip() for p in parts) + "\n"
+
+
+def write_card(folder: str | Path) -> None:
+    """Write `CARD.md` for all judges of a folder."""
+    # emotions before valence and arousal, and of each what a language has by itself first
+    names = ("en", "zh", "comments", "emobank", "emobank_comments")
+    paths = [Path(folder) / f"{name}.skops" for name in names]
+    text = card_text([load_judge(path) for path in paths if path.is_file()])
+    with atomic_file(Path(folder) / "CARD.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")

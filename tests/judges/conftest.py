@@ -1,0 +1,3 @@
+"""The tiny subjects of every backend."""
+
+from tests.backends import *  # noqa: F403
