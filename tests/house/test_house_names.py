@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import typing
 from pathlib import Path
@@ -70,6 +71,25 @@ def test_every_ei_name_that_is_written_down_exists(path):
         pytest.skip("an installed package has no README")
     for name in re.findall(r"\bei\.([A-Za-z_]\w*(?:\.[a-z_]\w*)?)", path.read_text(encoding="utf-8")):
         assert resolves(name), name
+
+
+CARDS = [PACKAGE / "judges" / "shipped" / "CARD.md", PACKAGE.parent / "saved_features" / "README.md"]
+
+
+@pytest.mark.parametrize("path", [*FILES, README, *CARDS], ids=lambda p: p.name)
+def test_every_module_and_name_that_is_written_down_exists(path):
+    if not path.is_file():
+        pytest.skip("an installed package has no README")
+    for dotted in re.findall(r"\bemotion_interp((?:\.[A-Za-z_]\w*)+)", path.read_text(encoding="utf-8")):
+        first, *rest = dotted.removeprefix(".").split(".")
+        # "emotion_interp.feature_bank" is the format of a file
+        if not (PACKAGE / first).is_dir():
+            continue
+        value: object = ei
+        for k, part in enumerate((first, *rest)):
+            if not hasattr(value, part):
+                importlib.import_module(".".join(("emotion_interp", first, *rest[:k])))
+            value = getattr(value, part)
 
 
 def shell_words() -> dict[str, set[str]]:

@@ -1,0 +1,132 @@
+"""The package as a house: circles of imports between files, lines of each room, the largest room's share.
+
+`python -m benchmarks.house` prints them; `tests/house/test_house_plan.py` holds them to their limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import tokenize
+import tomllib
+from pathlib import Path
+
+import networkx
+
+ROOT = Path(__file__).parents[1]
+NAME = "emotion_interp"
+STEERING = 1400
+"""Most lines of the room that acts on a running model."""
+LARGEST = 0.12
+"""Largest share of all lines that one room may have."""
+
+
+def modules(root: Path = ROOT) -> dict[str, Path]:
+    """Dotted name -> file, of every file of the package."""
+    found = {}
+    for path in sorted((root / NAME).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(source: str) -> list[tuple[str, str | None]]:
+    """(module, name or None) of every import, also inside functions, but for those that only a type checker runs."""
+    found: list[tuple[str, str | None]] = []
+
+    def walk(node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            found.extend((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"line {node.lineno}: imports are absolute in this package.")
+            found.extend((node.module or "", alias.name) for alias in node.names)
+        children = list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            children = list(node.orelse)
+        for child in children:
+            walk(child)
+
+    walk(ast.parse(source))
+    return found
+
+
+def graph(files: dict[str, Path]) -> networkx.DiGraph:
+    """An edge from each file to every file that it imports something of."""
+    made = networkx.DiGraph()
+    made.add_nodes_from(files)
+    for name, path in files.items():
+        for module, thing in imported(path.read_text(encoding="utf-8")):
+            target = f"{module}.{thing}" if f"{module}.{thing}" in files else module
+            if target in files and target != name:
+                made.add_edge(name, target)
+    return made
+
+
+def circles(files: dict[str, Path]) -> list[list[str]]:
+    """Groups of files each of which imports, over others of the group, itself."""
+    return sorted(sorted(group) for group in networkx.strongly_connected_components(graph(files)) if len(group) > 1)
+
+
+def order(root: Path = ROOT) -> list[str]:
+    """The rooms from the top to the bottom, as the contract of the linter has them."""
+    contracts = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [layer.removeprefix(f"{NAME}.") for layer in layers]
+
+
+def code_lines(source: str) -> int:
+    """Lines with code: no docstrings, comments or empty lines."""
+    kinds = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in kinds:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        # a text that stands alone is a docstring, also below a constant
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
+
+
+def rooms(files: dict[str, Path]) -> dict[str, tuple[int, int, int]]:
+    """Room -> (files, all lines, lines of code); "" is what stands beside the rooms."""
+    found: dict[str, tuple[int, int, int]] = {}
+    for name, path in files.items():
+        source = path.read_text(encoding="utf-8")
+        inside = path.parent.name != NAME
+        room = name.split(".")[1] if inside else ""
+        count, lines, code = found.get(room, (0, 0, 0))
+        found[room] = (count + 1, lines + len(source.splitlines()), code + code_lines(source))
+    return found
+
+
+def main() -> None:
+    """Print the figures of the house."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--root", type=Path, default=ROOT, help="A checkout; default: this one.")
+    root = parser.parse_args().root
+    files = modules(root)
+    found = rooms(files)
+    total = sum(lines for _, lines, _ in found.values())
+    print("| room | files | lines | code | share of lines |\n|---|---|---|---|---|")
+    for room in sorted(found, key=[*order(root), ""].index):
+        count, lines, code = found[room]
+        print(f"| {room or '(beside the rooms)'} | {count} | {lines:,} | {code:,} | {lines / total:.1%} |")
+    code = sum(code for _, _, code in found.values())
+    print(f"| all | {len(files)} | {total:,} | {code:,} | |\n")
+    largest = max(found, key=lambda room: found[room][1])
+    print(f"largest room: {largest}, {found[largest][1] / total:.1%} of the lines (at most {LARGEST:.0%})")
+    print(f"steering: {found['steering'][1]:,} lines (at most {STEERING:,})")
+    print(f"longest file: {max(len(p.read_text(encoding='utf-8').splitlines()) for p in files.values())} lines")
+    loops = circles(files)
+    print(f"circles of imports between files: {len(loops)}")
+    for loop in loops:
+        print(f"  {', '.join(loop)}")
+
+
+if __name__ == "__main__":
+    main()
