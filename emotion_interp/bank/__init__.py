@@ -1,7 +1,8 @@
 """The feature bank: what was found in one subject, its files, tools, tables for readers, and how it is shared."""
 
-from emotion_interp.bank.bank import FeatureBank, require_same_subject
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.card import bank_card
+from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.bank.sharing import feature_link, pull_bank, push_bank
 from emotion_interp.bank.shipped import shipped_bank
 from emotion_interp.bank.tools import bank_to_csv, diff_banks, merge_banks, subset_bank

@@ -21,8 +21,6 @@ from emotion_interp.core.types import Direction, Site, one_site_per_layer, sites
 if TYPE_CHECKING:
     import pandas as pd
 
-    from emotion_interp.subjects.subject import Subject
-
 METHODS = ("dense", "dense_clean", "sae")
 """Directions that every bank has; analyses may add others (`FeatureBank.methods`)."""
 SPACES_ONLY = ("means",)
@@ -308,37 +306,6 @@ def _passes(frame: pd.DataFrame, condition: str, value: Any) -> Any:
     kind = frame[condition].dtype.kind
     check_argument("FeatureBank.table", condition, value, {"b": "bool", "f": "float", "i": "int"}.get(kind, "Any"))
     return frame[condition].eq(value)
-
-
-def require_same_subject(bank: FeatureBank, subject: Subject) -> None:
-    """Refuse a bank of another subject or of other SAEs, whose feature numbers would mean something else.
-
-    Raises:
-        EmotionInterpError: another name, a site that the subject does not read, or an SAE with other decoder rows or
-            another encoder than the one the bank was found with (banks of before those were noted are taken on trust).
-    """
-    from emotion_interp.subjects.sae_reader import same_encoder
-
-    name, sites = subject.name, subject.sites
-    if bank.manifest.get("subject") != name:
-        raise EmotionInterpError(f"the bank belongs to the subject {bank.manifest.get('subject')!r}, not to {name!r}.")
-    missing = sorted(set(bank.sites) - set(sites))
-    if missing:
-        raise EmotionInterpError(
-            f"the bank reads {missing[0]}, where this subject has no SAE; load the subject with that layer, and with as "
-            f"many SAEs there as the bank was found with. It reads: {', '.join(map(str, sites)) or 'nothing'}."
-        )
-    for sae in bank.manifest.get("saes", ()):
-        site = Site.parse(sae["site"]) if "signature" in sae else None
-        if site not in bank.scales:
-            continue
-        reader = subject.readers[site]
-        same = np.allclose(reader.signature(), sae["signature"], atol=0.01)
-        if not same or ("encoder" in sae and not same_encoder(reader.encoder_signature(), sae["encoder"])):
-            raise EmotionInterpError(
-                f"the SAE at {site} is another one than the bank was found with: feature numbers mean something else. "
-                "Load the SAEs of the bank, or find the features again."
-            )
 
 
 def with_added_directions(

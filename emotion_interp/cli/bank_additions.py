@@ -64,9 +64,9 @@ def describe(
     Example: emotion-interp features describe runs/bundled/bank --on words,stories
     """
     from emotion_interp.bank import FeatureBank
-    from emotion_interp.bank.bank import require_same_subject
     from emotion_interp.bank.files import require_bank_place
     from emotion_interp.bank.frames import summary_by_layer
+    from emotion_interp.bank.same_subject import require_same_subject
     from emotion_interp.cli.options import concepts_of_bank, corpus_texts, subject_of
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.experiments import output_scores
@@ -191,8 +191,8 @@ def directions(
     Example: emotion-interp features directions runs/bank --methods trained --stimuli stories --layers 2
     """
     from emotion_interp.bank import FeatureBank
-    from emotion_interp.bank.bank import require_same_subject
     from emotion_interp.bank.files import require_bank_place
+    from emotion_interp.bank.same_subject import require_same_subject
     from emotion_interp.cli.options import concepts_of_bank, corpus_texts, subject_of
     from emotion_interp.cli.progress import progress_bars, show_frame
     from emotion_interp.directions import train_directions, with_output_directions, with_targeted_directions

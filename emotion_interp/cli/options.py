@@ -106,7 +106,7 @@ def bank_of(
 ) -> FeatureBank:
     """A saved bank; the shipped one of the bundled subject where nothing else is asked for; or one found now."""
     from emotion_interp.bank import FeatureBank, shipped_bank
-    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.bank.same_subject import require_same_subject
     from emotion_interp.cli.progress import progress_bars
     from emotion_interp.core.errors import EmotionInterpError, tell
     from emotion_interp.features import Selection, find_features

@@ -66,7 +66,8 @@ def with_targeted_directions(
         >>> bank = with_targeted_directions(subject, bank, layers=[2])  # doctest: +SKIP
         >>> steer(subject, bank.direction("joy", layer=2, method="sae_ts"))  # doctest: +SKIP
     """
-    from emotion_interp.bank.bank import require_same_subject, with_added_directions
+    from emotion_interp.bank.bank import with_added_directions
+    from emotion_interp.bank.same_subject import require_same_subject
 
     require_same_subject(bank, subject)
     spoken = {language: list(split.tune) for language, split in NEUTRAL_PROMPTS.items()} | dict(prompts or {})

@@ -142,7 +142,7 @@ def train_directions(
     """
     import pandas as pd
 
-    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.bank.same_subject import require_same_subject
 
     require_same_subject(bank, subject)
     for name, value in {"steps": steps, "texts_per_step": texts_per_step}.items():

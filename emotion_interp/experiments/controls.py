@@ -78,7 +78,7 @@ def shuffled_directions(
         (99, 28, 256)
     """
     from emotion_interp.activations import read_stimuli
-    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.bank.same_subject import require_same_subject
     from emotion_interp.features.dense import contrast_means
     from emotion_interp.features.retest import design_of
 

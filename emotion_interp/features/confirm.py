@@ -165,7 +165,7 @@ def with_confirmed_sets(
         EmotionInterpError: no probes, another subject, or other concepts or texts than those of the bank.
     """
     from emotion_interp.activations.columns import read_columns
-    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.bank.same_subject import require_same_subject
     from emotion_interp.core.types import Site
     from emotion_interp.features.retest import design_of
 

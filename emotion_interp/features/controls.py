@@ -118,7 +118,7 @@ def feature_controls(
     295-313; variance: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, 837-845.
     """
     from emotion_interp.activations.columns import read_columns
-    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.bank.same_subject import require_same_subject
 
     require_same_subject(bank, subject)
     skip = int(bank.manifest.get("skip", 8)) if skip is None else skip

@@ -136,7 +136,7 @@ def transfer(
     """
     from emotion_interp.activations.columns import read_columns
     from emotion_interp.activations.reading import POSITIONS
-    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.bank.same_subject import require_same_subject
 
     require_same_subject(bank, subject)
     skip = int(bank.manifest.get("skip", 8)) if skip is None else skip

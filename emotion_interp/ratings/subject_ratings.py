@@ -163,7 +163,7 @@ def _read(
         raise UnknownNameError("position", position, POSITIONS)
     sites = _sites(subject, layers)
     if bank is not None:
-        from emotion_interp.bank.bank import require_same_subject
+        from emotion_interp.bank.same_subject import require_same_subject
 
         require_same_subject(bank, subject)
     if not any(site in subject.readers for site in sites):

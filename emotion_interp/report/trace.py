@@ -118,7 +118,7 @@ def emotion_trace(
         >>> emotion_trace(subject, "She opened the letter and wept.", bank)  # doctest: +SKIP
     """
     from emotion_interp.activations import read_tokens
-    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.bank.same_subject import require_same_subject
     from emotion_interp.report.tokens import display_units
 
     if not text or not text.strip():

@@ -304,7 +304,7 @@ def test_a_bank_that_is_saved_again_keeps_a_card_that_is_its_own(tiny_bank, tmp_
 def test_a_bank_of_other_saes_is_refused_and_rounding_is_not(tiny_bank, gpt2, tokenizer):
     import torch
 
-    from emotion_interp.bank.bank import require_same_subject
+    from emotion_interp.bank.same_subject import require_same_subject
     from tests.conftest import make_sae
 
     other = [make_sae(0), make_sae(1)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import emotion_interp as ei
-from emotion_interp.bank.bank import require_same_subject
+from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core import EmotionInterpError, FileFormatError
 from emotion_interp.subjects.sae_reader import SaeReader, same_encoder
 
