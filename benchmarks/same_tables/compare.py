@@ -10,6 +10,8 @@ import pandas as pd
 
 TOLERANCE = 1e-12
 """Of what counts as equal, absolute below 1 and relative above."""
+LEAVES = {"path", "number", "text"}
+"""Columns of what `store.leaves` made."""
 EQUAL, CLOSE = "equal to the last bit", f"equal within {TOLERANCE:g}"
 
 
@@ -23,6 +25,8 @@ class Verdict:
 
 def compare_tables(before: pd.DataFrame, after: pd.DataFrame) -> Verdict:
     """Say whether `after` holds every number of `before`; columns that are new are named and change nothing."""
+    if set(before) == set(after) == LEAVES:
+        return _by_path(before.set_index("path"), after.set_index("path"))
     gone = [c for c in before if c not in after]
     new = [c for c in after if c not in before]
     if gone:
@@ -46,12 +50,28 @@ def compare_tables(before: pd.DataFrame, after: pd.DataFrame) -> Verdict:
     return Verdict(True, what + size + "".join(f"; {note}" for note in notes))
 
 
+def _by_path(before: pd.DataFrame, after: pd.DataFrame) -> Verdict:
+    """Values of one object, told by where they stand in it."""
+    gone, new = before.index.difference(after.index), after.index.difference(before.index)
+    if len(gone):
+        return Verdict(
+            False, f"differs: {len(gone)} of {len(before)} values are gone, first {gone[0]}{_beside(list(new[:3]))}"
+        )
+    unlike = [c for c in before if _difference(before[c], after[c].reindex(before.index)).wrong]
+    again = compare_tables(before.reset_index(drop=True), after.reindex(before.index).reset_index(drop=True))
+    if unlike:
+        at = _difference(before[unlike[0]], after[unlike[0]].reindex(before.index)).first
+        return Verdict(False, f"{again.text}; first at {before.index[at]}")
+    return Verdict(True, again.text + (f"; {len(new)} new values, first {new[0]}" if len(new) else ""))
+
+
 @dataclass(frozen=True)
 class _Found:
     wrong: int
     exact: bool
     largest: float = 0.0
     text: str = ""
+    first: int = 0
 
 
 def _difference(before: Any, after: Any) -> _Found:
@@ -66,7 +86,7 @@ def _difference(before: Any, after: Any) -> _Found:
         unlike = ~((before == after).fillna(False) | (before.isna() & after.isna())).to_numpy(dtype=bool)
         at = int(unlike.argmax()) if unlike.any() else 0
         text = f"{unlike.sum()} of {len(unlike)} rows, first in row {at}: {_short(after, at)}, was {_short(before, at)}"
-        return _Found(int(unlike.sum()), not unlike.any(), 0.0, text if unlike.any() else "")
+        return _Found(int(unlike.sum()), not unlike.any(), 0.0, text if unlike.any() else "", at)
     old, new = before.to_numpy(), after.to_numpy()
     if old.dtype.kind in "biu" and new.dtype.kind in "biu":
         unlike, apart = old != new, np.abs(old.astype(np.float64) - new.astype(np.float64))
@@ -81,13 +101,13 @@ def _difference(before: Any, after: Any) -> _Found:
         exact = bool(same.all())
     largest = float(apart.max()) if len(apart) else 0.0
     text = f"{unlike.sum()} of {len(unlike)} rows, largest difference {largest:.3g}"
-    return _Found(int(unlike.sum()), exact, largest, text)
+    return _Found(int(unlike.sum()), exact, largest, text, int(unlike.argmax()) if unlike.any() else 0)
 
 
 def _reordered(before: pd.DataFrame, after: pd.DataFrame) -> bool:
     """The same rows, but not in the same places."""
     columns = list(before)
-    keys = [sorted(frame[columns].astype(str).agg("\x1f".join, axis=1)) for frame in (before, after)]
+    keys = [sorted(map(repr, frame[columns].itertuples(index=False, name=None))) for frame in (before, after)]
     return keys[0] == keys[1]
 
 

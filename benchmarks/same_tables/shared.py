@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +36,11 @@ CHINESE = [
     "他非常生气，大声地骂了起来。",
     "桌子是木头做的，放在窗边。",
 ]
+
+
+def default(function: Any, parameter: str, **changes: Any) -> Any:
+    """The options object that a public function takes by default, with changes: its class need not be public."""
+    return replace(inspect.signature(function).parameters[parameter].default, **changes)
 
 
 @cache
@@ -67,7 +74,9 @@ def words_bank() -> Any:
 @cache
 def scenes_bank() -> Any:
     """Found now, on the shipped scenes, at one layer."""
-    return ei.find_features(subject(), few(), [2], stimuli="scenes")
+    # so few texts pass no strict threshold, and what is made of selected features needs some
+    chosen = default(ei.find_features, "selection", max_q=0.5, min_coverage=0.1, min_specificity=0.5)
+    return ei.find_features(subject(), few(), [2], stimuli="scenes", selection=chosen)
 
 
 @cache

@@ -51,6 +51,35 @@ def demo() -> Parts:
     out = Path(_folder().name) / "bundled"
     printed = _shell("run", "--out", str(out), "--json", "--quiet")
     yield "printed", lambda: _steady(json.loads(printed))
+    yield from _written(out)
+
+
+@table
+def study() -> Parts:
+    """A small study with choices that the demo does not make."""
+    out = Path(_folder().name) / "study"
+    done = ei.run_study(
+        shared.subject(),
+        shared.few(),
+        out,
+        stimuli="scenes",
+        layers=(1, 2),
+        n_permutations=99,
+        steering_emotions=("joy", "sadness"),
+        doses=(0.2, 0.4),
+        methods=("dense",),
+        n_random=9,
+        new_tokens=4,
+        judge="classifier",
+        max_rated_words=150,
+        seed=1,
+    )
+    yield "to_frame", done.to_frame
+    yield from _written(out)
+
+
+def _written(out: Path) -> Parts:
+    """Every table of a study's folder."""
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out)).replace("/", ".")
         if path.suffix == ".parquet":

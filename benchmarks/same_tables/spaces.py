@@ -129,6 +129,7 @@ def predict_ratings() -> Parts:
 
 def _ratings(found: Any, name: str) -> Parts:
     yield f"{name}_table", found.to_frame
+    yield f"{name}_predictions", lambda: found.predictions
     pattern = ei.paper_pattern(found, n_bootstrap=99)
     yield f"{name}_pattern", pattern.to_frame
     yield f"{name}_verdicts", lambda: pattern.verdicts

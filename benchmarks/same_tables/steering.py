@@ -50,6 +50,9 @@ def steer_logits() -> Parts:
     with torch.no_grad():
         hooked = subject().model.run_with_hooks(ids, return_type="logits", fwd_hooks=joy.hooks(dose=0.4))
     yield "own_hooks", hooked[0, -1]
+    own = ei.Direction(np.arange(subject().d_model, dtype=np.float32) - 100, 2)
+    with ei.steer(subject(), own, dose=0.3, positions="all", scale=50.0), torch.no_grad():
+        yield "own_direction", subject().model(ids, return_type="logits")[0, -1]
     fear = bank().direction("fear", layer=1, language="en", method="dense")
     yield "sum", (joy + -fear).vector
 

@@ -53,9 +53,12 @@ def _frame(value: Any) -> pd.DataFrame:
         return value.to_frame()
     if hasattr(value, "vector"):
         return _frame(np.asarray(value.vector))
+    if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
+        return pd.DataFrame(value)
     if isinstance(value, str):
         return pd.DataFrame({"line": value.splitlines()})
     rows = list(leaves(value))
+    # "path" makes a table that is compared by name: see `compare_tables`
     numbers = [float(v) if isinstance(v, (bool, int, float, np.number)) else np.nan for _, v in rows]
     texts = [None if isinstance(v, (bool, int, float, np.number)) else _text(v) for _, v in rows]
     return pd.DataFrame({"path": [path for path, _ in rows], "number": numbers, "text": texts})
