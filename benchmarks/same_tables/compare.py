@@ -84,9 +84,11 @@ def _difference(before: Any, after: Any) -> _Found:
         return _Found(len(before), False, np.inf, f"{kinds[1]} where {kinds[0]} were")
     if not numbers[0]:
         unlike = ~((before == after).fillna(False) | (before.isna() & after.isna())).to_numpy(dtype=bool)
-        at = int(unlike.argmax()) if unlike.any() else 0
+        if not unlike.any():
+            return _Found(0, True)
+        at = int(unlike.argmax())
         text = f"{unlike.sum()} of {len(unlike)} rows, first in row {at}: {_short(after, at)}, was {_short(before, at)}"
-        return _Found(int(unlike.sum()), not unlike.any(), 0.0, text if unlike.any() else "", at)
+        return _Found(int(unlike.sum()), False, 0.0, text, at)
     old, new = before.to_numpy(), after.to_numpy()
     if old.dtype.kind in "biu" and new.dtype.kind in "biu":
         unlike, apart = old != new, np.abs(old.astype(np.float64) - new.astype(np.float64))

@@ -103,6 +103,13 @@ def test_new_columns_and_other_types_change_no_number_and_are_named():
     assert not compare_tables(plain({"rho": 0.5, "n": 3}), plain({"n": 3})).same
 
 
+def test_a_table_without_rows_is_compared_too():
+    empty = FRAME.head(0)
+    assert compare_tables(plain(empty), plain(empty)).text == f"{EQUAL} (0 x 2)"
+    assert compare_tables(plain(empty), plain(empty.astype({"x": object}))).same
+    assert not compare_tables(plain(empty), plain(FRAME)).same
+
+
 def test_signs_of_zero_and_every_digit_of_a_text_count_as_bits():
     found = compare_tables(plain(np.array([0.0])), plain(np.array([-0.0])))
     assert found.same and found.text.startswith(CLOSE)
