@@ -2,7 +2,8 @@
 
 `python -m benchmarks.same_tables keep FOLDER` before the change; after it `python -m benchmarks.same_tables compare FOLDER`,
 or `compare FOLDER --against FOLDER2` where the tables were kept again. One line per table, with exit code 1 if one differs or
-is missing. `--only PATTERN` takes some of the makers (`list` names them). `EMOTION_INTERP_DATA` adds tables of larger norms
+is missing. `--only PATTERN` takes some of the makers (`list` names them); of a folder that is
+there it replaces those. `EMOTION_INTERP_DATA` adds tables of larger norms
 and corpora. Models this small are read with one thread, which is set here: sums of several threads have other last bits.
 """
 

@@ -10,7 +10,6 @@ NOT_COVERED = {
     "Alignment": "what `align` returns",
     "Concept": "what `ConceptSet.concept` returns; its words are in the tables of concept sets",
     "EmotionTrace": "what `emotion_trace` returns",
-    "Subject": "what `load_subject` returns; how other models are wrapped is tested exactly in tests/subjects",
     "targeted_direction": "its effects have no public maker; the directions of `with_targeted_directions` are made by it",
     "fetch_norms": "needs the network; what it fetches is checked by SHA-256",
 }

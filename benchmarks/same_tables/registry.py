@@ -55,8 +55,18 @@ def keep(
         kept.seconds[name] = round(time.perf_counter() - start, 2)
         stopped = [f"; missing: {where}: {why}" for where, why in kept.errors.items() if where.split(".")[0] == name]
         say(f"{name}: {len(kept.tables[name])} tables, {kept.seconds[name]:.1f} s{''.join(stopped)}")
-    write_manifest(folder, {**facts, "tables": kept.tables, "seconds": kept.seconds, "errors": kept.errors})
+    content: dict[str, Any] = {"tables": kept.tables, "seconds": kept.seconds, "errors": kept.errors}
+    if pattern != "*" and (folder / "manifest.json").is_file():
+        content = _merged(read_manifest(folder), content)
+    write_manifest(folder, {**facts, **content})
     return kept
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """What a folder held before, but for the makers that ran again."""
+    errors = {name: why for name, why in old["errors"].items() if name.split(".")[0] not in new["tables"]}
+    merged = {name: {**old[name], **new[name]} for name in ("tables", "seconds")}
+    return {**merged, "errors": {**errors, **new["errors"]}}
 
 
 def _run(folder: Path, name: str, maker: Callable[[], Parts], kept: Kept) -> None:

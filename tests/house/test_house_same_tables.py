@@ -73,6 +73,13 @@ def test_a_table_that_cannot_be_made_is_missing_and_stops_no_other(tmp_path):
     assert not backwards["maker"].same and "KeyError" in backwards["maker"].text
 
 
+def test_some_of_the_makers_are_kept_again_in_the_same_folder(tmp_path):
+    before, after = kept(tmp_path / "a", tiny()), kept(tmp_path / "b", tiny())
+    keep(after, {}, "second", tiny(0.5), lambda line: None)
+    assert [name for name, v in verdicts(before, after).items() if not v.same] == ["second.array"]
+    assert list(verdicts(before, after, "first")) == ["first.frame"]
+
+
 FRAME = pd.DataFrame({"x": [1.0, 2.0, 3.0], "name": ["a", "b", None]})
 
 
