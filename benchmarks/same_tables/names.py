@@ -1,0 +1,25 @@
+"""Public names that no table is made of, and why."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+NOT_COVERED = {
+    "__version__": "no result",
+    "Alignment": "what `align` returns",
+    "Concept": "what `ConceptSet.concept` returns; its words are in the tables of concept sets",
+    "EmotionTrace": "what `emotion_trace` returns",
+    "targeted_direction": "its effects have no public maker; the directions of `with_targeted_directions` are made by it",
+    "fetch_norms": "needs the network; what it fetches is checked by SHA-256",
+}
+
+
+def covered() -> set[str]:
+    """Names that this package takes from emotion_interp, as its files stand."""
+    found = set()
+    for path in Path(__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "ei":
+                found.add(node.attr)
+    return found
