@@ -135,6 +135,7 @@ def sae_quality(
 
 
 def last_token_activations(subject: Subject, texts: Sequence[str], sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
+    """The stream at the last token of each text: site -> [text, d_model], float32."""
     import torch
 
     tokens = subject.tokenize(texts)
