@@ -85,6 +85,15 @@ def train_saes(
     lr: Annotated[float, typer.Option(callback=checks.finite, min=0, help="Peak learning rate.")] = 4e-3,
     dead_window: Annotated[int, typer.Option(min=1, help="Steps of silence after which a latent counts as dead.")] = 20,
     context: Annotated[int, typer.Option(min=0, help="Tokens per window of text; 0: the model's, at most 512.")] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Tokens per step.")] = 1024,
+    decay: Annotated[
+        float,
+        typer.Option(callback=checks.finite, min=0.01, max=0.99, help="Share of the run in which the rate falls."),
+    ] = 0.5,
+    pool: Annotated[
+        int,
+        typer.Option(min=0, help="With --balanced: tokens of text, read several times; 0: as many as are trained on."),
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON records on standard output.")] = False,
 ) -> None:
@@ -114,6 +123,9 @@ def train_saes(
         lr=lr,
         context=context,
         dead_window=dead_window,
+        batch=batch,
+        decay=decay,
+        pool=pool,
     )
 
 
@@ -134,6 +146,9 @@ def train_saes_into(
     lr: float = 4e-3,
     context: int = 0,
     dead_window: int = 20,
+    batch: int = 1024,
+    decay: float = 0.5,
+    pool: int = 0,
 ) -> None:
     """Train SAEs into a folder and show their figures."""
     from emotion_interp.cli.progress import show_frame
@@ -153,12 +168,14 @@ def train_saes_into(
         lr=lr,
         context=context or None,
         dead_feature_window=dead_window,
+        batch_tokens=batch,
+        decay=decay,
     )
     if balanced is None:
         texts = texts_for_subject(subject, text)
     else:
         # a little more than is read, since sinks are left out and characters only estimate tokens
-        texts, _ = balanced_texts(data_folder(), round(1.12 * tokens), balanced.split(","), seed=seed)
+        texts, _ = balanced_texts(data_folder(), pool or round(1.12 * tokens), balanced.split(","), seed=seed)
     result = train(
         subject,
         texts.train,

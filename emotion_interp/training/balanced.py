@@ -207,6 +207,32 @@ def balanced_texts(
     return Texts([train[i] for i in order], sorted(unseen)), groups
 
 
+def training_sample(
+    data: str | Path, n: int, languages: Iterable[str] = LANGUAGES, seed: int = 0
+) -> dict[str, list[str]]:
+    """Texts of the training side by group, each corpus as large as it is; made as the held-out groups are, from the rest.
+
+    Args:
+        data: folder with `corpora/` and `labelled/`.
+        n: texts of each group.
+        languages: of "en", "zh", "es".
+        seed: which texts.
+    """
+    groups: dict[str, list[str]] = {}
+    for language in languages:
+        pool = [
+            text
+            for _, part in PARTS.items()
+            if part.language == language
+            for text in dict.fromkeys(part.read(Path(data)))
+            if len(text.strip()) > 3 and _bucket(text, 50) != 0
+        ]
+        order = generator(seed, "training sample", language).permutation(len(pool))[:n]
+        groups[language] = [pool[i] for i in order]
+        groups[f"{language} words"] = carrier_texts(language, seed)[:n]
+    return groups
+
+
 def _up_to(texts: Iterable[str], characters: float) -> Iterator[str]:
     total = 0
     for text in texts:
