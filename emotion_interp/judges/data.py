@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,11 +21,20 @@ from emotion_interp.concepts.corpora import (
     read_goemotions,
     read_stories,
 )
-from emotion_interp.core.errors import UnknownNameError
-from emotion_interp.core.reading import damage_named
+from emotion_interp.core.errors import FileFormatError, UnknownNameError
+from emotion_interp.core.reading import damage_named, read_text
 from emotion_interp.core.spelling import as_text
 
-__all__ = ["LABEL_NAMES", "NEUTRAL", "NO_EMOTION", "STORY_NAMES", "LabelledText", "judge_texts"]
+__all__ = [
+    "CORPUS_JUDGES",
+    "LABEL_NAMES",
+    "NEUTRAL",
+    "NO_EMOTION",
+    "STORY_NAMES",
+    "LabelledText",
+    "corpus_texts",
+    "judge_texts",
+]
 
 TRAINING_TOPICS = STORY_TOPICS["train"]
 """Story topics for judges; the subject is trained on topics 0-63 and never sees these."""
@@ -60,6 +71,75 @@ def judge_texts(data: str | Path, language: str, stories: bool = True) -> tuple[
         train = [*_smp(labelled, "virus_train"), *read_brighter(labelled, "train", "chn")]
         return train, [*read_brighter(labelled, "test", "chn"), *_smp(labelled, "usual_test_labeled")]
     raise UnknownNameError("language of a bundled judge", language, ("en", "zh"))
+
+
+CORPUS_JUDGES: dict[str, tuple[str, ...]] = {
+    "stories": ("en",),
+    "smp": ("zh",),
+    "brighter": ("zh", "es"),
+    "xed": ("es",),
+}
+"""Judges that have read one corpus alone -> their languages; two of a language share no text."""
+
+_BRIGHTER = {"zh": "chn", "es": "esp"}
+_XED_LABELS = ("anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust")
+_XED_HELD_OUT = 5
+
+
+def corpus_texts(data: str | Path, corpus: str, language: str) -> tuple[list[LabelledText], list[LabelledText]]:
+    """Training texts of one corpus, and held-out texts of it and of the language's other corpora.
+
+    stories: topics 64-71, held out 72-79. smp: virus train, held out usual test. brighter: train, held out test. xed:
+    subtitles, held out one line in five, by a hash of its text (the same lines on which no SAE of the project is trained).
+
+    Args:
+        data: a folder with `labelled/` and `corpora/`.
+        corpus: "stories", "smp", "brighter", "xed".
+        language: one of its languages, see `CORPUS_JUDGES`.
+
+    Raises:
+        FileFormatError: a file is missing.
+        UnknownNameError: another corpus or language.
+    """
+    if corpus not in CORPUS_JUDGES:
+        raise UnknownNameError("corpus of a judge", corpus, CORPUS_JUDGES)
+    if language not in CORPUS_JUDGES[corpus]:
+        raise UnknownNameError(f"language of the corpus {corpus!r}", language, CORPUS_JUDGES[corpus])
+    root = Path(data)
+    labelled = root / "labelled"
+    if corpus == "stories":
+        told = list(read_stories(root / "corpora" / "emotion_stories.jsonl.gz"))
+        _, test = judge_texts(data, "en", stories=False)
+        return [text for topic, text in told if topic in TRAINING_TOPICS], test
+    brighter = list(read_brighter(labelled, "test", _BRIGHTER[language]))
+    if language == "zh":
+        train = _smp(labelled, "virus_train") if corpus == "smp" else read_brighter(labelled, "train", "chn")
+        return list(train), [*brighter, *_smp(labelled, "usual_test_labeled")]
+    subtitles, held_out = _xed(labelled / "xed" / "es-projections.tsv")
+    train = subtitles if corpus == "xed" else read_brighter(labelled, "train", "esp")
+    return list(train), [*brighter, *held_out]
+
+
+def _xed(path: Path) -> tuple[list[LabelledText], list[LabelledText]]:
+    """Training and held-out subtitles; a line that names only anticipation or trust says nothing of our emotions."""
+    sides: tuple[list[LabelledText], list[LabelledText]] = ([], [])
+    # a subtitle of several lines stands in quotes
+    for number, row in enumerate(
+        csv.reader(read_text(existing_file(path)).splitlines(keepends=True), delimiter="\t"), 1
+    ):
+        try:
+            text, labels = row
+            names = [_XED_LABELS[int(label) - 1] for label in labels.split(",") if int(label) > 0]
+        except (ValueError, IndexError):
+            raise FileFormatError(
+                f"{path}, row {number}: a text and labels 1-{len(_XED_LABELS)} after a tab are needed, got {row!r:.60}."
+            ) from None
+        emotions = mapped_labels(name for name in names if name not in ("anticipation", "trust"))
+        if emotions:
+            digest = hashlib.sha256(text.encode()).digest()
+            side = sides[int.from_bytes(digest[:4], "big") % _XED_HELD_OUT == 0]
+            side.append(LabelledText(text, emotions, "XED"))
+    return sides
 
 
 def _isear(path: Path) -> tuple[list[LabelledText], list[LabelledText]]:

