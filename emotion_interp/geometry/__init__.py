@@ -11,6 +11,9 @@ from emotion_interp.geometry.increment import Increment, PartialRSA, text_increm
 from emotion_interp.geometry.pc_scan import ComponentFit, Components, principal_components
 from emotion_interp.geometry.procrustes import ProcrustesFit
 from emotion_interp.geometry.readout import ReadoutFit
+from emotion_interp.geometry.residual import residual_geometry
+from emotion_interp.geometry.residual_arrays import residual_alignments
+from emotion_interp.geometry.residual_results import ResidualFit, ResidualGeometry
 from emotion_interp.geometry.results import Alignment, LayerAlignments
 from emotion_interp.geometry.rsa import RSAFit
 from emotion_interp.geometry.space import EmotionSpace, load_space
@@ -32,6 +35,8 @@ __all__ = [
     "RSAFit",
     "ReadoutFit",
     "ReadoutGain",
+    "ResidualFit",
+    "ResidualGeometry",
     "SpaceComparison",
     "align",
     "align_layers",
@@ -41,6 +46,8 @@ __all__ = [
     "emotion_space",
     "load_space",
     "principal_components",
+    "residual_alignments",
+    "residual_geometry",
     "text_baselines",
     "text_increment",
     "text_spaces",

@@ -1,0 +1,179 @@
+"""Text-residualised geometry of activations that were read before; see `residual_geometry`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.arguments import checked
+from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.geometry.align import align_layers
+from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms
+from emotion_interp.geometry.increment import PartialRSA, partial_rsa
+from emotion_interp.geometry.intervals import permutation_p, permutations
+from emotion_interp.geometry.residual_checks import (
+    alive_columns,
+    predictor_blocks,
+    rated_stories,
+    same,
+    story_matrix,
+    topic_halves,
+)
+from emotion_interp.geometry.residual_null import StoryStatistics, story_orders
+from emotion_interp.geometry.residual_results import PLAIN, ResidualFit, ResidualGeometry, removed_shares
+from emotion_interp.geometry.rsa import human_dissimilarity, model_dissimilarity
+from emotion_interp.geometry.space import EmotionSpace, unit_means
+from emotion_interp.geometry.text_predictors import noise_like
+from emotion_interp.geometry.topic_ridge import TopicRidge, stacked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.norms import Norms
+
+
+@checked
+def residual_alignments(
+    activations: Mapping[Any, Any],
+    predictors: Mapping[str, Any],
+    emotions: Sequence[str],
+    topics: Sequence[Any],
+    norms: Norms | pd.DataFrame,
+    *,
+    fit_topics: Sequence[Any] | None = None,
+    test_topics: Sequence[Any] | None = None,
+    noise: bool = True,
+    weights: str = "own",
+    language: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    n_permutations: int = 999,
+    n_bootstrap: int = 1000,
+    n_components: int = 10,
+    ridge: float = 1.0,
+    seed: int = 0,
+) -> ResidualGeometry:
+    """`residual_geometry` of activations that were read before.
+
+    Args:
+        activations: (site, kind) -> [story, dimension], dense or scipy.sparse.
+        predictors: name -> [story, predictor], or a tuple of such blocks. A predictor that is the very activations is
+            left out for them.
+        emotions, topics, norms: as in `residual_geometry`, as is what is not said here, and what is refused.
+        weights: noted in the result.
+    """
+    fit, test = topic_halves(emotions, topics, fit_topics, test_topics)
+    human, test, codes = rated_stories(emotions, test, as_norms(norms, language), labels)
+    n = len(emotions)
+    runs: dict[str, tuple[np.ndarray, ...]] = {name: predictor_blocks(name, p, n) for name, p in predictors.items()}
+    if not runs or PLAIN in runs:
+        raise EmotionInterpError("predictors are given by name, at least one, and no name is empty.")
+    values = {key: story_matrix(f"the activations at {key[0]} ({key[1]})", v, n) for key, v in activations.items()}
+    if noise:
+        sizes = {name: sum(b.shape[1] for b in blocks) for name, blocks in runs.items()}
+        runs |= {f"{_NOISE}{name})": (noise_like(name, n, size, seed),) for name, size in sizes.items()}
+    own = [topics[i] for i in test]
+    orders = np.vstack([codes[None], story_orders(codes, own, n_permutations, seed)])
+    emotion_orders = permutations(len(human.emotions), n_permutations, seed)
+    fitted_on = [topics[i] for i in np.flatnonzero(fit)]
+    stories = _Stories(human, np.flatnonzero(fit), test, codes, fitted_on, orders, emotion_orders)
+    options = {"n_permutations": n_permutations, "n_bootstrap": n_bootstrap, "n_components": n_components}
+    options |= {"ridge": ridge, "seed": seed, "labels": labels}
+    fits = []
+    for name, blocks in {PLAIN: (), **runs}.items():
+        parts = _parts(stories, name, blocks, values, n_components, ridge, n_bootstrap, seed)
+        for kind in dict.fromkeys(kind for _, kind in parts):
+            family = {site: part for (site, of), part in parts.items() if of == kind}
+            spaces = [
+                EmotionSpace(part.left, human.emotions, site.layer, kind, language, stimuli="texts")
+                for site, part in family.items()
+            ]
+            aligned = align_layers(spaces, norms, text={}, **options).alignments
+            largest = _largest([part.null for part in family.values()])
+            size = sum(b.shape[1] for b in blocks)
+            for (site, part), alignment in zip(family.items(), aligned, strict=True):
+                p = {k: permutation_p(float(v[0]), v[1:]) for k, v in part.null.items()}
+                over = {k: permutation_p(float(v[0]), largest[k]) for k, v in part.null.items()}
+                removed = removed_shares(part.plain, part.left)
+                fits.append(ResidualFit(weights, site, kind, name, size, *removed, alignment, p, over, part.partial))
+    return ResidualGeometry(
+        tuple(fits),
+        len(fitted_on),
+        len(test),
+        tuple(dict.fromkeys(fitted_on)),
+        tuple(dict.fromkeys(own)),
+        n_permutations,
+        seed,
+    )
+
+
+_NOISE = "noise ("
+
+
+@dataclass(frozen=True, eq=False)
+class _Stories:
+    """What every space of one call shares: `fit` and `test` are places of stories, `codes` the emotions of the latter,
+    `orders` [1 + permutation, test story] such codes, the true ones first."""
+
+    human: HumanCoordinates
+    fit: np.ndarray
+    test: np.ndarray
+    codes: np.ndarray
+    topics: list[Any]
+    orders: np.ndarray
+    emotion_orders: np.ndarray
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Mean of each emotion's test stories."""
+        return unit_means(values, [str(c) for c in self.codes], [str(i) for i in range(len(self.human.emotions))])
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One space: emotions' vectors before (`plain`) and after the ridge (`left`), and the null of its statistics, the
+    observed value first."""
+
+    plain: np.ndarray
+    left: np.ndarray
+    null: dict[str, np.ndarray]
+    partial: PartialRSA | None
+
+
+def _parts(
+    stories: _Stories,
+    name: str,
+    blocks: tuple[np.ndarray, ...],
+    activations: Mapping[Any, Any],
+    n_components: int,
+    ridge: float,
+    n_bootstrap: int,
+    seed: int,
+) -> dict[Any, _Part]:
+    predictors = stacked(blocks, stories.fit) if blocks else None
+    regression = None if predictors is None else TopicRidge(predictors[stories.fit], stories.topics)
+    people, names = human_dissimilarity(stories.human.z), stories.human.emotions
+    found = {}
+    for key, matrix in activations.items():
+        if any(same(block, matrix) for block in blocks):
+            continue
+        outputs, own = alive_columns(matrix, stories.fit, stories.test)
+        left = own
+        if regression is not None and predictors is not None:
+            left = own - regression(outputs, predictors[stories.test])
+        vectors = stories.means(left)
+        null, partial = {}, None
+        if not name.startswith(_NOISE):
+            null = StoryStatistics(left, stories.human.z, n_components, ridge)(stories.orders)
+            if predictors is not None:
+                text = EmotionSpace(stories.means(predictors[stories.test]), names)
+                models = (model_dissimilarity(space) for space in (EmotionSpace(vectors, names), text))
+                partial = partial_rsa(*models, people, stories.emotion_orders, n_bootstrap, seed)
+        found[key] = _Part(stories.means(own), vectors, null, partial)
+    return found
+
+
+def _largest(nulls: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The largest value over the layers of a family, under each permutation; the first entry is the observed one."""
+    return {name: np.max([null[name][1:] for null in nulls], axis=0) for name in nulls[0]}
