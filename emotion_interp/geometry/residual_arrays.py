@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from emotion_interp.geometry.residual_checks import (
     story_matrix,
     topic_halves,
 )
-from emotion_interp.geometry.residual_null import StoryStatistics, story_orders
+from emotion_interp.geometry.residual_null import StoryStatistics, permuted_means, refitted_means, story_orders
 from emotion_interp.geometry.residual_results import PLAIN, ResidualFit, ResidualGeometry, removed_shares
 from emotion_interp.geometry.rsa import human_dissimilarity, model_dissimilarity
 from emotion_interp.geometry.space import EmotionSpace, unit_means
@@ -75,10 +76,13 @@ def residual_alignments(
         sizes = {name: sum(b.shape[1] for b in blocks) for name, blocks in runs.items()}
         runs |= {f"{_NOISE}{name})": (noise_like(name, n, size, seed),) for name, size in sizes.items()}
     own = [topics[i] for i in test]
-    orders = np.vstack([codes[None], story_orders(codes, own, n_permutations, seed)])
-    emotion_orders = permutations(len(human.emotions), n_permutations, seed)
     fitted_on = [topics[i] for i in np.flatnonzero(fit)]
-    stories = _Stories(human, np.flatnonzero(fit), test, codes, fitted_on, orders, emotion_orders)
+    orders = (
+        story_orders(codes, own, n_permutations, seed),
+        story_orders(np.arange(len(fitted_on)), fitted_on, n_permutations, seed, "fitted on"),
+        permutations(len(human.emotions), n_permutations, seed),
+    )
+    stories = _Stories(human, np.flatnonzero(fit), test, codes, fitted_on, *orders)
     options = {"n_permutations": n_permutations, "n_bootstrap": n_bootstrap, "n_components": n_components}
     options |= {"ridge": ridge, "seed": seed, "labels": labels}
     fits = []
@@ -115,7 +119,7 @@ _NOISE = "noise ("
 @dataclass(frozen=True, eq=False)
 class _Stories:
     """What every space of one call shares: `fit` and `test` are places of stories, `codes` the emotions of the latter,
-    `orders` [1 + permutation, test story] such codes, the true ones first."""
+    `topics` those of the former, `orders` [permutation, test story] such codes, `fit_orders` [permutation, story]."""
 
     human: HumanCoordinates
     fit: np.ndarray
@@ -123,6 +127,7 @@ class _Stories:
     codes: np.ndarray
     topics: list[Any]
     orders: np.ndarray
+    fit_orders: np.ndarray
     emotion_orders: np.ndarray
 
     def means(self, values: np.ndarray) -> np.ndarray:
@@ -154,23 +159,28 @@ def _parts(
     predictors = stacked(blocks, stories.fit) if blocks else None
     regression = None if predictors is None else TopicRidge(predictors[stories.fit], stories.topics)
     people, names = human_dissimilarity(stories.human.z), stories.human.emotions
+    statistics = StoryStatistics(stories.human.z, n_components, ridge)
     found = {}
     for key, matrix in activations.items():
         if any(same(block, matrix) for block in blocks):
             continue
         outputs, own = alive_columns(matrix, stories.fit, stories.test)
-        left = own
-        if regression is not None and predictors is not None:
-            left = own - regression(outputs, predictors[stories.test])
+        plain = stories.means(own)
+        if regression is None or predictors is None:
+            moved = permuted_means(own, stories.orders, len(names))
+            found[key] = _Part(plain, plain, statistics(chain([plain], moved)), None)
+            continue
+        chosen = regression.chosen(outputs)
+        left = own - regression.predict(outputs, chosen, predictors[stories.test])
         vectors = stories.means(left)
         null, partial = {}, None
         if not name.startswith(_NOISE):
-            null = StoryStatistics(left, stories.human.z, n_components, ridge)(stories.orders)
-            if predictors is not None:
-                text = EmotionSpace(stories.means(predictors[stories.test]), names)
-                models = (model_dissimilarity(space) for space in (EmotionSpace(vectors, names), text))
-                partial = partial_rsa(*models, people, stories.emotion_orders, n_bootstrap, seed)
-        found[key] = _Part(stories.means(own), vectors, null, partial)
+            text = stories.means(predictors[stories.test])
+            moved = refitted_means(regression, outputs, chosen, left, text, stories.orders, stories.fit_orders)
+            null = statistics(chain([vectors], moved))
+            models = (model_dissimilarity(EmotionSpace(v, names)) for v in (vectors, text))
+            partial = partial_rsa(*models, people, stories.emotion_orders, n_bootstrap, seed)
+        found[key] = _Part(plain, vectors, null, partial)
     return found
 
 

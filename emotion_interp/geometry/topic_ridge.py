@@ -43,6 +43,7 @@ class TopicRidge:
             )
         self.strengths = sorted(float(s) for s in strengths)
         self.fold = number % min(MOST_FOLDS, len(names))
+        self.predictors = predictors
         self.whole = _Decomposed(predictors)
         self.parts = []
         for k in range(self.fold.max() + 1):
@@ -62,17 +63,37 @@ class TopicRidge:
         best = len(self.strengths) - 1 - errors[::-1].argmin(axis=0)
         return np.asarray(self.strengths)[best]
 
-    def __call__(self, outputs: np.ndarray, predictors: np.ndarray) -> np.ndarray:
-        """Fit `outputs` [story, output] of the training stories; predict those of other stories [story, output]."""
+    def held_out(self, outputs: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Residuals [story, output] of each story from the fit to the other folds, at the chosen strengths."""
+        left = np.empty_like(outputs)
+        for train, held, part, turned in self.parts:
+            mean = outputs[train].mean(axis=0)
+            onto = part.left.T @ (outputs[train] - mean)
+            for strength in np.unique(chosen):
+                own = np.flatnonzero(chosen == strength)
+                fitted = (turned * part.shrunk(strength)) @ onto[:, own]
+                left[np.ix_(held, own)] = outputs[np.ix_(held, own)] - mean[own] - fitted
+        return left
+
+    def predict(self, outputs: np.ndarray, chosen: np.ndarray, predictors: np.ndarray) -> np.ndarray:
+        """Fit `outputs` [story, output] of the training stories at the chosen strengths; predict those of other stories."""
         mean = outputs.mean(axis=0)
         onto = self.whole.left.T @ (outputs - mean)
         turned = self.whole.turned(predictors)
-        chosen = self.chosen(outputs)
         predicted = np.empty((len(predictors), outputs.shape[1]))
         for strength in np.unique(chosen):
             own = chosen == strength
             predicted[:, own] = (turned * self.whole.shrunk(strength)) @ onto[:, own] + mean[own]
         return predicted
+
+    def __call__(self, outputs: np.ndarray, predictors: np.ndarray) -> np.ndarray:
+        """`predict` at the strengths of least held-out error."""
+        return self.predict(outputs, self.chosen(outputs), predictors)
+
+    def weights(self, strength: float, predictors: np.ndarray) -> np.ndarray:
+        """What each training story contributes to each prediction: [predicted, training story]."""
+        shrunk = self.whole.turned(predictors) * self.whole.shrunk(strength)
+        return shrunk @ self.whole.left.T + 1 / len(self.whole.left)
 
 
 class _Decomposed:
