@@ -75,15 +75,19 @@ def residual_alignments(
     if noise:
         sizes = {name: sum(b.shape[1] for b in blocks) for name, blocks in runs.items()}
         runs |= {f"{_NOISE}{name})": (noise_like(name, n, size, seed),) for name, size in sizes.items()}
-    own = [topics[i] for i in test]
-    fitted_on = [topics[i] for i in np.flatnonzero(fit)]
+    own = [topics[i] for i in test.tolist()]
+    fitted_on = [topics[i] for i in np.flatnonzero(fit).tolist()]
     orders = (
         story_orders(codes, own, n_permutations, seed),
         story_orders(np.arange(len(fitted_on)), fitted_on, n_permutations, seed, "fitted on"),
         permutations(len(human.emotions), n_permutations, seed),
     )
     stories = _Stories(human, np.flatnonzero(fit), test, codes, fitted_on, *orders)
-    options = {"n_permutations": n_permutations, "n_bootstrap": n_bootstrap, "n_components": n_components}
+    options: dict[str, Any] = {
+        "n_permutations": n_permutations,
+        "n_bootstrap": n_bootstrap,
+        "n_components": n_components,
+    }
     options |= {"ridge": ridge, "seed": seed, "labels": labels}
     fits = []
     for name, blocks in {PLAIN: (), **runs}.items():
@@ -178,8 +182,8 @@ def _parts(
             text = stories.means(predictors[stories.test])
             moved = refitted_means(regression, outputs, chosen, left, text, stories.orders, stories.fit_orders)
             null = statistics(chain([vectors], moved))
-            models = (model_dissimilarity(EmotionSpace(v, names)) for v in (vectors, text))
-            partial = partial_rsa(*models, people, stories.emotion_orders, n_bootstrap, seed)
+            model, alone = (model_dissimilarity(EmotionSpace(v, names)) for v in (vectors, text))
+            partial = partial_rsa(model, alone, people, stories.emotion_orders, n_bootstrap, seed)
         found[key] = _Part(plain, vectors, null, partial)
     return found
 

@@ -51,10 +51,10 @@ def rated_stories(
     emotions: Sequence[str], test: np.ndarray, norms: Norms, labels: Mapping[str, str] | None
 ) -> tuple[HumanCoordinates, np.ndarray, np.ndarray]:
     """Ratings of the test stories' emotions, and the numbers of the stories that have one, with their emotion's place."""
-    human = human_coordinates(sorted({emotions[i] for i in np.flatnonzero(test)}), norms, labels=labels)
+    human = human_coordinates(sorted({emotions[i] for i in np.flatnonzero(test).tolist()}), norms, labels=labels)
     place = {e: i for i, e in enumerate(human.emotions)}
-    kept = np.asarray([i for i in np.flatnonzero(test) if emotions[i] in place])
-    return human, kept, np.asarray([place[emotions[i]] for i in kept])
+    kept: list[int] = [i for i in np.flatnonzero(test).tolist() if emotions[i] in place]
+    return human, np.asarray(kept), np.asarray([place[emotions[i]] for i in kept])
 
 
 def predictor_blocks(name: str, given: Any, n: int) -> tuple[np.ndarray, ...]:

@@ -32,9 +32,10 @@ class ResidualFit:
     size: dimensions of the predictor; a name that begins with "noise" is the control of that size.
     removed: share of the variance between emotions that is gone (below 0: the ridge added some); removed_standardized:
         the same after giving each coordinate variance one between emotions, so that one large coordinate is not all.
-    alignment: of the residual space, with intervals over emotions and p from reordered emotions.
-    p_stories, p_stories_layers: p of each statistic (`STATISTICS`) from stories permuted over emotions within topics, of
-        this space and corrected over the layers of its family. Empty for noise.
+    alignment: of the residual space, with intervals over emotions; its p reorder emotions, and do not know that the ridge
+        was fitted.
+    p_stories, p_stories_layers: p of each statistic (`STATISTICS`) from residuals permuted within topics and the ridge
+        fitted anew, of this space and corrected over the layers of its family: what the claim rests on. Empty for noise.
     rsa_given_predictor: partial RSA of the residual space given the predictor's own space of the test stories, which also
         takes out what a shrunken fit leaves behind. None for the plain space and noise.
     """

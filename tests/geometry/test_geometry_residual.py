@@ -176,6 +176,8 @@ def test_activations_that_the_text_explains_leave_a_null_geometry_at_the_stated_
     rates = (chances < 0.05).mean(axis=0)
     print(rates)
     assert ((rates[0] >= 0.03) & (rates[0] <= 0.08)).all(), rates
+    # what is left, permuted without fitting anew, leans on the text as the error of the ridge does
+    assert rates[1].max() > 0.08
     # before the ridge the very same spaces align
     assert rates[2][[0, 2, 3]].min() > 0.5
 
