@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--emotions", type=int, help="so many of the rated emotions (default: all)")
     parser.add_argument("--layers", help="comma-separated; default: all")
     parser.add_argument("--terms", type=int, default=300, help="dimensions that TF-IDF is reduced to")
-    parser.add_argument("--permutations", type=int, default=499)
+    parser.add_argument("--permutations", type=int, default=299)
     parser.add_argument("--bootstrap", type=int, default=1000)
     parser.add_argument("--random-weights", action="store_true", help="also the architecture with random weights")
     parser.add_argument("--seed", type=int, default=0)
@@ -207,8 +207,8 @@ def main() -> None:
             labels,
             topics,
             norms,
-            fit_topics=FIT,
-            test_topics=TEST,
+            fit_topics=[t for t in FIT if t in topics],
+            test_topics=[t for t in TEST if t in topics],
             weights=weights,
             language="en",
             n_permutations=given.permutations,

@@ -390,3 +390,30 @@ def test_what_is_wrong_is_said_before_the_model_reads(tiny_subject):
     finally:
         handle.remove()
     assert count == []
+
+
+def test_what_the_benchmark_read_is_kept_by_site_and_block_and_never_read_again(tiny_subject, tmp_path, monkeypatch):
+    from benchmarks import residual_geometry as benchmark
+    from emotion_interp.geometry.residual import story_activations
+
+    monkeypatch.setattr(benchmark, "BLOCK", 20)
+    monkeypatch.setattr(benchmark, "SKIP", 1)
+    texts = _texts()[0]
+    sites = [Site(0, "resid_pre"), Site(1)]
+    first = benchmark.kept_activations(tmp_path, lambda: tiny_subject, texts, sites)
+    whole = story_activations(tiny_subject, texts, sites, skip=1)
+    assert set(first) == set(whole)
+    for key, values in whole.items():
+        gap = abs(first[key] - values)
+        assert gap.max() < 1e-4 and first[key].shape == values.shape
+
+    def asked():
+        raise AssertionError("the model is asked again")
+
+    again = benchmark.kept_activations(tmp_path, asked, texts, sites)
+    assert (again[Site(1), "dense"] == first[Site(1), "dense"]).all()
+    (tmp_path / str(Site(1)) / "00020.npz").unlink()
+    with pytest.raises(AssertionError):
+        benchmark.kept_activations(tmp_path, asked, texts, sites)
+    key = benchmark.key_of(tiny_subject, texts, 0)
+    assert key == benchmark.key_of(tiny_subject, texts, 0) != benchmark.key_of(tiny_subject, texts[1:], 0)
