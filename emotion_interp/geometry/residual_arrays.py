@@ -14,7 +14,6 @@ from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.geometry.align import align_layers
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms
 from emotion_interp.geometry.increment import PartialRSA, partial_rsa
-from emotion_interp.geometry.intervals import permutation_p, permutations
 from emotion_interp.geometry.residual_checks import (
     alive_columns,
     predictor_blocks,
@@ -29,6 +28,7 @@ from emotion_interp.geometry.rsa import human_dissimilarity, model_dissimilarity
 from emotion_interp.geometry.space import EmotionSpace, unit_means
 from emotion_interp.geometry.text_predictors import noise_like
 from emotion_interp.geometry.topic_ridge import TopicRidge, stacked
+from emotion_interp.stats.intervals import permutation_p, permutations
 
 if TYPE_CHECKING:
     import pandas as pd
