@@ -14,8 +14,6 @@ from emotion_interp.steering.causal_moves import (
     DirectionMoves,
     FeatureMoves,
     Latents,
-    other_directions,
-    other_sets,
     random_rows,
     random_sets,
 )
@@ -33,6 +31,12 @@ MEASURES = ("share", "mass", "auroc")
 """Log share of the emotion's words among those of all emotions; log probability of its words; AUROC of the share."""
 
 RESAMPLES = 2000
+
+BLOCK, ENOUGH_BEYOND = 100, 10
+"""Random sets at a time, and how many that go as far end the drawing: of a p that is not small no more is needed."""
+
+LEAST_OTHERS = 3
+"""Other emotions from which a spread is estimated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +89,8 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
     }
     row |= {"n_texts": len(own_texts)}
     row |= dict.fromkeys(("own", "ablate", "swap", "effect", "effect_lo", "effect_hi", "recovered", "lo", "hi"), nan)
-    row |= dict.fromkeys(("others", "others_hi", "random", "random_hi", "p_others", "p_random", "p_single", "p"), nan)
-    row |= {"n_others": 0, "n_random": 0, "n_single": 0, "cosine": nan}
+    row |= dict.fromkeys(("others", "others_hi", "random", "random_hi", "p_others", "p_rank", "p_random", "p"), nan)
+    row |= {"n_others": 0, "n_random": 0, "cosine": nan}
     row |= {"n_features_first": len(features[0]), "n_features_second": len(features[1])}
     row |= {"n_shared": len(np.intersect1d(*features)), "size_ratio": nan, "note": ""}
     result: dict[str, Any] = {"row": row, "exchanged": {}, "draws": {}}
@@ -109,16 +113,8 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
     def scored(rows: Any) -> np.ndarray:
         """[row, text]"""
         count = moves.moves.set_rows(rows)
-        found = word_scores(
-            setting.subject,
-            setting.site,
-            shown,
-            asked,
-            count,
-            moves.moves.delta,
-            setting.judge,
-            setting.token_budget,
-        )
+        place_of = (setting.subject, setting.site, shown, asked)
+        found = word_scores(*place_of, count, moves.moves.delta, setting.judge, setting.token_budget)
         mass = found[:, :, place]
         if setting.measure == "mass":
             return mass
@@ -150,23 +146,37 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
     lo, hi = np.percentile(ratios[np.isfinite(ratios)], [2.5, 97.5])
     row |= {"recovered": float((values[2] - values[1]) / effect), "lo": float(lo), "hi": float(hi)}
 
-    # all in one call, so that each text's batches are full
-    several = [*moves.singles.values(), *moves.others, *moves.random]
-    found = (statistics(scored(several), is_own, setting.measure) - values[1]) / effect if several else np.zeros(0)
-    names = list(moves.singles)
-    found, others, drawn_random = np.split(found, np.cumsum([len(names), len(moves.others)]))
+    def recovered(rows: Sequence[Any]) -> np.ndarray:
+        return (statistics(scored(rows), is_own, setting.measure) - values[1]) / effect if len(rows) else np.zeros(0)
+
+    names, drawn = list(moves.singles), np.zeros(0)
+    # with the first block, so that each text's batches are full
+    found, more = np.split(recovered([*moves.singles.values(), *moves.random[:BLOCK]]), [len(names)])
     result["exchanged"] = {emotion: row["recovered"], **dict(zip(names, map(float, found), strict=True))}
-    single = found[[n not in left_out for n in names]]
-    draws = {"others": np.concatenate([single, others])[: max(setting.n_random, len(single))], "random": drawn_random}
-    for name, drawn in draws.items():
-        if len(drawn):
-            row |= {name: float(np.median(drawn)), f"{name}_hi": float(np.percentile(drawn, 97.5))}
-            row |= {f"p_{name}": share_beyond(row["recovered"], drawn), f"n_{name}": len(drawn)}
-    if len(single):
-        row |= {"p_single": share_beyond(row["recovered"], single), "n_single": len(single)}
+    others = found[[n not in left_out for n in names]]
+    while len(more):
+        drawn = np.append(drawn, more)
+        enough = (drawn >= row["recovered"]).sum() >= ENOUGH_BEYOND
+        more = recovered([] if enough else moves.random[len(drawn) : len(drawn) + BLOCK])
+    draws = {"others": others, "random": drawn}
+    for name, null in draws.items():
+        if len(null):
+            row |= {
+                name: float(np.median(null)),
+                f"{name}_hi": float(np.percentile(null, 97.5)),
+                f"n_{name}": len(null),
+            }
+    if len(others):
+        row["p_rank"] = share_beyond(row["recovered"], others)
+    row["p_others"] = beyond_others(row["recovered"], others)
+    if len(drawn):
+        row["p_random"] = share_beyond(row["recovered"], drawn)
+    if len(others) < LEAST_OTHERS or not len(drawn):
+        what = "random features" if len(others) >= LEAST_OTHERS else f"at least {LEAST_OTHERS} other emotions"
+        row["note"] = f"there is no p: {what} are needed to compare with"
     # intersection-union: beyond both, or not at all
     row["p"] = float(np.maximum(row["p_others"], row["p_random"]))
-    result["draws"] = {name: list(map(float, drawn)) for name, drawn in draws.items()}
+    result["draws"] = {name: list(map(float, null)) for name, null in draws.items()}
     return result
 
 
@@ -179,7 +189,6 @@ class _Swapping:
     nothing: Any
     swap: Any
     singles: dict[str, Any]
-    others: list[Any]
     random: list[Any]
     cosine: float
     size_ratio: float
@@ -190,7 +199,6 @@ def _swapping(
 ) -> _Swapping | str:
     """The rows of one emotion, or why there are none."""
     names = [e for e in setting.bank.emotions if e != emotion]
-    key = (str(setting.site), setting.first, setting.method, emotion)
     count = setting.n_random
     if setting.method != FEATURES:
         vectors = [setting.vector(emotion, language) for language in (setting.first, setting.second)]
@@ -200,13 +208,9 @@ def _swapping(
         put_in, own = vectors
         assert put_in is not None and own is not None
         singles = {e: v for e in names if (v := setting.vector(e, setting.first)) is not None}
-        null = [v for e, v in singles.items() if e not in left_out]
-        drawn = other_directions(np.stack(null), count, setting.seed, *key)[len(null) :] if null else []
         moves = DirectionMoves(setting.shown, own, left_out)
         random = random_rows(setting.latents, features[0], features[1], count, setting.seed, setting.site)
-        return _Swapping(
-            moves, own, np.zeros_like(own), put_in, singles, list(drawn), list(random), float(own @ put_in), 1.0
-        )
+        return _Swapping(moves, own, np.zeros_like(own), put_in, singles, list(random), float(own @ put_in), 1.0)
     for ids, language in zip(features, (setting.first, setting.second), strict=True):
         if not len(ids):
             return f"no feature is selected in {language!r}"
@@ -223,8 +227,6 @@ def _swapping(
 
     sets = {e: setting.features(e, setting.first) for e in names}
     singles = {e: one for e, ids in sets.items() if len(ids) and (one := scaled(ids)) is not None}
-    pool = [sets[e] for e in singles if e not in left_out]
-    drawn = other_sets(pool, len(put_in), count + len(pool), setting.seed, *key)[len({tuple(s) for s in pool}) :]
     random = random_sets(setting.latents, put_in, own, count, setting.seed)
     return _Swapping(
         moves,
@@ -232,7 +234,6 @@ def _swapping(
         (own[:0], 1.0),
         (put_in, 1.0),
         singles,
-        [one for ids in drawn if (one := scaled(ids)) is not None],
         [one for ids in random if (one := scaled(ids)) is not None],
         moves.cosine(put_in, own, texts),
         sizes[0] / sizes[1],
@@ -251,6 +252,19 @@ def statistics(scores: np.ndarray, is_own: np.ndarray, measure: str) -> np.ndarr
 def share_beyond(value: float, drawn: np.ndarray) -> float:
     """One-sided p of a value among random draws: (1 + draws at least as large) / (draws + 1)."""
     return float((1 + (drawn >= value).sum()) / (len(drawn) + 1))
+
+
+def beyond_others(value: float, others: np.ndarray) -> float:
+    """One-sided p of a value among other emotions': t of one more draw from a normal distribution with their mean and spread.
+
+    Two dozen emotions cannot rank one of them below .04, which Holm over several cannot pass. NaN for fewer than three.
+    """
+    from scipy.stats import t
+
+    if len(others) < LEAST_OTHERS:
+        return float("nan")
+    spread = others.std(ddof=1) * np.sqrt(1 + 1 / len(others))
+    return float(t.sf((value - others.mean()) / max(spread, 1e-12), len(others) - 1))
 
 
 def _picks(random: np.random.Generator, is_own: np.ndarray) -> np.ndarray:

@@ -110,32 +110,6 @@ class FeatureMoves:
         return float((one * two).sum() / max(np.linalg.norm(one) * np.linalg.norm(two), 1e-300))
 
 
-def other_directions(singles: np.ndarray, count: int, seed: int, *names: object) -> np.ndarray:
-    """Unit vectors: the other emotions' own, then random mixtures of two of them until there are so many."""
-    units = singles / np.linalg.norm(singles, axis=1, keepdims=True)
-    if len(units) < 2:
-        return units[:count] if count else units[:0]
-    random, rows = generator(seed, "mixtures of other directions", *names), list(units)
-    while len(rows) < count:
-        a, b = random.permutation(len(units))[:2]
-        share = random.random()
-        mixed = share * units[a] + (1 - share) * units[b]
-        if (size := np.linalg.norm(mixed)) > 1e-6:
-            rows.append(mixed / size)
-    return np.stack(rows)[:count]
-
-
-def other_sets(singles: Sequence[np.ndarray], size: int, count: int, seed: int, *names: object) -> list[np.ndarray]:
-    """The other emotions' sets, then random sets of so many of all their features, each once, as far as there are any."""
-    found = {tuple(sorted(map(int, one))): None for one in singles if len(one)}
-    pool = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *singles]).astype(np.int64))
-    random, tries = generator(seed, "features of other emotions", *names), 0
-    while len(found) < count and len(pool) > size and tries < 20 * count:
-        found[tuple(sorted(random.permutation(pool)[:size].tolist()))] = None
-        tries += 1
-    return [np.asarray(one, dtype=np.int64) for one in list(found)[:count]]
-
-
 def random_sets(latents: Latents, features: np.ndarray, own: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Living sets that fire as often as the features on these texts, none of them among either set: [set, feature].
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.arguments import checked, checked_methods
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, tell
 from emotion_interp.core.files import atomic_file, sha256_of
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
@@ -26,6 +26,7 @@ from emotion_interp.steering.causal_texts import (
     chosen_texts,
     show,
 )
+from emotion_interp.steering.corrections import needed_directions
 from emotion_interp.steering.next_word import next_words
 from emotion_interp.steering.operations import writable_reader
 
@@ -127,9 +128,11 @@ def causal_universality(
         recovered = (swap - ablate) / (own - ablate)
 
     only where own - ablate is reliable: its interval over texts is above 0. Two nulls, each of the same size as the swap:
-    "others": every other emotion's direction (set) of the first language that is no sibling, and random mixtures of two of
-    them (random sets of their features) until there are `n_random`; "random": features that fire as often as the first
-    language's do on these texts. p of an emotion is the larger of both (intersection-union); Holm over the emotions.
+    "others", the directions (sets) that the first language has for all other emotions but siblings: p is that of one more
+    draw from a normal distribution with their mean and spread (t), since the rank among two dozen is never small enough
+    for Holm (it stands beside it); "random", features that fire as often as the first language's do on these texts:
+    p = (b + 1) / (m + 1), and drawing ends after a hundred, two hundred, ... once ten have gone as far (sequential Monte
+    Carlo, Besag & Clifford 1991). p of an emotion is the larger of both (intersection-union); Holm over the emotions.
     Directions that point alike recover much by geometry alone, so their cosine stands beside it.
 
     Args:
@@ -147,7 +150,7 @@ def causal_universality(
             text once for all changes, which is five times faster.
         n_texts: at most so many texts of each emotion.
         n_tokens: texts are cut there.
-        n_random: draws of each null; Holm over n emotions needs more than 20 n.
+        n_random: random draws; Holm over n emotions needs at least 20 n.
         k: of "features": the k features of highest AUROC on the discovery half, instead of the selected ones.
         words: emotion -> words of the second language to judge by; default: the bank's held-out words, all of the concept's
             where none of those is one token.
@@ -161,7 +164,7 @@ def causal_universality(
         one row per emotion: first, second, emotion, layer, site, method, measure; n_texts; own, ablate, swap; effect = own -
         ablate with effect_lo, effect_hi; recovered with lo, hi (95% percentile bootstrap over texts; NaN without a reliable
         effect); others, others_hi, random, random_hi (median and 97.5% of recovered under the nulls); p_others, n_others,
-        p_random, n_random; p_single (against the other emotions' own alone) of n_single; p, p_holm; cosine (of sets: of
+        p_rank (rank among the others: (b + 1) / (n_others + 1)); p_random, n_random (drawn); p, p_holm; cosine (of sets: of
         what they write); n_features_first, n_features_second, n_shared; size_ratio (norm that the swap writes over what
         the ablation takes away); note: why there is no figure.
 
@@ -220,6 +223,12 @@ def causal_universality(
     )
     answers = {e: _kept(setting, e, null_folder) for e in some}
     frame = pd.DataFrame([one["row"] for one in answers.values()])
+    tested = int(frame["p"].notna().sum())
+    if 0 < n_random < needed_directions(tested):
+        tell(
+            f"with {n_random} draws p is at least {1 / (n_random + 1):.2g}, so Holm over {tested} emotions cannot be below "
+            f"0.05: give n_random of at least {needed_directions(tested)}."
+        )
     frame["p_holm"] = holm(frame["p"].to_numpy(dtype=np.float64))
     frame = frame[[c for c in frame.columns if c != "note"] + ["note"]]
     rows = [
