@@ -11,8 +11,8 @@ import numpy as np
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
-from emotion_interp.steering.causal_texts import ShownTexts
-from emotion_interp.steering.matched_sets import rate_matched
+from emotion_interp.experiments.causal_texts import ShownTexts
+from emotion_interp.experiments.matched_sets import rate_matched
 
 NULL_FEATURES = 8
 """Features of a random direction where the emotion has none selected."""

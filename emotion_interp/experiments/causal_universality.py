@@ -16,24 +16,24 @@ from emotion_interp.core.files import atomic_file, sha256_of
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.features.scores import holm
-from emotion_interp.steering.causal_answers import FEATURES, MEASURES, CausalSetting, answers, share_beyond
-from emotion_interp.steering.causal_moves import latents_of
-from emotion_interp.steering.causal_texts import (
+from emotion_interp.experiments.causal_answers import FEATURES, MEASURES, CausalSetting, answers, share_beyond
+from emotion_interp.experiments.causal_moves import latents_of
+from emotion_interp.experiments.causal_texts import (
     LEAST_TEXTS,
     QUESTIONS,
     WHERE,
     chosen_texts,
     show,
 )
-from emotion_interp.steering.corrections import needed_directions
-from emotion_interp.steering.next_word import next_words
+from emotion_interp.experiments.corrections import needed_directions
+from emotion_interp.judges.next_word import next_words
+from emotion_interp.stats.corrections import holm
 from emotion_interp.steering.operations import writable_reader
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from emotion_interp.features.bank import FeatureBank
+    from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.subjects.subject import Subject
 
 PERMUTATIONS = 9999
@@ -179,8 +179,8 @@ def causal_universality(
     """
     import pandas as pd
 
+    from emotion_interp.bank.same_subject import require_same_subject
     from emotion_interp.concepts.defaults import default_siblings
-    from emotion_interp.features.bank import require_same_subject
 
     for language in (first, second):
         if language not in bank.languages:

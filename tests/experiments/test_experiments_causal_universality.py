@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 import emotion_interp as ei
+from emotion_interp.bank import FeatureBank
 from emotion_interp.core import EmotionInterpError, Site, Stimulus, UnknownNameError
-from emotion_interp.features import FeatureBank
-from emotion_interp.steering import next_words
-from emotion_interp.steering.causal_answers import BLOCK, ENOUGH_BEYOND, beyond_others, share_beyond, statistics
-from emotion_interp.steering.causal_moves import DirectionMoves, FeatureMoves, latents_of
-from emotion_interp.steering.causal_texts import show, word_scores
-from emotion_interp.steering.causal_universality import causal_universality, exchange_test
+from emotion_interp.experiments.causal_answers import BLOCK, ENOUGH_BEYOND, beyond_others, share_beyond, statistics
+from emotion_interp.experiments.causal_moves import DirectionMoves, FeatureMoves, latents_of
+from emotion_interp.experiments.causal_texts import show, word_scores
+from emotion_interp.experiments.causal_universality import causal_universality, exchange_test
+from emotion_interp.judges import next_words
 from emotion_interp.subjects import Subject
 
 SITE, DEAD, N, D, PLANTED = Site(0), 15, 12, 16, 3

@@ -14,8 +14,8 @@ from emotion_interp.core.languages import check_language
 from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.judges.next_word import NextWords
 from emotion_interp.steering.hooks import Chosen, hooked, unsteered
-from emotion_interp.steering.next_word import NextWords
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.session import Session
 from emotion_interp.subjects.tokens import TokenizedText

@@ -10,18 +10,18 @@ import numpy as np
 
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
-from emotion_interp.steering.causal_moves import (
+from emotion_interp.experiments.causal_moves import (
     DirectionMoves,
     FeatureMoves,
     Latents,
     random_rows,
     random_sets,
 )
-from emotion_interp.steering.causal_texts import ShownTexts, word_scores
-from emotion_interp.steering.next_word import NextWords
+from emotion_interp.experiments.causal_texts import ShownTexts, word_scores
+from emotion_interp.judges.next_word import NextWords
 
 if TYPE_CHECKING:
-    from emotion_interp.features.bank import FeatureBank
+    from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.subjects.subject import Subject
 
 FEATURES = "features"
