@@ -15,8 +15,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 import emotion_interp as ei
 from benchmarks.tables import markdown, write
 from emotion_interp.concepts import concept_set, labelled_stimuli
@@ -44,7 +42,7 @@ def texts_of(source: str, language: str, bank: Any) -> list[Any]:
         return carriers(language, bank)
     pairs = smp() if source == "smp" and language == "zh" else xed(language) if source == "xed" else []
     kept = [(t, e) for t, e in pairs if e == NEUTRAL or not names_emotion(t, e, language)]
-    return labelled_stimuli(*map(list, zip(*kept, strict=True)), language) if kept else []
+    return labelled_stimuli([t for t, _ in kept], [e for _, e in kept], language) if kept else []
 
 
 def smp() -> list[tuple[str, str]]:
@@ -152,7 +150,7 @@ def measured(
 
 
 def section(result: Any, source: str, given: Any) -> list[str]:
-    frame: pd.DataFrame = result.to_frame()
+    frame: Any = result.to_frame()
     whole = result.by_layer().iloc[0]
     passed = frame[frame["p_holm"] < 0.05]["emotion"].tolist()
     title = f"## {result.first} in {result.second} {source}, {whole['method']}: {', '.join(passed) or 'none'} beyond both nulls"

@@ -92,7 +92,7 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
     row |= dict.fromkeys(("others", "others_hi", "random", "random_hi", "p_others", "p_rank", "p_random", "p"), nan)
     row |= {"n_others": 0, "n_random": 0, "cosine": nan}
     row |= {"n_features_first": len(features[0]), "n_features_second": len(features[1])}
-    row |= {"n_shared": len(np.intersect1d(*features)), "size_ratio": nan, "note": ""}
+    row |= {"n_shared": len(np.intersect1d(features[0], features[1])), "size_ratio": nan, "note": ""}
     result: dict[str, Any] = {"row": row, "exchanged": {}, "draws": {}}
     if not setting.judge.token_ids[emotion]:
         row["note"] = f"no word of {emotion!r} in {setting.second!r} is one token"

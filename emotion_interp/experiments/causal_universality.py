@@ -74,7 +74,7 @@ class CausalUniversality:
         import pandas as pd
 
         frame: Any = self.frame
-        reliable = frame[frame["recovered"].notna()]
+        reliable: Any = frame[frame["recovered"].notna()]
         z, p = exchange_test(self.exchanges, reliable["emotion"].tolist(), self.seed)
         row = {c: frame[c].iloc[0] for c in ("first", "second", "layer", "site", "method")}
         row |= {"n_emotions": len(frame), "n_reliable": len(reliable), "n_passed": int((frame["p_holm"] < 0.05).sum())}
@@ -82,7 +82,8 @@ class CausalUniversality:
         return pd.DataFrame([row])
 
     def __repr__(self) -> str:
-        reliable, passed = int(self.frame["recovered"].notna().sum()), int((self.frame["p_holm"] < 0.05).sum())
+        frame: Any = self.frame
+        reliable, passed = int(frame["recovered"].notna().sum()), int((frame["p_holm"] < 0.05).sum())
         return (
             f"CausalUniversality({self.first!r} in {self.second!r} texts, {len(self.frame)} emotions, {reliable} with an "
             f"effect of their own, {passed} beyond both nulls)"
@@ -90,7 +91,8 @@ class CausalUniversality:
 
     def _repr_html_(self) -> str:
         columns = ["emotion", "own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine", "note"]
-        return summary_html(self, self.frame[columns])
+        frame: Any = self.frame
+        return summary_html(self, frame[columns])
 
 
 @checked
@@ -222,7 +224,7 @@ def causal_universality(
         subject, bank, site, first, second, method, measure, n_random, k, seed, token_budget, judge, shown, latents, kin
     )
     answers = {e: _kept(setting, e, null_folder) for e in some}
-    frame = pd.DataFrame([one["row"] for one in answers.values()])
+    frame: Any = pd.DataFrame([one["row"] for one in answers.values()])
     tested = int(frame["p"].notna().sum())
     if 0 < n_random < needed_directions(tested):
         tell(
