@@ -167,11 +167,12 @@ def section(result: Any, source: str, given: Any) -> list[str]:
             "size_ratio": "size",
         }
     tested = frame[frame["recovered"].notna()]
-    exchange = f"{whole['p_exchange']:.4f}" if whole["p_exchange"] == whole["p_exchange"] else "-"
+    exchange = "-" if whole["p_exchange"] != whole["p_exchange"] else f"{whole['p_exchange']:.4f}"
+    median = "-" if whole["recovered"] != whole["recovered"] else f"{whole['recovered']:.2f}"
     lines = [
         title,
         f"{whole['n_reliable']} of {whole['n_emotions']} emotions have an effect of their own; median recovered "
-        f"{whole['recovered']:.2f}; counterparts against exchanged ones: p = {exchange}.",
+        f"{median}; counterparts against exchanged ones: p = {exchange}.",
     ]
     if len(tested):
         lines.append(markdown(tested[list(names)].rename(columns=names), {"p random": 4, "p others": 4, "Holm": 4}))

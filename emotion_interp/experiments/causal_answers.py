@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -149,15 +149,15 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
     def recovered(rows: Sequence[Any]) -> np.ndarray:
         return (statistics(scored(rows), is_own, setting.measure) - values[1]) / effect if len(rows) else np.zeros(0)
 
-    names, drawn = list(moves.singles), np.zeros(0)
+    names, drawn, sets = list(moves.singles), np.zeros(0), moves.random()
     # with the first block, so that each text's batches are full
-    found, more = np.split(recovered([*moves.singles.values(), *moves.random[:BLOCK]]), [len(names)])
+    found, more = np.split(recovered([*moves.singles.values(), *sets[:BLOCK]]), [len(names)])
     result["exchanged"] = {emotion: row["recovered"], **dict(zip(names, map(float, found), strict=True))}
     others = found[[n not in left_out for n in names]]
     while len(more):
         drawn = np.append(drawn, more)
         enough = (drawn >= row["recovered"]).sum() >= ENOUGH_BEYOND
-        more = recovered([] if enough else moves.random[len(drawn) : len(drawn) + BLOCK])
+        more = recovered([] if enough else sets[len(drawn) : len(drawn) + BLOCK])
     draws = {"others": others, "random": drawn}
     for name, null in draws.items():
         if len(null):
@@ -189,7 +189,7 @@ class _Swapping:
     nothing: Any
     swap: Any
     singles: dict[str, Any]
-    random: list[Any]
+    random: Callable[[], list[Any]]
     cosine: float
     size_ratio: float
 
@@ -209,8 +209,11 @@ def _swapping(
         assert put_in is not None and own is not None
         singles = {e: v for e in names if (v := setting.vector(e, setting.first)) is not None}
         moves = DirectionMoves(setting.shown, own, left_out)
-        random = random_rows(setting.latents, features[0], features[1], count, setting.seed, setting.site)
-        return _Swapping(moves, own, np.zeros_like(own), put_in, singles, list(random), float(own @ put_in), 1.0)
+
+        def drawn() -> list[Any]:
+            return list(random_rows(setting.latents, features[0], features[1], count, setting.seed, setting.site))
+
+        return _Swapping(moves, own, np.zeros_like(own), put_in, singles, drawn, float(own @ put_in), 1.0)
     for ids, language in zip(features, (setting.first, setting.second), strict=True):
         if not len(ids):
             return f"no feature is selected in {language!r}"
@@ -227,14 +230,18 @@ def _swapping(
 
     sets = {e: setting.features(e, setting.first) for e in names}
     singles = {e: one for e, ids in sets.items() if len(ids) and (one := scaled(ids)) is not None}
-    random = random_sets(setting.latents, put_in, own, count, setting.seed)
+
+    def drawn_sets() -> list[Any]:
+        random = random_sets(setting.latents, put_in, own, count, setting.seed)
+        return [one for ids in random if (one := scaled(ids)) is not None]
+
     return _Swapping(
         moves,
         (own, 1.0),
         (own[:0], 1.0),
         (put_in, 1.0),
         singles,
-        [one for ids in random if (one := scaled(ids)) is not None],
+        drawn_sets,
         moves.cosine(put_in, own, texts),
         sizes[0] / sizes[1],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -358,6 +359,15 @@ def test_counterparts_that_fit_are_told_from_exchanged_ones():
     assert np.isnan(exchange_test(frame(6.0), names[:3], 0)).all()
 
 
+def test_siblings_are_no_null_and_do_not_make_the_mean(subject, planted):
+    units, texts = planted
+    bank = bank_of(units, first_language(units, units[0]))
+    row = joy(run(subject, bank, texts, siblings={"joy": ["pride", "calm"]}, n_random=19))
+    fewer = joy(run(subject, bank, {e: t for e, t in texts.items() if e not in ("pride", "calm")}, n_random=19))
+    assert row["n_others"] == 3 and fewer["n_others"] == 5
+    assert row["ablate"] == pytest.approx(fewer["ablate"], abs=1e-5) and row["p_rank"] == 1 / 4
+
+
 def test_drawing_ends_where_enough_have_gone_as_far(subject, planted):
     units, texts = planted
     few = {e: t[:4] for e, t in texts.items()}
@@ -468,3 +478,18 @@ def test_what_cannot_be_measured_is_said_in_one_line(subject, planted, hooks_on)
     with pytest.warns(UserWarning, match="give n_random of at least 20"):
         run(subject, bank_of(units, first_language(units, units[0])), texts, n_random=9)
     assert hooks_on(subject) == count
+
+
+def test_the_benchmark_shows_held_out_words_once_and_judges_by_the_others():
+    from benchmarks.causal_universality import carriers, judged_by
+
+    every = {e: list(ei.concept_set("es").words(e)) for e in ("joy", "fear")}
+
+    manifest = {"stimuli": "words", "concept_words": {"es": every}}
+    bank = SimpleNamespace(emotions=list(every), manifest=manifest, held_out_words=lambda e, language: every[e][::2])
+    shown = [s for s in carriers("es", bank) if s.emotion in every]
+    judged = judged_by("words", "es", bank)
+    for emotion, words in every.items():
+        assert sorted(s.word for s in shown if s.emotion == emotion) == sorted(words[::2])
+        assert judged[emotion] == words[1::2]
+    assert len({s.template for s in shown}) > 1 and judged_by("posts", "es", bank) is None
