@@ -25,6 +25,7 @@ _HOMES = {
     "Subject": "subjects",
     "align": "geometry",
     "align_layers": "geometry",
+    "causal_universality": "experiments",
     "cebra_space": "geometry",
     "compare_spaces": "geometry",
     "concept_set": "concepts",
@@ -100,6 +101,7 @@ __all__ = [
     "Subject",
     "align",
     "align_layers",
+    "causal_universality",
     "cebra_space",
     "compare_spaces",
     "concept_set",
@@ -193,6 +195,7 @@ if TYPE_CHECKING:
         with_targeted_directions,
     )
     from emotion_interp.experiments import (
+        causal_universality,
         cross_language,
         dial_grid,
         dial_test,

@@ -132,6 +132,18 @@ def cross_language() -> Parts:
 
 
 @table
+def causal_universality() -> Parts:
+    small: dict[str, Any] = {"layer": 2, "n_random": 9, "n_texts": 4, "siblings": {}}
+    for first, second in (("en", "zh"), ("zh", "en")):
+        result = ei.causal_universality(subject(), bank(), ei.scene_stimuli([second]), first, second, PAIR, **small)
+        yield from ((f"{first}_{second}_{n}", getattr(result, n)) for n in ("to_frame", "matrix", "by_layer"))
+    sets = ei.causal_universality(
+        subject(), bank(), ei.scene_stimuli(["zh"]), "en", "zh", PAIR, method="features", k=8, measure="auroc", **small
+    )
+    yield "features", sets.to_frame
+
+
+@table
 def dial() -> Parts:
     for name, (valence, arousal) in {"pleasant": (1.0, 0.0), "excited": (0.5, 2.0)}.items():
         for method in ("dense", "sae"):

@@ -1,5 +1,6 @@
 """What is measured by steering: grids, tests, controls, doses, other languages, necessity, output effects."""
 
+from emotion_interp.experiments.causal_universality import CausalUniversality, causal_universality
 from emotion_interp.experiments.controls import shuffled_directions, steering_controls
 from emotion_interp.experiments.corrections import needed_directions
 from emotion_interp.experiments.cross_language import cross_language
@@ -11,10 +12,12 @@ from emotion_interp.experiments.steering_test import SteeringTest, best_site, st
 from emotion_interp.experiments.windows import dose_monotonicity, regime, stable_windows
 
 __all__ = [
+    "CausalUniversality",
     "DialGrid",
     "DoseResponse",
     "SteeringTest",
     "best_site",
+    "causal_universality",
     "cross_language",
     "dial_grid",
     "dial_test",

@@ -78,7 +78,19 @@ NAMES: dict[str, Any] = {
     "method": "magic",
     "methods": ["magic"],
     **dict.fromkeys(
-        ("position", "positions", "rows", "null", "repo_type", "coordinates", "kind", "schedule", "stimuli", "norms"),
+        (
+            "measure",
+            "position",
+            "positions",
+            "rows",
+            "null",
+            "repo_type",
+            "coordinates",
+            "kind",
+            "schedule",
+            "stimuli",
+            "norms",
+        ),
         "typo",
     ),
     **dict.fromkeys(
@@ -122,6 +134,7 @@ def good(tiny_subject, tiny_bank, small_concepts, tmp_path_factory):
         "text_increment.text": space,
         "texts": ["She wept."],
         "topics": [0, 1],
+        "causal_universality.texts": ei.labelled_stimuli(["她哭了。", "他笑了。"], ["fear", "joy"], "zh"),
         "prompts": ["She said"],
         "tune_prompts": ["She said"],
         "test_prompts": ["He said"],

@@ -1,0 +1,325 @@
+"""Does one language's emotion feature do in another language's text what that language's own does?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.core.arguments import checked, checked_methods
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, tell
+from emotion_interp.core.files import atomic_file, sha256_of
+from emotion_interp.core.markup import summary_html
+from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.experiments.causal_answers import FEATURES, MEASURES, CausalSetting, answers, share_beyond
+from emotion_interp.experiments.causal_moves import latents_of
+from emotion_interp.experiments.causal_texts import (
+    LEAST_TEXTS,
+    QUESTIONS,
+    WHERE,
+    chosen_texts,
+    show,
+)
+from emotion_interp.experiments.corrections import needed_directions
+from emotion_interp.judges.next_word import next_words
+from emotion_interp.stats.corrections import holm
+from emotion_interp.steering.operations import writable_reader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion_interp.bank.bank import FeatureBank
+    from emotion_interp.subjects.subject import Subject
+
+PERMUTATIONS = 9999
+
+
+@checked_methods
+@dataclass(frozen=True, eq=False)
+class CausalUniversality:
+    """How much of an emotion's effect in one language comes back when another language's feature stands in its place.
+
+    frame: one row per emotion; exchanges: recovered by every other emotion of the first language as well, one row for each
+    emotion of the text and each emotion put in; draws: emotion -> null -> recovered by each draw.
+    """
+
+    first: str
+    second: str
+    frame: pd.DataFrame
+    exchanges: pd.DataFrame
+    draws: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    seed: int = 0
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per emotion; columns: see `causal_universality`."""
+        return self.frame.copy()
+
+    def matrix(self) -> pd.DataFrame:
+        """Recovered, by emotion of the text (rows) and emotion of the first language put in (columns)."""
+        found: Any = self.exchanges.pivot(index="emotion", columns="put_in", values="recovered")
+        return found
+
+    def by_layer(self) -> pd.DataFrame:
+        """One row: all emotions in one test.
+
+        n_emotions, n_reliable (own effect beyond 0), n_passed (p_holm < .05), recovered (median over the reliable);
+        z: mean standardised place of an emotion's own among all that were put in; p_exchange: emotions of the first
+        language exchanged at random among the reliable ones, from four of them on.
+        """
+        import pandas as pd
+
+        frame: Any = self.frame
+        reliable: Any = frame[frame["recovered"].notna()]
+        z, p = exchange_test(self.exchanges, reliable["emotion"].tolist(), self.seed)
+        row = {c: frame[c].iloc[0] for c in ("first", "second", "layer", "site", "method")}
+        row |= {"n_emotions": len(frame), "n_reliable": len(reliable), "n_passed": int((frame["p_holm"] < 0.05).sum())}
+        row |= {"recovered": float(reliable["recovered"].median()), "z": z, "p_exchange": p}
+        return pd.DataFrame([row])
+
+    def __repr__(self) -> str:
+        frame: Any = self.frame
+        reliable, passed = int(frame["recovered"].notna().sum()), int((frame["p_holm"] < 0.05).sum())
+        return (
+            f"CausalUniversality({self.first!r} in {self.second!r} texts, {len(self.frame)} emotions, {reliable} with an "
+            f"effect of their own, {passed} beyond both nulls)"
+        )
+
+    def _repr_html_(self) -> str:
+        columns = ["emotion", "own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine", "note"]
+        frame: Any = self.frame
+        return summary_html(self, frame[columns])
+
+
+@checked
+def causal_universality(
+    subject: Subject,
+    bank: FeatureBank,
+    texts: Sequence[Stimulus] | Mapping[str, Any],
+    first: str,
+    second: str,
+    emotions: Sequence[str] | None = None,
+    layer: int | Site | str | None = None,
+    method: str = "dense",
+    *,
+    measure: str = "share",
+    positions: str = "all",
+    n_texts: int = 24,
+    n_tokens: int = 40,
+    n_random: int = 199,
+    k: int | None = None,
+    words: Mapping[str, Sequence[str]] | None = None,
+    prompts: Mapping[str, str] | None = None,
+    siblings: Mapping[str, Sequence[str]] | None = None,
+    seed: int = 0,
+    token_budget: int = 4096,
+    null_folder: str | Path | None = None,
+) -> CausalUniversality:
+    """The first language's direction or features put in the place of the second's, in texts of the second.
+
+    In a forward pass over labelled texts of the second language, each followed by a question in that language, the stream
+    is left alone (own), its component along the second language's direction is set to the mean of texts without the emotion
+    (ablate), or that component is written along the first language's direction instead, with the same signed size (swap).
+    Of feature sets: what the second language's set adds beyond its mean is taken away, and what the first's set adds on the
+    same text is written. The subject's next word judges: it answers in the text's language, by words that no direction saw.
+
+        recovered = (swap - ablate) / (own - ablate)
+
+    only where own - ablate is reliable: its interval over texts is above 0. Two nulls, each of the same size as the swap:
+    "others", the directions (sets) that the first language has for all other emotions but siblings: p is that of one more
+    draw from a normal distribution with their mean and spread (t), since the rank among two dozen is never small enough
+    for Holm (it stands beside it); "random", features that fire as often as the first language's do on these texts:
+    p = (b + 1) / (m + 1), and drawing ends after a hundred, two hundred, ... once ten have gone as far (sequential Monte
+    Carlo, Besag & Clifford 1991). p of an emotion is the larger of both (intersection-union); Holm over the emotions.
+    Directions that point alike recover much by geometry alone, so their cosine stands beside it.
+
+    Args:
+        subject: the bank's subject, with its SAEs.
+        bank: a `FeatureBank` of both languages.
+        texts: stimuli (`corpus_stimuli`, or words in carriers: `concept_set(second).stimuli()`); those of the second
+            language are used. Or language -> emotion -> texts.
+        first, second: the language that is put in, and the language of the texts.
+        emotions: default: all of the bank with at least four texts.
+        layer: a layer or site; default: the bank's middle layer.
+        method: a method of the bank's directions, or "features": the selected features of the site.
+        measure: "share" (log share of the emotion's words among all emotions' words, mean over its texts), "mass" (log
+            probability of its words), or "auroc" (of the share, against as many texts of others: twice the cost).
+        positions: "all", "text" or "question": what is changed of text and question; BOS never is. "question" runs each
+            text once for all changes, which is five times faster.
+        n_texts: at most so many texts of each emotion.
+        n_tokens: texts are cut there.
+        n_random: random draws; Holm over n emotions needs at least 20 n.
+        k: of "features": the k features of highest AUROC on the discovery half, instead of the selected ones.
+        words: emotion -> words of the second language to judge by; default: the bank's held-out words, all of the concept's
+            where none of those is one token.
+        prompts: language -> question behind each text; default: `QUESTIONS`.
+        siblings: emotion -> emotions that are no null for it; default: those of the shipped concepts.
+        seed: of texts, nulls and bootstrap.
+        token_budget: tokens of one batch.
+        null_folder: where each finished emotion is kept, so that a killed run goes on.
+
+    Returns:
+        one row per emotion: first, second, emotion, layer, site, method, measure; n_texts; own, ablate, swap; effect = own -
+        ablate with effect_lo, effect_hi; recovered with lo, hi (95% percentile bootstrap over texts; NaN without a reliable
+        effect); others, others_hi, random, random_hi (median and 97.5% of recovered under the nulls); p_others, n_others,
+        p_rank (rank among the others: (b + 1) / (n_others + 1)); p_random, n_random (drawn); p, p_holm; cosine (of sets: of
+        what they write); n_features_first, n_features_second, n_shared; size_ratio (norm that the swap writes over what
+        the ablation takes away); note: why there is no figure.
+
+    Raises:
+        EmotionInterpError: the same language twice, a bank of another subject, no or too few texts of an emotion that was
+            named, texts in another language, no question in it.
+        UnknownNameError: a language, layer, emotion, method, measure or kind of positions that is not there.
+
+    Example:
+        >>> shown = ei.corpus_stimuli("brighter", "zh", split="test", limit=40, names="drop")  # doctest: +SKIP
+        >>> ei.causal_universality(subject, bank, shown, "en", "zh", layer=9).to_frame()  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    from emotion_interp.bank.same_subject import require_same_subject
+    from emotion_interp.concepts.defaults import default_siblings
+
+    for language in (first, second):
+        if language not in bank.languages:
+            raise UnknownNameError("language", language, bank.languages)
+    if first == second:
+        raise EmotionInterpError(
+            f"causal universality puts one language in another's place; {first!r} was given twice."
+        )
+    for what, name, known in (
+        ("method", method, (*bank.methods, FEATURES)),
+        ("measure", measure, MEASURES),
+        ("positions", positions, WHERE),
+    ):
+        if name not in known:
+            raise UnknownNameError(f"{what} of causal_universality", name, known)
+    asked = {**QUESTIONS, **(prompts or {})}
+    if second not in asked:
+        raise EmotionInterpError(f"there is no question in {second!r}; give prompts={{{second!r}: '...'}}.")
+    site = bank.site(bank.layers[len(bank.layers) // 2] if layer is None else layer)
+    require_same_subject(bank, subject)
+    reader = writable_reader(subject, site)
+    drawn = chosen_texts(texts, second, bank.emotions, n_texts, seed)
+    named = bank.emotions if emotions is None else list(dict.fromkeys(emotions))
+    some = [e for e in named if len(drawn.get(e, ())) >= LEAST_TEXTS]
+    if emotions is not None and len(some) < len(named):
+        lacking = next(e for e in named if e not in some)
+        raise EmotionInterpError(
+            f"{lacking!r} has {len(drawn.get(lacking, ()))} texts in {second!r}; at least {LEAST_TEXTS} are needed."
+        )
+    kin = dict(default_siblings(bank.emotions) if siblings is None else siblings)
+    if not some or len(drawn) < 2:
+        raise EmotionInterpError(
+            f"texts of at least two emotions (or neutral) in {second!r} are needed, got {list(drawn)}."
+        )
+    judge = next_words(subject, words or _words(subject, bank, second), second)
+    shown = show(subject, site, drawn, asked[second], n_tokens, positions)
+    latents = latents_of(reader, shown)
+    setting = CausalSetting(
+        subject, bank, site, first, second, method, measure, n_random, k, seed, token_budget, judge, shown, latents, kin
+    )
+    answers = {e: _kept(setting, e, null_folder) for e in some}
+    frame: Any = pd.DataFrame([one["row"] for one in answers.values()])
+    tested = int(frame["p"].notna().sum())
+    if 0 < n_random < needed_directions(tested):
+        tell(
+            f"with {n_random} draws p is at least {1 / (n_random + 1):.2g}, so Holm over {tested} emotions cannot be below "
+            f"0.05: give n_random of at least {needed_directions(tested)}."
+        )
+    frame["p_holm"] = holm(frame["p"].to_numpy(dtype=np.float64))
+    frame = frame[[c for c in frame.columns if c != "note"] + ["note"]]
+    rows = [
+        {"emotion": e, "put_in": other, "recovered": value}
+        for e, one in answers.items()
+        for other, value in one["exchanged"].items()
+    ]
+    exchanges = pd.DataFrame(rows, columns=["emotion", "put_in", "recovered"])
+    draws = {e: {name: np.asarray(v) for name, v in one["draws"].items()} for e, one in answers.items()}
+    return CausalUniversality(first, second, frame, exchanges, draws, seed)
+
+
+def _words(subject: Subject, bank: Any, language: str) -> dict[str, list[str]]:
+    """Each emotion's words to judge by: held out, or all of the concept's where no held-out word is one token."""
+    every = bank.manifest.get("concept_words", {}).get(language, {})
+    held = {e: list(bank.held_out_words(e, language)) for e in bank.emotions}
+    try:
+        counted = next_words(subject, held, language).token_ids
+    except EmotionInterpError:
+        counted = {}
+    return {e: held[e] if counted.get(e) else [*held[e], *every.get(e, ())] for e in bank.emotions}
+
+
+def _kept(setting: CausalSetting, emotion: str, folder: str | Path | None) -> dict[str, Any]:
+    """One emotion's answers, taken from the folder where they are there."""
+    if folder is None:
+        return answers(setting, emotion)
+    asked = {
+        "subject": [setting.subject.name, _known_by(setting)],
+        "vectors": _digest(setting),
+        "place": [str(setting.site), setting.first, setting.second, setting.method, setting.measure],
+        "draws": [setting.n_random, setting.k, setting.seed, {e: list(s) for e, s in setting.siblings.items()}],
+        "tokens": [list(t.ids) for t in setting.shown.tokens],
+        "labels": list(map(str, setting.shown.labels)),
+        "changed": [int(c.sum()) for c in setting.shown.changed],
+        "judge": {e: list(ids) for e, ids in setting.judge.token_ids.items()},
+    }
+    path = Path(folder) / f"{emotion}_{sha256_of(asked)[:32]}.json"
+    if path.is_file():
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise FileFormatError(f"{path} is no kept answer of an emotion ({error}); delete it.") from error
+    found = answers(setting, emotion)
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(found), encoding="utf-8")
+    return found
+
+
+def _known_by(setting: CausalSetting) -> object:
+    """What tells this subject from another of its name."""
+    if setting.subject.provenance:
+        return setting.subject.provenance
+    import torch
+
+    return [
+        [n, p.numel(), f"{float(p.detach().sum(dtype=torch.float64)):.6e}"]
+        for n, p in setting.subject.model.named_parameters()
+    ]
+
+
+def _digest(setting: CausalSetting) -> list[str]:
+    """Of the directions or features of both languages, and of the SAE's decoder."""
+    import hashlib
+
+    if setting.method == FEATURES:
+        languages = (setting.first, setting.second)
+        used: list[Any] = [setting.features(e, x).tolist() for x in languages for e in setting.bank.emotions]
+    else:
+        keys = [f"{setting.site}|{x}|{setting.method}" for x in (setting.first, setting.second)]
+        used = [np.asarray(setting.bank.directions[key], dtype=np.float32).tobytes() for key in keys]
+    decoder = setting.latents.decoder.astype(np.float32).tobytes()
+    return [
+        hashlib.sha256(one if isinstance(one, bytes) else str(one).encode()).hexdigest() for one in (*used, decoder)
+    ]
+
+
+def exchange_test(exchanges: Any, emotions: Sequence[str], seed: int, count: int = PERMUTATIONS) -> tuple[float, float]:
+    """Mean standardised recovery by an emotion's own counterpart, and its p when counterparts are exchanged.
+
+    Each row of [emotion of the text, emotion put in] is standardised over all that were put in, so that no emotion with a
+    small effect counts more. NaN for fewer than four emotions.
+    """
+    names = list(emotions)
+    if len(names) < 4:
+        return float("nan"), float("nan")
+    matrix = exchanges.pivot(index="emotion", columns="put_in", values="recovered").loc[names]
+    spread = matrix.std(axis=1, ddof=0).replace(0.0, 1.0)
+    scores = matrix.sub(matrix.mean(axis=1), axis=0).div(spread, axis=0)[names].fillna(0.0).to_numpy()
+    own, random, places = float(np.diag(scores).mean()), generator(seed, "exchange"), np.arange(len(names))
+    drawn = np.asarray([scores[places, random.permutation(len(names))].mean() for _ in range(count)])
+    return own, share_beyond(own - 1e-12, drawn)
