@@ -69,7 +69,7 @@ def emotion_space(
         units, names = values[own], labels[own].tolist()
     elif kind in ("decoder", "dense"):
         method = "sae" if kind == "decoder" else "means"
-        vectors = bank.directions[f"{site}|{language}|{method}"].astype(np.float64)
+        vectors = bank.directions[site, language, method].astype(np.float64)
         present = np.linalg.norm(vectors, axis=1) > 0
         emotions = [e for e, there in zip(bank.emotions, present, strict=True) if there]
         vectors = vectors[present]
