@@ -17,6 +17,7 @@ from emotion_interp.features.confirm import confirmed_sets
 from emotion_interp.features.design import design_stimuli, split_hash
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
 from emotion_interp.features.text_scores import beside_texts, unit_texts
+from emotion_interp.stats.firing import firing_rates
 from emotion_interp.stats.ranks import RankedColumns, dense_parts
 from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
 
@@ -275,7 +276,7 @@ class _Halves:
         found: Any = reading.features[first["unit"].to_numpy()]
         held: Any = reading.features[second["unit"].to_numpy()]
         # only features that fire on the discovery half can be chosen there
-        self.alive = np.flatnonzero(np.asarray((found > 0).sum(0)).ravel())
+        self.alive = np.flatnonzero(firing_rates(found))
         self._values, self._values2 = found[:, self.alive].tocsc(), held[:, self.alive].tocsc()
         self.dense = reading.dense[first["unit"].to_numpy()].astype(np.float64)
         self.dense2 = reading.dense[second["unit"].to_numpy()].astype(np.float64)

@@ -22,6 +22,7 @@ from emotion_interp.features.confirm import with_confirmation
 from emotion_interp.features.design import design_stimuli
 from emotion_interp.features.text_scores import with_text_scores
 from emotion_interp.stats.corrections import benjamini_hochberg
+from emotion_interp.stats.firing import fires
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +228,7 @@ def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
         for first in range(0, values.shape[0], _UNITS):
             ends = values.indptr[first : first + _UNITS + 1]
             places = ends[0] + np.flatnonzero(kept[values.indices[ends[0] : ends[-1]]])
-            places = places[values.data[places] != 0]
+            places = places[fires(values.data[places])]
             units, ids = first + np.searchsorted(ends, places, side="right") - 1, values.indices[places]
             order = np.lexsort((-ids, units))
             part = {

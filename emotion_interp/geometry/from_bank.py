@@ -13,6 +13,7 @@ from emotion_interp.core.types import Site
 from emotion_interp.geometry.controls import control_spaces as control_spaces
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.geometry.text_baseline import bank_baselines, baselines_if_any
+from emotion_interp.stats.firing import fires, firing_rates
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
@@ -132,14 +133,14 @@ def text_spaces(
         if keep_units:
             spaces[site, "dense"] = EmotionSpace.from_units(reading.dense, emotions, kind="dense", **tags)
             if reading.features is not None:
-                columns = np.flatnonzero(reading.features.getnnz(axis=0))
+                columns = np.flatnonzero(firing_rates(reading.features))
                 alive = reading.features[:, columns].toarray()
                 spaces[site, "features"] = EmotionSpace.from_units(alive, emotions, kind="features", **tags)
             continue
         spaces[site, "dense"] = EmotionSpace(reading.dense, kind="dense", **tags)
         if reading.features is not None:
             values = reading.features.toarray()
-            alive = (values > 0).any(0)
+            alive = fires(values).any(0)
             spaces[site, "features"] = EmotionSpace(values[:, alive], kind="features", **tags)
     return spaces
 

@@ -260,11 +260,11 @@ def test_scenes_and_own_texts_are_split_by_group_and_read_whole(tiny_subject, sm
 
 
 def test_a_feature_fires_on_a_text_above_its_own_upper_quartile_whatever_the_labels(rng):
-    from emotion_interp.features.block import _above_level
+    from emotion_interp.stats.firing import above_level
 
     values = np.where(rng.random((40, 5)) < 0.6, rng.random((40, 5)), 0).astype(np.float32)
     units = np.arange(4, 40)
-    got = _above_level(csr_matrix(values), units).toarray()
+    got = above_level(csr_matrix(values), units).toarray()
     level = np.maximum(np.quantile(values[units], 0.75, axis=0), 0)
     assert np.array_equal(got, values > level)
 
