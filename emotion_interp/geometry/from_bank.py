@@ -59,7 +59,7 @@ def emotion_space(
         chosen = bank.selected_features(site, language)
         if len(chosen) < 2:
             raise EmotionInterpError(
-                f"{len(chosen)} features are selected at {_place(site, bank)} in {language!r}; a space needs two. Use kind='dense'."
+                f"{len(chosen)} features are selected at layer {site.layer} ({site}) in {language!r}; a space needs two. Use kind='dense'."
             )
         words, matrix = bank.unit_activations(site, language)
         values = matrix[:, chosen].toarray().astype(np.float64)
@@ -80,11 +80,7 @@ def emotion_space(
     if baselines is None:
         baselines = bank_baselines(bank, language)
     baselines = {n: b.subset(emotions) for n, b in baselines.items() if set(emotions) <= set(b.emotions)}
-    return EmotionSpace(vectors, emotions, site.layer, kind, language, units, names, stimuli, baselines)
-
-
-def _place(site: Site, bank: FeatureBank) -> str:
-    return f"layer {site.layer}" if bank.places == ["layer"] else str(site)
+    return EmotionSpace(vectors, emotions, site.layer, kind, language, units, names, stimuli, baselines, site)
 
 
 @checked
@@ -129,7 +125,7 @@ def text_spaces(
     spaces = {}
     alone = baselines_if_any(texts, emotions, language=language)
     for site, reading in readings.items():
-        tags: dict[str, Any] = {"layer": site.layer, "emotions": names, "stimuli": "texts", "baselines": alone}
+        tags: dict[str, Any] = {"site": site, "emotions": names, "stimuli": "texts", "baselines": alone}
         if keep_units:
             spaces[site, "dense"] = EmotionSpace.from_units(reading.dense, emotions, kind="dense", **tags)
             if reading.features is not None:

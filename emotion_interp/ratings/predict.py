@@ -10,7 +10,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
-from emotion_interp.core.types import BySite, Site, sites_at
+from emotion_interp.core.types import BySite, Site, site_of, sites_at
 from emotion_interp.norms import Norms
 from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
 from emotion_interp.ratings.words import RatedWords as RatedWords
@@ -31,7 +31,7 @@ class Ratings:
     """How well word ratings can be predicted, by layer, feature set, languages and dimension.
 
     `table` has the columns of `to_frame`; `predictions` one row per word, layer, feature set, languages and dimension;
-    `draws` the predictions of redrawn outside sets: (hook name of the site, feature set, languages, dimension) -> `RedrawnSeries`.
+    `draws` the predictions of redrawn outside sets: (site, feature set, languages, dimension) -> `RedrawnSeries`.
     """
 
     table: pd.DataFrame
@@ -202,7 +202,7 @@ def predict_from_activations(
     frame = pd.concat(filled, ignore_index=True) if filled else predictions[0]
     redrawn = redrawn_series(BySite(draws or {}), data, part_folds, inner_folds, alphas)
     for row in table:
-        series = redrawn.get(tuple(row[c] for c in (*KEYS, "dimension")))
+        series = redrawn.get((site_of(row["site"]), *(row[c] for c in (*KEYS[1:], "dimension"))))
         if series is not None:
             row |= series.summary()
     return Ratings(pd.DataFrame(table), frame, redrawn)

@@ -113,7 +113,7 @@ def redrawn_series(
             all_predicted = redrawn_ridge(own.matrix(site, name, width), own.human, folds[0], sets, tests, **options)
             for part, fold, predicted in zip(data, folds, all_predicted, strict=True):
                 for place, dimension in enumerate(part.dimensions):
-                    key = (str(site), name, own.source.language, part.source.language, dimension)
+                    key = (site, name, own.source.language, part.source.language, dimension)
                     values = predicted[:, :, own.dimensions.index(dimension)]
                     found[key] = RedrawnSeries(
                         tuple(part.words),
