@@ -129,14 +129,14 @@ def shuffle_emotions(words: pd.DataFrame, rng: np.random.Generator, keep_neutral
 
 def fired_by_level(words: pd.DataFrame, readings: Any) -> dict[tuple[Any, str], Any]:
     """Readings whose `fired` is what the search takes it for on texts, per site and language: it knows no label."""
-    from emotion_interp.features.block import _above_level
+    from emotion_interp.stats.firing import above_level
 
     found = {}
     for site, reading in readings.items():
         for language in sorted(set(words["language"])):
             own: Any = words[words["language"] == language]
             units = own["unit"].to_numpy()
-            fired = _above_level(reading.features, units).astype(np.float32)
+            fired = above_level(reading.features, units).astype(np.float32)
             found[site, language] = replace(reading, fired=fired)
     return found
 

@@ -151,11 +151,10 @@ def extended(bank: Any, other: Any, name: str) -> Any:
         more = np.zeros((len(emotions) - len(vectors), vectors.shape[1]), dtype=vectors.dtype)
         directions[key] = np.concatenate([vectors, more])
     for key, vectors in other.directions.items():
-        site, language, kind = key.split("|")
-        if kind in ("dense", "sae") and f"{site}|{language}|dense" in bank.directions:
+        if key.method in ("dense", "sae") and key._replace(method="dense") in bank.directions:
             wide = np.zeros((len(emotions), vectors.shape[1]), dtype=vectors.dtype)
             wide[[emotions.index(e) for e in other.emotions]] = vectors
-            directions[f"{site}|{language}|{kind}_{name}"] = wide
+            directions[key._replace(method=f"{key.method}_{name}")] = wide
     return replace(bank, directions=directions, manifest={**bank.manifest, "emotions": emotions})
 
 

@@ -35,8 +35,8 @@ def main() -> None:
     norms = ei.load_norms("warriner")
     subject = measured("loading", ei.load_subject)
     bank = shipped_bank(subject) if "--bank" in sys.argv else None
-    part, sites = measured("reading", lambda: read_part(subject, norms))
-    sets = feature_sets(part, bank, sites=sites)
+    part, _ = measured("reading", lambda: read_part(subject, norms))
+    sets = feature_sets(part, bank)
     ratings = measured("ridge", lambda: predict_parts([part], sets))
     frame = ratings.to_frame()
     print(

@@ -12,6 +12,7 @@ from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.activations.reading import SINK_FACTOR, Position, SiteReadings, _pick
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnsupportedError
 from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText, tell_of_cuts
 
@@ -135,7 +136,9 @@ def read_columns(
         value = np.concatenate([m.data for _, m in parts])
         shape = (n_units, width)
         features = (share @ coo_matrix((value, (row, column)), shape=shape).tocsr()).astype(np.float32)
-        fired = (share @ coo_matrix(((value > 0).astype(float), (row, column)), shape=shape).tocsr()).astype(np.float32)
+        fired = (share @ coo_matrix((fires(value).astype(float), (row, column)), shape=shape).tocsr()).astype(
+            np.float32
+        )
         norm = np.concatenate(norms[site])
         scale = float(np.median(norm[norm <= SINK_FACTOR * np.median(norm)]))
         dense = np.zeros((n_units, 0), dtype=np.float32)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from emotion_interp.bank.directions import DirectionKey, Directions
 from emotion_interp.bank.files import CARDS, EXTRA_TABLES, JOINED, KEYS, read_bank, write_bank
 from emotion_interp.bank.schema import TABLES
 from emotion_interp.core.arguments import check_argument, checked_methods
@@ -16,7 +17,7 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.schema import check_table
-from emotion_interp.core.types import Direction, Site, one_site_per_layer, sites_at
+from emotion_interp.core.types import Direction, Site, sites_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ class FeatureBank:
     summary: one row per emotion x layer x language: the top feature, fixed on the discovery half, its held-out AUROC, and
     whether it is confirmed (columns: `with_confirmation`);
     words: the units; activations: mean activation per unit of the selected and top features (long);
-    directions: "site|language|method" -> [emotion, d_model];
+    directions: (site, language, method) -> [emotion, d_model] (`Directions`, whose `to_frame` lists them);
     scales: median norm per site;
     rates: the living features of each layer and language and the share of discovery words they fire on, of texts the share
     in which they are active at all; None in banks of earlier versions;
@@ -47,7 +48,7 @@ class FeatureBank:
     summary: pd.DataFrame
     words: pd.DataFrame
     activations: pd.DataFrame
-    directions: dict[str, np.ndarray]
+    directions: Directions
     scales: dict[Site, float]
     manifest: dict[str, Any] = field(default_factory=dict)
     rates: pd.DataFrame | None = None
@@ -55,6 +56,11 @@ class FeatureBank:
 
     _card: ClassVar[Callable[[FeatureBank], str]]
     """What a card says of a bank; set by the room, so that a bank imports nothing that writes about banks."""
+
+    def __post_init__(self) -> None:
+        emotions = tuple(self.manifest.get("emotions", ()))
+        if not isinstance(self.directions, Directions) or self.directions.emotions != emotions:
+            object.__setattr__(self, "directions", Directions(self.directions, emotions))
 
     # -- asking -------------------------------------------------------------------------------------------------------
     @property
@@ -74,14 +80,9 @@ class FeatureBank:
         return sorted({s.layer for s in self.scales})
 
     @property
-    def places(self) -> list[str]:
-        """The columns that tell sites apart: "layer", and "site" where a layer has several."""
-        return ["layer"] if one_site_per_layer(self.scales) else ["layer", "site"]
-
-    @property
     def methods(self) -> list[str]:
         """Methods of the bank's directions."""
-        return sorted({key.rsplit("|", 1)[1] for key in self.directions} - set(SPACES_ONLY))
+        return sorted({key.method for key in self.directions} - set(SPACES_ONLY))
 
     def site(self, layer: int | Site | str) -> Site:
         """The bank's site at a layer (of several: `resid_post`, else the first), or the one of a hook name or site.
@@ -93,9 +94,7 @@ class FeatureBank:
 
     def rows_at(self, frame: pd.DataFrame, layer: int | Site | str) -> pd.DataFrame:
         """Rows of one of the bank's tables that belong to one site."""
-        site = self.site(layer)
-        # tables that have no sites (of a bank with one per layer) are told apart by their layers
-        rows: Any = frame[frame["site"] == str(site)] if "site" in frame else frame[frame["layer"] == site.layer]
+        rows: Any = frame[frame["site"] == str(self.site(layer))]
         return rows
 
     def _check(self, emotion: str | None, language: str | None) -> None:
@@ -132,9 +131,7 @@ class FeatureBank:
         if emotion is not None:
             frame = frame[frame["emotion"] == emotion]
         if layer is not None:
-            own = sites_at(self.scales, layer)
-            named = isinstance(layer, (Site, str)) and "site" in frame
-            frame = frame[frame["site"].isin(map(str, own)) if named else frame["layer"] == own[0].layer]
+            frame = frame[frame["site"].isin(map(str, sites_at(self.scales, layer)))]
         if language is not None:
             frame = frame[frame["language"] == language]
         if selected:
@@ -154,28 +151,48 @@ class FeatureBank:
         return np.unique(frame["feature"].to_numpy(dtype=np.int64))
 
     def direction(
-        self, emotion: str, layer: int | Site | str, language: str | None = None, method: str = "sae"
+        self,
+        emotion: str,
+        layer: int | Site | str | None = None,
+        language: str | None = None,
+        method: str = "sae",
+        *,
+        site: Site | str | None = None,
     ) -> Direction:
         """Steering direction of an emotion: "sae" (decoder rows of its features), "dense" or "dense_clean".
 
         Other `methods` are there once an analysis has added them, such as "probe_k8" (`SparseProbes.add_to`) or
         "sae_output" (features with an output effect; `with_output_directions`).
 
+        Args:
+            emotion: one of the bank's.
+            layer: as for `FeatureBank.site`.
+            language: default: the bank's first.
+            method: one of `methods`.
+            site: instead of a layer, the site or its hook name.
+
         Raises:
             UnknownNameError: no such emotion, layer, language or method.
-            EmotionInterpError: no feature of the emotion has an output effect there ("sae_output").
+            EmotionInterpError: neither a layer nor a site, or both; no feature of the emotion has an output effect there
+                ("sae_output").
+
+        Example:
+            >>> bank.direction("joy", layer=5, language="en", method="sae")  # doctest: +SKIP
         """
+        if (layer is None) == (site is None):
+            raise EmotionInterpError("a direction is at one place: give layer= or site=, and one of the two.")
         language = language or self.languages[0]
         self._check(emotion, language)
-        site = self.site(layer)
-        if method in SPACES_ONLY or f"{site}|{language}|{method}" not in self.directions:
+        site = self.site(site if layer is None else layer)
+        key = DirectionKey(site, language, method)
+        if method in SPACES_ONLY or key not in self.directions:
             if method == "sae_output":
                 raise EmotionInterpError(
                     "the bank has no directions of output features yet; measure what the features do first: "
                     "bank = with_output_directions(subject, output_scores(subject, bank).add_to(bank))."
                 )
             raise UnknownNameError("direction method", method, self.methods)
-        vector = self.directions[f"{site}|{language}|{method}"][self.emotions.index(emotion)]
+        vector = self.directions[key][self.emotions.index(emotion)]
         if method == "sae_output" and not vector.any():
             raise EmotionInterpError(
                 f"no feature of {emotion!r} at {site} in {language!r} has an output effect (table 'outputs', label output "
@@ -309,8 +326,10 @@ def _passes(frame: pd.DataFrame, condition: str, value: Any) -> Any:
 
 
 def with_added_directions(
-    bank: FeatureBank, method: str, directions: dict[str, np.ndarray], settings: dict[str, Any]
+    bank: FeatureBank, method: str, directions: Mapping[Any, np.ndarray], settings: dict[str, Any]
 ) -> FeatureBank:
-    """A bank with directions of one more method, and how they were made in the manifest ("added")."""
+    """A bank with directions of one more method, (site, language, method) -> [emotion, d_model], and how they were made in
+    the manifest ("added")."""
     added = {**bank.manifest.get("added", {}), method: settings}
-    return replace(bank, directions={**bank.directions, **directions}, manifest={**bank.manifest, "added": added})
+    both = Directions({**bank.directions, **directions}, bank.emotions)
+    return replace(bank, directions=both, manifest={**bank.manifest, "added": added})

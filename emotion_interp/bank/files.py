@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.bank.directions import Directions
 from emotion_interp.bank.schema import KEYS as KEYS
 from emotion_interp.bank.schema import check_bank, check_scales, rows_of
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, tell
@@ -88,7 +89,7 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
             frame.to_parquet(folder / f"{name}.parquet", index=False)
             names.append(f"{name}.parquet")
         scales = {str(s): v for s, v in bank.scales.items()}
-        arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in bank.directions.items()}
+        arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in bank.directions.arrays().items()}
         # one entry: of several, safetensors writes another order each time
         metadata = {"scales": json.dumps(scales, sort_keys=True)}
         try:
@@ -117,8 +118,13 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     manifest = _read_manifest(path)
     _check_hashes(path, manifest.get("files", {}), manifest.get("rows"))
     frames = {name: read_parquet(path / name) for name in manifest["files"] if name.endswith(".parquet")}
+    for name in ("activations.parquet", _RATES):
+        if name in frames and "site" not in frames[name] and "layer" in frames[name]:
+            # banks of earlier versions told the rows of these tables apart by their layer alone
+            sites = {Site.parse(site).layer: site for site in manifest["scales"]}
+            frames[name].insert(1, "site", frames[name]["layer"].map(sites))
     try:
-        directions = load_file(str(path / "directions.safetensors"))
+        arrays = load_file(str(path / "directions.safetensors"))
         with safe_open(str(path / "directions.safetensors"), framework="np") as file:
             metadata = file.metadata()
     except (OSError, ValueError, TypeError, SafetensorError) as error:
@@ -129,7 +135,7 @@ def read_bank(path: str | Path) -> dict[str, Any]:
         "summary": frames["summary.parquet"],
         "words": frames["words.parquet"],
         "activations": frames["activations.parquet"],
-        "directions": directions,
+        "directions": Directions.read(str(path), arrays, manifest["emotions"]),
         "scales": {Site.parse(k): float(v) for k, v in manifest["scales"].items()},
         "manifest": manifest,
         "rates": frames.get(_RATES),

@@ -31,12 +31,12 @@ def heatmap_frame(bank: FeatureBank, layer: int | Site | str, language: str) -> 
     rows = []
     for i, emotion in enumerate(bank.emotions):
         scores = composite_auroc(pairwise_auroc(values, codes, i, len(names)), i, neutral)
-        rows += [(site.layer, language, emotion, int(f), s) for f, s in zip(tops, scores, strict=True)]
-    return pd.DataFrame(rows, columns=["layer", "language", "emotion", "feature", "value"])
+        rows += [(site.layer, str(site), language, emotion, int(f), s) for f, s in zip(tops, scores, strict=True)]
+    return pd.DataFrame(rows, columns=["layer", "site", "language", "emotion", "feature", "value"])
 
 
 def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
-    """Per layer (and site, where a layer has several) and language: selected and confirmed emotions, median held-out AUROC with a bootstrap interval, dense and (where the bank knows it) the texts alone beside it.
+    """Per layer, site and language: selected and confirmed emotions, median held-out AUROC with a bootstrap interval, dense and (where the bank knows it) the texts alone beside it.
 
     `confirmed` counts at the layer that was fixed on the discovery half (`layer_fixed`), so it is 0 at all others;
     `confirmed_uncorrected` counts at every layer for itself and is not corrected over layers. A bank of an earlier version
@@ -49,7 +49,7 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
 
     rng = np.random.default_rng(0)
     rows = []
-    keys = [*bank.places, "language"]
+    keys = ["layer", "site", "language"]
     groups: Any = bank.summary.groupby(keys, sort=True)
     for key, group in groups:
         held = group["auroc_heldout"].to_numpy(dtype=np.float64)
@@ -89,7 +89,7 @@ def confirmed_counts(bank: FeatureBank) -> tuple[str, pd.DataFrame]:
     both = has_confirmation(bank)
     summary: Any = bank.summary
     counts = (
-        summary.groupby([*bank.places, "language"])["confirmed_uncorrected" if both else "confirmed"].sum().unstack()
+        summary.groupby(["layer", "site", "language"])["confirmed_uncorrected" if both else "confirmed"].sum().unstack()
     )
     if not both:
         return "emotions with a feature confirmed by an earlier rule (Fisher's test alone, at every layer)", counts

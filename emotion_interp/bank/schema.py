@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.bank.directions import Directions
 from emotion_interp.core.errors import FileFormatError, NotFiniteError
 from emotion_interp.core.schema import Column, Table, check_table, number, share, text, truth, whole
 from emotion_interp.core.types import Site
@@ -88,12 +89,12 @@ TABLES: dict[str, Table] = {
         ("unit",),
     ),
     "activations": Table(
-        {"layer": whole(), "site": text(needed=False), "unit": whole(), "feature": whole(), "activation": number()},
-        ("layer", "site", "unit", "feature"),
+        {"layer": whole(), "site": text(), "unit": whole(), "feature": whole(), "activation": number()},
+        ("site", "unit", "feature"),
     ),
     "rates": Table(
-        {"layer": whole(), "site": text(needed=False), "language": text(), "feature": whole(), "rate": share()},
-        ("layer", "site", "language", "feature"),
+        {"layer": whole(), "site": text(), "language": text(), "feature": whole(), "rate": share()},
+        ("site", "language", "feature"),
     ),
     "controls": Table(
         {
@@ -221,12 +222,11 @@ def check_bank(where: str, fields: Mapping[str, Any]) -> None:
     _check_order(where, fields["summary"], list(manifest["emotions"]))
 
 
-def _check_directions(where: str, directions: Mapping[str, np.ndarray], manifest: Any, scales: Iterable[str]) -> None:
+def _check_directions(where: str, directions: Directions, manifest: Any, scales: Iterable[str]) -> None:
     n_emotions = len(manifest["emotions"])
-    widths: dict[str, int] = {}
-    for key, array in directions.items():
-        site, language, method = (*key.split("|"), "", "")[:3]
-        if site not in scales or language not in manifest["languages"] or not method or key.count("|") != 2:
+    widths: dict[Site, int] = {}
+    for (site, language, _), (key, array) in zip(directions, directions.arrays().items(), strict=True):
+        if str(site) not in scales or language not in manifest["languages"]:
             raise FileFormatError(f"{where}: the direction {key!r} is of no site and language of the manifest.")
         if (
             array.ndim != 2
@@ -250,13 +250,12 @@ def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[Any]], 
                     f"{', '.join(map(str, sorted(allowed)))}."
                 )
     if "feature" in frame.columns and len(frame):
-        by: Any = frame["site"] if "site" in frame.columns else frame["layer"]
-        wide = dict(widths) if "site" in frame.columns else {Site.parse(s).layer: n for s, n in widths.items()}
+        by: Any = frame["site"]
         top: Any = frame["feature"].groupby(by).max()
         for place, feature in top.items():
-            if feature >= wide[place]:
+            if feature >= widths[place]:
                 raise FileFormatError(
-                    f"{name}: the feature {feature} at {place} is beyond the SAE's {wide[place]} latents."
+                    f"{name}: the feature {feature} at {place} is beyond the SAE's {widths[place]} latents."
                 )
 
 

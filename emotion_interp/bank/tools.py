@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.bank import schema
+from emotion_interp.bank.directions import Directions
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import atomic_file
-from emotion_interp.core.types import one_site_per_layer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ _SAME = ("stimuli", "position", "seed", "selection", "emotions")
 def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     """What differs between two banks of one subject, for every site, language and emotion that both have.
 
-    Columns: layer (and site, where a layer has several), language, emotion; n_both, n_first_only, n_second_only (selected features); top_first, top_second,
+    Columns: layer, site, language, emotion; n_both, n_first_only, n_second_only (selected features); top_first, top_second,
     same_top; auroc_heldout_first, auroc_heldout_second; confirmed_first, confirmed_second; cosine of the two dense
     directions.
 
@@ -40,7 +40,6 @@ def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
 
     _require_one_subject(first, second)
     keys = ["layer", "site", "language", "emotion"]
-    several = not one_site_per_layer({*first.sites, *second.sites})
     columns = ["feature", "auroc_heldout", "confirmed"]
     one, two = (b.summary[[*keys, *columns]] for b in (first, second))
     both: Any = one.merge(two, on=keys, suffixes=("_first", "_second"))
@@ -55,7 +54,7 @@ def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
         rows.append(
             {
                 "layer": row.layer,
-                **({"site": row.site} if several else {}),
+                "site": row.site,
                 "language": row.language,
                 "emotion": row.emotion,
                 "n_both": len(sets[0] & sets[1]),
@@ -114,15 +113,10 @@ def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
             "banks are merged over other sites with the same words, or over other languages at the same sites; "
             f"these hold {_cells(first)} and {_cells(second)}."
         )
-    several = not one_site_per_layer(scales)
-    parts = [_with_sites(b, b.activations) if several else b.activations for b in (first, second)]
-    parts[1] = parts[1].assign(unit=(parts[1]["unit"] + offset).astype(np.int32))
+    parts = [first.activations, second.activations.assign(unit=(second.activations["unit"] + offset).astype(np.int32))]
     rates = None
     if first.rates is not None and second.rates is not None:
-        tables = (first.rates, second.rates)
-        if several:
-            tables = (_with_sites(first, first.rates), _with_sites(second, second.rates))
-        rates = pd.concat(tables, ignore_index=True)
+        rates = pd.concat([first.rates, second.rates], ignore_index=True)
     # tables without a language hold the same features twice where the parts differ in language, those without a site the
     # same texts twice where they differ in sites; of those each row is kept once
     extras = {
@@ -137,7 +131,7 @@ def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
         summary=decided(summary) if has_confirmation(first) else summary,
         words=words.copy(),
         activations=pd.concat(parts, ignore_index=True),
-        directions={**first.directions, **second.directions},
+        directions=Directions({**first.directions, **second.directions}, first.emotions),
         scales=scales,
         manifest=_joined_manifest(first, second),
         rates=rates,
@@ -165,7 +159,7 @@ def subset_bank(bank: FeatureBank, languages: Sequence[str]) -> FeatureBank:
         bank,
         features=own(bank.features),
         summary=own(bank.summary),
-        directions={k: v for k, v in bank.directions.items() if k.split("|")[1] in languages},
+        directions=bank.directions.kept(language=languages),
         manifest={**bank.manifest, **parts, "languages": list(languages)},
         rates=None if bank.rates is None else own(bank.rates),
         extras={name: own(frame) for name, frame in bank.extras.items()},
@@ -201,16 +195,6 @@ def _require_one_subject(first: FeatureBank, second: FeatureBank) -> None:
         # a bank of before something was noted is taken on trust in it
         if any(one[key] != other[key] for key in set(one) & set(other)):
             raise EmotionInterpError(f"the banks read two different SAEs at {site}; their feature numbers differ.")
-
-
-def _with_sites(bank: FeatureBank, frame: pd.DataFrame) -> pd.DataFrame:
-    """A table that tells rows apart by their layer, with the sites beside it."""
-    if "site" in frame:
-        return frame
-    names: Any = {site.layer: str(site) for site in bank.sites}
-    frame = frame.copy()
-    frame.insert(1, "site", frame["layer"].map(names))
-    return frame
 
 
 def _cells(bank: FeatureBank) -> str:

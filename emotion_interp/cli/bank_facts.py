@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from emotion_interp.core.errors import FileFormatError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,12 @@ def bank_facts(folder: Path) -> BankFacts:
 
 def _methods(file: Path) -> tuple[str, ...]:
     """Methods of the directions, from the file's header alone; nothing where it cannot be read so."""
+    from emotion_interp.bank.directions import DirectionKey
+
     try:
         with file.open("rb") as stream:
             header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
-        return tuple(sorted({name.rsplit("|", 1)[1] for name in header if name.count("|") >= 2} - {"means"}))
-    except (OSError, ValueError, struct.error, MemoryError):
+        names = [DirectionKey.parse(name) for name in header if name != "__metadata__"]
+        return tuple(sorted({key.method for key in names} - {"means"}))
+    except (EmotionInterpError, OSError, ValueError, struct.error, MemoryError):
         return ()

@@ -7,7 +7,7 @@ from emotion_interp.core.errors import (
     UnknownNameError,
     UnsupportedError,
 )
-from emotion_interp.core.types import KINDS, WRITABLE_KINDS, Direction, Site, Stimulus, one_site_per_layer, sites_at
+from emotion_interp.core.types import KINDS, WRITABLE_KINDS, Direction, Site, Stimulus, sites_at
 
 __all__ = [
     "KINDS",
@@ -20,6 +20,5 @@ __all__ = [
     "Stimulus",
     "UnknownNameError",
     "UnsupportedError",
-    "one_site_per_layer",
     "sites_at",
 ]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from emotion_interp.core.arguments import as_array, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
+
+T = TypeVar("T")
 
 KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
 """Readable kinds of site."""
@@ -113,10 +115,29 @@ def sites_at(sites: Iterable[Site], layer: int | Site | str) -> list[Site]:
     return found
 
 
-def one_site_per_layer(sites: Iterable[Site]) -> bool:
-    """Whether a layer's number alone names each of the sites."""
-    layers = [site.layer for site in sites]
-    return len(set(layers)) == len(layers)
+def site_of(layer: int | Site | str) -> Site:
+    """The site of a hook name, or `resid_post` of a layer's number."""
+    return layer if isinstance(layer, Site) else Site.parse(layer) if isinstance(layer, str) else Site(layer)
+
+
+class BySite(dict[Site, T]):
+    """Values by site. Keys may be given, and values asked for, by a layer's number or a hook name too (`sites_at`).
+
+    Raises:
+        EmotionInterpError: two values of one site.
+
+    Example:
+        >>> BySite({2: "a", "blocks.3.hook_mlp_out": "b"})[3]
+        'b'
+    """
+
+    def __init__(self, values: Mapping[Any, T]) -> None:
+        super().__init__({site_of(key): value for key, value in values.items()})
+        if len(self) < len(values):
+            raise EmotionInterpError(f"one site is named twice: {', '.join(map(str, values))}.")
+
+    def __missing__(self, layer: int | Site | str) -> T:
+        return self[sites_at(self, layer)[0]]
 
 
 @dataclass(frozen=True)

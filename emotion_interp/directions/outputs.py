@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.bank.bank import FeatureBank
+from emotion_interp.bank.directions import Directions
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -101,7 +102,7 @@ def with_output_directions(subject: Subject, bank: FeatureBank, weight: str = "o
     if weight not in table or table[weight].dtype.kind not in "fiu":
         raise UnknownNameError("weight column", weight, [c for c in table if table[c].dtype.kind == "f"])
     table = table[table["label"].isin(["output", "both"])]
-    directions = dict(bank.directions)
+    directions: dict[Any, np.ndarray] = dict(bank.directions)
     for site in bank.sites:
         for language in bank.languages:
             vectors = np.zeros((len(bank.emotions), subject.readers[site].d_in), dtype=np.float32)
@@ -111,5 +112,5 @@ def with_output_directions(subject: Subject, bank: FeatureBank, weight: str = "o
                 decoder = subject.readers[site].decoder_rows(rows["feature"].to_numpy()).double().cpu().numpy()
                 units = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)
                 vectors[bank.emotions.index(str(emotion))] = weights @ units
-            directions[f"{site}|{language}|{OUTPUT_METHOD}"] = vectors
-    return replace(bank, directions=directions)
+            directions[site, language, OUTPUT_METHOD] = vectors
+    return replace(bank, directions=Directions(directions, bank.emotions))

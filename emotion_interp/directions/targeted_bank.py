@@ -72,7 +72,7 @@ def with_targeted_directions(
     require_same_subject(bank, subject)
     spoken = {language: list(split.tune) for language, split in NEUTRAL_PROMPTS.items()} | dict(prompts or {})
     sites = list(bank.scales) if layers is None else [s for layer in layers for s in sites_at(bank.scales, layer)]
-    directions: dict[str, np.ndarray] = {}
+    directions: dict[tuple[Site, str, str], np.ndarray] = {}
     for site in dict.fromkeys(sites):
         reader = writable_reader(subject, site)
         kept: Any = bank.features[
@@ -106,7 +106,7 @@ def with_targeted_directions(
                 target = {f: 1.0 / s for f, s in spread.items() if s > 0}
                 if target:
                     vectors[e] = targeted_direction(effects, target, bias_weight=bias_weight, name=emotion).unit
-            directions[f"{site}|{language}|{METHOD}"] = vectors
+            directions[site, language, METHOD] = vectors
     how = {
         "dose": dose,
         "n_vectors": n_vectors,

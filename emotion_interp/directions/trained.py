@@ -68,7 +68,7 @@ class TrainedDirections:
             raise EmotionInterpError(
                 f"these directions are of {self.settings.get('emotions')}, the bank's emotions are {bank.emotions}."
             )
-        added = {f"{site}|{language}|{METHOD}": vectors for (site, language), vectors in self.vectors.items()}
+        added = {(*key, METHOD): vectors for key, vectors in self.vectors.items()}
         return with_added_directions(bank, METHOD, added, {k: v for k, v in self.settings.items() if k != "emotions"})
 
     def _repr_html_(self) -> str:
@@ -164,7 +164,7 @@ def train_directions(
     for language in asked:
         texts = _texts(subject, concepts, bank, stimuli, language, n_tokens, skip)
         for site in dict.fromkeys(sites):
-            dense = np.asarray(bank.directions[f"{site}|{language}|dense"], dtype=np.float64)
+            dense = np.asarray(bank.directions[site, language, "dense"], dtype=np.float64)
             there = [e for e in range(len(dense)) if dense[e].any() and texts[0][e] and texts[1][e]]
             if len(there) < 2:
                 raise EmotionInterpError(f"fewer than two emotions have texts of both halves in {language!r}.")

@@ -213,8 +213,7 @@ def _null(
     taken = here.loc[here["selected"] | here["top"], "feature"].to_numpy()
     pool = np.arange(reader.d_sae)
     if bank.rates is not None and not bank.rates.empty:
-        rates: Any = bank.rates[bank.rates["layer"] == site.layer]
-        rates = rates[rates["site"] == str(site)] if "site" in rates else rates
+        rates = bank.rows_at(bank.rates, site)
         pool = rates.loc[(rates["language"] == language) & (rates["feature"] < reader.d_sae), "feature"].to_numpy()
     pool = np.setdiff1d(pool, taken)
     if len(pool) < 19:

@@ -11,6 +11,7 @@ import numpy as np
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
+from emotion_interp.stats.firing import firing_rates
 from emotion_interp.steering.operations import writable_reader
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class FiredOn:
     @property
     def rates(self) -> np.ndarray:
         """Share of the tokens at which each feature fires: [feature]."""
-        return np.asarray((self.latents > 0).mean(0), dtype=np.float64).ravel()
+        return firing_rates(self.latents)
 
     def removed(self, features: Sequence[int] | np.ndarray) -> float:
         """Mean over tokens of the norm of what ablating the features takes out: |sum_f act_f W_dec[f]|."""

@@ -11,6 +11,7 @@ from emotion_interp.core.arguments import check_fields
 from emotion_interp.core.types import Site
 from emotion_interp.features.dense import contrast_means, neutral_components, project_out
 from emotion_interp.stats.corrections import holm
+from emotion_interp.stats.firing import above, activity, fires_on_words, levels
 from emotion_interp.stats.ranks import RankedColumns, dense_parts
 from emotion_interp.stats.scores import (
     bootstrap_composite,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from emotion_interp.activations import SiteReadings
 
 NEUTRAL = "neutral"
-LEVEL = 0.75
-"""A feature fires on a text when its pooled activation lies above this quantile of all texts, whatever their label."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Block:
         assert reading.features is not None and reading.fired is not None
         index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
         self._reading = reading
-        self._levels = _levels(reading.features, here["unit"].to_numpy()) if by_level else None
+        self._levels = levels(reading.features, here["unit"].to_numpy()) if by_level else None
         self._units: dict[str, np.ndarray] = {}
         codes = {}
         for side in ("discovery", "confirmation"):
@@ -86,14 +85,13 @@ class Block:
         self.p = fisher_enrichment(fired, self.codes, self.n_classes)[: len(emotions)]
         self.q = np.ones_like(self.p)
         self.rate = np.asarray(fired.mean(0)).ravel()
-        self.activity = self.rate if self._levels is None else _activity(reading.features, self._units["discovery"])
+        self.activity = self.rate if self._levels is None else activity(reading.features, self._units["discovery"])
         reading.rest()
 
     def _fired(self, side: str) -> Any:
         """Which features fire on which units of a side, sparse boolean [unit, feature]; worked out when it is needed."""
-        # a word fires if the feature is active in at least half of its carriers
-        share: Any = self._reading.fired
-        fired: Any = share >= 0.5 if self._levels is None else _above(self._reading.features, self._levels)
+        words = self._levels is None
+        fired = fires_on_words(self._reading.fired) if words else above(self._reading.features, self._levels)
         return fired[self._units[side]]
 
     def _values(self, side: str, columns: Any) -> np.ndarray:
@@ -266,51 +264,3 @@ class Block:
         # of Fisher's test alone; Holm runs over the selected emotions of this layer and language
         summary["p_holm"] = holm(np.where(summary["selected"], summary["p_heldout"], np.nan))
         return summary
-
-
-def _above_level(features: Any, units: np.ndarray) -> Any:
-    """Whether a text's pooled activation lies above the feature's upper quartile over all texts of the language.
-
-    Over a whole text most features are active somewhere; the level tells. The threshold knows no label, so the exact
-    test stays exact. Sparse boolean [unit, feature].
-    """
-    return _above(features, _levels(features, units))
-
-
-def _levels(features: Any, units: np.ndarray) -> np.ndarray:
-    """Upper quartile of every feature over some units, 0 at least: [feature]."""
-    from scipy.sparse import csc_matrix, csr_matrix
-
-    matrix: Any = csr_matrix(features)
-    everything = np.array_equal(units, np.arange(matrix.shape[0]))
-    columns: Any = csc_matrix(matrix if everything else matrix[units])
-    level = np.zeros(columns.shape[1], dtype=np.float32)
-    for feature in np.flatnonzero(np.diff(columns.indptr)):
-        values = columns.data[columns.indptr[feature] : columns.indptr[feature + 1]]
-        full = np.zeros(len(units), dtype=np.float32)
-        full[: len(values)] = values
-        level[feature] = max(0.0, float(np.quantile(full, LEVEL)))
-    return level
-
-
-def _activity(features: Any, units: np.ndarray) -> np.ndarray:
-    """Share of some texts in which each feature is active at all: [feature]. By its level every feature fires on a quarter."""
-    from scipy.sparse import csr_matrix
-
-    matrix: Any = csr_matrix(features)
-    active = np.zeros(matrix.shape[1])
-    for unit in units:
-        row = slice(matrix.indptr[unit], matrix.indptr[unit + 1])
-        active[matrix.indices[row][matrix.data[row] > 0]] += 1
-    return active / max(1, len(units))
-
-
-def _above(features: Any, levels: np.ndarray) -> Any:
-    """Activations above their feature's level, sparse boolean [unit, feature]."""
-    from scipy.sparse import csr_matrix
-
-    matrix: Any = csr_matrix(features)
-    kept = matrix.data > levels[matrix.indices]
-    ends = np.append(0, np.cumsum(kept))[matrix.indptr]
-    ones = np.ones(ends[-1], dtype=bool)
-    return csr_matrix((ones, matrix.indices[kept], ends), shape=matrix.shape)

@@ -11,8 +11,8 @@ import numpy as np
 from emotion_interp.bank.confirmation import COLUMNS, decide, decided
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.features.block import LEVEL
 from emotion_interp.features.specific import PERMUTATIONS, specificity_test
+from emotion_interp.stats.firing import LEVEL
 from emotion_interp.stats.scores import fisher_enrichment
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def confirmed_sets(
         values = np.column_stack(own)
         targets = np.asarray([emotions.index(e) for e in frame["emotion"].to_numpy()[rows]])
         # the threshold knows no label, so the exact test stays exact
-        fires = values > np.quantile(values, LEVEL, axis=0)
-        p = fisher_enrichment(fires, codes, len(emotions) + 1)
+        above = values > np.quantile(values, LEVEL, axis=0)
+        p = fisher_enrichment(above, codes, len(emotions) + 1)
         found["p_heldout"][rows] = p[targets, np.arange(len(rows))]
         groups = here["group"].to_numpy()
         tested = specificity_test(

@@ -13,11 +13,12 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.features.block import NEUTRAL, _above_level
+from emotion_interp.features.block import NEUTRAL
 from emotion_interp.features.matched import match_neutral, unit_covariates
 from emotion_interp.features.retest import chosen_rows, columns_of, design_of
 from emotion_interp.stats.adjusted import adjusted_auroc, lower_bound, quantile_strata, rank_correlation
 from emotion_interp.stats.corrections import holm
+from emotion_interp.stats.firing import above_level, fires_on_words
 from emotion_interp.stats.scores import fisher_enrichment
 
 if TYPE_CHECKING:
@@ -185,7 +186,9 @@ def controls_from_readings(
         if reading.features is None or reading.fired is None:
             raise EmotionInterpError(f"the readings of {site} have no features.")
         fired: Any = (
-            reading.fired >= 0.5 if kind == "words" else _above_level(reading.features, spoken["unit"].to_numpy())
+            fires_on_words(reading.fired)
+            if kind == "words"
+            else above_level(reading.features, spoken["unit"].to_numpy())
         )
         here = spoken[spoken["side"] == SIDE].reset_index(drop=True)
         cell = _Cell(here, reading.features[here["unit"].to_numpy()], fired[here["unit"].to_numpy()], kind)

@@ -16,6 +16,7 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.lens import chosen_features
+from emotion_interp.stats.firing import fires
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,7 +242,7 @@ class _Best:
     def _keep(self, values: np.ndarray, texts: np.ndarray, has_bos: np.ndarray) -> None:
         """`values` is [row, token, feature]."""
         peaks = values.max(axis=1)
-        for i, f in zip(*np.nonzero((peaks > 0) & (peaks >= self.floor)), strict=True):
+        for i, f in zip(*np.nonzero(fires(peaks) & (peaks >= self.floor)), strict=True):
             text, heap = int(texts[i]), self.heaps[f]
             key = (float(peaks[i, f]), -text)
             if len(heap) == self.k and key < heap[0][:2]:

@@ -128,12 +128,12 @@ def dense_cleaner(dense: np.ndarray, codes: np.ndarray, neutral: int | None) -> 
 
 def probe_directions(
     vectors: Mapping[tuple[Site, str, str, int], np.ndarray], emotions: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Probes as a bank keeps directions: "site|language|probe_k8" -> [emotion, d_model], zeros where there is no probe."""
-    found: dict[str, np.ndarray] = {}
+) -> dict[tuple[Site, str, str], np.ndarray]:
+    """Probes as a bank keeps directions: (site, language, "probe_k8") -> [emotion, d_model], zeros where there is no probe."""
+    found: dict[tuple[Site, str, str], np.ndarray] = {}
     for (site, language, emotion, k), vector in vectors.items():
         empty = np.zeros((len(emotions), len(vector)), dtype=np.float32)
-        found.setdefault(f"{site}|{language}|probe_k{k}", empty)[list(emotions).index(emotion)] = vector
+        found.setdefault((site, language, f"probe_k{k}"), empty)[list(emotions).index(emotion)] = vector
     return found
 
 

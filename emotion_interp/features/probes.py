@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.bank.directions import Directions
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
-from emotion_interp.core.types import Direction, Site, Stimulus, one_site_per_layer, sites_at
+from emotion_interp.core.types import Direction, Site, Stimulus, sites_at
 from emotion_interp.features.confirm import confirmed_sets
 from emotion_interp.features.design import design_stimuli, split_hash
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
 from emotion_interp.features.text_scores import beside_texts, unit_texts
+from emotion_interp.stats.firing import firing_rates
 from emotion_interp.stats.ranks import RankedColumns, dense_parts
 from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
 
@@ -72,9 +74,9 @@ class SparseProbes:
         return self.dense.copy()
 
     def by_layer(self) -> pd.DataFrame:
-        """Median held-out AUROC over emotions per layer (and site, where it has several) and language: one column per k,
-        the dense and text baselines beside it."""
-        keys = ["layer", *([] if one_site_per_layer(self.sites) else ["site"]), "language"]
+        """Median held-out AUROC over emotions per layer, site and language: one column per k, the dense and text baselines
+        beside it."""
+        keys = ["layer", "site", "language"]
         table = self.frame.pivot_table(index=keys, columns="k", values="auroc_heldout", aggfunc="median")
         table.columns = [f"k={k}" for k in table.columns]
         columns = ["means_auroc", "means_clean_auroc", "probe_auroc", "probe_clean_auroc"]
@@ -137,15 +139,13 @@ class SparseProbes:
                 if name not in allowed:
                     raise UnknownNameError(kind, name, allowed)
         frame = self.frame.assign(**{c: self.frame[c].map(list) for c in ("features", "weights")})
-        kept = {k: v for k, v in bank.directions.items() if not k.rsplit("|", 1)[1].startswith("probe_k")}
-        return replace(
-            bank.with_table("probes", frame), directions=kept | probe_directions(self.vectors, bank.emotions)
-        )
+        others = {k: v for k, v in bank.directions.items() if not k.method.startswith("probe_k")}
+        both = Directions(others | probe_directions(self.vectors, bank.emotions), bank.emotions)
+        return replace(bank.with_table("probes", frame), directions=both)
 
     def __repr__(self) -> str:
         ks = sorted(self.frame["k"].unique().tolist())
-        layers = [site.layer for site in self.sites] if one_site_per_layer(self.sites) else list(map(str, self.sites))
-        return f"SparseProbes({self.frame['emotion'].nunique()} emotions, layers {layers}, k {ks})"
+        return f"SparseProbes({self.frame['emotion'].nunique()} emotions, {', '.join(map(str, self.sites))}, k {ks})"
 
     def _repr_html_(self) -> str:
         return summary_html(f"{self!r}: median held-out AUROC", self.by_layer())
@@ -276,7 +276,7 @@ class _Halves:
         found: Any = reading.features[first["unit"].to_numpy()]
         held: Any = reading.features[second["unit"].to_numpy()]
         # only features that fire on the discovery half can be chosen there
-        self.alive = np.flatnonzero(np.asarray((found > 0).sum(0)).ravel())
+        self.alive = np.flatnonzero(firing_rates(found))
         self._values, self._values2 = found[:, self.alive].tocsc(), held[:, self.alive].tocsc()
         self.dense = reading.dense[first["unit"].to_numpy()].astype(np.float64)
         self.dense2 = reading.dense[second["unit"].to_numpy()].astype(np.float64)

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.bank.bank import FeatureBank
+from emotion_interp.bank.directions import Directions
 from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
-from emotion_interp.core.types import Site, Stimulus, one_site_per_layer
+from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.block import Block, Selection
 from emotion_interp.features.confirm import with_confirmation
 from emotion_interp.features.design import design_stimuli
 from emotion_interp.features.text_scores import with_text_scores
 from emotion_interp.stats.corrections import benjamini_hochberg
+from emotion_interp.stats.firing import fires
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,13 +152,14 @@ def bank_from_readings(
         block.q[:, block.alive] = q[start : start + size].reshape(len(emotions), -1)
         start += size
     siblings = {e: {emotions.index(s) for s in concepts.siblings(e) if s in emotions} for e in emotions}
-    frames, summaries, directions = [], [], {}
+    frames, summaries = [], []
+    directions: dict[tuple[Site, str, str], np.ndarray] = {}
     for block in blocks:
         frame = block.score(selection, siblings)
         frames.append(frame)
         reader = subject.readers[block.site]
         vectors = block.directions(frame, reader)
-        directions.update({f"{block.site}|{block.language}|{k}": v for k, v in vectors.items()})
+        directions |= {(block.site, block.language, method): matrix for method, matrix in vectors.items()}
         summaries.append(block.confirm(frame, vectors, generator(seed, "confirm", block.site, block.language)))
     features = pd.concat(frames, ignore_index=True)
     manifest = {
@@ -182,10 +185,9 @@ def bank_from_readings(
     scales = {site: reading.scale for site, reading in readings.items()}
     subject.scales.update(scales)
     activations, rates = _long(readings, features), _rates(blocks)
-    if one_site_per_layer(readings):
-        rates = rates.drop(columns="site")
     summary = pd.concat(summaries, ignore_index=True)
-    bank = FeatureBank(features, summary, words, activations, directions, scales, manifest, rates)
+    table = Directions(directions, emotions)
+    bank = FeatureBank(features, summary, words, activations, table, scales, manifest, rates)
     return with_confirmation(bank, concepts)
 
 
@@ -226,7 +228,7 @@ def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
         for first in range(0, values.shape[0], _UNITS):
             ends = values.indptr[first : first + _UNITS + 1]
             places = ends[0] + np.flatnonzero(kept[values.indices[ends[0] : ends[-1]]])
-            places = places[values.data[places] != 0]
+            places = places[fires(values.data[places])]
             units, ids = first + np.searchsorted(ends, places, side="right") - 1, values.indices[places]
             order = np.lexsort((-ids, units))
             part = {
@@ -236,9 +238,6 @@ def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
                 "feature": ids[order].astype(np.int32),
                 "activation": values.data[places][order].astype(np.float32),
             }
-            if one_site_per_layer(readings):
-                # the layer says it all, as in every bank before there could be several sites
-                del part["site"]
             parts.append(pd.DataFrame(part))
         reading.rest()
     return pd.concat(parts, ignore_index=True)

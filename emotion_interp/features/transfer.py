@@ -14,10 +14,11 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.features.block import NEUTRAL, _above_level
+from emotion_interp.features.block import NEUTRAL
 from emotion_interp.features.design import KINDS, _design, design_stimuli, text_hash
 from emotion_interp.features.retest import chosen_rows, columns_of
 from emotion_interp.stats.corrections import holm
+from emotion_interp.stats.firing import above_level, fires_on_words
 from emotion_interp.stats.scores import bootstrap_composite, composite_auroc, fisher_enrichment, pairwise_auroc
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _test(
     codes = np.asarray([index[e] for e in units["emotion"]])
     assert reading.features is not None and reading.fired is not None
     ids, place = np.unique(rows["feature"].to_numpy(), return_inverse=True)
-    fired: Any = _above_level(reading.features, unit) if kind != "words" else reading.fired >= 0.5
+    fired: Any = above_level(reading.features, unit) if kind != "words" else fires_on_words(reading.fired)
     fired = fired[unit][:, ids]
     values = reading.features[unit][:, ids].toarray().astype(np.float64)
     p = fisher_enrichment(fired, codes, n_classes)

@@ -12,7 +12,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, tell
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.seeds import generator
-from emotion_interp.core.types import Site, one_site_per_layer, sites_at
+from emotion_interp.core.types import Site, sites_at
 from emotion_interp.features.genres import genre_of
 from emotion_interp.stats.corrections import holm
 
@@ -41,7 +41,7 @@ class Universality:
     genres: tuple[str, str] = ("", "")
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per layer (and site, where a layer has several) and emotion.
+        """One row per layer, site and emotion.
 
         Counts, `expected` and `jaccard` are over the features alive in both languages (`n_alive_both`);
         `n_first_silent`: chosen in the first language and never firing in the second (`n_second_silent` likewise);
@@ -136,16 +136,16 @@ def universality(
             f"the features of {first!r} were found on {genres[0]}, those of {second!r} on {genres[1]}: what they share or "
             "do not share may be due to the kind of text as well as to the language."
         )
-    several = not one_site_per_layer(bank.sites)
     rows, layer_rows, shared = [], [], {}
     for site in bank.sites:
         rates = {lang: _rates(bank, site, lang) for lang in (first, second)}
         alive = np.intersect1d(rates[first].index, rates[second].index)
         one, two = (rate_bins(rates[lang].loc[alive].to_numpy(dtype=np.float64), bins) for lang in (first, second))
-        place = {"layer": site.layer} | ({"site": str(site)} if several else {})
-        head: dict[str, Any] = {"first": first, "second": second, **place}
+        head: dict[str, Any] = {"first": first, "second": second, "layer": site.layer, "site": str(site)}
         of = {"first_genre": genres[0], "second_genre": genres[1]}
-        names = (*sorted((first, second)), *place.values())
+        # with one site at each layer the draws are named by the layer alone, as in every table that was ever kept
+        named = [str(site)] if len(bank.sites) > len(bank.layers) else []
+        names = (*sorted((first, second)), site.layer, *named)
         profiles = [np.zeros((len(alive), len(bank.emotions)), dtype=bool) for _ in range(2)]
         for i, emotion in enumerate(bank.emotions):
             chosen = [_chosen(bank, site, lang, emotion, features) for lang in (first, second)]
@@ -162,7 +162,7 @@ def universality(
         rng = generator(seed, "universality of a layer", *names)
         layer_rows.append(head | overlap_of_profiles(profiles[0], profiles[1], one, two, n_permutations, rng) | of)
     frame = pd.DataFrame(rows)
-    frame["p_holm"] = frame.groupby(bank.places)["p_permutation"].transform(lambda p: holm(p.to_numpy()))
+    frame["p_holm"] = frame.groupby("site")["p_permutation"].transform(lambda p: holm(p.to_numpy()))
     return Universality(first, second, frame, pd.DataFrame(layer_rows), shared, genres)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.types import Site
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.beside import beside_texts, require_same_stimuli, text_controls
 from emotion_interp.geometry.circumplex import circumplex_fit
@@ -137,7 +138,7 @@ def align_layers(
     with the largest |r| over all PCs and layers of the family under the same permutation.
 
     Args:
-        spaces: layer -> space, any key -> space that knows its layer, or a list of spaces.
+        spaces: layer or site -> space, any key -> space that knows its layer, or a list of spaces.
         norms: as for `align`, or language -> norms.
         labels, words: as for `align`, or language -> such a mapping.
         halves: key (or place in the list) -> the two halves of that space, as for `align`.
@@ -154,6 +155,8 @@ def align_layers(
     for key, space in keyed.items():
         if space.layer is None and isinstance(spaces, Mapping) and isinstance(key, (int, np.integer)):
             space = replace(space, layer=int(key))
+        elif space.site is None and isinstance(key, Site):
+            space = replace(space, site=key)
         families.setdefault((space.language, space.kind), {})[key] = space
     found: dict[Any, Alignment] = {}
     for (language, _), family in families.items():
@@ -294,6 +297,7 @@ def _one(
         circumplex = circumplex_fit(plane, human.z, orders, products, null_products)
     alignment = Alignment(
         layer=space.layer,
+        site=space.site,
         language=space.language,
         kind=space.kind,
         norms=settings.norms,

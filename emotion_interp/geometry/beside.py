@@ -45,7 +45,7 @@ def beside_texts(
             key = hash(baseline.vectors.tobytes())
             if key not in fits:
                 fits[key] = fit(baseline)
-            own[name] = replace(fits[key], layer=space.layer, language=space.language, kind=name)
+            own[name] = replace(fits[key], layer=space.layer, site=space.site, language=space.language, kind=name)
         result.append(replace(alignment, baselines=own, increments=added))
     return result
 

@@ -99,7 +99,7 @@ def cebra_space(
                 "text_spaces(keep_units=True), or give an array [unit, dimension] and the emotion of each unit."
             )
         layer, language = units.layer, units.language
-        tags = {"stimuli": units.stimuli, "baselines": units.baselines}
+        tags = {"stimuli": units.stimuli, "baselines": units.baselines, "site": units.site}
         matrix, names = unit_vectors(units.units, units.unit_emotions)
     else:
         matrix, names = unit_vectors(units, emotions)

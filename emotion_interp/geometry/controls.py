@@ -96,7 +96,7 @@ def control_spaces(
         there = [i for i in range(len(names)) if (codes == i).any()]
         vectors = np.stack([values[codes == i].mean(0) for i in there]).astype(np.float64)
         own = [names[i] for i in there]
-        return EmotionSpace(vectors, own, layer=site.layer, kind=kind_of_space, language=language, stimuli=kind)
+        return EmotionSpace(vectors, own, site=site, kind=kind_of_space, language=language, stimuli=kind)
 
     own = read_stimuli(subject, shown, units, sites=[site], **options)[site].dense
     other = Subject(_random_twin(subject, seed), tokenizer=subject.tokenizer, name=f"{subject.name}, random weights")
@@ -113,7 +113,7 @@ def control_spaces(
         [e for e, _ in keys],
         language=language,
         unit="word" if kind == "words" else "text",
-        layer=site.layer,
+        site=site,
     )
     return found | {name: replace(baseline.subset(names), stimuli=kind) for name, baseline in alone.items()}
 

@@ -13,6 +13,7 @@ from emotion_interp.core.types import Site
 from emotion_interp.geometry.controls import control_spaces as control_spaces
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.geometry.text_baseline import bank_baselines, baselines_if_any
+from emotion_interp.stats.firing import fires, firing_rates
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
@@ -58,7 +59,7 @@ def emotion_space(
         chosen = bank.selected_features(site, language)
         if len(chosen) < 2:
             raise EmotionInterpError(
-                f"{len(chosen)} features are selected at {_place(site, bank)} in {language!r}; a space needs two. Use kind='dense'."
+                f"{len(chosen)} features are selected at layer {site.layer} ({site}) in {language!r}; a space needs two. Use kind='dense'."
             )
         words, matrix = bank.unit_activations(site, language)
         values = matrix[:, chosen].toarray().astype(np.float64)
@@ -69,7 +70,7 @@ def emotion_space(
         units, names = values[own], labels[own].tolist()
     elif kind in ("decoder", "dense"):
         method = "sae" if kind == "decoder" else "means"
-        vectors = bank.directions[f"{site}|{language}|{method}"].astype(np.float64)
+        vectors = bank.directions[site, language, method].astype(np.float64)
         present = np.linalg.norm(vectors, axis=1) > 0
         emotions = [e for e, there in zip(bank.emotions, present, strict=True) if there]
         vectors = vectors[present]
@@ -79,11 +80,7 @@ def emotion_space(
     if baselines is None:
         baselines = bank_baselines(bank, language)
     baselines = {n: b.subset(emotions) for n, b in baselines.items() if set(emotions) <= set(b.emotions)}
-    return EmotionSpace(vectors, emotions, site.layer, kind, language, units, names, stimuli, baselines)
-
-
-def _place(site: Site, bank: FeatureBank) -> str:
-    return f"layer {site.layer}" if bank.places == ["layer"] else str(site)
+    return EmotionSpace(vectors, emotions, site.layer, kind, language, units, names, stimuli, baselines, site)
 
 
 @checked
@@ -128,18 +125,18 @@ def text_spaces(
     spaces = {}
     alone = baselines_if_any(texts, emotions, language=language)
     for site, reading in readings.items():
-        tags: dict[str, Any] = {"layer": site.layer, "emotions": names, "stimuli": "texts", "baselines": alone}
+        tags: dict[str, Any] = {"site": site, "emotions": names, "stimuli": "texts", "baselines": alone}
         if keep_units:
             spaces[site, "dense"] = EmotionSpace.from_units(reading.dense, emotions, kind="dense", **tags)
             if reading.features is not None:
-                columns = np.flatnonzero(reading.features.getnnz(axis=0))
+                columns = np.flatnonzero(firing_rates(reading.features))
                 alive = reading.features[:, columns].toarray()
                 spaces[site, "features"] = EmotionSpace.from_units(alive, emotions, kind="features", **tags)
             continue
         spaces[site, "dense"] = EmotionSpace(reading.dense, kind="dense", **tags)
         if reading.features is not None:
             values = reading.features.toarray()
-            alive = (values > 0).any(0)
+            alive = fires(values).any(0)
             spaces[site, "features"] = EmotionSpace(values[:, alive], kind="features", **tags)
     return spaces
 

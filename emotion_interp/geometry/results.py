@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import UnknownNameError
 from emotion_interp.core.markup import summary_html
+from emotion_interp.core.types import Site, site_of
 from emotion_interp.geometry.circumplex import CircumplexFit
 from emotion_interp.geometry.increment import Increment
 from emotion_interp.geometry.pc_scan import ComponentFit
@@ -51,6 +52,13 @@ class Alignment:
     controls: dict[str, Alignment] = field(default_factory=dict)
     baselines: dict[str, Alignment] = field(default_factory=dict)
     increments: dict[str, Increment] = field(default_factory=dict)
+    site: Site | None = None
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Its layer, site (empty where only the layer is known), language and kind, as a table shows them."""
+        site = "" if self.site is None else str(self.site)
+        return {"layer": self.layer, "site": site, "language": self.language, "kind": self.kind}
 
     @property
     def emotions(self) -> list[str]:
@@ -59,7 +67,7 @@ class Alignment:
 
     def row(self) -> dict[str, Any]:
         """The numbers as one flat row, with the columns of `LayerAlignments.to_frame`."""
-        row: dict[str, Any] = {"layer": self.layer, "language": self.language, "kind": self.kind}
+        row = self.place
         for name, fit in (("valence", self.valence), ("arousal", self.arousal)):
             low, high = fit.ci if fit else (_NAN, _NAN)
             words = fit.ci_words if fit else (_NAN, _NAN)
@@ -126,30 +134,25 @@ class LayerAlignments:
     alignments: tuple[Alignment, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per layer and language: PC scan, RSA, Procrustes, read-out, circumplex; for spaces of texts also what
+        """One row per layer, site and language: PC scan, RSA, Procrustes, read-out, circumplex; for spaces of texts also what
         they add to the texts, and below them the rows of the texts alone (`kind` "text", "encoder"), which are the same at
         every layer that they stand beside."""
         import pandas as pd
 
-        rows = {(a.layer, a.language, name): a.baselines[name] for a in self.alignments for name in a.baselines}
+        rows = {(a.layer, a.site, a.language, name): a.baselines[name] for a in self.alignments for name in a.baselines}
         return pd.DataFrame([alignment.row() for alignment in (*self.alignments, *rows.values())])
 
     def increments(self) -> pd.DataFrame:
-        """What each space adds to the texts: layer, language, kind and the columns of `Increment.to_frame`."""
+        """What each space adds to the texts: layer, site, language, kind and the columns of `Increment.to_frame`."""
         import pandas as pd
 
-        return pd.DataFrame(
-            [
-                {"layer": a.layer, "language": a.language, "kind": a.kind} | fit.row()
-                for a in self.alignments
-                for fit in a.increments.values()
-            ]
-        )
+        return pd.DataFrame([a.place | fit.row() for a in self.alignments for fit in a.increments.values()])
 
-    def at(self, layer: int, language: str | None = None) -> Alignment:
-        """The alignment of one layer (and language, where there are several); `UnknownNameError` if there is none."""
+    def at(self, layer: int | Site | str, language: str | None = None) -> Alignment:
+        """The alignment of one layer or site (and language, where there are several); `UnknownNameError` if there is none."""
+        wanted = site_of(layer) if isinstance(layer, str) else layer
         for alignment in self.alignments:
-            if alignment.layer == layer and language in (None, alignment.language):
+            if wanted in (alignment.layer, alignment.site) and language in (None, alignment.language):
                 return alignment
         places = [f"layer {a.layer} ({a.language})" for a in self.alignments]
         raise UnknownNameError("alignment", f"layer {layer} ({language})", places)

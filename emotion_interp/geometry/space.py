@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.arguments import as_array, checked, checked_methods
+from emotion_interp.core.types import Site, site_of
 from emotion_interp.geometry.files import read_vectors
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class EmotionSpace:
     `unit_emotions` names the emotion of each; they are optional, and what the intervals over words and `cebra_space`
     need. Each emotion's vector is then the mean of its units, up to one shift that all emotions share. `stimuli` says what
     the subject was shown ("words", "scenes", "texts"), and `baselines` holds the same emotions from those texts alone
-    ("text", "encoder": see `text_baselines`), which `align` sets beside the space.
+    ("text", "encoder": see `text_baselines`), which `align` sets beside the space. `site` (or its hook name) says more than
+    `layer`, which it sets; it is None where nothing is known but the layer.
 
     Raises:
         EmotionInterpError: the shapes disagree, an emotion is named twice, all vectors are the same, or the units are
@@ -48,8 +50,12 @@ class EmotionSpace:
     unit_emotions: Sequence[str] | None = None
     stimuli: str | None = None
     baselines: Mapping[str, EmotionSpace] = field(default_factory=dict)
+    site: Site | str | None = None
 
     def __post_init__(self) -> None:
+        if self.site is not None:
+            object.__setattr__(self, "site", site_of(self.site))
+            object.__setattr__(self, "layer", site_of(self.site).layer)
         vectors = as_array("the vectors of an emotion space", self.vectors, "float64")
         if isinstance(self.emotions, str):
             raise EmotionInterpError(f"emotions are given as a list of names, got the string {self.emotions!r}.")
@@ -88,8 +94,8 @@ class EmotionSpace:
         cls, units: Any, unit_emotions: Sequence[str], emotions: Sequence[str] | None = None, **options: Any
     ) -> EmotionSpace:
         """A space from one vector per word or text [unit, dimension] and the emotion of each; `emotions` in the given
-        order or that of first appearance, each at the mean of its units. `options`: layer, kind, language. Errors as
-        the class.
+        order or that of first appearance, each at the mean of its units. `options`: layer, site, kind, language. Errors
+        as the class.
 
         Example:
             >>> EmotionSpace.from_units([[0.0, 1.0], [0.0, 3.0], [5.0, 0.0]], ["joy", "joy", "fear"]).vectors.tolist()
@@ -127,7 +133,7 @@ class EmotionSpace:
             everything = len(keep) == len(self.unit_emotions)
             units, names = (self.units if everything else self.units[keep]), [self.unit_emotions[i] for i in keep]
         kept = {name: baseline.subset(emotions) for name, baseline in self.baselines.items()}
-        tags = (self.layer, self.kind, self.language, units, names, self.stimuli, kept)
+        tags = (self.layer, self.kind, self.language, units, names, self.stimuli, kept, self.site)
         return EmotionSpace(self.vectors[rows], emotions, *tags)
 
     def to_frame(self) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from emotion_interp.geometry.space import EmotionSpace
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
+    from emotion_interp.core.types import Site
 
 
 @checked
@@ -25,6 +26,7 @@ def text_baselines(
     unit: str = "text",
     keep_units: bool = False,
     layer: int | None = None,
+    site: Site | None = None,
 ) -> dict[str, EmotionSpace]:
     """Emotion spaces of labelled texts without any model of language: TF-IDF, and a sentence encoder where present.
 
@@ -34,7 +36,7 @@ def text_baselines(
         language: of the texts; default: the one that they read as.
         unit: "text", or "word" for single words, whose terms are runs of letters.
         keep_units: the spaces carry the vector of every text.
-        layer: noted in the spaces: the layer they stand beside.
+        layer, site: noted in the spaces: where they stand beside.
 
     Returns:
         "text" -> TF-IDF; where a sentence encoder is present (see `concepts.encoder_folder`) also "encoder".
@@ -58,7 +60,7 @@ def text_baselines(
     codes = np.asarray([names.index(e) for e in emotions])
     found = {}
     for kind, values in text_readings(texts, language, unit).items():
-        tags: dict[str, Any] = {"kind": kind, "language": language, "layer": layer}
+        tags: dict[str, Any] = {"kind": kind, "language": language, "layer": layer, "site": site}
         tags["stimuli"] = "words" if unit == "word" else "texts"
         if keep_units:
             dense = values.toarray() if hasattr(values, "toarray") else values

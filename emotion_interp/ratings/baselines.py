@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.ratings.predict import Ratings, WordActivations, predict_from_activations
 
 if TYPE_CHECKING:
+    from emotion_interp.core.types import Site
     from emotion_interp.subjects import Subject
 
 BASELINES = ("static", "length", "frequency", "text", "encoder")
@@ -21,7 +22,7 @@ TEXT_COMPONENTS = 300
 def baseline_ratings(
     subject: Subject,
     parts: Sequence[WordActivations],
-    layers: Sequence[int],
+    sites: Sequence[Site],
     folds: int,
     seed: int,
     n_permutations: int = 199,
@@ -32,7 +33,7 @@ def baseline_ratings(
     encoder is present, "encoder".
 
     The first part is learnt, the others are predicted from it, on the folds of `predict_from_activations`. The rows
-    come once for each layer, all the same, so that they lie beside that layer's own.
+    come once for each site, all the same, so that they lie beside that site's own.
     """
     found = []
     for name, matrices in _baselines(subject, parts).items():
@@ -53,7 +54,9 @@ def baseline_ratings(
             n_permutations=n_permutations,
             n_bootstrap=n_bootstrap,
         )
-        found += [Ratings(once.table.assign(layer=layer), once.predictions.assign(layer=layer)) for layer in layers]
+        for site in sites:
+            place: dict[str, Any] = {"layer": site.layer, "site": str(site)}
+            found.append(Ratings(once.table.assign(**place), once.predictions.assign(**place)))
     return found
 
 

@@ -12,6 +12,7 @@ from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import BySite, Site, sites_at
 from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
 from emotion_interp.ratings.series import bootstrap_means
 from emotion_interp.ratings.sets import known_sets
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from emotion_interp.bank import FeatureBank
-    from emotion_interp.core.types import Site
     from emotion_interp.norms import Norms
     from emotion_interp.subjects import Subject
 
@@ -38,12 +38,12 @@ class LearningCurve:
     table: pd.DataFrame
 
     def to_frame(self) -> pd.DataFrame:
-        """n_words_train, layer, feature_set, dimension, r (mean over the repeats), low, high (percentile bootstrap of
+        """n_words_train, layer, site, feature_set, dimension, r (mean over the repeats), low, high (percentile bootstrap of
         that mean over the test words), r_sd (over the repeats; NaN for one), repeats, r_over_ceiling, ceiling,
         n_words_test, n_features."""
         return self.table.copy()
 
-    def plot(self, dimension: str = "valence", layer: int | None = None) -> go.Figure:
+    def plot(self, dimension: str = "valence", layer: int | Site | str | None = None) -> go.Figure:
         """The curves of one dimension and layer (default: the highest).
 
         Raises:
@@ -52,11 +52,11 @@ class LearningCurve:
         from emotion_interp.figures import learning_curves
 
         rows: Any = self.table
+        if dimension not in set(rows["dimension"]):
+            raise UnknownNameError("dimension", dimension, sorted(set(rows["dimension"])))
         layer = int(rows["layer"].max()) if layer is None else layer
-        for kind, given in (("dimension", dimension), ("layer", layer)):
-            if given not in set(rows[kind]):
-                raise UnknownNameError(kind, given, sorted(set(rows[kind])))
-        rows = rows[(rows["dimension"] == dimension) & (rows["layer"] == layer)]
+        site = sites_at([Site.parse(name) for name in rows["site"].unique()], layer)[0]
+        rows = rows[(rows["dimension"] == dimension) & (rows["site"] == str(site))]
         frame = rows.rename(columns={"feature_set": "series", "r": "value", "low": "lo", "high": "hi"})
         return learning_curves(
             frame, title=f"Learning curve: {dimension}, layer {layer}", y_title="r on the test words"
@@ -121,7 +121,7 @@ def learning_curve(
     for name in sets or ():
         if name not in (known := known_sets(bank)):
             raise UnknownNameError("feature set", name, known)
-    part, sites = read_part(
+    part, _ = read_part(
         subject,
         norms,
         bank,
@@ -135,14 +135,14 @@ def learning_curve(
         progress=progress,
     )
     wanted = sets if sets is not None else ("all", "dense", "selected", "outside")
-    by_layer = feature_sets(part, bank, seed, sites)
-    known = {name for names in by_layer.values() for name in names} | ({DENSE} if part.dense else set())
+    by_site = feature_sets(part, bank, seed)
+    known = {name for names in by_site.values() for name in names} | ({DENSE} if part.dense else set())
     for name in sets or ():
         if name not in known:
             raise UnknownNameError("feature set", name, sorted(known))
     return curve_from_activations(
         part,
-        {layer: {name: names[name] for name in wanted if name in names} for layer, names in by_layer.items()},
+        {site: {name: names[name] for name in wanted if name in names} for site, names in by_site.items()},
         n_words,
         dense=DENSE in wanted,
         test_share=test_share,
@@ -156,7 +156,7 @@ def learning_curve(
 
 def curve_from_activations(
     part: WordActivations,
-    sets: Mapping[int, Mapping[str, Any]] | None = None,
+    sets: Mapping[Any, Mapping[str, Any]] | None = None,
     n_words: Sequence[int] | None = None,
     *,
     dense: bool = True,
@@ -168,7 +168,7 @@ def curve_from_activations(
     level: float = 0.95,
     seed: int = 0,
 ) -> LearningCurve:
-    """`learning_curve` for activations at hand; `sets`: layer -> name -> column indices (default "all")."""
+    """`learning_curve` for activations at hand; `sets`: site or layer -> name -> column indices (default "all")."""
     import pandas as pd
 
     if not 0 < test_share < 1 or repeats < 1 or folds < 3 or n_bootstrap < 1 or not 0 < level < 1:
@@ -182,8 +182,8 @@ def curve_from_activations(
     draws = [_order(rated.groups, pool, generator(seed, "learning curve", repeat)) for repeat in range(repeats)]
     tails = [(1 - level) / 2, (1 + level) / 2]
     human, rows = rated.human[test], []
-    for layer, name, columns in _chosen(part, sets, dense):
-        features = rated.matrix(layer, name, columns)
+    for site, name, columns in _chosen(part, sets, dense):
+        features = rated.matrix(site, name, columns)
         held = features[test]
         for size in sizes:
             fits = []
@@ -210,7 +210,8 @@ def curve_from_activations(
                 rows.append(
                     {
                         "n_words_train": size,
-                        "layer": layer,
+                        "layer": site.layer,
+                        "site": str(site),
                         "feature_set": name,
                         "dimension": dimension,
                         "r": float(r.mean()),
@@ -228,17 +229,18 @@ def curve_from_activations(
 
 
 def _chosen(
-    part: WordActivations, sets: Mapping[int, Mapping[str, Any]] | None, dense: bool
-) -> list[tuple[int, str, np.ndarray | None]]:
-    """(layer, name, columns) of every curve; empty sets are left out."""
-    found: list[tuple[int, str, np.ndarray | None]] = []
-    for layer in sorted({*part.activations, *part.dense}):
-        if layer in part.activations:
-            everything = np.arange(part.activations[layer].shape[1])
-            named = {"all": everything} if sets is None else sets.get(layer, {})
-            found += [(layer, name, np.asarray(chosen, dtype=int)) for name, chosen in named.items() if len(chosen)]
-        if dense and layer in part.dense:
-            found.append((layer, DENSE, None))
+    part: WordActivations, sets: Mapping[Any, Mapping[str, Any]] | None, dense: bool
+) -> list[tuple[Site, str, np.ndarray | None]]:
+    """(site, name, columns) of every curve; empty sets are left out."""
+    asked = None if sets is None else BySite(sets)
+    found: list[tuple[Site, str, np.ndarray | None]] = []
+    for site in sorted({*part.activations, *part.dense}):
+        if site in part.activations:
+            everything = np.arange(part.activations[site].shape[1])
+            named = {"all": everything} if asked is None else asked.get(site, {})
+            found += [(site, name, np.asarray(chosen, dtype=int)) for name, chosen in named.items() if len(chosen)]
+        if dense and site in part.dense:
+            found.append((site, DENSE, None))
     if not found:
         raise EmotionInterpError("there is nothing to predict from; give layer -> [word, feature].")
     return found

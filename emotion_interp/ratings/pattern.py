@@ -12,6 +12,7 @@ from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import tell
 from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Site, sites_at
 from emotion_interp.ratings.pattern_results import (
     BASELINES,
     BELOW,
@@ -41,7 +42,7 @@ def paper_pattern(
     *,
     shared: str = "intersection",
     outside: str | None = None,
-    layer: int | None = None,
+    layer: int | Site | str | None = None,
     equivalence: float = 0.05,
     n_bootstrap: int = 2000,
     level: float = 0.95,
@@ -66,7 +67,8 @@ def paper_pattern(
             their `predictions` as a frame.
         shared: the feature set of the emotion space ("intersection"; "selected" where a bank has one language).
         outside: its control; default the one of `bank_sets`, else "outside".
-        layer: one layer, fixed beforehand; default: the mean r over all layers, so that none is picked.
+        layer: one layer (all its sites), hook name or site, fixed beforehand; default: the mean r over all sites, so that
+            none is picked.
         equivalence: largest |difference in r| that counts as none.
         n_bootstrap: resamples of the words, the same for both sides of a comparison.
         level: of the intervals.
@@ -86,14 +88,12 @@ def paper_pattern(
             f"{n_bootstrap}."
         )
     series = all_series(ratings)
-    layers = sorted({s.layer for s in series})
-    if layer is not None and layer not in layers:
-        raise UnknownNameError("layer", layer, layers)
+    sites = {s.site for s in series} if layer is None else set(sites_at({s.site for s in series}, layer))
     known = sorted({s.feature_set for s in series} | {*CONTROLS, *CONTROLS.values()})
     for name in (shared, outside):
         if name not in (None, *known):
             raise UnknownNameError("feature set", name, known)
-    series = [s for s in series if layer in (None, s.layer)]
+    series = [s for s in series if s.site in sites]
     outside = outside or CONTROLS.get(shared, "outside")
     draws = all_draws(ratings)
     _warn(series, draws, outside)
@@ -138,9 +138,9 @@ class _Test:
         self.tails = [(1 - level) / 2, (1 + level) / 2]
         self.n_bootstrap, self.seed = n_bootstrap, seed
 
-    def _pick(self, feature_set: str, train: str, test: str, dimension: str) -> dict[int, Series]:
+    def _pick(self, feature_set: str, train: str, test: str, dimension: str) -> dict[Site, Series]:
         wanted = (feature_set, train, test, dimension)
-        return {s.layer: s for s in self.series if (s.feature_set, s.train, s.test, s.dimension) == wanted}
+        return {s.site: s for s in self.series if (s.feature_set, s.train, s.test, s.dimension) == wanted}
 
     def compare(self, claim: str, code: str, shown: str, first: tuple[str, str, str], second: Any) -> PatternClaim:
         """Two series on the words of language `code`; each is (feature set, training language, dimension)."""
@@ -171,8 +171,8 @@ class _Test:
         self,
         row: PatternClaim,
         first: tuple[str, str, str],
-        one: Mapping[int, Series],
-        common: Sequence[int],
+        one: Mapping[Site, Series],
+        common: Sequence[Site],
         words: Sequence[str],
         code: str,
     ) -> PatternClaim:

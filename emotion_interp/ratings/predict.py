@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
+from emotion_interp.core.types import BySite, Site, site_of, sites_at
 from emotion_interp.norms import Norms
 from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
 from emotion_interp.ratings.words import RatedWords as RatedWords
@@ -30,7 +31,7 @@ class Ratings:
     """How well word ratings can be predicted, by layer, feature set, languages and dimension.
 
     `table` has the columns of `to_frame`; `predictions` one row per word, layer, feature set, languages and dimension;
-    `draws` the predictions of redrawn outside sets: (layer, feature set, languages, dimension) -> `RedrawnSeries`.
+    `draws` the predictions of redrawn outside sets: (site, feature set, languages, dimension) -> `RedrawnSeries`.
     """
 
     table: pd.DataFrame
@@ -38,7 +39,7 @@ class Ratings:
     draws: Mapping[tuple[Any, ...], RedrawnSeries] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
-        """layer (and site, where a layer has several), feature_set, train_language, test_language, dimension, r, rho, r2,
+        """layer, site, feature_set, train_language, test_language, dimension, r, rho, r2,
         mae, r_over_ceiling, ceiling, n_words, n_features, alpha (median of the folds), r_lo, r_hi, p, r_null, r_pooled; of
         outside sets that were redrawn also r_draws (mean r over the draws), r_draws_lo, r_draws_hi (the middle 95% of the
         draws) and n_draws.
@@ -52,7 +53,7 @@ class Ratings:
 
     def predicted(
         self,
-        layer: int,
+        layer: int | Site | str,
         feature_set: str = ALL,
         dimension: str = "valence",
         train_language: str | None = None,
@@ -60,14 +61,15 @@ class Ratings:
     ) -> pd.DataFrame:
         """word, human, predicted, error (predicted - human) of one fit, the word that is furthest off first.
 
-        The languages may be left out where there is one.
+        `layer` as for `FeatureBank.site`. The languages may be left out where there is one.
 
         Raises:
             UnknownNameError: no such layer, feature set, dimension or language.
             EmotionInterpError: several languages, and none was named.
         """
-        rows: Any = self.predictions
-        asked = {"layer": layer, "feature_set": feature_set, "dimension": dimension}
+        sites = [Site.parse(name) for name in self.predictions["site"].unique()]
+        rows: Any = self.predictions[self.predictions["site"] == str(sites_at(sites, layer)[0])]
+        asked = {"feature_set": feature_set, "dimension": dimension}
         asked |= {"train_language": train_language, "test_language": test_language}
         for column, value in asked.items():
             known = list(dict.fromkeys(rows[column].tolist()))
@@ -81,7 +83,9 @@ class Ratings:
         rows = rows[["word", "human", "predicted"]].assign(error=rows["predicted"] - rows["human"])
         return rows.sort_values("error", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
 
-    def plot(self, layer: int, feature_set: str = ALL, dimension: str = "valence", **options: Any) -> go.Figure:
+    def plot(
+        self, layer: int | Site | str, feature_set: str = ALL, dimension: str = "valence", **options: Any
+    ) -> go.Figure:
         """Predicted against human ratings, the words that are furthest off named; options and errors as in `predicted`."""
         from emotion_interp.figures import predicted_vs_human
 
@@ -108,22 +112,22 @@ def joined(parts: Sequence[Ratings]) -> Ratings:
 
 
 def predict_from_activations(
-    activations: Mapping[int, Any],
+    activations: Mapping[Any, Any],
     words: Sequence[str],
     norms: Norms,
-    feature_sets: Mapping[int, Mapping[str, Any]] | None = None,
+    feature_sets: Mapping[Any, Mapping[str, Any]] | None = None,
     language: str = "en",
     folds: int = 10,
     inner_folds: int = 5,
     alphas: Sequence[float] = ALPHAS,
     seed: int = 0,
-    dense: Mapping[int, Any] | None = None,
+    dense: Mapping[Any, Any] | None = None,
     groups: Sequence[Any] | None = None,
     *,
     transfer: Sequence[WordActivations] = (),
     n_permutations: int = 199,
     n_bootstrap: int = 500,
-    draws: Mapping[int, Mapping[str, np.ndarray]] | None = None,
+    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None,
 ) -> Ratings:
     """Nested cross-validated ridge from each word's activations to its ratings.
 
@@ -132,13 +136,13 @@ def predict_from_activations(
     predictions together. `r_over_ceiling` divides r by the square root of the norms' reliability (NaN where it is unknown).
 
     Args:
-        activations: layer -> [word, feature], dense or scipy.sparse.
+        activations: site (or hook name, or a layer for its `resid_post`) -> [word, feature], dense or scipy.sparse.
         words: the words of the rows; those without a rating are left out.
         norms: their ratings.
-        feature_sets: layer -> name of the set -> column indices, or None for all. Default: "all".
+        feature_sets: site or layer -> name of the set -> column indices, or None for all. Default: "all".
         folds, inner_folds: outer folds, and validation groups within each training set.
         alphas: ridge penalties, in scikit-learn's convention.
-        dense: layer -> [word, d_model]; reported as the feature set "dense".
+        dense: site or layer -> [word, d_model]; reported as the feature set "dense".
         groups: one label per word; default its lemma (`concepts.lemma_key`: happy and happiness stay in one fold).
         transfer: other languages to predict with the fits of this one. A word whose group also occurs among the
             training words is predicted by the fit that left that group out. Ratings on another scale are mapped
@@ -146,7 +150,7 @@ def predict_from_activations(
         n_permutations: of the null: ratings are handed to other words (among groups of one size), and the ridge is fitted
             anew with the penalties that the observed ratings chose; 0: no p.
         n_bootstrap: resamples of the interval; 0: none.
-        draws: layer -> name of an outside set -> redrawn sets [draw, column] (`redrawn_outside`), each fitted too.
+        draws: site or layer -> name of an outside set -> redrawn sets [draw, column] (`redrawn_outside`), each fitted too.
 
     Raises:
         EmotionInterpError: shapes disagree, too few rated words for the folds, indices out of range.
@@ -183,58 +187,56 @@ def predict_from_activations(
     scores = [
         FoldScores(part.groups, part_fold, n_bootstrap, seed) for part, part_fold in zip(data, part_folds, strict=True)
     ]
-    fitted: dict[tuple[int, bytes | None, int], tuple[list[dict[str, Any]], pd.DataFrame]] = {}
-    for layer, name, columns in sets:
+    fitted: dict[tuple[Site, bytes | None, int], tuple[list[dict[str, Any]], pd.DataFrame]] = {}
+    for site, name, columns in sets:
         for number, (part, part_fold) in enumerate(zip(data, part_folds, strict=True)):
-            key = (layer, None if columns is None else columns.tobytes(), number)
+            key = (site, None if columns is None else columns.tobytes(), number)
             if key not in fitted:
                 options = (inner_folds, alphas, orders, scores[number])
-                fitted[key] = _fit(layer, name, columns, data[0], part, part_folds[0], part_fold, *options)
+                fitted[key] = _fit(site, name, columns, data[0], part, part_folds[0], part_fold, *options)
             # two sets of the same features are one fit under two names
             rows, frame = fitted[key]
             table += [row | {"feature_set": name} for row in rows]
             predictions.append(frame.assign(feature_set=name))
     filled = [frame for frame in predictions if len(frame)]
     frame = pd.concat(filled, ignore_index=True) if filled else predictions[0]
-    redrawn = redrawn_series(draws or {}, data, part_folds, inner_folds, alphas)
+    redrawn = redrawn_series(BySite(draws or {}), data, part_folds, inner_folds, alphas)
     for row in table:
-        series = redrawn.get(tuple(row[c] for c in (*KEYS, "dimension")))
+        series = redrawn.get((site_of(row["site"]), *(row[c] for c in (*KEYS[1:], "dimension"))))
         if series is not None:
             row |= series.summary()
     return Ratings(pd.DataFrame(table), frame, redrawn)
 
 
 def _checked_sets(
-    train: WordActivations, feature_sets: Mapping[int, Mapping[str, Any]] | None
-) -> list[tuple[int, str, np.ndarray | None]]:
-    """(layer, name, columns) of every fit; the dense activations come as the set "dense"."""
+    train: WordActivations, feature_sets: Mapping[Any, Mapping[str, Any]] | None
+) -> list[tuple[Site, str, np.ndarray | None]]:
+    """(site, name, columns) of every fit; the dense activations come as the set "dense"."""
     if not train.activations and not train.dense:
         raise EmotionInterpError("there is nothing to predict from; give layer -> [word, feature].")
-    for layer in feature_sets or {}:
-        if layer not in train.activations:
-            raise UnknownNameError("layer", layer, train.activations)
-    found: list[tuple[int, str, np.ndarray | None]] = []
-    for layer in sorted({*train.activations, *train.dense}):
-        if layer in train.activations:
-            width = train.activations[layer].shape[1]
-            for name, columns in (feature_sets or {}).get(layer, {ALL: None}).items():
+    named = {sites_at(train.activations, layer)[0]: names for layer, names in (feature_sets or {}).items()}
+    found: list[tuple[Site, str, np.ndarray | None]] = []
+    for site in sorted({*train.activations, *train.dense}):
+        if site in train.activations:
+            width = train.activations[site].shape[1]
+            for name, columns in named.get(site, {ALL: None}).items():
                 if columns is None:
-                    found.append((layer, name, np.arange(width)))
+                    found.append((site, name, np.arange(width)))
                     continue
                 columns = np.unique(np.asarray(columns, dtype=int))
                 if len(columns) and not (columns[0] >= 0 and columns[-1] < width):
                     raise EmotionInterpError(
-                        f"the feature set {name!r} of layer {layer} names features from {columns[0]} to {columns[-1]}; "
+                        f"the feature set {name!r} of layer {site.layer} ({site}) names features from {columns[0]} to {columns[-1]}; "
                         f"there are {width} (0 to {width - 1})."
                     )
-                found.append((layer, name, columns))
-        if layer in train.dense:
-            found.append((layer, DENSE, None))
+                found.append((site, name, columns))
+        if site in train.dense:
+            found.append((site, DENSE, None))
     return found
 
 
 def _fit(
-    layer: int,
+    site: Site,
     name: str,
     columns: np.ndarray | None,
     train: RatedWords,
@@ -248,9 +250,10 @@ def _fit(
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     import pandas as pd
 
-    features = train.matrix(layer, name, columns)
+    features = train.matrix(site, name, columns)
     keys = {
-        "layer": layer,
+        "layer": site.layer,
+        "site": str(site),
         "feature_set": name,
         "train_language": train.source.language,
         "test_language": test.source.language,
@@ -264,7 +267,7 @@ def _fit(
             fold,
             inner_folds=inner_folds,
             alphas=alphas,
-            test_features=None if same else test.matrix(layer, name, columns),
+            test_features=None if same else test.matrix(site, name, columns),
             test_fold=None if same else test_fold,
             null_orders=orders,
         )

@@ -15,10 +15,11 @@ import numpy as np
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.errors import tell
 from emotion_interp.core.seeds import generator
+from emotion_interp.core.types import Site
 from emotion_interp.ratings.words import RatedWords
 from emotion_interp.stats.ridge import ALPHAS, inner_groups
 
-KEYS = ("layer", "feature_set", "train_language", "test_language")
+KEYS = ("site", "feature_set", "train_language", "test_language")
 """What names a fit, beside its dimension."""
 
 NEAREST = 10
@@ -95,7 +96,7 @@ class RedrawnSeries:
 
 
 def redrawn_series(
-    draws: Mapping[int, Mapping[str, np.ndarray]],
+    draws: Mapping[Site, Mapping[str, np.ndarray]],
     data: Sequence[RatedWords],
     folds: Sequence[np.ndarray],
     inner_folds: int,
@@ -104,15 +105,15 @@ def redrawn_series(
     """Every redrawn set learnt on the first data, and predicted in all: (`KEYS`, dimension) -> series."""
     found = {}
     own = data[0]
-    for layer, named in draws.items():
+    for site, named in draws.items():
         for name, sets in named.items():
-            width = np.arange(own.source.activations[layer].shape[1])
-            tests = [(part.matrix(layer, name, width), fold) for part, fold in zip(data[1:], folds[1:], strict=True)]
+            width = np.arange(own.source.activations[site].shape[1])
+            tests = [(part.matrix(site, name, width), fold) for part, fold in zip(data[1:], folds[1:], strict=True)]
             options: dict[str, Any] = {"inner_folds": inner_folds, "alphas": alphas}
-            all_predicted = redrawn_ridge(own.matrix(layer, name, width), own.human, folds[0], sets, tests, **options)
+            all_predicted = redrawn_ridge(own.matrix(site, name, width), own.human, folds[0], sets, tests, **options)
             for part, fold, predicted in zip(data, folds, all_predicted, strict=True):
                 for place, dimension in enumerate(part.dimensions):
-                    key = (layer, name, own.source.language, part.source.language, dimension)
+                    key = (site, name, own.source.language, part.source.language, dimension)
                     values = predicted[:, :, own.dimensions.index(dimension)]
                     found[key] = RedrawnSeries(
                         tuple(part.words),

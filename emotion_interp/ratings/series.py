@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError
+from emotion_interp.core.types import Site, site_of
 from emotion_interp.ratings.predict import Ratings
 from emotion_interp.ratings.redraw import RedrawnSeries, within_folds
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_KEYS = ("layer", "feature_set", "train_language", "test_language", "dimension")
-_COLUMNS = ("word", *_KEYS, "human", "predicted")
+_KEYS = ("layer", "site", "feature_set", "train_language", "test_language", "dimension")
+_COLUMNS = ("word", *(key for key in _KEYS if key != "site"), "human", "predicted")
 _CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Human and predicted ratings of the same words, from one layer, feature set, pair of languages and dimension."""
+    """Human and predicted ratings of the same words, from one site, feature set, pair of languages and dimension."""
 
-    layer: int
+    site: Site
     feature_set: str
     train: str
     test: str
@@ -71,34 +72,36 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
             )
     found = []
     for frame in frames:
+        if "site" not in frame:
+            frame = frame.assign(site=[str(site_of(int(layer))) for layer in frame["layer"]])
         usable = frame[np.isfinite(frame[["human", "predicted"]].to_numpy(float)).all(axis=1)]
         for key, rows in usable.groupby(list(_KEYS), sort=True):
             words = tuple(rows["word"].astype(str))
             if len(set(words)) < len(words):
                 raise EmotionInterpError(f"the predictions of {key} hold a word twice; each may occur once.")
-            layer, name, train, test, dimension = key
+            _, site, name, train, test, dimension = key
             human, predicted = rows["human"].to_numpy(float), rows["predicted"].to_numpy(float)
             if "fold" in rows and rows["fold"].notna().all():
                 # r of what is standardised within folds is r averaged over folds, which has no floor below 0
                 fold = rows["fold"].to_numpy()
                 human, predicted = within_folds(human, fold), within_folds(predicted, fold)
-            found.append(Series(int(layer), name, train, test, dimension, words, human, predicted))
-    keys = [(s.layer, s.feature_set, s.train, s.test, s.dimension) for s in found]
+            found.append(Series(site_of(site), name, train, test, dimension, words, human, predicted))
+    keys = [(s.site, s.feature_set, s.train, s.test, s.dimension) for s in found]
     if len(set(keys)) < len(keys):
-        raise EmotionInterpError("two of the ratings hold the same layer, feature set and languages; give each once.")
+        raise EmotionInterpError("two of the ratings hold the same site, feature set and languages; give each once.")
     if not found:
         raise EmotionInterpError("there are no predictions in these ratings; nothing can be tested.")
     return found
 
 
 def all_draws(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> dict[tuple[Any, ...], RedrawnSeries]:
-    """The redrawn outside sets of one or several ratings: (layer, feature set, train, test, dimension) -> series."""
+    """The redrawn outside sets of one or several ratings: (site, feature set, train, test, dimension) -> series."""
     import pandas as pd
 
     if isinstance(ratings, pd.DataFrame):
         return {}
     several = [ratings] if isinstance(ratings, Ratings) else ratings
-    return {key: series for one in several for key, series in one.draws.items()}
+    return {(site_of(key[0]), *key[1:]): series for one in several for key, series in one.draws.items()}
 
 
 def bootstrap_draws(

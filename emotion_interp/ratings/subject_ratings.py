@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,10 +11,11 @@ from emotion_interp.concepts.splits import copies_together
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
-from emotion_interp.core.types import one_site_per_layer, sites_at
+from emotion_interp.core.types import sites_at
 from emotion_interp.ratings.baselines import baseline_ratings
 from emotion_interp.ratings.predict import Ratings, WordActivations, joined, predict_from_activations
 from emotion_interp.ratings.sets import bank_draws, bank_sets
+from emotion_interp.stats.firing import firing_rates
 
 ReadAt = Literal["last", "span", "text", "end"]
 POSITIONS = ("last", "span", "text", "end")
@@ -61,8 +62,7 @@ def predict_ratings(
         subject: model; the SAEs decide which layers are read.
         norms: ratings of the words or sentences that are learnt. Sentences of one `group` (a document) stay in one fold.
         bank: emotion features of this subject.
-        layers: layers, hook names or sites; default: every one with an SAE. Where a layer has several sites the frames
-            have a column `site`.
+        layers: layers, hook names or sites; default: every one with an SAE.
         carrier: text with one {word} slot; default: the first carriers of the norms' language.
         carriers: how many of the language's carriers are read and averaged for each word.
         position: in a carrier the "last" token of the word, or the mean over its tokens ("span"); without a carrier the
@@ -96,28 +96,20 @@ def predict_ratings(
         )
         for table in (norms, *transfer)
     ]
-    found = []
-    rounds = _rounds(readings[0][1][1])
-    for sites in rounds:
-        parts = [_part(table, words, read, sites) for table, (words, read) in readings]
-        ratings = predict_parts(
-            parts,
-            feature_sets(parts[0], bank, seed, sites),
-            folds,
-            seed,
-            n_permutations,
-            n_bootstrap,
-            outside_sets(parts[0], bank, outside_draws, seed, sites),
-        )
-        if baselines:
-            ratings = joined(
-                [
-                    ratings,
-                    *baseline_ratings(subject, parts, sorted(parts[0].dense), folds, seed, n_permutations, n_bootstrap),
-                ]
-            )
-        found.append(ratings if len(rounds) == 1 else with_sites(ratings, sites))
-    return found[0] if len(found) == 1 else joined(found)
+    parts = [_part(table, words, read) for table, (words, read) in readings]
+    ratings = predict_parts(
+        parts,
+        feature_sets(parts[0], bank, seed),
+        folds,
+        seed,
+        n_permutations,
+        n_bootstrap,
+        outside_sets(parts[0], bank, outside_draws, seed),
+    )
+    if not baselines:
+        return ratings
+    sites = sorted(parts[0].dense)
+    return joined([ratings, *baseline_ratings(subject, parts, sites, folds, seed, n_permutations, n_bootstrap)])
 
 
 def read_part(
@@ -134,14 +126,11 @@ def read_part(
     batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[WordActivations, list[Site]]:
-    """What the subject does on the rated words of one norms, and where: arguments and errors as in `predict_ratings`,
-    but one site per layer."""
+    """What the subject does on the rated words of one norms, and where: arguments and errors as in `predict_ratings`."""
     words, read = _read(
         subject, norms, bank, layers, carrier, carriers, position, max_words, seed, batch_tokens, progress
     )
-    if not one_site_per_layer(read):
-        raise EmotionInterpError(f"one site per layer is needed; name them, as in layers=[{str(next(iter(read)))!r}].")
-    return _part(norms, words, read, list(read)), list(read)
+    return _part(norms, words, read), list(read)
 
 
 def _read(
@@ -188,20 +177,9 @@ def _sites(subject: Subject, layers: Iterable[int | Site | str] | None) -> list[
     return list(dict.fromkeys(found))
 
 
-def _rounds(sites: Iterable[Site]) -> list[list[Site]]:
-    """The sites dealt out so that each list has a layer once."""
-    rounds: list[list[Site]] = []
-    for site in sites:
-        free = next((r for r in rounds if all(s.layer != site.layer for s in r)), None)
-        if free is None:
-            rounds.append(free := [])
-        free.append(site)
-    return rounds
-
-
-def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings], sites: Sequence[Site]) -> WordActivations:
-    features = {site.layer: read[site].features for site in sites if read[site].features is not None}
-    dense = {site.layer: read[site].dense for site in sites}
+def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings]) -> WordActivations:
+    features = {site: reading.features for site, reading in read.items() if reading.features is not None}
+    dense = {site: reading.dense for site, reading in read.items()}
     groups = None
     if "group" in norms.table:
         known = norms.table.set_index("word")["group"].reindex(words)
@@ -212,51 +190,37 @@ def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings], sites:
     return WordActivations(features, words, norms, norms.language, groups, dense)
 
 
-def feature_sets(
-    part: WordActivations, bank: FeatureBank | None = None, seed: int = 0, sites: Iterable[Site] = ()
-) -> dict[int, dict[str, Any]]:
-    """Layer -> name of the set -> columns: "all" living latents, and with a bank those of `bank_sets`."""
-    places = {site.layer: site for site in sites}
-    sets: dict[int, dict[str, Any]] = {}
-    for layer, matrix in part.activations.items():
-        rates = np.asarray((matrix != 0).mean(0)).ravel()
-        sets[layer] = {"all": np.flatnonzero(rates > 0)}
+def feature_sets(part: WordActivations, bank: FeatureBank | None = None, seed: int = 0) -> dict[Site, dict[str, Any]]:
+    """Site -> name of the set -> columns: "all" living latents, and with a bank those of `bank_sets`."""
+    sets: dict[Site, dict[str, Any]] = {}
+    for site, matrix in part.activations.items():
+        rates = firing_rates(matrix)
+        sets[site] = {"all": np.flatnonzero(rates)}
         if bank is not None:
-            sets[layer] |= bank_sets(bank, places.get(layer, layer), part.language, rates, seed)
+            sets[site] |= bank_sets(bank, site, part.language, rates, seed)
     return sets
 
 
 def outside_sets(
-    part: WordActivations, bank: FeatureBank | None, n_draws: int, seed: int, sites: Iterable[Site]
-) -> dict[int, dict[str, np.ndarray]]:
-    """Layer -> name of the control -> its redrawn sets (`bank_draws`); none without a bank or draws."""
+    part: WordActivations, bank: FeatureBank | None, n_draws: int, seed: int
+) -> dict[Site, dict[str, np.ndarray]]:
+    """Site -> name of the control -> its redrawn sets (`bank_draws`); none without a bank or draws."""
     if bank is None or not n_draws:
         return {}
-    places = {site.layer: site for site in sites}
-    rates = {layer: np.asarray((matrix != 0).mean(0)).ravel() for layer, matrix in part.activations.items()}
     return {
-        layer: bank_draws(bank, places.get(layer, layer), part.language, own, n_draws, seed)
-        for layer, own in rates.items()
+        site: bank_draws(bank, site, part.language, firing_rates(matrix), n_draws, seed)
+        for site, matrix in part.activations.items()
     }
-
-
-def with_sites(ratings: Ratings, sites: Iterable[Site]) -> Ratings:
-    """The same with a column `site` after `layer`."""
-    names = {site.layer: str(site) for site in sites}
-    frames = [ratings.table.copy(), ratings.predictions.copy()]
-    for frame in frames:
-        frame.insert(list(frame.columns).index("layer") + 1, "site", [names[layer] for layer in frame["layer"]])
-    return Ratings(frames[0], frames[1], ratings.draws)
 
 
 def predict_parts(
     parts: Sequence[WordActivations],
-    sets: dict[int, dict[str, Any]],
+    sets: Mapping[Any, Mapping[str, Any]],
     folds: int = 10,
     seed: int = 0,
     n_permutations: int = 199,
     n_bootstrap: int = 500,
-    draws: dict[int, dict[str, np.ndarray]] | None = None,
+    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None,
 ) -> Ratings:
     """`predict_from_activations` on the first part, the others predicted by its fits."""
     own, *others = parts

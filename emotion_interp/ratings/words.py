@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.concepts.lemmas import lemma_key
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.core.types import BySite, Site
 from emotion_interp.norms import Norms
 
 DIMENSIONS = ("valence", "arousal")
@@ -19,30 +20,34 @@ DIMENSIONS = ("valence", "arousal")
 class WordActivations:
     """What a subject does on the words of one language.
 
-    `activations`: layer -> [word, feature], dense or scipy.sparse. `dense`: layer -> [word, d_model], optional.
-    `groups`: one label per word; words of one group (a lemma, translations of each other) stay in one fold.
+    `activations`: site -> [word, feature], dense or scipy.sparse. `dense`: site -> [word, d_model], optional. Both are
+    kept as `BySite`, so a layer's number stands for its `resid_post`. `groups`: one label per word; words of one group (a lemma, translations of each other) stay in one fold.
     """
 
-    activations: Mapping[int, Any]
+    activations: Mapping[Any, Any]
     words: Sequence[str]
     norms: Norms
     language: str = "en"
     groups: Sequence[Any] | None = None
-    dense: Mapping[int, Any] = field(default_factory=dict)
+    dense: Mapping[Any, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for kind in ("activations", "dense"):
+            object.__setattr__(self, kind, BySite(getattr(self, kind)))
         if self.groups is not None and len(self.groups) != len(self.words):
             raise EmotionInterpError(f"{len(self.words)} words need as many groups, got {len(self.groups)}.")
-        for kind, layers in (("activations", self.activations), ("dense", self.dense)):
-            for layer, matrix in layers.items():
+        for kind, matrices in (("activations", self.activations), ("dense", self.dense)):
+            for site, matrix in matrices.items():
                 if matrix.ndim != 2 or matrix.shape[0] != len(self.words):
                     raise EmotionInterpError(
-                        f"{kind} of layer {layer} have the shape {tuple(matrix.shape)}; "
+                        f"{kind} of layer {site.layer} ({site}) have the shape {tuple(matrix.shape)}; "
                         f"[word, feature] with {len(self.words)} words is needed."
                     )
                 values = matrix.data if hasattr(matrix, "tocsr") else matrix
                 if not np.isfinite(values).all():
-                    raise NotFiniteError(f"{kind} of layer {layer} ({self.language}) have NaN or infinite entries.")
+                    raise NotFiniteError(
+                        f"{kind} of layer {site.layer} ({site}, {self.language}) have NaN or infinite entries."
+                    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +75,11 @@ class RatedWords:
             groups = [str(labels[int(i)]) for i in rows]
         return cls(source, rows, words, groups, ratings[rows], dimensions)
 
-    def matrix(self, layer: int, name: str, columns: np.ndarray | None) -> Any:
-        layers = self.source.dense if columns is None else self.source.activations
-        if layer not in layers:
-            raise UnknownNameError(f"layer of {self.source.language} {name}", layer, layers)
-        matrix = layers[layer]
+    def matrix(self, site: Site, name: str, columns: np.ndarray | None) -> Any:
+        matrices = self.source.dense if columns is None else self.source.activations
+        if site not in matrices:
+            raise UnknownNameError(f"layer of {self.source.language} {name}", str(site), map(str, matrices))
+        matrix = matrices[site]
         matrix = matrix.tocsr() if hasattr(matrix, "tocsr") else np.asarray(matrix)
         matrix = matrix[self.rows]
         return matrix if columns is None else matrix[:, columns]

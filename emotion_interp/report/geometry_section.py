@@ -137,7 +137,9 @@ def _table(alignment: Any) -> dict[str, Any]:
         "arousal_ci": ("arousal_lo", "arousal_hi"),
         "rsa_ci": ("rsa_lo", "rsa_hi"),
     }
-    rows = alignment.assign(**{name: joined_interval(alignment, *bounds) for name, bounds in pairs.items()})
+    rows = with_places(alignment).assign(
+        **{name: joined_interval(alignment, *bounds) for name, bounds in pairs.items()}
+    )
     columns = {"layer": "layer", "site": "site", "language": "language", "kind": "space", "n_emotions": "emotions"}
     for name in ("valence", "arousal"):
         columns |= {f"{name}_pc": f"{name} PC", f"{name}_r": f"{name} r", f"{name}_ci": "interval"}

@@ -10,7 +10,7 @@ def with_places(frame: Any) -> Any:
     """A copy with `place` ("layer 3", or the hook's name) and `stream` ("", or which of a layer's sites).
 
     Args:
-        frame: column `layer`; optional `site`, which counts only where some layer has several.
+        frame: column `layer`; optional `site`, which is emptied where no layer has several.
 
     Example:
         >>> import pandas as pd
@@ -25,7 +25,7 @@ def with_places(frame: Any) -> Any:
         sites = frame["site"].astype(str)
         kinds = [re.sub(r"^blocks\.\d+\.(hook_)?", "", site) for site in sites]
         return frame.assign(place=sites.tolist(), stream=[f", {kind}" for kind in kinds])
-    return frame.assign(place=[_layer(value) for value in frame["layer"]], stream="")
+    return frame.assign(place=[_layer(value) for value in frame["layer"]], stream="", site=None)
 
 
 def _layer(value: Any) -> str:

@@ -126,9 +126,7 @@ def _checks(study: StudyData) -> list[dict[str, Any]]:
 
 
 def _small_table(frame: Any, columns: dict[str, str], caption: str, note: str) -> dict[str, Any]:
-    if with_places(frame)["stream"].eq("").all():
-        columns = {c: heading for c, heading in columns.items() if c != "site"}
-    rows = frame.sort_values(["emotion", "language", "layer"], kind="stable")
+    rows = with_places(frame).sort_values(["emotion", "language", "layer"], kind="stable")
     return table_block(rows, columns, digits={"p_holm": 3, "matched_p_holm": 3}, caption=caption, note=note)
 
 

@@ -160,6 +160,6 @@ def _feature_strengths(bank: FeatureBank, site: Any, language: str, latents: np.
 
 def _dense_strengths(bank: FeatureBank, site: Any, language: str, dense: np.ndarray) -> np.ndarray:
     """Projection of each token's activation on the emotion's direction over the site's scale: [token, emotion]."""
-    vectors = bank.directions[f"{site}|{language}|dense"].astype(np.float64)
+    vectors = bank.directions[site, language, "dense"].astype(np.float64)
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return (dense.astype(np.float64) @ units.T) / bank.scales[site]

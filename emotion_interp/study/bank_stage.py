@@ -29,9 +29,9 @@ def identity(bank: FeatureBank) -> dict[str, Any]:
     files = dict(bank.manifest["files"])
     own = {n: files.pop(n) for n in list(files) if Path(n).stem not in EXTRA_TABLES and n.endswith(".parquet")}
     methods: dict[str, Any] = {}
-    for key, array in sorted(bank.directions.items()):
+    for key, array in sorted(bank.directions.items(), key=lambda item: item[0].file_name):
         digest = hashlib.sha256(array.tobytes()).hexdigest()
-        methods.setdefault(key.rsplit("|", 1)[1], []).append([key, digest])
+        methods.setdefault(key.method, []).append([key.file_name, digest])
     core = {m: methods.pop(m) for m in (*METHODS, *SPACES_ONLY) if m in methods}
     entries = ("subject", "provenance", "emotions", "languages", "scales", "d_sae", "stimuli", "seed", "selection")
     said = {name: bank.manifest.get(name) for name in entries}

@@ -95,15 +95,15 @@ def best_predictions(ratings: Any) -> pd.DataFrame:
         ratings: a `Ratings`.
 
     Returns:
-        Columns layer (and site, where a layer has several), feature_set, train_language, test_language, dimension,
+        Columns layer, site, feature_set, train_language, test_language, dimension,
         word, human, predicted.
     """
     table, words = ratings.to_frame(), ratings.predictions
-    keys = [c for c in ("layer", "site", "feature_set", "train_language", "test_language", "dimension") if c in words]
+    keys = ["layer", "site", "feature_set", "train_language", "test_language", "dimension"]
     own: Any = table[(table["feature_set"] == "all") & (table["train_language"] == table["test_language"])]
     own = own.dropna(subset=["r"])
-    best = own.loc[own.groupby(["test_language", "dimension"])["r"].idxmax(), [k for k in keys if k in own]]
-    return words.merge(best, on=list(best.columns))[[*keys, "word", "human", "predicted"]]
+    best = own.loc[own.groupby(["test_language", "dimension"])["r"].idxmax(), keys]
+    return words.merge(best, on=keys)[[*keys, "word", "human", "predicted"]]
 
 
 def _people(alignment: Alignment) -> np.ndarray:

@@ -146,11 +146,11 @@ def _run(
             rated,
             read,
             settings.key("stimuli", "corpus", "topics", "n_permutations", "cebra", "coordinates"),
-            "rdms",
+            "sites",
         ]
         stages.append(("alignment", key, lambda: alignment_frames(subject, bank, norms, settings, progress, concepts)))
     if "ratings" in settings.stages:
-        key = [base, rated, settings.key("max_rated_words", "learning_curve"), "predicted"]
+        key = [base, rated, settings.key("max_rated_words", "learning_curve"), "sites"]
         stages.append(("ratings", key, lambda: rating_frames(subject, bank, norms, settings, progress)))
     if "steering" in settings.stages:
         used = {m: content["added"].get(f"directions {m}") for m in settings.methods}

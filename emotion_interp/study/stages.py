@@ -116,11 +116,11 @@ def alignment_frames(
         )
         spaces = rated_only(made, sorted(known))
     elif bank is not None:
-        for place in bank.layers if bank.places == ["layer"] else bank.sites:
+        for site in bank.sites:
             for language in bank.languages:
                 for kind in ("features", "dense"):
                     try:
-                        spaces[place, language, kind] = emotion_space(bank, place, kind, language)
+                        spaces[site, language, kind] = emotion_space(bank, site, kind, language)
                     except EmotionInterpError:
                         # nothing was selected here; the summary of the features says so
                         continue
@@ -134,7 +134,7 @@ def alignment_frames(
         coordinates=settings.coordinates,
         words=_unshown_words(concepts, norms) if settings.coordinates == "words" else None,
     )
-    return _alignment_tables(list(spaces), list(spaces.values()), aligned)
+    return _alignment_tables(list(spaces.values()), aligned)
 
 
 def _unshown_words(concepts: ConceptSet | None, norms: Norms) -> dict[str, list[str]]:
@@ -161,7 +161,7 @@ def _cebra_spaces(spaces: dict[Any, Any], seed: int, tick: Tick | None) -> dict[
     return found
 
 
-def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[str, pd.DataFrame]:
+def _alignment_tables(spaces: list[Any], aligned: Any) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
     from emotion_interp.study.pictures import chance_limits, dissimilarity_table, point_covariances
@@ -169,22 +169,14 @@ def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[
     frame = pd.DataFrame([alignment.row() for alignment in aligned.alignments])
     frame = frame.assign(**pd.DataFrame(chance_limits(spaces, aligned.alignments)))
     # the embedding (what enters block 0) is shown as layer -1
-    layers = [
-        -1 if isinstance(k[0], Site) and k[0].kind == "resid_pre" and k[0].layer == 0 else s.layer
-        for k, s in zip(keys, spaces)
-    ]
+    layers = [-1 if s.site.kind == "resid_pre" and s.layer == 0 else s.layer for s in spaces]
     frame["layer"] = layers
     frame["language"] = [s.language or "en" for s in spaces]
-    several = bool(frame.duplicated(["layer", "language", "kind"]).any())
-    places = [str(k[0]) for k in keys]
-    if several:
-        frame.insert(1, "site", places)
-    frame = pd.concat([frame, *_text_rows(layers, places if several else None, spaces, aligned)], ignore_index=True)
+    frame = pd.concat([frame, *_text_rows(layers, spaces, aligned)], ignore_index=True)
     points, components, distances = [], [], []
     best = set(frame.groupby(["language", "kind"])["rsa_rho"].idxmax().dropna())
-    for place, (key, layer, space, alignment) in enumerate(zip(keys, layers, spaces, aligned.alignments, strict=True)):
-        tags = {"layer": layer, "language": space.language or "en", "kind": space.kind}
-        tags |= {"site": str(key[0])} if several else {}
+    for place, (layer, space, alignment) in enumerate(zip(layers, spaces, aligned.alignments, strict=True)):
+        tags = {"layer": layer, "site": str(space.site), "language": space.language or "en", "kind": space.kind}
         names = {"valence": "human_valence", "arousal": "human_arousal", "x": "model_x", "y": "model_y"}
         if {"arousal", "x"} <= set(alignment.points.columns):
             spread = dict(zip(("model_var_x", "model_var_y", "model_cov"), point_covariances(space, alignment).T))
@@ -202,8 +194,8 @@ def _alignment_tables(keys: list[Any], spaces: list[Any], aligned: Any) -> dict[
     }
 
 
-def _text_rows(layers: list[Any], places: list[str] | None, spaces: list[Any], aligned: Any) -> list[pd.DataFrame]:
-    """The texts alone ("text", "encoder"), once for each layer, language (and site) that they stand beside."""
+def _text_rows(layers: list[Any], spaces: list[Any], aligned: Any) -> list[pd.DataFrame]:
+    """The texts alone ("text", "encoder"), once for each layer, site and language that they stand beside."""
     import pandas as pd
 
     from emotion_interp.study.pictures import chance_limits
@@ -212,8 +204,7 @@ def _text_rows(layers: list[Any], places: list[str] | None, spaces: list[Any], a
     limits: dict[Any, dict[str, float]] = {}
     for place, (space, alignment) in enumerate(zip(spaces, aligned.alignments, strict=True)):
         for name, fit in alignment.baselines.items():
-            tags = {"layer": layers[place], "language": space.language or "en"}
-            tags |= {} if places is None else {"site": places[place]}
+            tags = {"layer": layers[place], "site": str(space.site), "language": space.language or "en"}
             known = (name, fit.valence.r, fit.rsa.rho)
             if known not in limits:
                 limits[known] = chance_limits([space.baselines[name]], [fit])[0]
@@ -244,12 +235,12 @@ def rating_frames(
     learning = pd.DataFrame()
     if settings.learning_curve:
         valence: Any = predicted[predicted["dimension"] == "valence"]
-        best = valence["site" if "site" in valence else "layer"].iloc[0] if len(valence) else bank.layers[0]
+        best = valence["site"].iloc[0] if len(valence) else bank.sites[0]
         curve = learning_curve(
             subject,
             norms,
             bank,
-            layers=[best if isinstance(best, str) else int(best)],
+            layers=[best],
             max_words=settings.max_rated_words,
             seed=settings.seed,
             progress=Counter(tick, "reading words to learn from", total),

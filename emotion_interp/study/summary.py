@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def closing_table(study: Study) -> pd.DataFrame:
-    """One row per layer and language: features, alignment, ratings; see `summary_by_layer` for what is confirmed."""
+    """One row per layer, site and language: features, alignment, ratings; see `summary_by_layer` for what is confirmed."""
     from emotion_interp.bank.frames import summary_by_layer
 
     frame: Any = summary_by_layer(study.bank)
-    keys = [*study.bank.places, "language"]
+    keys = ["layer", "site", "language"]
     wanted = [*keys, "emotions", "selected", "confirmed", "confirmed_uncorrected", "layer_fixed"]
     wanted += ["median_auroc_heldout", "lo", "hi", "median_held_out_specificity", "median_dense_auroc"]
     frame = frame[[c for c in wanted if c in frame]]

@@ -18,6 +18,7 @@ from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
+from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.subject import Subject, TokenizedText
 from emotion_interp.training.sae_activations import read_windows, sink_limits, text_windows, without_sinks
@@ -164,8 +165,8 @@ def _figures(sae: Any, activations: torch.Tensor, fired: torch.Tensor) -> dict[s
         for x in activations.split(_ENCODE_TOKENS):
             latents = sae.encode(x)
             error += (x - sae.decode(latents)).double().square().sum(0)
-            active += int((latents > 0).sum())
-            fired |= (latents > 0).any(0).cpu()
+            active += int(fires(latents).sum())
+            fired |= fires(latents).any(0).cpu()
     living = variance > 0
     if not bool(living.any()):
         raise EmotionInterpError("the activations of a group show no variance; give more texts.")

@@ -12,6 +12,7 @@ from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import read_signed_json
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.reading import said
+from emotion_interp.stats.firing import fires
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +168,7 @@ class HeldOutSums:
                 shifted = x.double() - self.shift
                 self.total += shifted.sum(0)
                 self.square += float(shifted.square().sum())
-                on = latents > 0
+                on = fires(latents)
                 self.active += int(on.sum())
                 self.fired |= on.any(0)
                 self.tokens += len(x)
@@ -199,7 +200,7 @@ def mean_l0(sae: Any, activations: torch.Tensor) -> float:
     import torch
 
     with torch.no_grad():
-        counts: Iterable[int] = (int((sae.encode(x) > 0).sum()) for x in activations.split(_ENCODE_TOKENS))
+        counts: Iterable[int] = (int(fires(sae.encode(x)).sum()) for x in activations.split(_ENCODE_TOKENS))
         return sum(counts) / len(activations)
 
 

@@ -152,7 +152,7 @@ def test_directions_and_selection_never_see_the_confirmation_half(tiny_subject, 
     after = bank_from_readings(tiny_subject, small_concepts, words, other, **args)
     pd.testing.assert_frame_equal(before.features, after.features)
     for key in before.directions:
-        if key.endswith("|means"):
+        if key.method == "means":
             # for geometry only, over both halves
             continue
         assert np.array_equal(before.directions[key], after.directions[key])
@@ -223,7 +223,7 @@ def test_emotion_space_kinds(tiny_subject, small_concepts):
     chosen = bank.selected_features(0, "en")
     joy = matrix[np.flatnonzero(words["emotion"] == "joy")][:, chosen].toarray().mean(0)
     assert np.allclose(space.vectors[space.emotions.index("joy")], joy)
-    assert np.allclose(ei.emotion_space(bank, 0, "dense").vectors, bank.directions["blocks.0.hook_resid_post|en|means"])
+    assert np.allclose(ei.emotion_space(bank, 0, "dense").vectors, bank.directions[0, "en", "means"])
     with pytest.raises(UnknownNameError, match="space kind"):
         ei.emotion_space(bank, 0, "magic")
 
@@ -260,11 +260,11 @@ def test_scenes_and_own_texts_are_split_by_group_and_read_whole(tiny_subject, sm
 
 
 def test_a_feature_fires_on_a_text_above_its_own_upper_quartile_whatever_the_labels(rng):
-    from emotion_interp.features.block import _above_level
+    from emotion_interp.stats.firing import above_level
 
     values = np.where(rng.random((40, 5)) < 0.6, rng.random((40, 5)), 0).astype(np.float32)
     units = np.arange(4, 40)
-    got = _above_level(csr_matrix(values), units).toarray()
+    got = above_level(csr_matrix(values), units).toarray()
     level = np.maximum(np.quantile(values[units], 0.75, axis=0), 0)
     assert np.array_equal(got, values > level)
 

@@ -61,8 +61,7 @@ def test_layers_found_apart_merge_to_what_was_found_together(parts, tmp_path):
     assert merged.manifest["n_alive"] == both.manifest["n_alive"]
     assert merged.scales == both.scales
     for key in ("dense", "dense_clean", "means"):
-        name = f"blocks.1.hook_resid_post|zh|{key}"
-        assert np.array_equal(merged.directions[name], both.directions[name])
+        assert np.array_equal(merged.directions[1, "zh", key], both.directions[1, "zh", key])
     assert [p["layers"] for p in merged.manifest["merged"]] == [[0], [1]]
     loaded = ei.FeatureBank.load(merged.save(tmp_path / "merged"))
     assert loaded.extras["text_space"]["emotion"].tolist() == both.extras["text_space"]["emotion"].tolist()

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_interp.core import KINDS, EmotionInterpError, Site, UnknownNameError, one_site_per_layer, sites_at
+from emotion_interp.core import KINDS, EmotionInterpError, Site, UnknownNameError, sites_at
+from emotion_interp.core.types import BySite
 
 SITES = st.builds(Site, st.integers(0, 40), st.sampled_from(KINDS), st.text("abcXYZ0159_-./:", max_size=12))
 
@@ -49,5 +50,14 @@ def test_a_layer_stands_for_all_its_sites_resid_post_first():
     for wrong, kind in ((7, "layer"), (Site(1, "z"), "site"), ("blocks.0.hook_resid_post#1m", "site")):
         with pytest.raises(UnknownNameError, match=f"unknown {kind}"):
             sites_at(known, wrong)
-    assert not one_site_per_layer(known)
-    assert one_site_per_layer([Site(0, "z"), Site(1)])
+
+
+def test_values_by_site_are_found_by_layer_and_hook_name():
+    values = BySite({0: "post", Site(0, "mlp_out"): "mlp", "blocks.1.hook_resid_post#65k": "wide"})
+    assert list(values) == [Site(0), Site(0, "mlp_out"), Site(1, sae="65k")]
+    assert values[0] == values["blocks.0.hook_resid_post"] == "post"
+    assert values[1] == values[Site(1)] == "wide"
+    with pytest.raises(UnknownNameError, match="unknown layer"):
+        values[2]
+    with pytest.raises(EmotionInterpError, match="one site is named twice"):
+        BySite({0: "a", Site(0): "b"})

@@ -67,7 +67,7 @@ def test_a_bank_with_output_directions_is_saved_and_loaded(tiny_subject, with_ou
     loaded = ei.FeatureBank.load(bank.save(tmp_path / "bank"))
     again = loaded.direction("joy", 1, "en", method="sae_output").vector
     assert np.array_equal(again, bank.direction("joy", 1, "en", method="sae_output").vector)
-    assert "sae_output" not in "".join(with_outputs.directions)
+    assert "sae_output" not in with_outputs.directions.methods
 
 
 def test_an_emotion_without_output_features_is_refused_with_the_reason(tiny_subject, with_outputs):

@@ -59,7 +59,7 @@ def test_the_bank_itself_stays_as_it_is_and_other_layers_have_none(more):
 def test_features_that_nothing_moves_leave_a_row_of_zeros(tiny_subject, tiny_bank):
     # at a dose of next to nothing no text changes
     still = with_targeted_directions(tiny_subject, tiny_bank, [1], ["en"], **{**OPTIONS, "dose": 1e-9})
-    assert not still.directions[f"{tiny_bank.site(1)}|en|sae_ts"].any()
+    assert not still.directions[1, "en", "sae_ts"].any()
     with pytest.raises(EmotionInterpError, match="zero vector"):
         still.direction(tiny_bank.emotions[0], 1, "en", "sae_ts")
 

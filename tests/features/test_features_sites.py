@@ -142,10 +142,8 @@ def test_readers_and_saes_handed_in_keep_their_site(tiny_subject):
 
 def test_one_sae_per_hook_point_needs_no_name(tiny_subject, tiny_bank):
     assert tiny_subject.sites == [Site(0), Site(1)]
-    assert tiny_bank.places == ["layer"]
-    assert "site" not in tiny_bank.activations
-    assert "site" not in tiny_bank.rates
-    assert set(tiny_bank.features["site"]) == {"blocks.0.hook_resid_post", "blocks.1.hook_resid_post"}
+    for frame in (tiny_bank.features, tiny_bank.activations, tiny_bank.rates, summary_by_layer(tiny_bank)):
+        assert set(frame["site"]) == {"blocks.0.hook_resid_post", "blocks.1.hook_resid_post"}
 
 
 def test_the_hook_is_read_once_and_encoded_with_each_sae(several):
@@ -185,7 +183,6 @@ def test_a_layer_a_hook_name_and_a_site_choose_saes(several):
 # -- a bank of several sites in one layer -----------------------------------------------------------------------------
 def test_each_site_of_a_bank_is_what_the_subject_with_that_sae_alone_gives(several, bank, small_concepts):
     assert bank.sites == several.sites
-    assert bank.places == ["layer", "site"]
     for site in bank.sites:
         point = site.point
         lone = ei.Subject(several.model, saes={point: several.saes[site]}, tokenizer=several.tokenizer, name="several")
@@ -287,7 +284,7 @@ def test_ratings_tell_sites_of_one_layer_apart(several, bank):
     assert set(frame["layer"]) == {0}
     lone = ei.Subject(several.model, saes={Site(0): several.saes[NARROW]}, tokenizer=several.tokenizer)
     alone = ei.predict_ratings(lone, norms, **options).to_frame()
-    assert "site" not in alone
+    assert set(alone["site"]) == {str(Site(0))}
     for dimension in ("valence", "arousal"):
         wanted = f"feature_set == 'all' and dimension == '{dimension}'"
         both = [f.query(wanted)["r"].item() for f in (frame[frame["site"] == str(NARROW)], alone)]

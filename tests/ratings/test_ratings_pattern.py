@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core import EmotionInterpError, Site, UnknownNameError
 from emotion_interp.ratings import Ratings, paper_pattern
 from emotion_interp.ratings.series import bootstrap_means
 
@@ -282,9 +282,9 @@ def test_redrawn_outside_sets_are_fitted_and_stand_in_the_table() -> None:
         n_bootstrap=20,
     )
     table = ratings.to_frame().set_index(["feature_set", "dimension"])
-    assert set(ratings.draws) == {(2, "outside", "en", "en", d) for d in ("valence", "arousal")}
+    assert set(ratings.draws) == {(Site(2), "outside", "en", "en", d) for d in ("valence", "arousal")}
     for dimension in ("valence", "arousal"):
-        row, series = table.loc["outside", dimension], ratings.draws[2, "outside", "en", "en", dimension]
+        row, series = table.loc["outside", dimension], ratings.draws[Site(2), "outside", "en", "en", dimension]
         # the first draw is the set of the row
         assert series.r()[0] == pytest.approx(row["r"], abs=2e-3) and row["n_draws"] == 200
         assert (
@@ -310,7 +310,7 @@ def test_predict_ratings_redraws_the_outside_sets_and_the_pattern_uses_them(
     assert {key[1] for key in ratings.draws} == set(drawn["feature_set"])
     for key, series in ratings.draws.items():
         row = drawn[
-            (drawn["layer"] == key[0]) & (drawn["feature_set"] == key[1]) & (drawn["dimension"] == key[4])
+            (drawn["site"] == str(key[0])) & (drawn["feature_set"] == key[1]) & (drawn["dimension"] == key[4])
         ].iloc[0]
         assert row["n_draws"] == 25 and row["r_draws"] == pytest.approx(series.r().mean())
         assert row["r_draws_lo"] <= row["r_draws"] <= row["r_draws_hi"]

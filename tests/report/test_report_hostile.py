@@ -87,8 +87,7 @@ def evil_bank(bank: Any) -> Any:
         inner = {lang: {names.get(e, e): v for e, v in words.items()} for lang, words in manifest[entry].items()}
         manifest[entry] = {names.get(lang, lang): words for lang, words in inner.items()}
     frames = {n: turned(getattr(bank, n)) for n in ("features", "summary", "words", "rates")}
-    directions = {"|".join(names.get(p, p) for p in k.split("|")): v for k, v in bank.directions.items()}
-    # a name with the separator of directions in it would not load
+    directions = {(k.site, names.get(k.language, k.language), k.method): v for k, v in bank.directions.items()}
     return replace(bank, **frames, manifest=manifest, directions=directions)
 
 

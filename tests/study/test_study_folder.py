@@ -110,7 +110,7 @@ def added(bank, place):
     """What `features describe` and `features directions` do to a bank."""
     keys = bank.features[["layer", "site", "language", "emotion", "feature"]].head(3)
     more = bank.with_table("controls", keys.assign(lexical=False))
-    extra = {k.replace("|dense", "|trained"): v + 1 for k, v in bank.directions.items() if k.endswith("|dense")}
+    extra = {k._replace(method="trained"): v + 1 for k, v in bank.directions.items() if k.method == "dense"}
     more = with_added_directions(more, "trained", extra, {"steps": 3})
     more.save(place)
     return more

@@ -1,0 +1,80 @@
+"""When a feature fires, said once: at a token where it is active; on a word and on a text by the rules below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+CARRIERS = 0.5
+"""A feature fires on a word when it is active in at least this share of the word's carriers."""
+LEVEL = 0.75
+"""A feature fires on a text when its pooled activation lies above this quantile of all texts, whatever their label."""
+
+
+def fires(activations: Any) -> Any:
+    """Whether each activation counts as firing (arrays, tensors, sparse matrices): it is above 0."""
+    return activations > 0
+
+
+def firing_rates(activations: Any) -> np.ndarray:
+    """Share of the rows on which each feature fires, dense or sparse: [feature].
+
+    Example:
+        >>> firing_rates(np.array([[0.0, 2.0], [1.0, 3.0]])).tolist()
+        [0.5, 1.0]
+    """
+    return np.asarray(fires(activations).mean(0), dtype=np.float64).ravel()
+
+
+def fires_on_words(share: Any) -> Any:
+    """Which features fire on which words; `share`: of each word's carriers in which each is active [word, feature]."""
+    return share >= CARRIERS
+
+
+def above_level(features: Any, units: np.ndarray) -> Any:
+    """Whether a text's pooled activation lies above the feature's upper quartile over all texts of the language.
+
+    Over a whole text most features are active somewhere; the level tells. The threshold knows no label, so the exact
+    test stays exact. Sparse boolean [unit, feature].
+    """
+    return above(features, levels(features, units))
+
+
+def levels(features: Any, units: np.ndarray) -> np.ndarray:
+    """Upper quartile of every feature over some units, 0 at least: [feature]."""
+    from scipy.sparse import csc_matrix, csr_matrix
+
+    matrix: Any = csr_matrix(features)
+    everything = np.array_equal(units, np.arange(matrix.shape[0]))
+    columns: Any = csc_matrix(matrix if everything else matrix[units])
+    level = np.zeros(columns.shape[1], dtype=np.float32)
+    for feature in np.flatnonzero(np.diff(columns.indptr)):
+        values = columns.data[columns.indptr[feature] : columns.indptr[feature + 1]]
+        full = np.zeros(len(units), dtype=np.float32)
+        full[: len(values)] = values
+        level[feature] = max(0.0, float(np.quantile(full, LEVEL)))
+    return level
+
+
+def activity(features: Any, units: np.ndarray) -> np.ndarray:
+    """Share of some texts in which each feature is active at all: [feature]. By its level every feature fires on a quarter."""
+    from scipy.sparse import csr_matrix
+
+    matrix: Any = csr_matrix(features)
+    active = np.zeros(matrix.shape[1])
+    for unit in units:
+        row = slice(matrix.indptr[unit], matrix.indptr[unit + 1])
+        active[matrix.indices[row][fires(matrix.data[row])]] += 1
+    return active / max(1, len(units))
+
+
+def above(features: Any, levels: np.ndarray) -> Any:
+    """Activations above their feature's level, sparse boolean [unit, feature]."""
+    from scipy.sparse import csr_matrix
+
+    matrix: Any = csr_matrix(features)
+    kept = matrix.data > levels[matrix.indices]
+    ends = np.append(0, np.cumsum(kept))[matrix.indptr]
+    ones = np.ones(ends[-1], dtype=bool)
+    return csr_matrix((ones, matrix.indices[kept], ends), shape=matrix.shape)
