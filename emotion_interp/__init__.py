@@ -20,6 +20,7 @@ _HOMES = {
     "EmotionTrace": "report",
     "FeatureBank": "bank",
     "Norms": "norms",
+    "Setting": "experiments",
     "Site": "core",
     "Stimulus": "core",
     "Subject": "subjects",
@@ -94,6 +95,7 @@ __all__ = [
     "EmotionTrace",
     "FeatureBank",
     "Norms",
+    "Setting",
     "Site",
     "Stimulus",
     "Subject",
@@ -191,6 +193,7 @@ if TYPE_CHECKING:
         with_targeted_directions,
     )
     from emotion_interp.experiments import (
+        Setting,
         cross_language,
         dial_grid,
         dial_test,
