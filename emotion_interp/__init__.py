@@ -20,6 +20,7 @@ _HOMES = {
     "EmotionTrace": "report",
     "FeatureBank": "bank",
     "Norms": "norms",
+    "Setting": "experiments",
     "Site": "core",
     "Stimulus": "core",
     "Subject": "subjects",
@@ -96,6 +97,7 @@ __all__ = [
     "EmotionTrace",
     "FeatureBank",
     "Norms",
+    "Setting",
     "Site",
     "Stimulus",
     "Subject",
@@ -195,6 +197,7 @@ if TYPE_CHECKING:
         with_targeted_directions,
     )
     from emotion_interp.experiments import (
+        Setting,
         causal_universality,
         cross_language,
         dial_grid,

@@ -20,6 +20,7 @@ MAKERS = {
     "Stimulus": "ei.Stimulus(...) or ei.corpus_stimuli({})",
     "Site": "ei.Site(...)",
     "Halves": "two ei.EmotionSpace",
+    "Setting": "ei.Setting(subject, bank, prompts)",
     "Selection": "emotion_interp.features.Selection(...)",
     "SaeRecipe": "emotion_interp.training.SaeRecipe(...)",
     "SubjectRecipe": "emotion_interp.training.SubjectRecipe(...)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import math
@@ -92,28 +93,43 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """
     signature = inspect.signature(function)
     owner = function.__qualname__.removesuffix(".__init__")
-    names = [n for n, p in signature.parameters.items() if n not in ("self", "cls") and p.kind is not p.VAR_KEYWORD]
-    any_keyword = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    rest = next((n for n, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD), "")
+    takes_any = bool(rest) and not str(signature.parameters[rest].annotation).startswith("Unpack[")
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not any_keyword:
-            check_keywords(owner, kwargs, names)
+        asked = parameters(function)
+        if not takes_any:
+            check_keywords(owner, kwargs, asked)
         try:
-            bound = signature.bind(*args, **kwargs)
+            arguments = dict(signature.bind(*args, **kwargs).arguments)
         except TypeError as error:
-            raise UnknownArgumentError(_unbound(owner, error, kwargs, names)) from None
-        for name, value in bound.arguments.items():
-            parameter = signature.parameters[name]
-            if name in ("self", "cls") or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-                continue
-            if value is not parameter.default:
-                check_argument(owner, name, value, str(parameter.annotation))
-        check_against_bank(bound.arguments)
+            raise UnknownArgumentError(_unbound(owner, error, kwargs, list(asked))) from None
+        arguments |= arguments.pop(rest, {})
+        for name, value in arguments.items():
+            if name in asked and value is not asked[name].default:
+                check_argument(owner, name, value, str(asked[name].annotation))
+        check_against_bank(getattr(arguments.get("options"), "__dict__", {}) | arguments)
         return function(*args, **kwargs)
 
     vars(call)["__checked__"] = True
     return call
+
+
+@functools.cache
+def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """What a function takes by name; the fields of its options (see `core.options`) are among them."""
+    asked = dict(inspect.signature(function).parameters)
+    rest = [n for n, p in asked.items() if n in ("self", "cls") or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    open_ended = any(str(asked.pop(name).annotation).startswith("Unpack[") for name in rest)
+    if open_ended:
+        kind = inspect.unwrap(function).__globals__[str(asked["options"].annotation).partition(" ")[0]]
+        for field in dataclasses.fields(kind):
+            default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+            asked[field.name] = inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=field.type
+            )
+    return asked
 
 
 def check_keywords(owner: str, given: Iterable[str], names: Iterable[str]) -> None:
@@ -156,7 +172,7 @@ def check_fields(instance: Any) -> None:
 
 def check_against_bank(arguments: Mapping[str, Any]) -> None:
     """Refuse emotions and languages that the bank of the same call does not have."""
-    bank = arguments.get("bank")
+    bank = arguments.get("bank", getattr(arguments.get("setting"), "bank", None))
     for kind in ("emotion", "language"):
         known: Sequence[object] = getattr(bank, f"{kind}s", None) or ()
         lists = [arguments.get(name) for name in (f"{kind}s", OTHERS.get(kind, ""))]

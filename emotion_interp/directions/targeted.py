@@ -12,7 +12,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
-from emotion_interp.judges.judging import Setting, TextJudge, continue_all, judged, nothing
+from emotion_interp.judges.judging import Question, TextJudge, continue_all, judged, nothing
 from emotion_interp.judges.next_word import NextWords
 from emotion_interp.steering.context import unsteered
 from emotion_interp.steering.interventions import Positions, RowInterventions, check_dose, scale_of
@@ -94,13 +94,13 @@ def measure_effects(
     rows = RowInterventions({place: (length * units).astype(np.float32)})
     asked: Any = judge
     emotions = () if judge is None else tuple(judge.emotions)
-    setting = Setting(subject, tuple(prompts), asked, emotions, positions, max_new_tokens, seed, dict(options))
+    question = Question(subject, tuple(prompts), asked, emotions, positions, max_new_tokens, seed, dict(options))
     if judge is not None:
-        base = judged(setting, nothing(subject)).mean(1)
-        return judged(setting, rows).mean(1) - base, emotions
+        base = judged(question, nothing(subject)).mean(1)
+        return judged(question, rows).mean(1) - base, emotions
     reader = writable_reader(subject, place)
-    before = _read(setting, place, nothing(subject), reader)
-    return _read(setting, place, rows, reader) - before, tuple(map(str, range(reader.d_sae)))
+    before = _read(question, place, nothing(subject), reader)
+    return _read(question, place, rows, reader) - before, tuple(map(str, range(reader.d_sae)))
 
 
 def fit_effects(
@@ -245,14 +245,14 @@ def _units(vectors: Any) -> np.ndarray:
     return array / lengths
 
 
-def _read(setting: Setting, site: Site, rows: RowInterventions, reader: Any) -> np.ndarray:
+def _read(question: Question, site: Site, rows: RowInterventions, reader: Any) -> np.ndarray:
     """Mean activation of every feature over the continuations' tokens, read unsteered: [row, feature]."""
     from emotion_interp.activations.forward import Batch, forward_pass
     from emotion_interp.subjects.tokens import TokenizedText
 
-    subject = setting.subject
-    prompts = [list(t.ids) for t in subject.tokenize(setting.prompts, whole=True)]
-    made = continue_all(setting, rows)
+    subject = question.subject
+    prompts = [list(t.ids) for t in subject.tokenize(question.prompts, whole=True)]
+    made = continue_all(question, rows)
     texts, owners, starts = [], [], []
     for row, one in enumerate(made.tokens):
         for prompt, new in zip(prompts, one, strict=True):

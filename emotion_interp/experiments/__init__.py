@@ -8,6 +8,7 @@ from emotion_interp.experiments.dial_grid import DialGrid, dial_grid, dial_test
 from emotion_interp.experiments.dose_response import DoseResponse, dose_response
 from emotion_interp.experiments.feature_outputs import output_scores
 from emotion_interp.experiments.necessity import necessity
+from emotion_interp.experiments.setting import Setting
 from emotion_interp.experiments.steering_test import SteeringTest, best_site, steering_test
 from emotion_interp.experiments.windows import dose_monotonicity, regime, stable_windows
 
@@ -15,6 +16,7 @@ __all__ = [
     "CausalUniversality",
     "DialGrid",
     "DoseResponse",
+    "Setting",
     "SteeringTest",
     "best_site",
     "causal_universality",

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.directions.null_directions import NullDirections
 from emotion_interp.experiments.grid import RESAMPLES
 from emotion_interp.experiments.nulls import drawn_nulls, no_own, random_answers
-from emotion_interp.experiments.setting import GridSetting, make_nulls, make_setting
+from emotion_interp.experiments.question import GridQuestion, NullChoices, NullOptions, ask, check_kinds, with_nulls
+from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.judges.judging import (
     Continuations,
-    TextJudge,
     continue_all,
     judged,
     nothing,
 )
-from emotion_interp.steering.interventions import Positions, RowInterventions, check_dose, scale_of
+from emotion_interp.steering.interventions import RowInterventions, check_dose, scale_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from emotion_interp.directions.null_directions import NullTexts
     from emotion_interp.subjects.subject import Subject
 
 PROMPT_CONTROLS: dict[str, tuple[str, ...]] = {
@@ -113,7 +112,7 @@ def shuffled_directions(
 class _Answers:
     """Judged probabilities [direction, prompt, emotion] of whole groups of directions, each computed once."""
 
-    setting: GridSetting
+    question: GridQuestion
     bank: Any
     language: str
     shuffled: Mapping[Site, np.ndarray]
@@ -124,19 +123,19 @@ class _Answers:
         """`method` is that of the emotions' directions, the kind of random ones, or the emotion of shuffled ones."""
         key = (group, site, dose, method)
         if key not in self.known:
-            subject = self.setting.subject
+            subject = self.question.subject
             scale = scale_of(subject, site, getattr(self.bank, "scales", None))
             if group == "random":
-                self.known[key] = random_answers(self.setting, scale, dose, self.nulls(site)[method])
+                self.known[key] = random_answers(self.question, scale, dose, self.nulls(site)[method])
                 return self.known[key]
             if group == "shuffled":
                 # the emotion's own class, so that as many texts stand behind it
                 flat = self.shuffled[site][:, list(self.bank.emotions).index(method)]
             else:
-                flat = np.stack([_vector(self.bank, e, site, self.language, method) for e in self.setting.asked])
+                flat = np.stack([_vector(self.bank, e, site, self.language, method) for e in self.question.asked])
             lengths = np.linalg.norm(flat, axis=1, keepdims=True)
             unit = np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0)
-            found = judged(self.setting, RowInterventions({site: (dose * scale * unit).astype(np.float32)}))
+            found = judged(self.question, RowInterventions({site: (dose * scale * unit).astype(np.float32)}))
             # a direction the bank does not have says nothing
             self.known[key] = np.where(lengths[:, :, None] > 0, found, np.nan)
         return self.known[key]
@@ -144,30 +143,37 @@ class _Answers:
     def nulls(self, site: Site) -> dict[str, NullDirections]:
         """The random directions of a site, drawn once for all doses."""
         if site not in self.drawn:
-            self.drawn[site] = drawn_nulls(self.setting, site)
+            self.drawn[site] = drawn_nulls(self.question, site)
         return self.drawn[site]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ControlOptions(NullOptions):
+    """What stands beside the emotion's own direction.
+
+    Attributes:
+        others: emotions whose directions are the other emotions; default: all of the bank that the judge can judge.
+        shuffled: `shuffled_directions(...)`, in place of the kind "shuffled".
+        prefixes: templates with {label}, put before each prompt; default: those of `PROMPT_CONTROLS` in the prompts' language.
+    """
+
+    others: Sequence[str] | None = None
+    shuffled: Mapping[Site, np.ndarray] | None = None
+    prefixes: Sequence[str] | None = None
+
+
+class ControlChoices(NullChoices, total=False):
+    """`ControlOptions` by keyword."""
+
+    others: Sequence[str] | None
+    shuffled: Mapping[Site, np.ndarray] | None
+    prefixes: Sequence[str] | None
+
+
+@simple_call("choices", "prompts", "judge", "language", max_new_tokens=0)
 @checked
 def steering_controls(
-    subject: Subject,
-    bank: Any,
-    choices: Any,
-    prompts: Sequence[str],
-    judge: TextJudge | Mapping[str, TextJudge] | None = None,
-    language: str = "en",
-    others: Sequence[str] | None = None,
-    n_random: int = 199,
-    shuffled: Mapping[Site, np.ndarray] | None = None,
-    prefixes: Sequence[str] | None = None,
-    words: Mapping[str, Sequence[str]] | None = None,
-    max_new_tokens: int = 0,
-    positions: Positions = "from_last_prompt_token",
-    seed: int = 0,
-    samples: int = 1,
-    kinds: Sequence[str] = ("isotropic",),
-    stimuli: NullTexts | Sequence[Stimulus] | None = None,
-    **options: Any,
+    setting: Setting, choices: Any, *, options: ControlOptions | None = None, **more: Unpack[ControlChoices]
 ) -> pd.DataFrame:
     """Every control of a steering figure at the site, dose and kind of direction fixed beforehand.
 
@@ -178,16 +184,13 @@ def steering_controls(
     emotion's probability under the other emotions' directions: mean, and the one that raises it most); "dense" (the
     difference of means); "steered" (the emotion's own direction).
 
+    Also `steering_controls(subject, bank, choices, prompts, ...)` with every field of a `Setting`, and options of `decode`,
+    by keyword; texts are then written only where `max_new_tokens` is above 0.
+
     Args:
-        subject, bank, judge, language, words, max_new_tokens, positions, samples, options: as in `dose_response`.
+        setting: subject, bank, judge and the rest; its prompts are other ones than those on which the choices were made.
         choices: frame with emotion, layer, method, dose, and site where a layer has several (`best_site(...)`, or the chosen rows of `steering_test`).
-        prompts: other ones than those on which the choices were made.
-        others: emotions whose directions are the other emotions; default: all of the bank that the judge can judge.
-        n_random: random directions of each kind; 0: none.
-        shuffled: `shuffled_directions(...)`, in place of the kind "shuffled".
-        prefixes: templates with {label}, put before each prompt; default: `PROMPT_CONTROLS[language]`.
-        seed: of random directions, bootstrap and sampling.
-        kinds, stimuli: of random directions, as in `dose_response`.
+        options: which other directions, random ones and prefixes; or its fields by keyword.
 
     Returns:
         one row per emotion x control: emotion, layer, site, method, dose, control, n (directions or templates), target, shift
@@ -203,76 +206,66 @@ def steering_controls(
     Example:
         >>> steering_controls(subject, bank, best_site(tuning), NEUTRAL_PROMPTS["en"].test)  # doctest: +SKIP
     """
-    import pandas as pd
-
-    frame: Any = choices
+    asked, bank, frame = merged(ControlOptions, options, more), setting.bank, choices
     needed = {"emotion", "layer", "method", "dose"}
     if not needed <= set(frame) or not len(frame):
         raise EmotionInterpError(
             f"choices are rows with {sorted(needed)}; got columns {list(frame)}, {len(frame)} rows."
         )
-    if prefixes is None and language not in PROMPT_CONTROLS:
-        raise UnknownNameError("language of a prompt control", language, PROMPT_CONTROLS)
+    if asked.prefixes is None and setting.spoken not in PROMPT_CONTROLS:
+        raise UnknownNameError("language of a prompt control", setting.spoken, PROMPT_CONTROLS)
     wanted = list(dict.fromkeys(frame["emotion"]))
-    templates = PROMPT_CONTROLS[language] if prefixes is None else list(prefixes)
+    templates = PROMPT_CONTROLS[setting.spoken] if asked.prefixes is None else list(asked.prefixes)
     if not templates:
         raise EmotionInterpError("prefixes are templates with {label}, at least one; got none.")
-    pool = [e for e in (bank.emotions if others is None else others) if e not in wanted]
-    if judge is not None:
-        judges = list(judge.values()) if isinstance(judge, Mapping) else [judge]
-        known = list(dict.fromkeys(e for one in judges for e in one.emotions))
-        if not set(wanted) & set(known):
-            raise EmotionInterpError(f"the judge knows none of {wanted}, only {known}.")
-    setting = make_setting(
-        subject,
-        bank,
-        [*wanted, *pool],
-        prompts,
-        language,
-        judge,
-        words,
-        max_new_tokens,
-        positions,
-        seed,
-        options,
-        samples,
-    )
+    check_kinds(asked)
+    if setting.judge is not None:
+        # it has to know one of those that were chosen, whatever it knows of the others
+        ask(setting, wanted)
+    pool = bank.emotions if asked.others is None else asked.others
+    question = ask(setting, [*wanted, *(e for e in pool if e not in wanted)])
     sites = [bank.site(c.get("site") or c["layer"]) for c in frame.to_dict("records")]
-    setting = replace(setting, nulls=make_nulls(subject, bank, n_random, kinds, stimuli, sites))
-    answers = _Answers(setting, bank, language, shuffled or {}, {}, {})
-    base = judged(setting, nothing(subject))[0]
-    n = len(setting.prompts)
-    picks = generator(seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
+    question = with_nulls(question, bank, asked, sites)
+    answers = _Answers(question, bank, setting.language, asked.shuffled or {}, {}, {})
+    base = judged(question, nothing(question.subject))[0]
+    n = len(question.prompts)
+    picks = generator(setting.seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
     records: list[dict[str, Any]] = []
     for choice, site in zip(frame.to_dict("records"), sites, strict=True):
-        emotion, dose = choice["emotion"], check_dose(choice["dose"])
-        asked = [p.format(label=_label(bank, emotion, language)) for p in templates]
-        prefixed = np.stack([_prefixed(setting, one) for one in asked])
-        key = {"emotion": emotion, "layer": choice["layer"], "site": str(site)}
+        label = _label(bank, choice["emotion"], setting.spoken)
+        prefixed = np.stack([_prefixed(question, template.format(label=label)) for template in templates])
+        key = {"emotion": choice["emotion"], "layer": choice["layer"], "site": str(site)}
         key |= {"method": choice["method"], "dose": choice["dose"]}
-        rows: list[dict[str, Any]] = []
-        for judge_name in setting.judge_names:
-            column = setting.column(emotion, judge_name)
-            if column is None:
-                continue
-            groups = _groups(answers, site, dose, choice["method"], emotion, column)
-            groups |= {"prompt": prefixed[:, :, column], "none": base[None, :, column]}
-            rows += _control_rows(setting, emotion, groups, base[:, column], picks, judge_name)
-        beaten = [row["p"] for row in rows if row["control"] in RANDOM and np.isfinite(row["p"])]
-        for row in rows:
-            if row["control"] == "steered" and beaten:
-                row["p"] = max(beaten)
-        records += [{**key, **row} for row in rows]
+        records += [{**key, **row} for row in _choice_rows(answers, choice, site, base, prefixed, picks)]
     return pd.DataFrame(records)
 
 
+def _choice_rows(
+    answers: _Answers, choice: dict[str, Any], site: Site, base: np.ndarray, prefixed: np.ndarray, picks: np.ndarray
+) -> list[dict[str, Any]]:
+    """The rows of one choice, for every judge that knows the emotion."""
+    question, emotion, rows = answers.question, choice["emotion"], []
+    for judge in question.judge_names:
+        column = question.column(emotion, judge)
+        if column is None:
+            continue
+        groups = _groups(answers, site, check_dose(choice["dose"]), choice["method"], emotion, column)
+        groups |= {"prompt": prefixed[:, :, column], "none": base[None, :, column]}
+        rows += _control_rows(question, emotion, groups, base[:, column], picks, judge)
+    beaten = [row["p"] for row in rows if row["control"] in RANDOM and np.isfinite(row["p"])]
+    for row in rows:
+        if row["control"] == "steered" and beaten:
+            row["p"] = max(beaten)
+    return rows
+
+
 def _control_rows(
-    setting: GridSetting, emotion: str, groups: dict[str, np.ndarray], base: np.ndarray, picks: np.ndarray, judge: str
+    question: GridQuestion, emotion: str, groups: dict[str, np.ndarray], base: np.ndarray, picks: np.ndarray, judge: str
 ) -> list[dict[str, Any]]:
     """One row for each control, from the emotion's probability under every group of directions [direction, prompt]."""
     own = float((groups["steered"][0] - base).mean())
     there = {name: np.isfinite(values).all(1) for name, values in groups.items()}
-    names = np.asarray([x for x in setting.asked if x != emotion])[there["other emotions"]]
+    names = np.asarray([x for x in question.asked if x != emotion])[there["other emotions"]]
     groups = {name: values[there[name]] for name, values in groups.items()}
     rows = []
     for control in CONTROLS:
@@ -297,8 +290,8 @@ def _groups(
     answers: _Answers, site: Site, dose: float, method: str, emotion: str, column: int
 ) -> dict[str, np.ndarray]:
     """The emotion's probability under every group of directions: [direction, prompt]."""
-    setting = answers.setting
-    e = setting.asked.index(emotion)
+    question = answers.question
+    e = question.asked.index(emotion)
     own = answers.of("emotions", site, dose, method)[:, :, column]
     groups = {"steered": own[e : e + 1], "other emotions": np.delete(own, e, 0)}
     groups["dense"] = answers.of("emotions", site, dose, "dense")[e : e + 1, :, column]
@@ -306,7 +299,7 @@ def _groups(
         if kind == "shuffled" and site in answers.shuffled:
             continue
         found = answers.of("random", site, dose, kind)[:, :, column]
-        groups["random" if kind == "isotropic" else kind] = found[no_own(setting, drawn, emotion)]
+        groups["random" if kind == "isotropic" else kind] = found[no_own(question, drawn, emotion)]
     if site in answers.shuffled:
         groups["shuffled"] = answers.of("shuffled", site, dose, emotion)[:, :, column]
     return groups
@@ -328,11 +321,11 @@ def _label(bank: Any, emotion: str, language: str) -> str:
     return str(labels.get(language, {}).get(emotion, emotion))
 
 
-def _prefixed(setting: GridSetting, prefix: str) -> np.ndarray:
+def _prefixed(question: GridQuestion, prefix: str) -> np.ndarray:
     """Judged probability after every prompt with a text put before it, which a text judge does not see: [prompt, emotion]."""
-    asked = replace(setting, prompts=tuple(prefix + p for p in setting.prompts))
-    rows = nothing(setting.subject)
-    if not setting.judges_texts:
+    asked = replace(question, prompts=tuple(prefix + p for p in question.prompts))
+    rows = nothing(question.subject)
+    if not question.judges_texts:
         return judged(asked, rows)[0]
     made = continue_all(asked, rows)
     bare = Continuations(made.tokens, [[text[len(prefix) :] for text in one] for one in made.texts])

@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
+import pandas as pd
 
-from emotion_interp.core.arguments import checked
+from emotion_interp.core.arguments import check_argument, checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
+from emotion_interp.core.options import Options, merged
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.directions.dial import dial
 from emotion_interp.experiments.dial_slopes import against_shuffled, correlation, figures, shuffled_ratings
+from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.judges.coherence import continuation_log_probabilities, distinct_2, is_coherent, perplexity
+from emotion_interp.judges.judging import CoordinateJudge
+from emotion_interp.judges.text_judges import load_judge
 from emotion_interp.steering.context import steer_rows
-from emotion_interp.steering.interventions import Positions, RowInterventions, check_dose, check_positions
+from emotion_interp.steering.interventions import RowInterventions, check_dose
 from emotion_interp.steering.interventions import row_interventions as prepared
 from emotion_interp.subjects.generation import continuation_text, decode
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from emotion_interp.subjects.subject import Subject
-
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Requested coordinates: standard deviations over the bank's emotions."""
-
-
-class CoordinateJudge(Protocol):
-    """A judge of coordinates: `predict(texts)` -> [text, 2], valence and arousal."""
-
-    def predict(self, texts: Sequence[str], /) -> Any:
-        """Valence and arousal [text, 2]."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,26 +59,54 @@ class DialGrid:
         return frame_html(self.fit) + frame_html(self.table)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DialOptions(Options):
+    """Which coordinates are asked for, and against how many dials of shuffled ratings.
+
+    Attributes:
+        valences, arousals: requested, in standard deviations over the bank's emotions.
+        norms: of the dial.
+        n_null: dials of shuffled ratings, each a whole grid: the emotions have each other's ratings. 0: no p.
+        null_samples: texts for each prompt and cell under those; p compares them with as many of the dial's own.
+    """
+
+    valences: Sequence[float] = STEPS
+    arousals: Sequence[float] = STEPS
+    norms: Any = "builtin"
+    n_null: int = 99
+    null_samples: int = 1
+
+
+class DialChoices(TypedDict, total=False):
+    """`DialOptions` by keyword."""
+
+    valences: Sequence[float]
+    arousals: Sequence[float]
+    norms: Any
+    n_null: int
+    null_samples: int
+
+
+_SIMPLE: dict[str, Any] = {
+    "takes": ("judge", "language", "text_language", "positions", "max_new_tokens", "samples", "seed"),
+    "judge": "CoordinateJudge | None",
+    "generation": {"do_sample": True},
+    "max_new_tokens": 40,
+    "samples": 4,
+}
+"""How the dial is called without a setting."""
+
+
+@simple_call("prompts", "judge", "layer", "dose", renamed={"samples": "n_samples"}, **_SIMPLE)
 @checked
 def dial_grid(
-    subject: Subject,
-    bank: Any,
-    prompts: Sequence[str],
-    judge: CoordinateJudge | None = None,
+    setting: Setting,
     layer: int | Site | str | None = None,
     dose: float = 0.25,
-    valences: Sequence[float] = STEPS,
-    arousals: Sequence[float] = STEPS,
     method: str = "dense",
-    language: str = "en",
-    norms: Any = "builtin",
-    n_samples: int = 4,
-    max_new_tokens: int = 40,
-    positions: Positions = "from_last_prompt_token",
-    seed: int = 0,
-    n_null: int = 99,
-    null_samples: int = 1,
-    **options: Any,
+    *,
+    options: DialOptions | None = None,
+    **choices: Unpack[DialChoices],
 ) -> DialGrid:
     """Steer to every pair of coordinates, sample texts, and regress what the judge reads on what was asked.
 
@@ -94,22 +114,16 @@ def dial_grid(
     the coordinates from (0, 0), which is unsteered text. The judge reads the continuation alone. A prompt's sample draws
     the same random numbers in every cell.
 
+    Also `dial_grid(subject, bank, prompts, ...)` with the fields of a `Setting` by keyword; then `n_samples` (of a
+    setting: `samples`) is 4, `max_new_tokens` 40, and texts are sampled at temperature 1, unless told otherwise.
+
     Args:
-        subject: the model.
-        bank: as for `dial`.
-        prompts: neutral beginnings, other ones than those on which layer and dose were chosen (`dial_test`).
-        judge: default: `load_judge("emobank_comments")`, which has read no story.
+        setting: subject, bank as for `dial`, prompts (other ones than those on which layer and dose were chosen,
+            `dial_test`) and the rest; default of its judge here: `load_judge("emobank_comments")`, which has read no story.
         layer: a layer or site; default: the middle of the bank's layers.
         dose: of one standard deviation, in units of the site's scale.
-        valences, arousals: requested, in standard deviations over the bank's emotions.
-        method, language, norms: of the dial.
-        n_samples: texts for each prompt and cell.
-        max_new_tokens: of each text.
-        positions: where vectors are added.
-        seed: of sampling, bootstrap and shuffles.
-        n_null: dials of shuffled ratings, each a whole grid: the emotions have each other's ratings. 0: no p.
-        null_samples: texts for each prompt and cell under those; p compares them with as many of the dial's own.
-        **options: of `decode`; texts are sampled at temperature 1 unless told otherwise.
+        method: of the dial.
+        options: which coordinates and null dials; or its fields by keyword.
 
     Raises:
         EmotionInterpError: no prompts, fewer than two values on either side, or a judge that answers in another shape.
@@ -117,101 +131,87 @@ def dial_grid(
     Example:
         >>> dial_grid(subject, bank, NEUTRAL_PROMPTS["en"].test, layer=2).to_frame()  # doctest: +SKIP
     """
-    import pandas as pd
-
-    if isinstance(prompts, str) or not len(prompts):
-        raise EmotionInterpError(f"prompts is a list of at least one text, got {prompts!r}.")
-    if len(set(valences)) < 2 or len(set(arousals)) < 2:
-        raise EmotionInterpError("a correlation needs at least two different valences and two arousals.")
-    if n_samples < 1 or max_new_tokens < 2:
-        raise EmotionInterpError(
-            f"each cell needs a text of two tokens at least, got {n_samples=} and {max_new_tokens=}."
-        )
-    if isinstance(n_null, bool) or n_null < 0 or not 1 <= null_samples <= n_samples:
-        raise EmotionInterpError(
-            f"n_null is a number of dials from 0, null_samples one from 1 to n_samples={n_samples}; got {n_null!r} and "
-            f"{null_samples!r}."
-        )
-    check_positions(positions)
-    amount = check_dose(dose)
-    if judge is None:
-        from emotion_interp.judges.text_judges import load_judge
-
-        judge = load_judge("emobank_comments")
+    chosen, bank, subject = merged(DialOptions, options, choices), setting.bank, setting.subject
+    judge, amount = _checked(setting, chosen), check_dose(dose)
     place = list(bank.layers)[len(bank.layers) // 2] if layer is None else layer
-    cells = list(product(valences, arousals))
-    directions: list[Direction | None] = [
-        dial(bank, v, a, place, norms, language, method) if (v, a) != (0, 0) else None for v, a in cells
-    ]
+    cells = list(product(chosen.valences, chosen.arousals))
+    aim = _Aim(bank, cells, place, setting.language, method)
+    directions = aim.directions(chosen.norms)
     doses = [0.0 if d is None else amount * float(d.provenance["radius"]) for d in directions]
     # the unsteered row comes last, and is the baseline of fluency
-    rows = prepared(subject, [*directions, None], [*doses, 0.0], getattr(bank, "scales", None))
-    written = {"new": max_new_tokens, "positions": positions, "seed": seed, "options": options}
-    tokens, texts = _written(subject, rows, list(prompts), n_samples, **written)
-    size = len(prompts) * n_samples
-    values = _judged(judge, texts[:-1]).reshape(len(cells), len(prompts), n_samples, 2)
+    scales = getattr(bank, "scales", None)
+    tokens, texts = _written(setting, prepared(subject, [*directions, None], [*doses, 0.0], scales))
+    values = _judged(judge, texts[:-1]).reshape(len(cells), len(setting.prompts), setting.samples, 2)
     asked = np.asarray(cells, dtype=np.float64)
-    nulls = []
-    for frame in shuffled_ratings(list(bank.emotions), norms, None, n_null, seed) if n_null else []:
-        turned = [dial(bank, v, a, place, frame, language, method) if (v, a) != (0, 0) else None for v, a in cells]
-        shuffled = prepared(subject, turned, doses, getattr(bank, "scales", None))
-        _, one = _written(subject, shuffled, list(prompts), null_samples, **written)
-        nulls.append(_judged(judge, one).reshape(len(cells), len(prompts) * null_samples, 2).mean(1))
+    nulls, few = [], replace(setting, samples=chosen.null_samples)
+    emotions = list(bank.emotions)
+    for frame in shuffled_ratings(emotions, chosen.norms, None, chosen.n_null, setting.seed) if chosen.n_null else []:
+        _, one = _written(few, prepared(subject, aim.directions(frame), doses, scales))
+        nulls.append(_judged(judge, one).reshape(len(cells), -1, 2).mean(1))
     table = pd.DataFrame(cells, columns=["valence", "arousal"])
     table[["judged_valence", "judged_arousal"]] = values.mean((1, 2))
-    table = pd.concat([table, _fluency(subject, list(prompts), n_samples, tokens)], axis=1)
-    table["n_texts"] = size
+    table = pd.concat([table, _fluency(setting, tokens)], axis=1)
+    table["n_texts"] = len(setting.prompts) * setting.samples
     first = next(d for d in directions if d is not None)
     site = bank.site(place) if hasattr(bank, "site") else first.site
     fit = {"layer": first.layer, "site": str(site), "dose": amount, "method": method}
-    fit |= figures(asked, values, seed)
-    own = values[:, :, :null_samples].mean((1, 2))
+    fit |= figures(asked, values, setting.seed)
+    own = values[:, :, : chosen.null_samples].mean((1, 2))
     fit |= against_shuffled(asked, own, np.asarray(nulls).reshape(len(nulls), len(cells), 2))
-    fit |= {
-        "share_intact": float(table["intact"].to_numpy().mean()),
-        **_intact(table),
-        "n_cells": len(cells),
-        "n_prompts": len(prompts),
-    }
-    fit |= {"n_samples": n_samples, "max_new_tokens": max_new_tokens}
-    lines = [
-        {"valence": v, "arousal": a, "prompt": p, "sample": s, "text": texts[c][i * n_samples + s]}
-        | {"judged_valence": values[c, i, s, 0], "judged_arousal": values[c, i, s, 1]}
-        for c, (v, a) in enumerate(cells)
-        for i, p in enumerate(prompts)
-        for s in range(n_samples)
-    ]
-    return DialGrid(table, pd.DataFrame([fit]), pd.DataFrame(lines))
+    fit |= {"share_intact": float(table["intact"].to_numpy().mean()), **_intact(table)}
+    fit |= {"n_cells": len(cells), "n_prompts": len(setting.prompts), "n_samples": setting.samples}
+    fit |= {"max_new_tokens": setting.max_new_tokens}
+    return DialGrid(table, pd.DataFrame([fit]), _text_frame(setting, cells, texts, values))
 
 
+@dataclass(frozen=True, kw_only=True)
+class DialTestOptions(DialOptions):
+    """The choices of `dial_grid`, and how layer, dose and method are chosen.
+
+    Attributes:
+        least_intact: share of a grid's cells whose text must stay intact.
+        tune_samples: texts for each prompt and cell when choosing; then there are no null dials.
+    """
+
+    least_intact: float = 0.8
+    tune_samples: int = 1
+
+
+class DialTestChoices(DialChoices, total=False):
+    """`DialTestOptions` by keyword."""
+
+    least_intact: float
+    tune_samples: int
+
+
+@simple_call(
+    *("tune_prompts", "test_prompts", "judge", "layers", "doses", "methods"),
+    renamed={"prompts": "test_prompts", "samples": "n_samples"},
+    **_SIMPLE,
+)
 @checked
 def dial_test(
-    subject: Subject,
-    bank: Any,
+    setting: Setting,
     tune_prompts: Sequence[str],
-    test_prompts: Sequence[str],
-    judge: CoordinateJudge | None = None,
     layers: Sequence[int | Site | str] | None = None,
     doses: Sequence[float] = (0.1, 0.2, 0.3),
     methods: Sequence[str] = ("dense", "dense_clean", "sae"),
-    least_intact: float = 0.8,
-    n_samples: int = 4,
-    tune_samples: int = 1,
-    n_null: int = 99,
-    **options: Any,
+    *,
+    options: DialTestOptions | None = None,
+    **choices: Unpack[DialTestChoices],
 ) -> tuple[DialGrid, pd.DataFrame]:
-    """Choose layer, dose and kind of direction on `tune_prompts`; the grid on `test_prompts`.
+    """Choose layer, dose and kind of direction on `tune_prompts`; the grid on the setting's prompts.
 
     Chosen is the highest slope_valence + slope_arousal among grids with at least `least_intact` of their cells intact
     (perplexity ratio in [0.5, 2], distinct-2 at least .8 of unsteered text); where there is none, the one with most.
 
+    Also `dial_test(subject, bank, tune_prompts, test_prompts, ...)`, as for `dial_grid`.
+
     Args:
-        subject, bank, judge: as in `dial_grid`, as are the options.
-        tune_prompts, test_prompts: no prompt may be in both.
+        setting: as in `dial_grid`.
+        tune_prompts: none of them may be among the setting's prompts.
         layers, doses, methods: what is tried; default: all layers of the bank.
-        least_intact: share of a grid's cells whose text must stay intact.
-        n_samples, tune_samples: texts for each prompt and cell when reporting and when choosing.
-        n_null: dials of shuffled ratings when reporting; none when choosing.
+        options: how it chooses, and the options of `dial_grid`; or its fields by keyword.
 
     Returns:
         the grid on the test prompts, and a frame with one fit for each setting on the tuning prompts (column chosen).
@@ -222,65 +222,92 @@ def dial_test(
     Example:
         >>> grid, tuning = dial_test(subject, bank, *NEUTRAL_PROMPTS["en"])  # doctest: +SKIP
     """
-    import pandas as pd
-
-    shared = sorted(set(tune_prompts) & set(test_prompts))
+    chosen = merged(DialTestOptions, options, choices)
+    shared = sorted(set(tune_prompts) & set(setting.prompts))
     if shared:
         raise EmotionInterpError(f"a prompt is both for choosing and for reporting: {shared[0]!r}; keep them apart.")
-    places = list(bank.layers if layers is None else layers)
-    settings = list(product(places, doses, methods))
-    if not settings:
+    tried = list(product(setting.bank.layers if layers is None else layers, doses, methods))
+    if not tried:
         raise EmotionInterpError("dial_test needs at least one layer, one dose and one method.")
-    fits = []
-    for place, dose, method in settings:
-        chosen = {"layer": place, "dose": dose, "method": method, "n_samples": tune_samples, "n_null": 0}
-        chosen |= {"null_samples": 1}
-        fits.append(dial_grid(subject, bank, tune_prompts, judge, **chosen, **options).fit)
-    tuning = pd.concat(fits, ignore_index=True)
+    trial = replace(setting, prompts=tune_prompts, samples=chosen.tune_samples)
+    few = replace(chosen, n_null=0, null_samples=1)
+    tuning = pd.concat([dial_grid(trial, *one, options=few).fit for one in tried], ignore_index=True)
     score: Any = (tuning["slope_valence"] + tuning["slope_arousal"]).fillna(-np.inf)
-    intact: Any = tuning["share_intact"] >= least_intact
+    intact: Any = tuning["share_intact"] >= chosen.least_intact
     if not bool(intact.any()):
         intact = tuning["share_intact"] == tuning["share_intact"].max()
     best = int(score.where(intact, -np.inf).to_numpy().argmax())
     tuning["chosen"] = np.arange(len(tuning)) == best
-    place, dose, method = settings[best]
-    chosen = {"layer": place, "dose": dose, "method": method, "n_samples": n_samples, "n_null": n_null}
-    return dial_grid(subject, bank, test_prompts, judge, **chosen, **options), tuning
+    return dial_grid(setting, *tried[best], options=chosen), tuning
 
 
-def _written(
-    subject: Subject,
-    rows: RowInterventions,
-    prompts: list[str],
-    n_samples: int,
-    new: int,
-    positions: Positions,
-    seed: int,
-    options: dict[str, Any],
-) -> tuple[list[list[list[int]]], list[list[str]]]:
+@dataclass(frozen=True, eq=False)
+class _Aim:
+    """Cells of requested coordinates, and whose directions reach them."""
+
+    bank: Any
+    cells: list[tuple[float, float]]
+    place: int | Site | str
+    language: str
+    method: str
+
+    def directions(self, norms: Any) -> list[Direction | None]:
+        """The dial's direction of each cell under some norms; None for the centre."""
+        asked = (self.place, norms, self.language, self.method)
+        return [dial(self.bank, v, a, *asked) if (v, a) != (0, 0) else None for v, a in self.cells]
+
+
+def _checked(setting: Setting, chosen: DialOptions) -> CoordinateJudge:
+    """The judge, after everything that a grid of coordinates needs."""
+    _prompts, samples, tokens = setting.some_prompts(), setting.samples, setting.max_new_tokens
+    check_argument("dial_grid", "judge", setting.judge, "CoordinateJudge | None")
+    if len(set(chosen.valences)) < 2 or len(set(chosen.arousals)) < 2:
+        raise EmotionInterpError("a correlation needs at least two different valences and two arousals.")
+    if tokens < 2:
+        raise EmotionInterpError(f"each cell needs a text of two tokens at least, got max_new_tokens={tokens}.")
+    if chosen.n_null < 0 or not 1 <= chosen.null_samples <= samples:
+        raise EmotionInterpError(
+            f"n_null is a number of dials from 0, null_samples one from 1 to n_samples={samples}; got {chosen.n_null!r} "
+            f"and {chosen.null_samples!r}."
+        )
+    return load_judge("emobank_comments") if setting.judge is None else setting.judge
+
+
+def _written(setting: Setting, rows: RowInterventions) -> tuple[list[list[list[int]]], list[list[str]]]:
     """Tokens and texts of every row's continuations, prompt by prompt, sample by sample: [row][prompt x sample]."""
-    ids = [list(t.ids) for t in subject.tokenize(prompts, whole=True) for _ in range(n_samples)]
+    ids, subject = _beginnings(setting), setting.subject
     size = len(ids)
     crossed = RowInterventions(rows.vectors, index=np.repeat(np.arange(rows.n_rows), size))
-    with steer_rows(subject, crossed, positions):
+    streams = list(range(size)) * rows.n_rows
+    with steer_rows(subject, crossed, setting.positions):
         made = decode(
-            subject,
-            ids * rows.n_rows,
-            new,
-            seed=seed,
-            streams=list(range(size)) * rows.n_rows,
-            **{"do_sample": True, **options},
+            subject, ids * rows.n_rows, setting.max_new_tokens, seed=setting.seed, streams=streams, **setting.generation
         )
     tokens = [made.tokens[i * size : (i + 1) * size] for i in range(rows.n_rows)]
     return tokens, [[continuation_text(subject, ids[k], t) for k, t in enumerate(one)] for one in tokens]
 
 
-def _fluency(subject: Subject, prompts: list[str], n_samples: int, tokens: list[list[list[int]]]) -> pd.DataFrame:
-    """Ratios of every cell to the last row, which is unsteered."""
-    import pandas as pd
+def _beginnings(setting: Setting) -> list[list[int]]:
+    """Token ids of every prompt, once for each sample, one prompt after the other."""
+    return [list(t.ids) for t in setting.subject.tokenize(setting.prompts, whole=True) for _ in range(setting.samples)]
 
-    ids = [list(t.ids) for t in subject.tokenize(prompts, whole=True) for _ in range(n_samples)]
-    scores = continuation_log_probabilities(subject, ids * len(tokens), [t for one in tokens for t in one])
+
+def _text_frame(setting: Setting, cells: list[Any], texts: list[list[str]], values: np.ndarray) -> pd.DataFrame:
+    """What was written in every cell, and what the judge read in it."""
+    lines = [
+        {"valence": v, "arousal": a, "prompt": p, "sample": s, "text": texts[c][i * setting.samples + s]}
+        | {"judged_valence": values[c, i, s, 0], "judged_arousal": values[c, i, s, 1]}
+        for c, (v, a) in enumerate(cells)
+        for i, p in enumerate(setting.prompts)
+        for s in range(setting.samples)
+    ]
+    return pd.DataFrame(lines)
+
+
+def _fluency(setting: Setting, tokens: list[list[list[int]]]) -> pd.DataFrame:
+    """Ratios of every cell to the last row, which is unsteered."""
+    ids = _beginnings(setting)
+    scores = continuation_log_probabilities(setting.subject, ids * len(tokens), [t for one in tokens for t in one])
     size = len(ids)
     perplexities = [perplexity(scores[i * size : (i + 1) * size]) for i in range(len(tokens))]
     distinct = [distinct_2(one) for one in tokens]

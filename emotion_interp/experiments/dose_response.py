@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Unpack
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.markup import frame_html
-from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.directions.null_directions import NullTexts
+from emotion_interp.core.options import merged
+from emotion_interp.core.types import Site
 from emotion_interp.experiments.corrections import warn_if_none_can_pass
 from emotion_interp.experiments.grid import evaluate, make_cells
-from emotion_interp.experiments.setting import make_nulls, make_setting
-from emotion_interp.judges.judging import TextJudge
-from emotion_interp.steering.interventions import Positions, check_dose
+from emotion_interp.experiments.question import NullChoices, NullOptions, ask, with_nulls
+from emotion_interp.experiments.setting import Setting, simple_call
+from emotion_interp.steering.interventions import check_dose
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from emotion_interp.subjects.subject import Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,60 +57,47 @@ class DoseResponse:
         return frame_html(self.table)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DoseOptions(NullOptions):
+    """What p-values a grid has.
+
+    Attributes:
+        alpha: a warning says so where Holm over the emotions cannot be below it with so few random directions; None: none.
+    """
+
+    alpha: float | None = 0.05
+
+
+class DoseChoices(NullChoices, total=False):
+    """`DoseOptions` by keyword."""
+
+    alpha: float | None
+
+
+@simple_call("emotions", "doses", "prompts", "layers", "method", "language", max_new_tokens=0)
 @checked
 def dose_response(
-    subject: Subject,
-    bank: Any,
+    setting: Setting,
     emotions: Sequence[str],
     doses: Sequence[float],
-    prompts: Sequence[str],
     layers: Sequence[int | Site | str] | None = None,
     method: str | Sequence[str] = "dense",
-    language: str = "en",
-    judge: TextJudge | Mapping[str, TextJudge] | None = None,
-    n_random: int = 199,
-    seed: int = 0,
-    words: Mapping[str, Sequence[str]] | None = None,
-    max_new_tokens: int = 0,
-    positions: Positions = "from_last_prompt_token",
-    samples: int = 1,
-    text_language: str | None = None,
-    null_folder: str | Path | None = None,
-    kinds: Sequence[str] = ("isotropic",),
-    stimuli: NullTexts | Sequence[Stimulus] | None = None,
-    alpha: float | None = 0.05,
-    **options: Any,
+    *,
+    options: DoseOptions | None = None,
+    **choices: Unpack[DoseChoices],
 ) -> DoseResponse:
     """Judged shift of every emotion over doses, against random directions of the same norm.
 
+    Also `dose_response(subject, bank, emotions, doses, prompts, ...)` with every field of a `Setting`, and options of
+    `decode`, by keyword; texts are then written only where `max_new_tokens` is above 0.
+
     Args:
-        subject: the model.
-        bank: a `FeatureBank`, or anything with `direction(emotion, layer=, language=, method=)`, `scales` and
-            `held_out_words(emotion, language)`.
+        setting: subject, bank, prompts, judge and the rest.
         emotions: which directions; also the columns of the confusion matrix.
         doses: in units of the site's scale.
-        prompts: neutral beginnings (`NEUTRAL_PROMPTS`).
         layers: layers, hook names or sites; default: all layers of the bank.
         method: "dense", "sae", or several.
-        language: of directions and words.
-        judge: a classifier with `emotions` and `predict_proba(texts)`; default: the next-word judge, which reads the
-            probability of the emotion's held-out words right after the prompt. Several, by name: all judge the same texts;
-            an emotion's figures are those of the first that knows it.
-        n_random: random directions of each kind; the smallest p is 1 / (n_random + 1), so Holm over k emotions at .05 needs at
-            least 20 k of them.
-        seed: of random directions, bootstrap and sampling.
-        words: emotion -> words for the next-word judge; default: the bank's held-out words.
-        max_new_tokens: above 0, texts are written and perplexity and distinct-2 filled in. A text judge needs it.
-        positions: where vectors are added.
-        samples: texts of each prompt under each intervention, averaged before any interval; above 1 with `do_sample`.
-        text_language: of the prompts and of the next-word judge's words, where it is another one than the directions'.
-        null_folder: where the answers of random directions are kept and taken again, so that a killed run goes on (see
-            `nulls.random_answers`).
-        kinds: of random directions, "isotropic", "decoder", "topics", "shuffled" (see `random_directions`); p is the
-            largest over them. Decoder rows of the emotion's own selected features do not count against it.
-        stimuli: labelled texts in groups, or `null_texts(...)`, for "topics" and "shuffled".
-        alpha: a warning says so where Holm over the emotions cannot be below it with so few random directions; None: none.
-        **options: of `decode` (`do_sample`, `temperature`, ...).
+        options: which random directions; or its fields by keyword.
 
     Returns:
         `.to_frame()` columns: emotion, layer, site, method, dose; target (mean judged probability), lo, hi (95% percentile
@@ -138,23 +122,20 @@ def dose_response(
     Example:
         >>> dose_response(subject, bank, ["joy"], [0.25, 0.5], NEUTRAL_PROMPTS["en"].tune).plot()  # doctest: +SKIP
     """
+    chosen, bank = merged(DoseOptions, options, choices), setting.bank
     methods = [method] if isinstance(method, str) else list(method)
-    if judge is None and words is None and "sae_output" in methods:
+    if setting.judge is None and setting.words is None and "sae_output" in methods:
         tell(
             "output features were chosen by what they do to the words that the next-word judge counts; give other words, "
             "or a judge of texts."
         )
-    spoken = text_language or language
-    setting = make_setting(
-        subject, bank, emotions, prompts, spoken, judge, words, max_new_tokens, positions, seed, options, samples
-    )
+    question = ask(setting, emotions)
     amounts = [check_dose(d) for d in doses]
     places = list(bank.layers if layers is None else layers)
     if not (amounts and places and methods):
         raise EmotionInterpError("dose_response needs at least one dose, one layer and one method.")
-    warn_if_none_can_pass(n_random, len(setting.asked), alpha)
-    cells = make_cells(bank, setting.asked, places, methods, amounts, language)
+    warn_if_none_can_pass(chosen.n_random, len(question.asked), chosen.alpha)
+    cells = make_cells(bank, question.asked, places, methods, amounts, setting.language)
     sites = [c.direction.site for c in cells if c.direction is not None]
-    nulls = make_nulls(subject, bank, n_random, kinds, stimuli, sites)
-    found = evaluate(replace(setting, null_folder=null_folder, nulls=nulls), cells, bank.scales)
+    found = evaluate(with_nulls(question, bank, chosen, sites), cells, bank.scales)
     return DoseResponse(found.table, found.confusion, found.texts)

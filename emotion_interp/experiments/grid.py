@@ -14,7 +14,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.directions.null_directions import NullDirections
 from emotion_interp.experiments.nulls import drawn_nulls, no_own, random_answers
-from emotion_interp.experiments.setting import GridSetting
+from emotion_interp.experiments.question import GridQuestion
 from emotion_interp.experiments.windows import with_regimes
 from emotion_interp.judges.coherence import continuation_log_probabilities, distinct_2, perplexity
 from emotion_interp.judges.content import content_overlap, content_similarity
@@ -124,18 +124,18 @@ class Evaluated:
     nulls: list[dict[tuple[str, str], np.ndarray]]
 
 
-def evaluate(setting: GridSetting, cells: Sequence[Cell], scales: Mapping[Site, float] | None) -> Evaluated:
+def evaluate(question: GridQuestion, cells: Sequence[Cell], scales: Mapping[Site, float] | None) -> Evaluated:
     """Judge the cells, one batched loop for each site, and compare each with random directions at its site and dose."""
     import pandas as pd
 
-    subject, n = setting.subject, len(setting.prompts)
-    base_texts = continue_all(setting, nothing(subject)) if setting.max_new_tokens else None
-    base = judged(setting, nothing(subject), base_texts)[0]
+    subject, n = question.subject, len(question.prompts)
+    base_texts = continue_all(question, nothing(subject)) if question.max_new_tokens else None
+    base = judged(question, nothing(subject), base_texts)[0]
     by_site: dict[Site, list[int]] = {}
     for i, cell in enumerate(cells):
         if cell.direction is not None:
             by_site.setdefault(cell.direction.site, []).append(i)
-    picks = generator(setting.seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
+    picks = generator(question.seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
     records: list[dict[str, Any]] = [{**c.key, "n_prompts": n, "note": c.note} for c in cells]
     kept: list[dict[tuple[str, str], np.ndarray]] = [{} for _ in cells]
     confusion, texts_of = [], {}
@@ -143,30 +143,32 @@ def evaluate(setting: GridSetting, cells: Sequence[Cell], scales: Mapping[Site, 
         scale = scale_at(scales or {}, site) or scale_of(subject, site)
         chosen = [cells[i] for i in places]
         rows = row_interventions(subject, [c.direction for c in chosen], [c.dose for c in chosen], scale)
-        texts = continue_all(setting, rows) if setting.max_new_tokens else None
-        answers = judged(setting, rows, texts)
-        quality = _coherence(setting, base_texts, texts, len(places))
-        drawn = drawn_nulls(setting, site)
+        texts = continue_all(question, rows) if question.max_new_tokens else None
+        answers = judged(question, rows, texts)
+        quality = _coherence(question, base_texts, texts, len(places))
+        drawn = drawn_nulls(question, site)
         nulls = {
-            d: {kind: random_answers(setting, scale, d, one) for kind, one in drawn.items()}
+            d: {kind: random_answers(question, scale, d, one) for kind, one in drawn.items()}
             for d in dict.fromkeys(c.dose for c in chosen)
         }
         for k, (i, cell) in enumerate(zip(places, chosen, strict=True)):
-            words = setting.judge.words[cell.emotion] if isinstance(setting.judge, NextWords) else ()
-            found, kept[i] = _compared(setting, cell.emotion, answers[k], base, drawn, nulls[cell.dose], picks)
+            words = question.judge.words[cell.emotion] if isinstance(question.judge, NextWords) else ()
+            found, kept[i] = _compared(question, cell.emotion, answers[k], base, drawn, nulls[cell.dose], picks)
             records[i] |= found
             records[i] |= {**quality[k], "n_words": len(words)}
             if not np.isfinite(records[i]["target"]):
                 records[i]["note"] = "the judge has no usable words or class for this emotion"
             shifts = (answers[k] - base).mean(0)
-            confusion += [{**cell.key, "judged": j, "shift": shifts[setting.emotions.index(j)]} for j in setting.asked]
+            confusion += [
+                {**cell.key, "judged": j, "shift": shifts[question.emotions.index(j)]} for j in question.asked
+            ]
             if texts is not None:
                 texts_of[i] = texts.texts[k]
     columns = [*Cell.KEYS, *STATISTICS, "p_holm", *COHERENCE, "regime", "in_window", "n_prompts", "n_words", "note"]
     more = [c for c in dict.fromkeys(chain(*records)) if c not in columns]
     table = with_regimes(pd.DataFrame(records).reindex(columns=[*columns[:-1], *more, columns[-1]]))
     table["p_holm"] = _holm_by(table, ["layer", "site", "method", "dose"])
-    return Evaluated(table, pd.DataFrame(confusion), _text_frame(setting, cells, base_texts, texts_of), kept)
+    return Evaluated(table, pd.DataFrame(confusion), _text_frame(question, cells, base_texts, texts_of), kept)
 
 
 def _holm_by(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
@@ -177,7 +179,7 @@ def _holm_by(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
 
 
 def _compared(
-    setting: GridSetting,
+    question: GridQuestion,
     emotion: str,
     steered: np.ndarray,
     base: np.ndarray,
@@ -188,13 +190,13 @@ def _compared(
     """A cell's record against the kind of random direction that does best, p over all kinds and judges, and the nulls."""
     records: dict[tuple[str, str], dict[str, float]] = {}
     kept: dict[tuple[str, str], np.ndarray] = {}
-    several = len(setting.judge_names) > 1
-    knowing = [judge for judge in setting.judge_names if setting.column(emotion, judge) is not None]
+    several = len(question.judge_names) > 1
+    knowing = [judge for judge in question.judge_names if question.column(emotion, judge) is not None]
     if not knowing:
         return {"target": float("nan")}, kept
     for judge in knowing:
-        e: Any = setting.column(emotion, judge)
-        others = {k: answers[:, :, e][no_own(setting, drawn[k], emotion)] for k, answers in nulls.items()}
+        e: Any = question.column(emotion, judge)
+        others = {k: answers[:, :, e][no_own(question, drawn[k], emotion)] for k, answers in nulls.items()}
         for kind, answers in (others or {"": np.zeros((0, len(base)))}).items():
             records[judge, kind] = _record(steered[:, e], base[:, e], answers, picks)
             kept[judge, kind] = answers.mean(1)
@@ -248,24 +250,24 @@ def _record(steered: np.ndarray, base: np.ndarray, random: np.ndarray, picks: np
 
 
 def _coherence(
-    setting: GridSetting, base: Continuations | None, texts: Continuations | None, count: int
+    question: GridQuestion, base: Continuations | None, texts: Continuations | None, count: int
 ) -> list[dict[str, float]]:
     if base is None or texts is None:
         return [dict.fromkeys(COHERENCE, float("nan"))] * count
-    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.written_prompts, whole=True)]
+    prompts = [list(t.ids) for t in question.subject.tokenize(question.written_prompts, whole=True)]
     everything = [*base.tokens, *texts.tokens]
     flat = [new for one in everything for new in one]
-    scores = continuation_log_probabilities(setting.subject, prompts * len(everything), flat)
+    scores = continuation_log_probabilities(question.subject, prompts * len(everything), flat)
     n = len(prompts)
     perplexities = [perplexity(scores[i * n : (i + 1) * n]) for i in range(len(everything))]
     distinct = [distinct_2(one) for one in everything]
     bare, *written = [
-        [text[len(p) :] for text, p in zip(one, setting.written_prompts, strict=True)]
+        [text[len(p) :] for text, p in zip(one, question.written_prompts, strict=True)]
         for one in (*base.texts, *texts.texts)
     ]
-    kept = [content_overlap(bare, one, setting.language) for one in written]
+    kept = [content_overlap(bare, one, question.language) for one in written]
     # weighted over all texts at once, so that cells can be compared
-    alike = content_similarity(bare * len(written), [*chain(*written)], setting.language).reshape(len(written), n)
+    alike = content_similarity(bare * len(written), [*chain(*written)], question.language).reshape(len(written), n)
     return [
         {
             "perplexity_ratio": perplexities[i] / perplexities[0],
@@ -285,7 +287,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _text_frame(
-    setting: GridSetting, cells: Sequence[Cell], base: Continuations | None, texts_of: Mapping[int, list[str]]
+    question: GridQuestion, cells: Sequence[Cell], base: Continuations | None, texts_of: Mapping[int, list[str]]
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -293,6 +295,8 @@ def _text_frame(
     pairs = [] if base is None else [(unsteered_key, base.texts[0])]
     pairs += [(cells[i].key, texts) for i, texts in sorted(texts_of.items())]
     records = [
-        {**key, "prompt": p, "text": t} for key, one in pairs for p, t in zip(setting.written_prompts, one, strict=True)
+        {**key, "prompt": p, "text": t}
+        for key, one in pairs
+        for p, t in zip(question.written_prompts, one, strict=True)
     ]
     return pd.DataFrame(records, columns=[*Cell.KEYS, "prompt", "text"])

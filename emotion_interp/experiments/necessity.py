@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
+import pandas as pd
 
-from emotion_interp.core.arguments import checked
+from emotion_interp.core.arguments import check_argument, checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.languages import check_language
+from emotion_interp.core.options import Options, merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.experiments.matched_sets import LEAST_SETS, FiredOn, fired_on, fully_matched, overlap, rate_matched
+from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.judges.judging import TextJudge
 from emotion_interp.judges.next_word import NextWords, next_words
 from emotion_interp.steering.context import unsteered
 from emotion_interp.steering.operations import ablate_rows
-from emotion_interp.subjects.decoding import Decoding
 from emotion_interp.subjects.generation import continuation_text, decode
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from emotion_interp.subjects.subject import Subject
 
 RESAMPLES = 2000
 
@@ -33,23 +30,49 @@ NULLS = ("matched", "scaled")
 _LOGIT_CELLS = 32_000_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class NecessityOptions(Options):
+    """What is ablated, and against which random sets.
+
+    Attributes:
+        n_random: random sets; the smallest p is 1 / (n_random + 1).
+        features: of `layer`, to ablate instead of the selected ones.
+        words: for the next-word judge; default: the setting's words of the emotion, else the bank's held-out ones.
+        null: "matched", "scaled", or both.
+        tolerance: of "matched": .25 allows ratios from 1 / 1.25 to 1.25.
+    """
+
+    n_random: int = 199
+    features: Sequence[int] | None = None
+    words: Sequence[str] | None = None
+    null: str | Sequence[str] = "matched"
+    tolerance: float = 0.25
+
+
+class NecessityChoices(TypedDict, total=False):
+    """`NecessityOptions` by keyword."""
+
+    n_random: int
+    features: Sequence[int] | None
+    words: Sequence[str] | None
+    null: str | Sequence[str]
+    tolerance: float
+
+
+@simple_call(
+    *("emotion", "texts", "judge", "layer", "language", "n_random"),
+    takes=("judge", "language", "max_new_tokens", "seed"),
+    judge="TextJudge | None",
+    renamed={"prompts": "texts"},
+)
 @checked
 def necessity(
-    subject: Subject,
-    bank: Any,
+    setting: Setting,
     emotion: str,
-    texts: Sequence[str],
-    judge: TextJudge | None = None,
     layer: int | Site | str | None = None,
-    language: str = "en",
-    n_random: int = 199,
-    max_new_tokens: int = 20,
-    seed: int = 0,
-    words: Sequence[str] | None = None,
-    features: Sequence[int] | None = None,
-    null: str | Sequence[str] = "matched",
-    tolerance: float = 0.25,
-    **options: Any,
+    *,
+    options: NecessityOptions | None = None,
+    **choices: Unpack[NecessityChoices],
 ) -> pd.DataFrame:
     """Judged drop when an emotion's selected features are ablated in emotional text, against random features.
 
@@ -60,23 +83,15 @@ def necessity(
     stands for one with a like rate (of the 20 nearest), and what the set takes away is multiplied by a factor that makes
     its norm the same.
 
+    Also `necessity(subject, bank, emotion, texts, ...)` with the fields of a `Setting`, and options of `decode`, by keyword.
+
     Args:
-        subject: a subject with SAEs.
-        bank: a `FeatureBank`.
+        setting: a subject with SAEs, a bank and the rest; its prompts are texts with this emotion, best broken off before it
+            is named. A text judge sees the continuation alone; the next-word judge reads the probability of the
+            emotion's words right after the text. Its positions do not count.
         emotion: whose features are ablated, and which the judge is asked for.
-        texts: texts with this emotion, best broken off before it is named.
-        judge: a classifier, which sees the continuation alone; default: the next-word judge, the probability of the
-            emotion's words right after the text.
         layer: a layer or site; default: the one with most selected features.
-        language: of features and words.
-        n_random: random sets; the smallest p is 1 / (n_random + 1).
-        max_new_tokens: of the continuation, for a text judge.
-        seed: of random sets, bootstrap and sampling.
-        words: for the next-word judge; default: the bank's held-out words.
-        features: of `layer`, to ablate instead of the selected ones.
-        null: "matched", "scaled", or both.
-        tolerance: of "matched": .25 allows ratios from 1 / 1.25 to 1.25.
-        **options: of `decode` (`do_sample`, `temperature`, ...).
+        options: which features and random sets; or its fields by keyword.
 
     Returns:
         one row for each null: emotion, layer, site, language, n_features, n_texts; rate (share of the texts' tokens at which
@@ -96,85 +111,71 @@ def necessity(
     Example:
         >>> necessity(subject, bank, "fear", ["It was dark, and behind me somebody"])  # doctest: +SKIP
     """
-    import pandas as pd
-
-    if isinstance(texts, str) or not len(texts):
-        raise EmotionInterpError(f"texts is a list of at least one text, got {texts!r}.")
-    check_language(texts, language, "the texts", "give language={0!r}")
-    if n_random < 0:
-        raise EmotionInterpError(f"n_random is a number of random sets from 0, got {n_random!r}.")
-    if judge is not None and max_new_tokens < 1:
-        raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
-    names = [null] if isinstance(null, str) else list(null)
+    chosen, texts = merged(NecessityOptions, options, choices), list(setting.some_prompts())
+    names = [chosen.null] if isinstance(chosen.null, str) else list(chosen.null)
     for name in names:
         if name not in NULLS:
             raise UnknownNameError("null of necessity", name, NULLS)
-    if not names or not (isinstance(tolerance, (int, float)) and tolerance > 0 and np.isfinite(tolerance)):
-        raise EmotionInterpError(f"give at least one null and a tolerance above 0; got {null!r} and {tolerance!r}.")
-    # an option that is none must not wait for the first text to be noticed
-    Decoding(subject, [list(t.ids) for t in subject.tokenize(texts, whole=True)], max_new_tokens, **options)
-    site, chosen = _chosen(bank, emotion, layer, language, features)
-    asked: TextJudge | NextWords
-    if judge is None:
-        asked = next_words(subject, {emotion: list(words or bank.held_out_words(emotion, language))}, language)
-    elif emotion not in judge.emotions:
-        raise UnknownNameError("emotion of the judge", emotion, judge.emotions)
-    else:
-        asked = judge
+    if not names or not chosen.tolerance > 0:
+        raise EmotionInterpError(
+            f"give at least one null and a tolerance above 0; got {chosen.null!r} and {chosen.tolerance!r}."
+        )
+    if setting.samples != 1:
+        raise EmotionInterpError(f"necessity continues each text once; give samples=1, not {setting.samples}.")
+    judge = _judge(setting, emotion, chosen.words)
+    site, features = _chosen(setting.bank, emotion, layer, setting.language, chosen.features)
     with unsteered():
-        fired = fired_on(subject, site, texts)
-    drawn = {name: _drawn(name, fired, chosen, n_random, seed, tolerance) for name in names}
-    sets = [[], chosen.tolist(), *(one.tolist() for some, _ in drawn.values() for one in some)]
-    strengths = np.concatenate([[1.0, 1.0], *(factors for _, factors in drawn.values())])
-    judged = _judged(subject, site, sets, strengths, list(texts), asked, emotion, max_new_tokens, seed, options)
+        fired = fired_on(setting.subject, site, texts)
+    drawn = [_drawn(name, fired, features, chosen, setting.seed) for name in names]
+    sets = [[], features.tolist(), *(some.tolist() for one in drawn for some in one.sets)]
+    strengths = np.concatenate([[1.0, 1.0], *(one.factors for one in drawn)])
+    judged = _judged(setting, site, sets, strengths, judge, emotion)
     own = judged[0] - judged[1]
-    picks = generator(seed, "bootstrap over texts", len(texts)).integers(0, len(texts), size=(RESAMPLES, len(texts)))
+    n = len(texts)
+    picks = generator(setting.seed, "bootstrap over texts", n).integers(0, n, size=(RESAMPLES, n))
     low, high = np.percentile(own[picks].mean(1), [2.5, 97.5])
-    shared: dict[str, Any] = {"emotion": emotion, "layer": site.layer, "site": str(site), "language": language}
-    shared |= {"n_features": len(chosen), "n_texts": len(texts), "rate": float(fired.rates[chosen].mean())}
+    shared: dict[str, Any] = {"emotion": emotion, "layer": site.layer, "site": str(site), "language": setting.language}
+    shared |= {"n_features": len(features), "n_texts": n, "rate": float(fired.rates[features].mean())}
     shared |= {"target": float(judged[0].mean()), "target_ablated": float(judged[1].mean()), "drop": float(own.mean())}
     shared |= {"lo": float(low), "hi": float(high)}
     rows, start = [], 2
-    for name, (some, factors) in drawn.items():
-        drops = (judged[0] - judged[start : start + len(some)]).mean(1)
-        start += len(some)
-        rows.append(
-            {**shared, **_compared(fired, chosen, name, some, factors, drops, shared["drop"], n_random, tolerance)}
-        )
+    for one in drawn:
+        drops = (judged[0] - judged[start : start + len(one.sets)]).mean(1)
+        start += len(one.sets)
+        rows.append({**shared, **_compared(fired, features, one, drops, shared["drop"], chosen)})
     return pd.DataFrame(rows)
 
 
-def _drawn(
-    name: str, fired: FiredOn, chosen: np.ndarray, count: int, seed: int, tolerance: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Random sets [set, feature] and the factor of what each takes away [set]."""
+@dataclass(frozen=True, eq=False)
+class _RandomSets:
+    """Random sets of one null [set, feature], and the factor of what each takes away [set]."""
+
+    null: str
+    sets: np.ndarray
+    factors: np.ndarray
+
+
+def _drawn(name: str, fired: FiredOn, features: np.ndarray, asked: NecessityOptions, seed: int) -> _RandomSets:
     if name == "matched":
-        sets = fully_matched(fired, chosen, count, seed, tolerance)
-        return sets, np.ones(len(sets))
-    sets, own = rate_matched(fired.rates, chosen, count, seed), fired.removed(chosen)
-    return sets, np.asarray([own / fired.removed(one) for one in sets])
+        sets = fully_matched(fired, features, asked.n_random, seed, asked.tolerance)
+        return _RandomSets(name, sets, np.ones(len(sets)))
+    sets, own = rate_matched(fired.rates, features, asked.n_random, seed), fired.removed(features)
+    return _RandomSets(name, sets, np.asarray([own / fired.removed(one) for one in sets]))
 
 
 def _compared(
-    fired: FiredOn,
-    chosen: np.ndarray,
-    name: str,
-    sets: np.ndarray,
-    factors: np.ndarray,
-    null: np.ndarray,
-    drop: float,
-    asked: int,
-    tolerance: float,
+    fired: FiredOn, features: np.ndarray, drawn: _RandomSets, null: np.ndarray, drop: float, asked: NecessityOptions
 ) -> dict[str, Any]:
-    """The columns of one null."""
-    nan, own = float("nan"), fired.removed(chosen)
+    """The columns of one null; `null` are the drops under its sets."""
+    nan, own, sets = float("nan"), fired.removed(features), drawn.sets
     sizes = np.asarray([fired.removed(one) for one in sets])
-    enough = len(sets) >= min(asked, LEAST_SETS) and len(sets) > 0
+    enough = len(sets) >= min(asked.n_random, LEAST_SETS) and len(sets) > 0
     low, high = np.percentile(null, [2.5, 97.5]) if len(null) else (nan, nan)
     note = ""
-    if asked and not enough:
+    if asked.n_random and not enough:
         note = (
-            f"no match: {len(sets)} of {asked} random sets fire as often and take away as much (within {tolerance:.0%})"
+            f"no match: {len(sets)} of {asked.n_random} random sets fire as often and take away as much (within "
+            f"{asked.tolerance:.0%})"
         )
     return {
         "random_drop": float(null.mean()) if len(null) else nan,
@@ -182,14 +183,14 @@ def _compared(
         "random_hi": float(high),
         "p": float((1 + (null >= drop).sum()) / (len(null) + 1)) if enough else nan,
         "n_random": len(sets),
-        "null": name,
+        "null": drawn.null,
         "removed": own,
         "removed_null": float(np.median(sizes)) if len(sizes) else nan,
         "removed_null_lo": float(sizes.min()) if len(sizes) else nan,
         "removed_null_hi": float(sizes.max()) if len(sizes) else nan,
         "removed_ratio": float(np.median(sizes)) / own if len(sizes) and own > 0 else nan,
         "rate_null": float(np.median(fired.rates[sets].mean(1))) if len(sets) else nan,
-        "factor": float(np.median(factors)) if len(factors) else nan,
+        "factor": float(np.median(drawn.factors)) if len(drawn.factors) else nan,
         "overlap": overlap(sets),
         "note": note,
     }
@@ -214,20 +215,31 @@ def _chosen(
     return bank.site(best), found[best]
 
 
+def _judge(setting: Setting, emotion: str, words: Sequence[str] | None) -> TextJudge | NextWords:
+    """The judge of one emotion."""
+    check_argument("necessity", "judge", setting.judge, "TextJudge | None")
+    judge: Any = setting.judge
+    if judge is None:
+        known = words or (setting.words or {}).get(emotion) or setting.bank.held_out_words(emotion, setting.language)
+        return next_words(setting.subject, {emotion: list(known)}, setting.language)
+    if setting.max_new_tokens < 1:
+        raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
+    if emotion not in judge.emotions:
+        raise UnknownNameError("emotion of the judge", emotion, judge.emotions)
+    return judge
+
+
 def _judged(
-    subject: Subject,
+    setting: Setting,
     site: Site,
     sets: Sequence[Sequence[int]],
     strengths: np.ndarray,
-    texts: list[str],
     judge: TextJudge | NextWords,
     emotion: str,
-    new: int,
-    seed: int,
-    options: Mapping[str, Any],
 ) -> np.ndarray:
     """Judged probability of the emotion after every text under every ablation: [set, text]."""
-    prompts = [list(t.ids) for t in subject.tokenize(texts, whole=True)]
+    subject, seed = setting.subject, setting.seed
+    prompts = [list(t.ids) for t in subject.tokenize(setting.prompts, whole=True)]
     n = len(prompts)
     step = max(1, _LOGIT_CELLS // (n * int(subject.model.cfg.d_vocab)))
     result = np.zeros((len(sets), n))
@@ -246,7 +258,8 @@ def _judged(
                 masses = np.exp(logits)
                 values = masses[:, ids].sum(1) / masses.sum(1)
             else:
-                made = decode(subject, prompts * len(part), new, streams=streams, seed=seed, **options)
+                new = setting.max_new_tokens
+                made = decode(subject, prompts * len(part), new, streams=streams, seed=seed, **setting.generation)
                 written = [continuation_text(subject, prompts[i % n], t) for i, t in enumerate(made.tokens)]
                 column = list(judge.emotions).index(emotion)
                 values = np.asarray(judge.predict_proba(written), dtype=np.float64)[:, column]

@@ -1,145 +1,176 @@
-"""What stays the same over all cells of a grid: checked once, before a model runs."""
+"""What is steered, with which prompts, judge, positions and seed: said once, checked once, taken by every experiment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import numpy as np
-
-from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.arguments import check_against_bank, check_fields, checked, parameters
+from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.languages import check_language
-from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.directions.null_directions import OF_TEXTS, NullTexts, checked_kinds, null_texts
-from emotion_interp.judges.judging import JointJudge, Setting, TextJudge, judged_by
-from emotion_interp.judges.next_word import NextWords, next_words
+from emotion_interp.judges.judging import CoordinateJudge, TextJudge
 from emotion_interp.steering.interventions import Positions, check_positions
 from emotion_interp.subjects.decoding import Decoding
 
 if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
-
-@dataclass(frozen=True, eq=False)
-class Nulls:
-    """Which random directions stand beside a figure.
-
-    Attributes:
-        count: of each kind.
-        kinds: of `null_directions.KINDS`.
-        texts: what the kinds "topics" and "shuffled" are made of.
-        bank: its selected features of an emotion are no random decoder rows for that emotion.
-    """
-
-    count: int = 0
-    kinds: tuple[str, ...] = ("isotropic",)
-    texts: NullTexts | None = None
-    bank: Any = None
+R = TypeVar("R")
+TEXT_JUDGES = "TextJudge | Mapping[str, TextJudge] | None"
 
 
 @dataclass(frozen=True, eq=False)
-class GridSetting(Setting):
-    """A setting whose figures stand beside those of random directions.
+class Setting:
+    """What an experiment steers and how its texts are made and judged; checked when it is made, before a model runs.
+
+    `dataclasses.replace(setting, seed=1)` is the same setting with another choice.
 
     Attributes:
-        null_folder: where the answers of random directions are kept and taken again.
-        nulls: which random directions.
-    """
-
-    null_folder: str | Path | None = None
-    nulls: Nulls = Nulls()
-
-
-def make_nulls(
-    subject: Subject,
-    bank: Any,
-    n_random: int,
-    kinds: Sequence[str],
-    stimuli: NullTexts | Sequence[Stimulus] | None,
-    sites: Sequence[Site],
-) -> Nulls:
-    """Check which random directions are asked for, and read the texts they are made of, once for all sites."""
-    if isinstance(n_random, bool) or not isinstance(n_random, (int, np.integer)) or n_random < 0:
-        raise EmotionInterpError(f"n_random is a number of random directions from 0, got {n_random!r}.")
-    asked, of_texts = check_kinds(n_random, kinds, stimuli)
-    if stimuli is None or not of_texts:
-        return Nulls(int(n_random), asked, None, bank)
-    if not isinstance(stimuli, NullTexts):
-        known = getattr(bank, "manifest", {})
-        reading = {"position": known.get("position", "text"), "skip": int(known.get("skip", 8))}
-        stimuli = null_texts(subject, stimuli, list(dict.fromkeys(sites)), **reading)
-    return Nulls(int(n_random), asked, stimuli, bank)
-
-
-def check_kinds(n_random: int, kinds: Sequence[str], stimuli: object) -> tuple[tuple[str, ...], bool]:
-    """The kinds of random direction, and whether texts are read for them.
+        subject: the model.
+        bank: a `FeatureBank`, or anything with `direction(emotion, layer=, language=, method=)`, `layers`, `scales` and
+            `held_out_words(emotion, language)`.
+        prompts: neutral beginnings (`NEUTRAL_PROMPTS`), or the texts of `necessity`; none where an experiment has its own.
+        judge: a classifier with `emotions` and `predict_proba(texts)`; default: the next-word judge, which reads the
+            probability of the emotion's held-out words right after the prompt. Several, by name: all judge the same texts;
+            an emotion's figures are those of the first that knows it. For the dial a judge of coordinates.
+        language: of directions and words.
+        text_language: of the prompts and of the next-word judge's words, where it is another one than the directions'.
+        words: emotion -> words for the next-word judge; default: the bank's held-out words.
+        positions: where vectors are added, as in `steer`.
+        max_new_tokens: length of the texts, in which it shows whether they stay intact; 0: none are written, which a text
+            judge cannot do with.
+        samples: texts of each prompt under each intervention, averaged before any interval; above 1 with `do_sample`.
+        seed: of everything random.
+        generation: options of `decode` (`do_sample`, `temperature`, ...).
 
     Raises:
-        UnknownNameError: a kind that is not there.
-        EmotionInterpError: one that is made of texts, without any.
+        EmotionInterpError: prompts of another language or too long, options that fit no text, or a language that the bank
+            does not have.
+
+    Example:
+        >>> setting = ei.Setting(subject, bank, NEUTRAL_PROMPTS["en"].test, seed=1)  # doctest: +SKIP
+        >>> ei.dose_response(setting, ["joy"], [0.25, 0.5], layers=[2])  # doctest: +SKIP
     """
-    asked = checked_kinds(kinds)
-    lacking = [kind for kind in asked if kind in OF_TEXTS] if n_random else []
-    if lacking and stimuli is None:
-        raise EmotionInterpError(
-            f"random directions of the kind {lacking[0]!r} are made of texts: give stimuli=, labelled texts in groups such "
-            "as corpus_stimuli('stories', split='subject'), or null_texts(...)."
-        )
-    return asked, bool(lacking)
 
-
-def make_setting(
-    subject: Subject,
-    bank: Any,
-    emotions: Sequence[str],
-    prompts: Sequence[str],
-    language: str,
-    judge: TextJudge | Mapping[str, TextJudge] | None,
-    words: Mapping[str, Sequence[str]] | None,
-    max_new_tokens: int,
-    positions: Positions,
-    seed: int,
-    options: Mapping[str, Any],
-    samples: int = 1,
-) -> GridSetting:
-    """Check what a grid is made of, and choose its judge."""
-    if isinstance(emotions, str) or isinstance(prompts, str) or not len(emotions) or not len(prompts):
-        raise EmotionInterpError("emotions and prompts are lists of at least one text each.")
-    check_positions(positions)
-    check_language(
-        prompts, language, "the prompts", "give language={0!r}, or text_language={0!r} for directions of another"
+    FIELDS: ClassVar[tuple[str, ...]] = (
+        "judge",
+        "language",
+        "text_language",
+        "words",
+        "positions",
+        "max_new_tokens",
+        "samples",
+        "seed",
     )
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise EmotionInterpError(f"samples is a whole number from 1, got {samples!r}.")
-    if samples > 1 and not options.get("do_sample"):
-        raise EmotionInterpError(
-            f"{samples} greedy texts of one prompt are all the same; give do_sample=True, or samples=1."
-        )
-    # an option that is none, or a prompt that does not fit, must not wait for the first text to be noticed
-    Decoding(subject, [list(t.ids) for t in subject.tokenize(prompts, whole=True)], max_new_tokens, **options)
-    names = tuple(dict.fromkeys(emotions))
-    known = {*names, *getattr(bank, "emotions", ())}
-    for emotion in words or ():
-        if emotion not in known:
-            raise UnknownNameError("emotion of the words", emotion, sorted(known))
-    chosen: NextWords | TextJudge
-    if judge is None:
-        held = {e: (words or {}).get(e) or bank.held_out_words(e, language) for e in names}
-        chosen = next_words(subject, held, language)
-    else:
-        if max_new_tokens < 1:
-            raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
-        several = dict(judge) if isinstance(judge, Mapping) else {"": judge}
-        if not several or not all(hasattr(one, "predict_proba") for one in several.values()):
-            raise EmotionInterpError(f"judge is a classifier of texts, or a mapping name -> classifier; got {judge!r}.")
-        known = list(dict.fromkeys(e for one in several.values() for e in one.emotions))
-        if not set(names) & set(known):
-            raise EmotionInterpError(f"the judge knows none of {list(names)}, only {known}.")
-        chosen = JointJudge(several) if len(several) > 1 else next(iter(several.values()))
-        further = [(name, one) for name, one in list(several.items())[1:]]
-        names = (*names, *(judged_by(e, name) for name, one in further for e in names if e in one.emotions))
-    return GridSetting(
-        subject, tuple(prompts), chosen, names, positions, max_new_tokens, seed, dict(options), samples, language
+
+    subject: Subject
+    bank: Any
+    prompts: Sequence[str] = ()
+    judge: TextJudge | CoordinateJudge | Mapping[str, TextJudge] | None = None
+    language: str = "en"
+    text_language: str | None = None
+    words: Mapping[str, Sequence[str]] | None = None
+    positions: Positions = "from_last_prompt_token"
+    max_new_tokens: int = 20
+    samples: int = 1
+    seed: int = 0
+    generation: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.language != "en":
+            # English where nothing was said is no claim about the bank: an experiment may take each of its languages
+            check_against_bank(vars(self))
+        object.__setattr__(self, "prompts", tuple(self.prompts))
+        check_positions(self.positions)
+        remedy = "give language={0!r}, or text_language={0!r} for directions of another"
+        check_language(self.prompts, self.spoken, "the prompts", remedy)
+        if self.samples > 1 and not self.generation.get("do_sample"):
+            raise EmotionInterpError(
+                f"{self.samples} greedy texts of one prompt are all the same; give do_sample=True, or samples=1."
+            )
+        # an option that is none, or a prompt that does not fit, must not wait for the first text to be noticed
+        rows = [list(t.ids) for t in self.subject.tokenize(self.prompts, whole=True)] if self.prompts else []
+        Decoding(self.subject, rows, self.max_new_tokens, **self.generation)
+
+    @property
+    def spoken(self) -> str:
+        """The language of the prompts."""
+        return self.text_language or self.language
+
+    def some_prompts(self) -> tuple[str, ...]:
+        """The prompts, of which an experiment needs at least one."""
+        if not self.prompts:
+            raise EmotionInterpError("prompts is a list of at least one text, got none.")
+        return tuple(self.prompts)
+
+    def __repr__(self) -> str:
+        said = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[4:] if getattr(self, f.name) != f.default]
+        return f"Setting({self.subject.name!r}, {len(self.prompts)} prompts{''.join(f', {one}' for one in said)})"
+
+
+def simple_call(
+    *order: str,
+    takes: Sequence[str] = Setting.FIELDS,
+    judge: str = TEXT_JUDGES,
+    renamed: Mapping[str, str] = MappingProxyType({}),
+    generation: Mapping[str, Any] | None = MappingProxyType({}),
+    **defaults: Any,
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Let a function of a `Setting` be called with subject, bank and a setting's fields instead, which makes the setting.
+
+    Args:
+        order: names that may be given by position after subject and bank.
+        takes: fields of a setting that the function has a use for.
+        judge: the kinds of judge, as an annotation.
+        renamed: field -> what the simple call has always called it.
+        generation: defaults of `decode`'s options, which are all other keywords; None: it writes no text.
+        defaults: of fields, where they differ from the setting's.
+    """
+    field_of = {renamed.get(name, name): name for name in ("subject", "bank", "prompts", *takes)}
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        own = {name: one for name, one in parameters(function).items() if name != "setting"}
+        asked = {n: own.get(n) or _field(n, field_of[n], judge, defaults) for n in ("subject", "bank", *order)}
+        asked |= {n: own.get(n) or _field(n, field_of[n], judge, defaults) for n in (*own, *field_of) if n not in asked}
+        first = len(order) + 2
+        form = [one.replace(kind=one.POSITIONAL_OR_KEYWORD) for one in [*asked.values()][:first]]
+        form += [one.replace(kind=one.KEYWORD_ONLY) for one in [*asked.values()][first:]]
+        if generation is not None:
+            form.append(inspect.Parameter("generation", inspect.Parameter.VAR_KEYWORD, annotation="Any"))
+        signature = inspect.Signature(form)
+
+        def make(*args: Any, **kwargs: Any) -> R:
+            given = signature.bind(*args, **kwargs).arguments
+            chosen = {**(generation or {}), **given.pop("generation", {})}
+            choices = {**defaults} | {field_of[n]: value for n, value in given.items() if n not in own}
+            setting = Setting(**choices, generation=chosen)
+            return function(setting, **{n: value for n, value in given.items() if n in own})
+
+        vars(make)["__signature__"] = signature
+        make.__qualname__ = function.__qualname__
+        simple = checked(make)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> R:
+            with_setting = "setting" in kwargs or (bool(args) and isinstance(args[0], Setting))
+            return (function if with_setting else simple)(*args, **kwargs)
+
+        vars(call)["simple"] = simple
+        return call
+
+    return decorate
+
+
+def _field(name: str, field_name: str, judge: str, defaults: Mapping[str, Any]) -> inspect.Parameter:
+    """A field of a setting as a parameter of the simple call; what every experiment needs has no default."""
+    one = {f.name: f for f in fields(Setting)}[field_name]
+    default = inspect.Parameter.empty if one.default is MISSING or field_name == "prompts" else one.default
+    annotation = judge if field_name == "judge" else one.type
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(field_name, default), annotation=annotation
     )

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
-from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.core.options import merged
+from emotion_interp.core.types import Site
 from emotion_interp.experiments.corrections import checked_correction, max_t_over, warn_if_none_can_pass
-from emotion_interp.experiments.dose_response import DoseResponse, dose_response
+from emotion_interp.experiments.dose_response import DoseChoices, DoseOptions, DoseResponse, dose_response
 from emotion_interp.experiments.grid import Evaluated, evaluate, make_cells
-from emotion_interp.experiments.setting import check_kinds, make_nulls, make_setting
+from emotion_interp.experiments.question import ask, check_kinds, with_nulls
+from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.judges.coherence import is_coherent
-from emotion_interp.judges.judging import TextJudge
 from emotion_interp.stats.corrections import holm
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from emotion_interp.directions.null_directions import NullTexts
-    from emotion_interp.subjects.subject import Subject
+DOSES, METHODS = (0.1, 0.2, 0.35, 0.5, 0.75), ("dense", "sae")
+"""What is tried unless told otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +72,6 @@ def best_site(tuning: pd.DataFrame | DoseResponse, margin: float = 1.0) -> pd.Da
     Returns:
         columns emotion, method, layer, site, dose, tune_shift, tune_z, intact; an emotion that could not be judged is left out.
     """
-    import pandas as pd
-
     if not 0 < margin <= 1:
         raise EmotionInterpError(f"margin is a share of the limits, above 0 and at most 1; got {margin!r}.")
     frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
@@ -106,55 +102,61 @@ def best_site(tuning: pd.DataFrame | DoseResponse, margin: float = 1.0) -> pd.Da
     return pd.DataFrame(chosen, columns=columns)
 
 
-@checked
-def steering_test(
-    subject: Subject,
-    bank: Any,
-    emotions: Sequence[str],
-    tune_prompts: Sequence[str],
-    test_prompts: Sequence[str],
-    layers: Sequence[int | Site | str] | None = None,
-    doses: Sequence[float] = (0.1, 0.2, 0.35, 0.5, 0.75),
-    methods: Sequence[str] = ("dense", "sae"),
-    n_random: int = 199,
-    seed: int = 0,
-    language: str = "en",
-    judge: TextJudge | Mapping[str, TextJudge] | None = None,
-    words: Mapping[str, Sequence[str]] | None = None,
-    max_new_tokens: int = 20,
-    samples: int = 1,
-    text_language: str | None = None,
-    null_folder: str | Path | None = None,
-    margin: float = 1.0,
-    tuning: DoseResponse | pd.DataFrame | None = None,
-    tune_random: int = 24,
-    kinds: Sequence[str] = ("isotropic",),
-    stimuli: NullTexts | Sequence[Stimulus] | None = None,
-    correction: str = "holm",
-    alpha: float | None = 0.05,
-    **options: Any,
-) -> SteeringTest:
-    """Choose layer and dose of every emotion and method on `tune_prompts`; report on `test_prompts`.
+@dataclass(frozen=True, kw_only=True)
+class SteeringTestOptions(DoseOptions):
+    """How a steering test chooses, and what its p-values are.
 
-    Args:
-        subject, bank, emotions, language, judge, words, samples, text_language, null_folder, options: as in
-            `dose_response`.
-        tune_prompts: prompts for choosing; none of them may be among the test prompts.
-        test_prompts: prompts for reporting.
-        layers, doses, methods: what is tried; layers may be sites or hook names.
-        n_random: random directions of each kind at the chosen site and dose; the smallest p is 1 / (n_random + 1), so Holm
-            over 28 emotions needs 560.
-        seed: of everything random.
-        max_new_tokens: length of the texts that decide whether a cell is intact; 0 for none.
+    Attributes:
         margin: of `best_site`.
         tuning: the grid on `tune_prompts`, where a run before has made it (`SteeringTest.tuning`); of it the rows with
             these emotions, layers, doses and methods are used.
-        tune_random: random directions at each site and dose of that grid, for tune_z. A text judge's rare emotions have
-            heavy tails; 100 give a steadier choice there.
-        kinds, stimuli: of random directions, as in `dose_response`; while choosing they are isotropic.
+        tune_random: random directions at each site and dose of that grid, for tune_z; they are isotropic. A text judge's
+            rare emotions have heavy tails; 100 give a steadier choice there.
         correction: "holm", or "maxT" beside it: step-down max-T over the emotions (`max_t`), which passes with fewer random
             directions where the shifts are large.
-        alpha: as in `dose_response`, for Holm.
+    """
+
+    margin: float = 1.0
+    tuning: DoseResponse | pd.DataFrame | None = None
+    tune_random: int = 24
+    correction: str = "holm"
+
+
+class SteeringTestChoices(DoseChoices, total=False):
+    """`SteeringTestOptions` by keyword."""
+
+    margin: float
+    tuning: DoseResponse | pd.DataFrame | None
+    tune_random: int
+    correction: str
+
+
+@simple_call(
+    *("emotions", "tune_prompts", "test_prompts", "layers", "doses", "methods"), renamed={"prompts": "test_prompts"}
+)
+@checked
+def steering_test(
+    setting: Setting,
+    emotions: Sequence[str],
+    tune_prompts: Sequence[str],
+    layers: Sequence[int | Site | str] | None = None,
+    doses: Sequence[float] = DOSES,
+    methods: Sequence[str] = METHODS,
+    *,
+    options: SteeringTestOptions | None = None,
+    **choices: Unpack[SteeringTestChoices],
+) -> SteeringTest:
+    """Choose layer and dose of every emotion and method on `tune_prompts`; report on the setting's prompts.
+
+    Also `steering_test(subject, bank, emotions, tune_prompts, test_prompts, ...)` with every field of a `Setting`, and
+    options of `decode`, by keyword.
+
+    Args:
+        setting: subject, bank, the prompts that are reported on, judge and the rest.
+        emotions: as in `dose_response`.
+        tune_prompts: prompts for choosing; none of them may be among the setting's.
+        layers, doses, methods: what is tried; layers may be sites or hook names.
+        options: how it chooses, and which random directions count; or its fields by keyword.
 
     Returns:
         `.to_frame()`: one row per emotion and method with the columns of `dose_response`, tune_shift, tune_z, intact (on the
@@ -172,56 +174,49 @@ def steering_test(
     Example:
         >>> steering_test(subject, bank, ["joy"], *NEUTRAL_PROMPTS["en"]).to_frame()  # doctest: +SKIP
     """
-    import pandas as pd
-
-    shared = sorted(set(tune_prompts) & set(test_prompts))
+    chosen = merged(SteeringTestOptions, options, choices)
+    shared = sorted(set(tune_prompts) & set(setting.prompts))
     if shared:
         raise EmotionInterpError(f"a prompt is both for choosing and for reporting: {shared[0]!r}; keep them apart.")
-    checked_correction(correction, n_random)
-    check_kinds(n_random, kinds, stimuli)
-    common: dict[str, Any] = {"words": words, "judge": judge, "max_new_tokens": max_new_tokens, "seed": seed, **options}
-    common |= {"samples": samples, "text_language": text_language, "null_folder": null_folder}
+    checked_correction(chosen.correction, chosen.n_random)
+    check_kinds(chosen)
+    tuning = chosen.tuning
     if tuning is None:
-        tuning = dose_response(
-            subject,
-            bank,
-            emotions,
-            doses,
-            tune_prompts,
-            layers,
-            list(methods),
-            language,
-            n_random=tune_random,
-            alpha=None,
-            **common,
-        )
+        few = DoseOptions(n_random=chosen.tune_random, null_folder=chosen.null_folder, alpha=None)
+        trial = replace(setting, prompts=tune_prompts)
+        tuning = dose_response(trial, emotions, doses, layers, list(methods), options=few)
     grid = _asked(tuning, emotions, layers, doses, methods)
-    choices = best_site(grid, margin)
-    if choices.empty:
+    best = best_site(grid, chosen.margin)
+    if best.empty:
         raise EmotionInterpError("no emotion could be judged on the tuning prompts; give other words or another judge.")
-    positions = options.pop("positions", "from_last_prompt_token")
-    spoken = text_language or language
-    setting = make_setting(
-        subject, bank, emotions, test_prompts, spoken, judge, words, max_new_tokens, positions, seed, options, samples
-    )
-    if correction == "holm":
-        warn_if_none_can_pass(n_random, len(set(choices["emotion"])), alpha)
+    question = ask(setting, emotions)
+    if chosen.correction == "holm":
+        warn_if_none_can_pass(chosen.n_random, len(set(best["emotion"])), chosen.alpha)
     cells = []
     by_layer = layers is None or all(isinstance(place, (int, np.integer)) for place in layers)
-    for c in choices.to_dict("records"):
+    for c in best.to_dict("records"):
         place = c["layer"] if by_layer else c["site"]
-        cells += make_cells(bank, [c["emotion"]], [place], [c["method"]], [c["dose"]], language)
-    nulls = make_nulls(subject, bank, n_random, kinds, stimuli, [c.direction.site for c in cells if c.direction])
-    found = evaluate(replace(setting, null_folder=null_folder, nulls=nulls), cells, bank.scales)
-    table = found.table.merge(
-        choices[["emotion", "method", "tune_shift", "tune_z", "intact"]], on=["emotion", "method"], how="left"
-    )
-    missing: Any = grid.drop_duplicates(["emotion", "method"])[["emotion", "method", "note"]]
-    missing = missing.merge(choices[["emotion", "method"]], how="left", indicator=True)
+        cells += make_cells(setting.bank, [c["emotion"]], [place], [c["method"]], [c["dose"]], setting.language)
+    question = with_nulls(question, setting.bank, chosen, [c.direction.site for c in cells if c.direction])
+    found = evaluate(question, cells, setting.bank.scales)
+    table = _corrected(_with_choice(found.table, grid, best), found, chosen.correction, setting.seed)
+    return SteeringTest(table, grid, found.confusion, found.texts, _null_frame(found))
+
+
+def _with_choice(table: Any, grid: Any, best: pd.DataFrame) -> Any:
+    """The evaluated cells with what chose them, and an empty row for every emotion and method that nothing chose."""
+    keys = ["emotion", "method"]
+    table = table.merge(best[[*keys, "tune_shift", "tune_z", "intact"]], on=keys, how="left")
+    missing = grid.drop_duplicates(keys)[[*keys, "note"]].merge(best[keys], how="left", indicator=True)
     missing = missing[missing["_merge"] == "left_only"].drop(columns="_merge")
     if len(missing):
         table = pd.concat([table, missing.reindex(columns=table.columns)], ignore_index=True)
     table["layer"] = table["layer"].astype("Int64")
+    return table
+
+
+def _corrected(table: Any, found: Evaluated, correction: str, seed: int) -> Any:
+    """p over the emotions of one method, and over the emotions' chosen rows."""
     for method in table["method"].unique():
         rows = (table["method"] == method).to_numpy()
         table.loc[rows, "p_holm"] = holm(table.loc[rows, "p"].to_numpy(dtype=float))
@@ -229,16 +224,14 @@ def steering_test(
     rank = table["tune_z"].where(table["tune_z"].notna(), table["tune_shift"])
     broken = table["intact"].eq(False)
     whole = (~broken & rank.notna()).groupby(table["emotion"]).transform("any")
-    best: Any = rank.mask(broken & whole).dropna().groupby(table["emotion"]).idxmax()
-    table["chosen"] = table.index.isin(list(best))
+    first: Any = rank.mask(broken & whole).dropna().groupby(table["emotion"]).idxmax()
+    table["chosen"] = table.index.isin(list(first))
     table["p_holm_chosen"] = holm(table["p"].where(table["chosen"]).to_numpy(dtype=float))
     if correction == "maxT":
-        for name, groups in {
-            "p_maxT": table["method"],
-            "p_maxT_chosen": table["chosen"].where(table["chosen"]),
-        }.items():
-            table[name] = _max_t_by(table, groups, found, seed)
-    return SteeringTest(table, grid, found.confusion, found.texts, _null_frame(found))
+        groups = {"p_maxT": table["method"], "p_maxT_chosen": table["chosen"].where(table["chosen"])}
+        for name, own in groups.items():
+            table[name] = _max_t_by(table, own, found, seed)
+    return table
 
 
 def _max_t_by(table: Any, groups: Any, found: Evaluated, seed: int) -> np.ndarray:
@@ -256,8 +249,6 @@ def _max_t_by(table: Any, groups: Any, found: Evaluated, seed: int) -> np.ndarra
 
 
 def _null_frame(found: Evaluated) -> pd.DataFrame:
-    import pandas as pd
-
     columns = ["emotion", "method", "judge", "kind", "target"]
     parts = [
         pd.DataFrame({"emotion": e, "method": m, "judge": judge, "kind": kind, "target": values}, columns=columns)

@@ -32,6 +32,14 @@ class TextJudge(Protocol):
         ...
 
 
+class CoordinateJudge(Protocol):
+    """A judge of coordinates: `predict(texts)` -> [text, 2], valence and arousal."""
+
+    def predict(self, texts: Sequence[str], /) -> Any:
+        """Valence and arousal [text, 2]."""
+        ...
+
+
 def judged_by(emotion: str, judge: str) -> str:
     """How the column of an emotion is called that a further judge answers."""
     return f"{emotion} by {judge}"
@@ -54,7 +62,7 @@ class JointJudge:
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class Question:
     """What stays the same over all interventions whose texts are judged."""
 
     subject: Subject
@@ -110,41 +118,46 @@ def at_length(site: Site, units: np.ndarray, length: float) -> RowInterventions:
     return RowInterventions({site: (length * units).astype(np.float32)})
 
 
-def continue_all(setting: Setting, rows: RowInterventions) -> Continuations:
+def continue_all(question: Question, rows: RowInterventions) -> Continuations:
     """Continue every prompt under every intervention, all in one batched loop."""
-    prompts = [list(t.ids) for t in setting.subject.tokenize(setting.written_prompts, whole=True)]
+    prompts = [list(t.ids) for t in question.subject.tokenize(question.written_prompts, whole=True)]
     n, count = len(prompts), rows.n_rows
     crossed = RowInterventions(rows.vectors, index=np.repeat(np.arange(count), n))
-    with steer_rows(setting.subject, crossed, setting.positions):
+    with steer_rows(question.subject, crossed, question.positions):
         # a sample of a prompt draws the same numbers under every intervention, so that only the intervention differs
         decoded = decode(
-            setting.subject,
+            question.subject,
             prompts * count,
-            setting.max_new_tokens,
-            seed=setting.seed,
+            question.max_new_tokens,
+            seed=question.seed,
             streams=list(range(n)) * count,
-            **setting.options,
+            **question.options,
         )
     tokens = [decoded.tokens[i * n : (i + 1) * n] for i in range(count)]
     texts = [
-        [setting.written_prompts[p] + continuation_text(setting.subject, prompts[p], new) for p, new in enumerate(one)]
+        [
+            question.written_prompts[p] + continuation_text(question.subject, prompts[p], new)
+            for p, new in enumerate(one)
+        ]
         for one in tokens
     ]
     return Continuations(tokens, texts)
 
 
-def judged(setting: Setting, rows: RowInterventions, continuations: Continuations | None = None) -> np.ndarray:
+def judged(question: Question, rows: RowInterventions, continuations: Continuations | None = None) -> np.ndarray:
     """Judged probability of each emotion, mean over samples: [intervention, prompt, emotion], float64."""
-    if isinstance(setting.judge, NextWords):
-        return next_word_probability(setting.subject, setting.prompts, setting.judge, rows, positions=setting.positions)
-    made = continuations if continuations is not None else continue_all(setting, rows)
+    if isinstance(question.judge, NextWords):
+        return next_word_probability(
+            question.subject, question.prompts, question.judge, rows, positions=question.positions
+        )
+    made = continuations if continuations is not None else continue_all(question, rows)
     flat = [text for one in made.texts for text in one]
-    answer, names = _answered(setting.judge, flat), list(setting.judge.emotions)
-    result = np.full((len(flat), len(setting.emotions)), np.nan)
-    for e, emotion in enumerate(setting.emotions):
+    answer, names = _answered(question.judge, flat), list(question.judge.emotions)
+    result = np.full((len(flat), len(question.emotions)), np.nan)
+    for e, emotion in enumerate(question.emotions):
         if emotion in names:
             result[:, e] = answer[:, names.index(emotion)]
-    return result.reshape(rows.n_rows, setting.samples, len(setting.prompts), len(setting.emotions)).mean(1)
+    return result.reshape(rows.n_rows, question.samples, len(question.prompts), len(question.emotions)).mean(1)
 
 
 def _answered(judge: TextJudge, texts: Sequence[str]) -> np.ndarray:

@@ -14,7 +14,7 @@ from emotion_interp.directions.null_directions import KINDS, NullTexts, null_tex
 from emotion_interp.experiments import dose_response, steering_controls, steering_test
 from emotion_interp.experiments.grid import _record
 from emotion_interp.experiments.nulls import random_answers
-from emotion_interp.experiments.setting import GridSetting
+from emotion_interp.experiments.question import GridQuestion
 from emotion_interp.features.dense import contrast_means
 from emotion_interp.judges.next_word import next_words
 from emotion_interp.subjects import Subject
@@ -189,7 +189,7 @@ def test_p_is_calibrated_for_a_direction_that_is_drawn_as_its_null_is(subject, t
 
     wide = Subject(subject.model, [wide_sae(400)], tokenizer)
     judge = next_words(subject, {"joy": WORDS["joy"]}, "en")
-    setting = GridSetting(wide, tuple(PROMPTS), judge, ("joy",), "all", 0, 0, {})
+    setting = GridQuestion(wide, tuple(PROMPTS), judge, ("joy",), "all", 0, 0, {})
     texts = some_texts(40) if kind in ("topics", "shuffled") else None
     pool = random_answers(setting, 2.0, 0.6, random_directions(wide, 1, 400, [kind], texts=texts)[kind])[:, :, 0]
     random, picks = np.random.default_rng(1), np.zeros((1, len(PROMPTS)), dtype=int)

@@ -12,7 +12,7 @@ from emotion_interp.core.errors import FileFormatError
 from emotion_interp.directions.null_directions import random_directions
 from emotion_interp.experiments import dose_response
 from emotion_interp.experiments.nulls import BLOCK, random_answers
-from emotion_interp.experiments.setting import GridSetting
+from emotion_interp.experiments.question import GridQuestion
 from emotion_interp.judges.judging import at_length, judged
 from emotion_interp.judges.next_word import NextWords
 from emotion_interp.subjects import Subject
@@ -41,7 +41,7 @@ class Counting:
 @pytest.fixture
 def setting(subjects):
     options = {"do_sample": True}
-    return GridSetting(subjects["gpt2"], PROMPTS, Counting(), ("fear", "joy"), "generated", 3, 0, options, 2)
+    return GridQuestion(subjects["gpt2"], PROMPTS, Counting(), ("fear", "joy"), "generated", 3, 0, options, 2)
 
 
 def test_kept_answers_are_those_of_all_directions_at_once(setting, tmp_path):
@@ -107,7 +107,7 @@ def test_the_next_word_judge_is_known_by_its_words(subjects, tmp_path):
     subject = subjects["gpt2"]
     for ids in ((5,), (6,)):
         judge = NextWords(("joy",), {"joy": ("x",)}, {"joy": ids}, {"joy": ()})
-        one = GridSetting(subject, PROMPTS, judge, ("joy",), "generated", 0, 0, {}, null_folder=tmp_path)
+        one = GridQuestion(subject, PROMPTS, judge, ("joy",), "generated", 0, 0, {}, null_folder=tmp_path)
         assert answers(one, Site(1), 0.5, 4).shape == (4, 2, 1)
     assert len(list(tmp_path.iterdir())) == 2
 
