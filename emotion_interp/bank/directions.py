@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,9 +13,6 @@ from emotion_interp.core.types import Site, sites_at
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_ESCAPED = (("%", "%25"), ("|", "%7C"))
-"""What would end a part of a name in a file, and how it is written there instead."""
 
 
 class DirectionKey(NamedTuple):
@@ -37,15 +34,15 @@ class DirectionKey(NamedTuple):
         Raises:
             FileFormatError: a language or method that is no text, empty, or no valid Unicode.
         """
+        parts = [str(self.site)]
         for part in (self.language, self.method):
-            if not isinstance(part, str) or not part or part.encode("utf-8", "replace").decode() != part:
+            if not isinstance(part, str) or not part or part != part.encode(errors="replace").decode():
                 raise FileFormatError(
                     f"the direction {said(tuple(self))} cannot be kept: its language and method are texts that are not empty."
                 )
-        parts = [self.language, self.method]
-        for sign, written in _ESCAPED:
-            parts = [part.replace(sign, written) for part in parts]
-        return "|".join((str(self.site), *parts))
+            # what would end a part of the name is written another way
+            parts.append(part.replace("%", "%25").replace("|", "%7C"))
+        return "|".join(parts)
 
     @classmethod
     def parse(cls, name: str) -> DirectionKey:
@@ -54,18 +51,15 @@ class DirectionKey(NamedTuple):
         Raises:
             FileFormatError: it is no such name.
         """
-        site, *parts = name.split("|")
-        for sign, written in reversed(_ESCAPED):
-            parts = [part.replace(written, sign) for part in parts]
-        if len(parts) == 2 and all(parts):
-            try:
-                return cls(Site.parse(site), *parts)
-            except EmotionInterpError:
-                pass
-        raise FileFormatError(f"the direction {said(name)} is of no site, language and method.")
+        site, *parts = (part.replace("%7C", "|").replace("%25", "%") for part in name.split("|"))
+        try:
+            language, method = filter(None, parts)
+            return cls(Site.parse(site), language, method)
+        except (ValueError, EmotionInterpError):
+            raise FileFormatError(f"the direction {said(name)} is of no site, language and method.") from None
 
 
-class Directions(Mapping[DirectionKey, np.ndarray]):
+class Directions(dict[DirectionKey, np.ndarray]):
     """Matrices [emotion, d_model] by site, language and method; with an emotion's name also its one vector.
 
     Args:
@@ -84,36 +78,24 @@ class Directions(Mapping[DirectionKey, np.ndarray]):
     """
 
     def __init__(self, matrices: Mapping[Any, np.ndarray], emotions: Iterable[str]) -> None:
+        super().__init__({_key(name): matrix for name, matrix in matrices.items()})
         self.emotions = tuple(emotions)
-        self._matrices = {_key(name): matrix for name, matrix in matrices.items()}
         if texts := [name for name in matrices if isinstance(name, str)]:
             _tell(texts[0])
 
-    def __getitem__(self, key: Any) -> np.ndarray:
+    def __missing__(self, key: Any) -> np.ndarray:
         if isinstance(key, str):
             _tell(key)
-            return self._matrices[_key(key)]
-        if key in self._matrices:
-            return self._matrices[key]
+            key = DirectionKey.parse(key)
         site, language, method, *emotion = key
-        found = self._matrices[DirectionKey(sites_at(self.sites, site)[0], language, method)]
-        for name in emotion:
-            if name not in self.emotions:
-                raise UnknownNameError("emotion", name, self.emotions)
-            found = found[self.emotions.index(name)]
-        return found
-
-    def __contains__(self, key: Any) -> bool:
-        try:
-            return self[key] is not None
-        except (KeyError, TypeError, ValueError, EmotionInterpError):
-            return False
-
-    def __iter__(self) -> Iterator[DirectionKey]:
-        return iter(self._matrices)
-
-    def __len__(self) -> int:
-        return len(self._matrices)
+        matrix = self.get(DirectionKey(sites_at(self.sites, site)[0], language, method))
+        if matrix is None:
+            raise KeyError(key)
+        if not emotion:
+            return matrix
+        if emotion[0] not in self.emotions:
+            raise UnknownNameError("emotion", emotion[0], self.emotions)
+        return matrix[self.emotions.index(emotion[0])]
 
     def __repr__(self) -> str:
         return f"Directions({len(self)} of {len(self.emotions)} emotions: {', '.join(self.methods)})"
@@ -125,12 +107,6 @@ class Directions(Mapping[DirectionKey, np.ndarray]):
     @property
     def methods(self) -> list[str]:
         return sorted({key.method for key in self})
-
-    def kept(self, **parts: Iterable[Any]) -> Directions:
-        """Those whose site, language or method is among the given ones, as in `kept(language=["en"])`."""
-        wanted = {name: set(values) for name, values in parts.items()}
-        chosen = {k: v for k, v in self.items() if all(getattr(k, name) in there for name, there in wanted.items())}
-        return Directions(chosen, self.emotions)
 
     def to_frame(self) -> pd.DataFrame:
         """layer, site, language, method, emotion, norm (0 where the emotion has no such direction)."""

@@ -159,7 +159,7 @@ def subset_bank(bank: FeatureBank, languages: Sequence[str]) -> FeatureBank:
         bank,
         features=own(bank.features),
         summary=own(bank.summary),
-        directions=bank.directions.kept(language=languages),
+        directions=Directions({k: v for k, v in bank.directions.items() if k.language in languages}, bank.emotions),
         manifest={**bank.manifest, **parts, "languages": list(languages)},
         rates=None if bank.rates is None else own(bank.rates),
         extras={name: own(frame) for name, frame in bank.extras.items()},

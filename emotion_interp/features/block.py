@@ -11,7 +11,7 @@ from emotion_interp.core.arguments import check_fields
 from emotion_interp.core.types import Site
 from emotion_interp.features.dense import contrast_means, neutral_components, project_out
 from emotion_interp.stats.corrections import holm
-from emotion_interp.stats.firing import above, activity, fires_on_words, levels
+from emotion_interp.stats.firing import CARRIERS, above, activity, levels
 from emotion_interp.stats.ranks import RankedColumns, dense_parts
 from emotion_interp.stats.scores import (
     bootstrap_composite,
@@ -90,8 +90,8 @@ class Block:
 
     def _fired(self, side: str) -> Any:
         """Which features fire on which units of a side, sparse boolean [unit, feature]; worked out when it is needed."""
-        words = self._levels is None
-        fired = fires_on_words(self._reading.fired) if words else above(self._reading.features, self._levels)
+        share: Any = self._reading.fired
+        fired = share >= CARRIERS if self._levels is None else above(self._reading.features, self._levels)
         return fired[self._units[side]]
 
     def _values(self, side: str, columns: Any) -> np.ndarray:

@@ -18,7 +18,7 @@ from emotion_interp.features.matched import match_neutral, unit_covariates
 from emotion_interp.features.retest import chosen_rows, columns_of, design_of
 from emotion_interp.stats.adjusted import adjusted_auroc, lower_bound, quantile_strata, rank_correlation
 from emotion_interp.stats.corrections import holm
-from emotion_interp.stats.firing import above_level, fires_on_words
+from emotion_interp.stats.firing import fires_on_units
 from emotion_interp.stats.scores import fisher_enrichment
 
 if TYPE_CHECKING:
@@ -185,11 +185,7 @@ def controls_from_readings(
         spoken: Any = units[units["language"] == language]
         if reading.features is None or reading.fired is None:
             raise EmotionInterpError(f"the readings of {site} have no features.")
-        fired: Any = (
-            fires_on_words(reading.fired)
-            if kind == "words"
-            else above_level(reading.features, spoken["unit"].to_numpy())
-        )
+        fired: Any = fires_on_units(reading.features, reading.fired, spoken["unit"].to_numpy(), kind == "words")
         here = spoken[spoken["side"] == SIDE].reset_index(drop=True)
         cell = _Cell(here, reading.features[here["unit"].to_numpy()], fired[here["unit"].to_numpy()], kind)
         shares = token_shares(readings.tokens[site], here, token_names)

@@ -18,7 +18,7 @@ from emotion_interp.features.block import NEUTRAL
 from emotion_interp.features.design import KINDS, _design, design_stimuli, text_hash
 from emotion_interp.features.retest import chosen_rows, columns_of
 from emotion_interp.stats.corrections import holm
-from emotion_interp.stats.firing import above_level, fires_on_words
+from emotion_interp.stats.firing import fires_on_units
 from emotion_interp.stats.scores import bootstrap_composite, composite_auroc, fisher_enrichment, pairwise_auroc
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _test(
     codes = np.asarray([index[e] for e in units["emotion"]])
     assert reading.features is not None and reading.fired is not None
     ids, place = np.unique(rows["feature"].to_numpy(), return_inverse=True)
-    fired: Any = above_level(reading.features, unit) if kind != "words" else fires_on_words(reading.fired)
+    fired: Any = fires_on_units(reading.features, reading.fired, unit, kind == "words")
     fired = fired[unit][:, ids]
     values = reading.features[unit][:, ids].toarray().astype(np.float64)
     p = fisher_enrichment(fired, codes, n_classes)

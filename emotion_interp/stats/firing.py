@@ -27,9 +27,16 @@ def firing_rates(activations: Any) -> np.ndarray:
     return np.asarray(fires(activations).mean(0), dtype=np.float64).ravel()
 
 
-def fires_on_words(share: Any) -> Any:
-    """Which features fire on which words; `share`: of each word's carriers in which each is active [word, feature]."""
-    return share >= CARRIERS
+def fires_on_units(features: Any, share: Any, units: np.ndarray, words: bool) -> Any:
+    """Which features fire on which words or texts, sparse boolean [unit, feature].
+
+    Args:
+        features: pooled activations [unit, feature].
+        share: of each unit's stimuli in which a feature is active [unit, feature].
+        units: those of one language, whose level a text must be above.
+        words: whether the units are words.
+    """
+    return share >= CARRIERS if words else above_level(features, units)
 
 
 def above_level(features: Any, units: np.ndarray) -> Any:
