@@ -61,8 +61,7 @@ class CausalSetting:
 
     def vector(self, emotion: str, language: str) -> np.ndarray | None:
         """The unit direction; None where the bank's row points nowhere."""
-        rows = self.bank.directions[f"{self.site}|{language}|{self.method}"]
-        row = np.asarray(rows[self.bank.emotions.index(emotion)], dtype=np.float64)
+        row = np.asarray(self.bank.directions[self.site, language, self.method, emotion], dtype=np.float64)
         size = np.linalg.norm(row)
         return row / size if np.isfinite(size) and size > 0 else None
 

@@ -13,6 +13,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.experiments.causal_texts import ShownTexts
 from emotion_interp.experiments.matched_sets import rate_matched
+from emotion_interp.stats.firing import firing_rates
 
 NULL_FEATURES = 8
 """Features of a random direction where the emotion has none selected."""
@@ -44,7 +45,7 @@ def latents_of(reader: Any, shown: ShownTexts) -> Latents:
     )
     real: Any = vstack([v[int(t.has_bos) :] for v, t in zip(values, shown.tokens, strict=True)], format="csc")
     decoder = reader.decoder_rows(range(reader.d_sae)).double().cpu().numpy()
-    return Latents(values, decoder, np.asarray((real > 0).mean(0), dtype=np.float64).ravel())
+    return Latents(values, decoder, firing_rates(real))
 
 
 class DirectionMoves:

@@ -300,7 +300,7 @@ def _digest(setting: CausalSetting) -> list[str]:
         languages = (setting.first, setting.second)
         used: list[Any] = [setting.features(e, x).tolist() for x in languages for e in setting.bank.emotions]
     else:
-        keys = [f"{setting.site}|{x}|{setting.method}" for x in (setting.first, setting.second)]
+        keys = [(setting.site, x, setting.method) for x in (setting.first, setting.second)]
         used = [np.asarray(setting.bank.directions[key], dtype=np.float32).tobytes() for key in keys]
     decoder = setting.latents.decoder.astype(np.float32).tobytes()
     return [

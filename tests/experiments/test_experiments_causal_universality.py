@@ -84,7 +84,7 @@ def bank_of(second: np.ndarray, first: np.ndarray, features: dict[str, dict[str,
     columns = ["emotion", "layer", "language", "feature", "auroc", "p", "selected"]
     manifest = {"subject": "tiny", "emotions": EMOTIONS, "languages": ["en", "zh"], "stimuli": "texts"}
     manifest |= {"concept_words": {"en": WORDS, "zh": {e: [e] for e in EMOTIONS}}}
-    directions = {f"{SITE}|en|dense": second, f"{SITE}|zh|dense": first}
+    directions = {(SITE, "en", "dense"): second, (SITE, "zh", "dense"): first}
     empty = pd.DataFrame()
     frame = pd.DataFrame(rows, columns=columns).astype({"selected": bool})
     return FeatureBank(frame, empty, empty, empty, directions, {SITE: 1.0}, manifest)
