@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from emotion_interp.bank.directions import DirectionKey, Directions
-from emotion_interp.bank.files import CARDS, EXTRA_TABLES, JOINED, KEYS, read_bank, write_bank
+from emotion_interp.bank.files import CARDS, EXTRA_TABLES, JOINED, KEYS, read_bank, with_sites, write_bank
 from emotion_interp.bank.schema import TABLES
 from emotion_interp.core.arguments import check_argument, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -58,6 +58,8 @@ class FeatureBank:
     """What a card says of a bank; set by the room, so that a bank imports nothing that writes about banks."""
 
     def __post_init__(self) -> None:
+        for name in ("features", "summary", "activations", "rates"):
+            object.__setattr__(self, name, with_sites(getattr(self, name), self.scales))
         emotions = tuple(self.manifest.get("emotions", ()))
         if not isinstance(self.directions, Directions) or self.directions.emotions != emotions:
             object.__setattr__(self, "directions", Directions(self.directions, emotions))

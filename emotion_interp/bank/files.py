@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,10 +120,8 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     _check_hashes(path, manifest.get("files", {}), manifest.get("rows"))
     frames = {name: read_parquet(path / name) for name in manifest["files"] if name.endswith(".parquet")}
     for name in ("activations.parquet", _RATES):
-        if name in frames and "site" not in frames[name] and "layer" in frames[name]:
-            # banks of earlier versions told the rows of these tables apart by their layer alone
-            sites = {Site.parse(site).layer: site for site in manifest["scales"]}
-            frames[name].insert(1, "site", frames[name]["layer"].map(sites))
+        if name in frames:
+            frames[name] = with_sites(frames[name], map(Site.parse, manifest["scales"]))
     try:
         arrays = load_file(str(path / "directions.safetensors"))
         with safe_open(str(path / "directions.safetensors"), framework="np") as file:
@@ -143,6 +142,16 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     }
     check_bank(str(path), fields)
     return fields
+
+
+def with_sites(frame: Any, sites: Iterable[Site]) -> Any:
+    """A table with its column `site`; in banks of earlier versions the layer alone named it."""
+    if frame is None or "site" in frame or "layer" not in frame:
+        return frame
+    names = {site.layer: str(site) for site in sites}
+    frame = frame.copy()
+    frame.insert(list(frame).index("layer") + 1, "site", frame["layer"].map(names))
+    return frame
 
 
 def manifest_file(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.languages import language_of
-from emotion_interp.core.types import Site
+from emotion_interp.core.types import Site, site_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,9 +38,10 @@ class EmotionTrace:
     values: np.ndarray
     kind: str
     language: str = ""
+    sites: tuple[Site, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
-        """Long table: layer, position, token, emotion, value."""
+        """Long table: layer, site, position, token, emotion, value."""
         import pandas as pd
 
         n_layers, n_tokens, n_emotions = self.values.shape
@@ -48,6 +49,7 @@ class EmotionTrace:
         return pd.DataFrame(
             {
                 "layer": np.asarray(self.layers)[layer.ravel()],
+                "site": np.asarray(list(map(str, self.sites)) or [""] * n_layers, dtype=object)[layer.ravel()],
                 "position": token.ravel(),
                 "token": np.asarray(self.tokens, dtype=object)[token.ravel()],
                 "emotion": np.asarray(self.emotions, dtype=object)[emotion.ravel()],
@@ -55,14 +57,15 @@ class EmotionTrace:
             }
         )
 
-    def _layer(self, layer: int | None) -> int:
+    def _layer(self, layer: int | Site | str | None) -> int:
         if layer is None:
             return len(self.layers) // 2
-        if layer not in self.layers:
-            raise UnknownNameError("layer", layer, self.layers)
-        return self.layers.index(layer)
+        known, wanted = (self.layers, layer) if isinstance(layer, int) else (self.sites, site_of(layer))
+        if wanted not in known:
+            raise UnknownNameError("layer", layer, known)
+        return list(known).index(wanted)
 
-    def view(self, layer: int | None = None, title: str = "") -> TokenView:
+    def view(self, layer: int | Site | str | None = None, title: str = "") -> TokenView:
         """Coloured tokens at one layer, the emotion selectable; works without a network."""
         from emotion_interp.report.tokens import token_view
 
@@ -71,14 +74,15 @@ class EmotionTrace:
             list(self.tokens), self.values[index], list(self.emotions), layer=self.layers[index], title=title
         )
 
-    def plot(self, layer: int | None = None) -> Any:
+    def plot(self, layer: int | Site | str | None = None) -> Any:
         """Heat map of token x emotion at one layer."""
         from emotion_interp.figures import trace_heatmap
 
-        frame = self.to_frame()
-        return trace_heatmap(frame[frame["layer"] == self.layers[self._layer(layer)]].drop(columns="layer"))
+        one = self._layer(layer)
+        own = replace(self, layers=self.layers[one : one + 1], values=self.values[one : one + 1], sites=())
+        return trace_heatmap(own.to_frame().drop(columns=["layer", "site"]))
 
-    def save(self, path: str | Path, layer: int | None = None) -> Path:
+    def save(self, path: str | Path, layer: int | Site | str | None = None) -> Path:
         """Write the token view as a page of its own."""
         self.view(layer).save(path)
         return Path(path)
@@ -141,7 +145,8 @@ def emotion_trace(
         for j, (_, _, members) in enumerate(units):
             values[i, j] = strengths[members].max(0) if kind == "features" else strengths[members].mean(0)
     tokens = tuple(text[start:end] for start, end, _ in units)
-    return EmotionTrace(text, tokens, tuple(bank.emotions), tuple(s.layer for s in sites), values, kind, language)
+    layers_of = tuple(site.layer for site in sites)
+    return EmotionTrace(text, tokens, tuple(bank.emotions), layers_of, values, kind, language, tuple(sites))
 
 
 def _feature_strengths(bank: FeatureBank, site: Any, language: str, latents: np.ndarray) -> np.ndarray:

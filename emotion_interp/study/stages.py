@@ -259,13 +259,13 @@ def trace_views(subject: Subject, bank: FeatureBank) -> list[TokenView]:
         rows = summary[summary["language"] == language]
         if "layer_fixed" in rows:
             rows = rows[rows["layer_fixed"]]
-        confirmed = rows.groupby("layer")["confirmed"].agg(["sum", "size"])
-        layer = int(confirmed["sum"].idxmax())
-        found, tested = confirmed.loc[layer, ["sum", "size"]].astype(int)
+        confirmed = rows.groupby(["layer", "site"])["confirmed"].agg(["sum", "size"])
+        layer, site = confirmed["sum"].idxmax()
+        found, tested = confirmed.loc[(layer, site), ["sum", "size"]].astype(int)
         title = (
             f"{language}: {found} of {tested} emotions have a confirmed feature at this layer, "
             "the others show their best candidates"
         )
         for sentence in SENTENCES.get(language, ()):
-            views.append(emotion_trace(subject, sentence, bank, layers=[layer], language=language).view(layer, title))
+            views.append(emotion_trace(subject, sentence, bank, layers=[site], language=language).view(layer, title))
     return views

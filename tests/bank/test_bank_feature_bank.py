@@ -203,7 +203,14 @@ def test_a_bank_of_another_subject_is_refused(tiny_bank, hooked_subject):
 
 
 def test_frames_for_pictures_have_their_columns(tiny_bank):
-    assert list(heatmap_frame(tiny_bank, 0, "en").columns) == ["layer", "language", "emotion", "feature", "value"]
+    assert list(heatmap_frame(tiny_bank, 0, "en").columns) == [
+        "layer",
+        "site",
+        "language",
+        "emotion",
+        "feature",
+        "value",
+    ]
     assert len(summary_by_layer(tiny_bank)) == 4
     assert "<table" in tiny_bank._repr_html_()
 

@@ -94,7 +94,7 @@ def test_dense_baselines_find_what_the_stream_carries_and_nothing_else(planted):
     assert (table.loc["joy", columns] > 0.85).all().all()
     assert (table.query("emotion != 'joy'")[columns].mean() - 0.5).abs().max() < 0.15
     by_layer = planted.by_layer()
-    assert list(by_layer.columns) == ["layer", "language", "k=1", "k=2", "k=4", *columns]
+    assert list(by_layer.columns) == ["layer", "site", "language", "k=1", "k=2", "k=4", *columns]
     first = planted.to_frame().query("language == 'en' and k == 1")["auroc_heldout"].median()
     assert by_layer.loc[by_layer["language"] == "en", "k=1"].item() == first
 
