@@ -5,7 +5,7 @@ from emotion_interp.figures.curves import learning_curves
 from emotion_interp.figures.dissimilarity import dissimilarity_pair
 from emotion_interp.figures.doses import dose_curves
 from emotion_interp.figures.features import feature_heatmap
-from emotion_interp.figures.layers import layer_curves
+from emotion_interp.figures.layers import layer_curves, series_curves
 from emotion_interp.figures.predictions import predicted_vs_human
 from emotion_interp.figures.space import circumplex
 from emotion_interp.figures.trace import trace_heatmap
@@ -19,5 +19,6 @@ __all__ = [
     "learning_curves",
     "pc_heatmap",
     "predicted_vs_human",
+    "series_curves",
     "trace_heatmap",
 ]
