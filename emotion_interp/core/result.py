@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -19,7 +20,7 @@ _MOST_ITEMS = 20
 
 
 class Result:
-    """Base of what an analysis gives back: a frozen dataclass with its rows in `frame`, or in a `to_frame` of its own.
+    """Base of what an analysis gives back: a frozen dataclass with its rows in a field, or in a `to_frame` of its own.
 
     Rooms below the pictures cannot draw: a result that has a picture makes it in its own `plot`. One that a bank keeps
     names the table in `TABLE`.
@@ -31,14 +32,17 @@ class Result:
     """What `by_layer` keeps apart beside layer and site."""
     TABLE: ClassVar[str] = ""
     """The bank's table that keeps it."""
-    settings: Mapping[str, Any] = {}
+    ROWS: ClassVar[str] = "frame"
+    """The field that holds the rows: a table, or one frozen dataclass a row."""
+    settings: Mapping[str, Any] = MappingProxyType({})
     """The function that made it and all its arguments, defaults among them; large objects by their kind alone."""
-
-    frame: Any
 
     def to_frame(self) -> pd.DataFrame:
         """All rows and columns, as a copy."""
-        return self.frame.copy()
+        import pandas as pd
+
+        rows = getattr(self, self.ROWS)
+        return rows.copy() if isinstance(rows, pd.DataFrame) else pd.DataFrame([vars(row) for row in rows])
 
     def view(self, columns: str | Iterable[str] | None = None) -> pd.DataFrame:
         """The rows with the columns that a notebook shows, at most twelve.
@@ -52,7 +56,7 @@ class Result:
         return chosen_columns(self.to_frame(), columns, self.COLUMNS)
 
     def by_layer(self) -> pd.DataFrame:
-        """One row per layer (and site, where a layer has several, and `SERIES`): the median of the numbers in view.
+        """One row per layer, site and `SERIES`: the median of the numbers in view.
 
         Raises:
             EmotionInterpError: it has no layers.
@@ -60,8 +64,7 @@ class Result:
         frame = self.to_frame()
         if "layer" not in frame or frame["layer"].isna().all():
             raise EmotionInterpError(f"a {type(self).__name__} has no layers; to_frame() has its rows.")
-        several = "site" in frame and frame.groupby("layer")["site"].nunique().max() > 1
-        keys = ["layer", *(["site"] if several else []), *(c for c in self.SERIES if c in frame)]
+        keys = [c for c in ("layer", "site", *self.SERIES) if c in frame]
         numbers = self.view().drop(columns=keys, errors="ignore").select_dtypes("number").columns
         return frame.groupby(keys, dropna=False)[list(numbers)].median().reset_index()
 

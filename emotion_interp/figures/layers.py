@@ -108,7 +108,9 @@ def layer_curves(
     return figure
 
 
-def series_curves(frame: Any, value: str, series: Sequence[str], *, bounds: Sequence[str] = (), **texts: Any) -> go.Figure:
+def series_curves(
+    frame: Any, value: str, series: Sequence[str], *, bounds: Sequence[str] = (), **texts: Any
+) -> go.Figure:
     """`layer_curves` of a table that has another column for the value, and several for what tells the lines apart.
 
     Args:
@@ -122,6 +124,8 @@ def series_curves(frame: Any, value: str, series: Sequence[str], *, bounds: Sequ
     Raises:
         EmotionInterpError: as `layer_curves`.
     """
+    if "site" in frame:
+        frame = frame.assign(site=frame["site"].str.replace(r"^blocks\.\d+\.(attn\.)?hook_", "", regex=True))
     telling = [c for c in series if c in frame and frame[c].nunique() > 1] or [c for c in series if c in frame][:1]
     names = frame[telling].astype(str).agg(", ".join, axis=1) if telling else value
     renamed = {value: "value", **dict(zip(bounds, ("lo", "hi"), strict=False))}
