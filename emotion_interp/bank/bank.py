@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +11,9 @@ import numpy as np
 
 from emotion_interp.bank.directions import DirectionKey, Directions
 from emotion_interp.bank.files import CARDS, EXTRA_TABLES, JOINED, KEYS, read_bank, with_sites, write_bank
+from emotion_interp.bank.frames import confirmed_counts, grouped_columns, heatmap_frame, summary_by_layer
 from emotion_interp.bank.schema import TABLES
+from emotion_interp.core.annotations import shown
 from emotion_interp.core.arguments import check_argument, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import write_text
@@ -111,19 +113,25 @@ class FeatureBank:
         layer: int | Site | str | None = None,
         language: str | None = None,
         selected: bool = False,
+        columns: str | Sequence[str] = "all",
         **conditions: Any,
     ) -> pd.DataFrame:
         """Scored features, best first; filter by emotion, layer, language; `selected=True` keeps the chosen ones.
 
-        Columns of the tables "controls" and "outputs" stand beside the scores where the bank has them.
+        Columns of the tables "controls" and "outputs" stand beside the scores where the bank has them: all of them by
+        default, since programs read them; `view` has the dozen that one looks at.
 
         Args:
-            emotion, layer, language: default: all. A layer means all its sites; a `Site` or hook name means one.
+            emotion: default: all.
+            layer: default: all. A layer means all its sites; a `Site` or hook name means one.
+            language: default: all.
             selected: only features that passed the selection.
+            columns: "all", "short", a group ("scores", "controls", "outputs", "confirmation" and "text": what the held-out
+                half and the stimuli alone say of top features) beside the columns that name a row, or a list of columns.
             **conditions: `column=value`, `min_column=number` or `max_column=number`; a missing value never passes.
 
         Raises:
-            UnknownNameError: the bank has no such emotion, layer, site, language or column.
+            UnknownNameError: the bank has no such emotion, layer, site, language, column or group.
 
         Example:
             >>> bank.table("joy", layer=2, min_auroc=0.7, lexical=False)  # doctest: +SKIP
@@ -143,7 +151,19 @@ class FeatureBank:
                 frame = frame.merge(self.extras[name], on=list(KEYS), how="left", validate="one_to_one")
         for condition, value in conditions.items():
             frame = frame[_passes(frame, condition, value)]
-        return frame.sort_values(["auroc", "feature"], ascending=[False, True]).reset_index(drop=True)
+        frame = frame.sort_values(["auroc", "feature"], ascending=[False, True]).reset_index(drop=True)
+        return frame if columns == "all" else grouped_columns(self, frame, columns)
+
+    def view(
+        self,
+        emotion: str | None = None,
+        layer: int | Site | str | None = None,
+        language: str | None = None,
+        columns: str | Sequence[str] = "short",
+        **conditions: Any,
+    ) -> pd.DataFrame:
+        """`table` with at most twelve columns, for a notebook; arguments and errors as there."""
+        return self.table(emotion, layer, language, columns=columns, **conditions)
 
     def selected_features(
         self, layer: int | Site | str, language: str | None = None, emotion: str | None = None
@@ -229,6 +249,25 @@ class FeatureBank:
         return kept.reset_index(drop=True), matrix[np.flatnonzero(keep)]
 
     # -- adding and comparing -----------------------------------------------------------------------------------------
+    def add(self, result: Any) -> FeatureBank:
+        """A bank that keeps a result too (controls, probes, transfer, token lens, examples, directions, output scores);
+        this one stays as it is.
+
+        Args:
+            result: what an analysis gave back; the same as `result.add_to(bank)`.
+
+        Raises:
+            EmotionInterpError: it is no result, none that a bank keeps, or of another subject.
+
+        Example:
+            >>> bank = bank.add(ei.feature_controls(subject, concepts, bank))  # doctest: +SKIP
+        """
+        if not callable(getattr(result, "add_to", None)):
+            raise EmotionInterpError(
+                f"a bank adds what an analysis gave back, got {shown(result)}; a table: with_table."
+            )
+        return result.add_to(self)
+
     def with_table(self, name: str, frame: pd.DataFrame) -> FeatureBank:
         """A bank with one of the `EXTRA_TABLES` added or replaced; this one stays as it is.
 
@@ -265,17 +304,18 @@ class FeatureBank:
         """The summary table: top feature per emotion, layer and language."""
         return self.summary.copy()
 
+    def by_layer(self) -> pd.DataFrame:
+        """What was found and confirmed per layer and language; see `frames.summary_by_layer`."""
+        return summary_by_layer(self)
+
     def plot(self, layer: int | Site | str | None = None, language: str | None = None) -> Any:
         """Heat map of the top features against all emotions."""
-        from emotion_interp.bank.frames import heatmap_frame
         from emotion_interp.figures import feature_heatmap
 
         layer = self.layers[len(self.layers) // 2] if layer is None else layer
         return feature_heatmap(heatmap_frame(self, layer, language or self.languages[0]))
 
     def _repr_html_(self) -> str:
-        from emotion_interp.bank.frames import confirmed_counts
-
         what, counts = confirmed_counts(self)
         return summary_html(f"{self!r}: {what}", counts, index=True)
 

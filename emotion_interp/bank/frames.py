@@ -2,15 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from emotion_interp.bank.schema import KEYS, TABLES
+from emotion_interp.core.errors import UnknownNameError
+from emotion_interp.core.result import chosen_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.core.types import Site
+
+
+_SHORT = (
+    *("layer", "site", "language", "emotion", "feature", "auroc", "specificity", "coverage", "q", "selected"),
+    *("lexical", "label"),
+)
+GROUPS: dict[str, tuple[str, ...]] = {
+    **{name: tuple(c for c in TABLES[name].columns if c not in KEYS) for name in ("controls", "outputs")},
+    "scores": tuple(c for c in TABLES["features"].columns if c not in KEYS),
+    "confirmation": (
+        *("auroc_heldout", "lo", "hi", "shrinkage", "p_heldout", "rival", "held_out_specificity", "p_specificity"),
+        *("p_confirmed", "layer_fixed", "confirmed", "confirmed_uncorrected"),
+    ),
+    "text": ("auroc_heldout", "text_auroc", "encoder_auroc", "dense_auroc", "dense_clean_auroc"),
+}
+"""Columns of a bank's table by what they say; the last two are known of top features alone."""
+
+
+def grouped_columns(bank: FeatureBank, frame: pd.DataFrame, columns: str | Sequence[str]) -> pd.DataFrame:
+    """A bank's table with the columns of one group beside those that name a row; "short"; or a list of columns.
+
+    Raises:
+        UnknownNameError: no such group or column.
+    """
+    if columns == "short":
+        return chosen_columns(frame, None, [c for c in _SHORT if c != "site" or "site" in bank.places])
+    names = columns
+    if isinstance(columns, str):
+        if columns not in GROUPS:
+            raise UnknownNameError("group of columns", columns, ("all", "short", *GROUPS))
+        own = bank.extras.get(columns)
+        names = [*KEYS, *(GROUPS[columns] if own is None else [c for c in own if c not in KEYS])]
+        names = [c for c in names if c in frame or c in bank.summary]
+    known = [c for c in bank.summary if c in names and c not in frame]
+    if known:
+        frame = frame.merge(bank.summary[[*KEYS, *known]], on=list(KEYS), how="left", validate="one_to_one")
+    return chosen_columns(frame, names)
 
 
 def heatmap_frame(bank: FeatureBank, layer: int | Site | str, language: str) -> pd.DataFrame:

@@ -137,7 +137,7 @@ def fits(value: Any, kind: ast.expr) -> bool:
         return _is_list(value, name) and _hold(value, items_of(kind))
     if name in LIKE:
         return not isinstance(value, type) and all(hasattr(value, one) for one in LIKE[name])
-    if name in MAKERS and name != "Halves":
+    if name in MAKERS.keys() - {"Halves"} or name.endswith("Options"):
         return name in {base.__name__ for base in type(value).__mro__}
     # another library's object, or an alias that the function checks itself
     return True

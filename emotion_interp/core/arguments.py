@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from emotion_interp.core.annotations import BY_NAME, fits, hint, is_number, items_of, members, name_of, shown, wanted
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.core.result import Result, made_by
 from emotion_interp.core.similar import similar, suggestion
 
 P = ParamSpec("P")
@@ -109,8 +110,14 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         for name, value in arguments.items():
             if name in asked and value is not asked[name].default:
                 check_argument(owner, name, value, str(asked[name].annotation))
-        check_against_bank(getattr(arguments.get("options"), "__dict__", {}) | arguments)
-        return function(*args, **kwargs)
+        arguments = getattr(arguments.get("options"), "__dict__", {}) | arguments
+        check_against_bank(arguments)
+        made = function(*args, **kwargs)
+        if isinstance(made, Result):
+            defaults = {name: p.default for name, p in asked.items() if p.default is not p.empty}
+            known = defaults | {name: value for name, value in arguments.items() if name in asked}
+            return made_by(made, owner, {name: known[name] for name in asked if name != "options"})
+        return made
 
     vars(call)["__checked__"] = True
     return call

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
@@ -103,6 +103,12 @@ def summary_html(result: object, *frames: pd.DataFrame, digits: int | None = Non
     """How a result shows itself in a notebook: its `repr` (or a line of its own), and tables below."""
     line = result if isinstance(result, str) else repr(result)
     return joined([fragment("<p>{}</p>", line), *(frame_html(f, digits, index) for f in frames)])
+
+
+def facts_html(thing: object, facts: Mapping[str, object]) -> Markup:
+    """How a thing that is no table shows itself in a notebook: its `repr`, and what else is known of it."""
+    rows = (fragment("<tr><th>{}</th><td>{}</td></tr>", name, value) for name, value in facts.items())
+    return fragment("<p>{}</p><table>{}</table>", repr(thing), joined(rows))
 
 
 def _value(value: object) -> object:

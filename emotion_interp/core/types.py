@@ -13,6 +13,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import as_array, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
+from emotion_interp.core.markup import facts_html, fragment
 
 T = TypeVar("T")
 
@@ -82,6 +83,9 @@ class Site:
 
     def __str__(self) -> str:
         return f"{self.hook_name}#{self.sae}" if self.sae else self.hook_name
+
+    def _repr_html_(self) -> str:
+        return fragment("<code>{}</code>", self)
 
     def __repr__(self) -> str:
         sae = f", sae={self.sae!r}" if self.sae else ""
@@ -267,6 +271,10 @@ class Direction:
         if self.site != other.site:
             raise EmotionInterpError(f"directions of two sites cannot be mixed: {self.site} and {other.site}.")
         return self._with(self.unit + other.unit, f"{self.name}+{other.name}")
+
+    def _repr_html_(self) -> str:
+        facts = {"language": self.language, "length": f"{np.linalg.norm(self.vector):.3g}", **self.provenance}
+        return facts_html(self, {name: value for name, value in facts.items() if value is not None})
 
     def __repr__(self) -> str:
         return f"Direction({self.name!r}, {self.site}, d_model={self.vector.size}, method={self.method!r})"

@@ -11,7 +11,7 @@ import numpy as np
 from emotion_interp.bank.files import KEYS
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.markup import summary_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.block import NEUTRAL
 from emotion_interp.features.matched import match_neutral, unit_covariates
@@ -23,6 +23,7 @@ from emotion_interp.stats.scores import fisher_enrichment
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
     from emotion_interp.activations.columns import ColumnReadings
     from emotion_interp.bank.bank import FeatureBank
@@ -36,15 +37,35 @@ SIDE = "confirmation"
 """The half that controls are measured on: features were chosen on the other one."""
 
 
-@dataclass(frozen=True, eq=False)
-class FeatureControls:
+@dataclass(frozen=True, eq=False, repr=False)
+class FeatureControls(Result):
     """Controls of every feature, one row per feature x emotion x layer x language; see `feature_controls`."""
 
     frame: pd.DataFrame
 
-    def to_frame(self) -> pd.DataFrame:
-        """A copy of the table, ready for `bank.with_table("controls", ...)`."""
-        return self.frame.copy()
+    COLUMNS = (
+        *("layer", "language", "emotion", "feature", "n_units", "rest_auroc", "matched_auroc", "lexical_token"),
+        *("lexical", "valence_only", "positional"),
+    )
+    TABLE = "controls"
+
+    def by_layer(self) -> pd.DataFrame:
+        """`counts`, with the layer's number."""
+        counts = self.counts()
+        counts.insert(0, "layer", [Site.parse(site).layer for site in counts["site"]])
+        return counts
+
+    def plot(self) -> go.Figure:
+        """The share of features that each control casts doubt on, over the layers."""
+        from emotion_interp.figures import series_curves
+
+        rows = self.by_layer().melt(["layer", "site", "language", "features"], var_name="control", value_name="of")
+        rows["share"] = rows["of"] / rows["features"]
+        how = (
+            "Lower is better: the share of features in doubt. None: the share that no control doubts, where higher is."
+        )
+        texts = {"title": "Controls of the features by layer", "how_to_read": how}
+        return series_curves(rows, "share", ("control", "language", "site"), **texts)
 
     def counts(self) -> pd.DataFrame:
         """Features per layer and language, and how many of them each control casts doubt on."""
@@ -55,12 +76,6 @@ class FeatureControls:
         clear: Any = ~self.frame[flags].any(axis=1)
         counted["none"] = clear.groupby([self.frame["site"], self.frame["language"]]).sum()
         return counted.reset_index()
-
-    def _repr_html_(self) -> str:
-        return summary_html(self, self.counts())
-
-    def __repr__(self) -> str:
-        return f"FeatureControls({len(self.frame)} rows)"
 
 
 @checked
@@ -112,7 +127,7 @@ def feature_controls(
 
     Example:
         >>> controls = feature_controls(subject, concepts, bank)  # doctest: +SKIP
-        >>> bank = bank.with_table("controls", controls.to_frame())  # doctest: +SKIP
+        >>> bank = bank.add(controls)  # doctest: +SKIP
         >>> bank.table("joy", layer=2, selected=True, lexical=False, valence_only=False)  # doctest: +SKIP
 
     Source: adjusted AUROC: Janes & Pepe (2009), Biometrika 96, 371-382; five strata: Cochran (1968), Biometrics 24,

@@ -13,13 +13,14 @@ import numpy as np
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.markup import frame_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.lens import chosen_features
 from emotion_interp.stats.firing import fires
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
     import torch
 
     from emotion_interp.activations.forward import Batch
@@ -42,23 +43,25 @@ COLUMNS = (
 _LATENTS_AT_ONCE = 32_000_000
 
 
-@dataclass(frozen=True, eq=False)
-class TopExamples:
+@dataclass(frozen=True, eq=False, repr=False)
+class TopExamples(Result):
     """Top activating examples; `add_to(bank)` keeps them as the bank's table "examples"."""
 
     frame: pd.DataFrame
     n_texts: int
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per feature and rank with the columns of `top_examples`."""
-        return self.frame.copy()
+    COLUMNS = tuple(c for c in COLUMNS if c not in ("tokens", "activations"))
+    TABLE = "examples"
 
-    def add_to(self, bank: FeatureBank) -> FeatureBank:
-        """A bank with the table "examples"."""
-        return bank.with_table("examples", self.frame)
+    def plot(self) -> go.Figure:
+        """The strongest activation of every feature over the layers: the median, and the middle half of the features."""
+        from emotion_interp.figures import series_curves
 
-    def _repr_html_(self) -> str:
-        return frame_html(self.frame.drop(columns=["tokens", "activations"]))
+        best: Any = self.frame[self.frame["rank"] == 1]
+        rows = best.groupby(["layer", "site"])["activation"].quantile([0.25, 0.5, 0.75]).unstack()
+        rows.columns = ["lo", "activation", "hi"]
+        texts = {"title": "Strongest examples by layer", "y_title": "activation of the best example"}
+        return series_curves(rows.reset_index(), "activation", ["site"], bounds=("lo", "hi"), **texts)
 
 
 @checked

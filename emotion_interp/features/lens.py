@@ -14,7 +14,7 @@ from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.markup import frame_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, sites_at
 
 if TYPE_CHECKING:
@@ -29,22 +29,14 @@ _VOCAB_BLOCK = 16_384
 """Columns of the unembedding that are brought to float32 at a time: a copy of the whole would double a large model."""
 
 
-@dataclass(frozen=True, eq=False)
-class TokenLens:
-    """Tokens that each feature promotes and suppresses; `add_to(bank)` keeps them as the bank's table "tokens"."""
+@dataclass(frozen=True, eq=False, repr=False)
+class TokenLens(Result):
+    """Tokens that each feature promotes and suppresses (lists of strings, strongest first), one row per feature;
+    `add_to(bank)` keeps them as the bank's table "tokens"."""
 
     frame: pd.DataFrame
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per feature: layer, site, feature, promoted, suppressed (lists of strings, strongest first)."""
-        return self.frame.copy()
-
-    def add_to(self, bank: FeatureBank) -> FeatureBank:
-        """A bank with the table "tokens"."""
-        return bank.with_table("tokens", self.frame)
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.frame)
+    TABLE = "tokens"
 
 
 @checked

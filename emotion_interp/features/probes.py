@@ -11,7 +11,7 @@ import numpy as np
 from emotion_interp.bank.directions import Directions
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.markup import summary_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Direction, Site, Stimulus, sites_at
 from emotion_interp.features.confirm import confirmed_sets
 from emotion_interp.features.design import design_stimuli, split_hash
@@ -23,6 +23,7 @@ from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
     from emotion_interp.activations import SiteReadings
     from emotion_interp.bank.bank import FeatureBank
@@ -32,13 +33,22 @@ if TYPE_CHECKING:
 NEUTRAL = "neutral"
 
 
-@dataclass(frozen=True, eq=False)
-class SparseProbes:
+@dataclass(frozen=True, eq=False, repr=False)
+class SparseProbes(Result):
     """Probes of every emotion, site and language.
 
-    frame: one row per site, language, emotion and k; dense: the baselines, one row per site, language and emotion;
+    frame: one row per site, language, emotion and k: layer, site, language, emotion, k, n_features, auroc, auroc_heldout,
+    features, weights, n_words, and what is confirmed; dense: the baselines, one row per site, language and emotion;
     vectors: (site, language, emotion, k) -> sum of decoder rows times the probe's weights [d_model];
     source: subject, kind of stimuli, seed and concepts, as in a bank's manifest.
+
+    `weights` are per unit of activation, in the order of `features` (best first); `auroc` is on the discovery half.
+    A set is confirmed as a single feature is (`with_confirmation`), by its decision value on the held-out half:
+    p_heldout (Fisher; it fires above its upper quartile over all units), held_out_specificity and `rival`, p_specificity
+    (labels exchanged within pairs, by groups), p_confirmed (the larger p, Holm over the emotions of a layer, language
+    and k), layer_fixed (one layer per language: the best median discovery AUROC over emotions and k), confirmed (at
+    that layer) and confirmed_uncorrected (each layer for itself: not corrected over layers). No k is corrected for
+    another.
     """
 
     frame: pd.DataFrame
@@ -51,18 +61,10 @@ class SparseProbes:
         """Sites that were probed."""
         return sorted({key[0] for key in self.vectors})
 
-    def to_frame(self) -> pd.DataFrame:
-        """layer, site, language, emotion, k, n_features, auroc, auroc_heldout, features, weights, n_words; what is confirmed.
-
-        `weights` are per unit of activation, in the order of `features` (best first); `auroc` is on the discovery half.
-        A set is confirmed as a single feature is (`with_confirmation`), by its decision value on the held-out half:
-        p_heldout (Fisher; it fires above its upper quartile over all units), held_out_specificity and `rival`, p_specificity
-        (labels exchanged within pairs, by groups), p_confirmed (the larger p, Holm over the emotions of a layer, language
-        and k), layer_fixed (one layer per language: the best median discovery AUROC over emotions and k), confirmed (at
-        that layer) and confirmed_uncorrected (each layer for itself: not corrected over layers). No k is corrected for
-        another.
-        """
-        return self.frame.copy()
+    COLUMNS = (
+        *("layer", "site", "language", "emotion", "k", "n_features", "auroc", "auroc_heldout", "held_out_specificity"),
+        *("p_confirmed", "layer_fixed", "confirmed"),
+    )
 
     def baselines(self) -> pd.DataFrame:
         """Held-out AUROC of the dense baselines per layer, language and emotion.
@@ -83,6 +85,16 @@ class SparseProbes:
         columns += [c for c in self.dense if str(c).startswith(("text_", "encoder_"))]
         dense: Any = self.dense.groupby(keys)[columns]
         return table.join(dense.median()).reset_index()
+
+    def plot(self) -> go.Figure:
+        """Median held-out AUROC over the layers: one line per k, the dense probe and the texts alone beside them."""
+        from emotion_interp.figures import series_curves
+
+        table = self.by_layer()
+        keys = [c for c in ("layer", "site", "language") if c in table]
+        shown = [c for c in table if c.startswith("k=") or c in ("probe_auroc", "text_probe_auroc")]
+        texts = {"title": "Sparse probes by layer", "y_title": "median held-out AUROC"}
+        return series_curves(table.melt(keys, shown, "set", "auroc"), "auroc", ["set", *keys[1:]], **texts)
 
     def confirmed(self) -> pd.DataFrame:
         """Per language and k, at the layer that was fixed on the discovery half: how many emotions' sets are confirmed."""
@@ -146,9 +158,6 @@ class SparseProbes:
     def __repr__(self) -> str:
         ks = sorted(self.frame["k"].unique().tolist())
         return f"SparseProbes({self.frame['emotion'].nunique()} emotions, {', '.join(map(str, self.sites))}, k {ks})"
-
-    def _repr_html_(self) -> str:
-        return summary_html(f"{self!r}: median held-out AUROC", self.by_layer())
 
 
 @checked

@@ -11,7 +11,7 @@ import numpy as np
 from emotion_interp.bank.files import KEYS
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.markup import summary_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.block import NEUTRAL
@@ -23,6 +23,7 @@ from emotion_interp.stats.scores import bootstrap_composite, composite_auroc, fi
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
     from emotion_interp.activations import SiteReadings
     from emotion_interp.bank.bank import FeatureBank
@@ -33,8 +34,8 @@ MIN_UNITS = 5
 """An emotion with fewer words or texts is not tested, and is no contrast either."""
 
 
-@dataclass(frozen=True, eq=False)
-class Transfer:
+@dataclass(frozen=True, eq=False, repr=False)
+class Transfer(Result):
     """Features of a bank on other stimuli, one row per feature x emotion x layer x language; see `transfer`.
 
     n_skipped: texts left out because the bank was found on them.
@@ -44,9 +45,10 @@ class Transfer:
     frame: pd.DataFrame
     n_skipped: int = 0
 
-    def to_frame(self) -> pd.DataFrame:
-        """A copy of the table."""
-        return self.frame.copy()
+    COLUMNS = (
+        *("layer", "site", "language", "emotion", "feature", "tested_on", "auroc_found", "auroc", "lo", "hi", "p_holm"),
+        "transfers",
+    )
 
     def add_to(self, bank: FeatureBank) -> FeatureBank:
         """The bank with these rows in its table "transfer"; rows tested on other stimuli stay, older ones of these go."""
@@ -80,8 +82,16 @@ class Transfer:
             )
         return pd.DataFrame(rows)
 
-    def _repr_html_(self) -> str:
-        return summary_html(self, self.by_layer())
+    def plot(self) -> go.Figure:
+        """Median AUROC of the top features and of all selected ones over the layers."""
+        from emotion_interp.figures import series_curves
+
+        table = self.by_layer()
+        table.insert(0, "layer", [Site.parse(site).layer for site in table["site"]])
+        values = {"median_auroc_top": "top features", "median_auroc_selected": "selected features"}
+        rows = table.rename(columns=values).melt(["layer", "site", "language"], list(values.values()), "of", "auroc")
+        texts = {"title": f"Features tested on {self.tested_on}, by layer", "y_title": "median AUROC"}
+        return series_curves(rows, "auroc", ("of", "language", "site"), **texts)
 
     def __repr__(self) -> str:
         return f"Transfer(tested_on={self.tested_on!r}, {int(self.frame['transfers'].to_numpy().sum())} of {len(self.frame)} features)"

@@ -10,7 +10,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, tell
-from emotion_interp.core.markup import summary_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.features.genres import genre_of
@@ -18,19 +18,25 @@ from emotion_interp.stats.corrections import holm
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
     from emotion_interp.bank.bank import FeatureBank
 
 KINDS = ("selected", "nominal")
 
 
-@dataclass(frozen=True, eq=False)
-class Universality:
+@dataclass(frozen=True, eq=False, repr=False)
+class Universality(Result):
     """Overlap of two languages' emotion features, per emotion and site.
 
-    frame: one row per site and emotion; layers_frame: one row per site, all emotions together;
+    frame: one row per layer (and site, where a layer has several) and emotion; layers_frame: one row per site, all emotions together;
     shared: (site, emotion) -> ids of the features chosen in both; genres: the kind of stimuli that each language's features
     were found on. Where they differ ("stories", "posts"), so do the languages' texts in more than language.
+
+    Counts, `expected` and `jaccard` are over the features alive in both languages (`n_alive_both`);
+    `n_first_silent`: chosen in the first language and never firing in the second (`n_second_silent` likewise);
+    `p_holm` runs over the emotions of a layer. p is NaN where a language has no chosen feature to compare.
+    `first_genre`, `second_genre`: what each language's features were found on.
     """
 
     first: str
@@ -40,15 +46,10 @@ class Universality:
     shared: dict[tuple[Site, str], np.ndarray]
     genres: tuple[str, str] = ("", "")
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per layer, site and emotion.
-
-        Counts, `expected` and `jaccard` are over the features alive in both languages (`n_alive_both`);
-        `n_first_silent`: chosen in the first language and never firing in the second (`n_second_silent` likewise);
-        `p_holm` runs over the emotions of a layer. p is NaN where a language has no chosen feature to compare.
-        `first_genre`, `second_genre`: what each language's features were found on.
-        """
-        return self.frame.copy()
+    COLUMNS = (
+        *("layer", "site", "emotion", "first", "second", "n_both", "n_first_only", "n_second_only", "expected"),
+        *("jaccard", "p_permutation", "p_holm"),
+    )
 
     def by_layer(self) -> pd.DataFrame:
         """One row per layer: how many (feature, emotion) pairs the languages share, all emotions in one test.
@@ -73,8 +74,15 @@ class Universality:
         of = f", {self.genres[0]} against {self.genres[1]}" if len(set(self.genres)) > 1 else ""
         return f"Universality({self.first!r}, {self.second!r}{of}, {both} features shared over emotions and layers)"
 
-    def _repr_html_(self) -> str:
-        return summary_html(self, self.layers_frame)
+    def plot(self) -> go.Figure:
+        """How many (feature, emotion) pairs the languages share over the layers, beside what chance expects."""
+        from emotion_interp.figures import series_curves
+
+        keys = [c for c in ("layer", "site") if c in self.layers_frame]
+        values = {"n_both": "shared", "expected": "by chance"}
+        rows = self.layers_frame.rename(columns=values).melt(keys, list(values.values()), "of", "pairs")
+        texts = {"title": f"What {self.first} and {self.second} share", "y_title": "(feature, emotion) pairs"}
+        return series_curves(rows, "pairs", ["of", *keys[1:]], **texts)
 
 
 @checked

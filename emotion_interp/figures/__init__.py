@@ -5,8 +5,9 @@ from emotion_interp.figures.curves import learning_curves
 from emotion_interp.figures.dissimilarity import dissimilarity_pair
 from emotion_interp.figures.doses import dose_curves
 from emotion_interp.figures.features import feature_heatmap
-from emotion_interp.figures.layers import layer_curves
+from emotion_interp.figures.layers import layer_curves, series_curves
 from emotion_interp.figures.predictions import predicted_vs_human
+from emotion_interp.figures.simple import interval_rows, named_points, square_heatmap
 from emotion_interp.figures.space import circumplex
 from emotion_interp.figures.trace import trace_heatmap
 
@@ -15,9 +16,13 @@ __all__ = [
     "dissimilarity_pair",
     "dose_curves",
     "feature_heatmap",
+    "interval_rows",
     "layer_curves",
     "learning_curves",
+    "named_points",
     "pc_heatmap",
     "predicted_vs_human",
+    "series_curves",
+    "square_heatmap",
     "trace_heatmap",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, band, checked, curve, finish, plain, rgba
@@ -105,6 +106,31 @@ def layer_curves(
     figure.update_xaxes(title="layer", tickvals=layers if few else None, tickformat="d")
     figure.update_yaxes(title=plain(y_title), range=list(y_range) if y_range else None)
     return figure
+
+
+def series_curves(
+    frame: Any, value: str, series: Sequence[str], *, bounds: Sequence[str] = (), **texts: Any
+) -> go.Figure:
+    """`layer_curves` of a table that has another column for the value, and several for what tells the lines apart.
+
+    Args:
+        frame: columns `layer`, the value's, and the series'; those that are missing or say the same in all rows are no part
+            of a line's name.
+        value: the column of the value.
+        series: columns whose values make a line's name.
+        bounds: the columns of the interval, if there is one.
+        **texts: options of `layer_curves`.
+
+    Raises:
+        EmotionInterpError: as `layer_curves`.
+    """
+    if "site" in frame:
+        frame = frame.assign(site=frame["site"].str.replace(r"^blocks\.\d+\.(attn\.)?hook_", "", regex=True))
+    telling = [c for c in series if c in frame and frame[c].nunique() > 1] or [c for c in series if c in frame][:1]
+    names = frame[telling].astype(str).agg(", ".join, axis=1) if telling else value
+    renamed = {value: "value", **dict(zip(bounds, ("lo", "hi"), strict=False))}
+    rows = frame[["layer", *renamed]].rename(columns=renamed).assign(series=names)
+    return layer_curves(rows.dropna(subset=["value"]), **{"y_title": value.replace("_", " "), **texts})
 
 
 def _common_ceiling(frame: Any) -> Any:

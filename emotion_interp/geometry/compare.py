@@ -11,13 +11,14 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
-from emotion_interp.core.markup import frame_html
+from emotion_interp.core.result import Result
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.stats.intervals import permutation_p, permutations
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 MIN_SHARED = 5
 _STATISTICS = ("cka", "rsa_rho", "procrustes_disparity")
@@ -44,8 +45,8 @@ class PairComparison:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SpaceComparison:
-    """Every pair of some emotion spaces; `n_permutations`, `n_components` and `seed` repeat it."""
+class SpaceComparison(Result):
+    """Every pair of some emotion spaces (the rows are `PairComparison`); `n_permutations`, `n_components` and `seed` repeat it."""
 
     pairs: tuple[PairComparison, ...]
     names: tuple[str, ...]
@@ -53,11 +54,13 @@ class SpaceComparison:
     n_components: int | None
     seed: int
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per pair: first, second, cka, cka_p, rsa_rho, rsa_p, procrustes_disparity, procrustes_p, n_emotions."""
-        import pandas as pd
+    ROWS = "pairs"
 
-        return pd.DataFrame([vars(pair) for pair in self.pairs])
+    def plot(self, statistic: str = "cka") -> go.Figure:
+        """Heat map of one statistic, space by space; errors as `matrix`."""
+        from emotion_interp.figures import square_heatmap
+
+        return square_heatmap(self.matrix(statistic), title=f"{statistic} of emotion spaces", value=statistic)
 
     def matrix(self, statistic: str = "cka") -> pd.DataFrame:
         """One statistic as a square table, space by space; `UnknownNameError` for one that is not there."""
@@ -75,9 +78,6 @@ class SpaceComparison:
 
     def __repr__(self) -> str:
         return f"SpaceComparison({len(self.names)} spaces, {len(self.pairs)} pairs)"
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.to_frame(), digits=3)
 
 
 @checked

@@ -17,7 +17,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.arguments import checked
-from emotion_interp.core.markup import summary_html
+from emotion_interp.core.result import Result
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
 from emotion_interp.geometry.gain import GAIN_FOLDS, ReadoutGain, readout_gain
 from emotion_interp.geometry.rsa import human_dissimilarity, model_dissimilarity, pairs, unit_ranks
@@ -33,6 +33,7 @@ from emotion_interp.stats.intervals import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
     from emotion_interp.norms import Norms
 
@@ -52,7 +53,7 @@ class PartialRSA:
 
 
 @dataclass(frozen=True)
-class Increment:
+class Increment(Result):
     """A model's space beside the text's: `rsa` model given text, `text_rsa` text given model; `valence` and `arousal`
     (None where the norms have none): read-out from the text, the model, and both."""
 
@@ -102,8 +103,24 @@ class Increment:
             f"{self.valence.gain:+.2f} (p={self.valence.gain_p:.3g}){arousal})"
         )
 
-    def _repr_html_(self) -> str:
-        return summary_html(self, self.to_frame(), digits=3)
+    def plot(self) -> go.Figure:
+        """What each of the two adds to the other, with intervals: of the distances (rho) and of the read-outs (r)."""
+        import pandas as pd
+
+        from emotion_interp.figures import interval_rows
+
+        parts = [("distances", self.rsa.rho, self.rsa.ci, self.text_rsa.rho, self.text_rsa.ci)]
+        for name, gain in (("valence", self.valence), ("arousal", self.arousal)):
+            parts += [(name, gain.gain, gain.gain_ci, gain.text_gain, gain.text_gain_ci)] if gain else []
+        rows = [
+            {"name": name, "series": series, "value": value, "lo": low, "hi": high}
+            for name, own, ci, other, other_ci in parts
+            for series, value, (low, high) in (
+                (f"the space beyond {self.baseline}", own, ci),
+                (f"{self.baseline} beyond the space", other, other_ci),
+            )
+        ]
+        return interval_rows(pd.DataFrame(rows), title=f"Beyond {self.baseline}", x_title="rho, or gain of r")
 
 
 def _spread(name: str, value: float, interval: Interval, p: float) -> dict[str, float]:

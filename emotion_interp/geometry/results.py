@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import UnknownNameError
-from emotion_interp.core.markup import summary_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, site_of
 from emotion_interp.geometry.circumplex import CircumplexFit
 from emotion_interp.geometry.increment import Increment
@@ -17,12 +17,17 @@ from emotion_interp.geometry.rsa import RSAFit
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
+_COLUMNS = (
+    *("control", "layer", "language", "kind", "valence_pc", "valence_r", "valence_p", "arousal_r", "arousal_p"),
+    *("rsa_rho", "rsa_p", "readout_valence_r", "n_emotions"),
+)
 _NAN = float("nan")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Alignment:
+class Alignment(Result):
     """One emotion space against human norms.
 
     `arousal`, `procrustes` and `circumplex` are None where the norms have valence alone. `points` has one row per
@@ -53,6 +58,9 @@ class Alignment:
     baselines: dict[str, Alignment] = field(default_factory=dict)
     increments: dict[str, Increment] = field(default_factory=dict)
     site: Site | None = None
+
+    COLUMNS = _COLUMNS
+    SERIES = ("language", "kind", "control")
 
     @property
     def place(self) -> dict[str, Any]:
@@ -113,6 +121,20 @@ class Alignment:
         rows += [{"control": name} | fit.row() for name, fit in (self.baselines | self.controls).items()]
         return pd.DataFrame(rows)
 
+    def plot(self) -> go.Figure:
+        """Every emotion where people put it and where the space puts it; with valence alone, its read-out.
+
+        Raises:
+            EmotionInterpError: no emotion has both.
+        """
+        from emotion_interp.figures import circumplex, predicted_vs_human
+
+        if self.circumplex is None:
+            names = {"emotion": "word", "valence": "human", "readout_valence": "predicted"}
+            return predicted_vs_human(self.points.rename(columns=names), title="Read-out and human valence")
+        names = {"valence": "human_valence", "arousal": "human_arousal", "x": "model_x", "y": "model_y"}
+        return circumplex(self.points.rename(columns=names), title=f"People and model: {self.kind}, layer {self.layer}")
+
     def __repr__(self) -> str:
         place = f"layer {self.layer}, " if self.layer is not None else ""
         arousal = (
@@ -123,15 +145,15 @@ class Alignment:
             f"(p={self.valence.p:.3g}){arousal}, RSA rho={self.rsa.rho:.2f} (p={self.rsa.p:.3g}))"
         )
 
-    def _repr_html_(self) -> str:
-        return summary_html(self, self.to_frame(), digits=3)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LayerAlignments:
+class LayerAlignments(Result):
     """The alignments of many layers and languages, with p-values corrected over the layers of one language and kind."""
 
     alignments: tuple[Alignment, ...]
+
+    COLUMNS = _COLUMNS
+    SERIES = ("language", "kind")
 
     def to_frame(self) -> pd.DataFrame:
         """One row per layer, site and language: PC scan, RSA, Procrustes, read-out, circumplex; for spaces of texts also what
@@ -163,5 +185,18 @@ class LayerAlignments:
     def __repr__(self) -> str:
         return f"LayerAlignments({len(self)} alignments)"
 
-    def _repr_html_(self) -> str:
-        return summary_html(self, self.to_frame(), digits=3)
+    def plot(self, value: str = "rsa_rho") -> go.Figure:
+        """A figure of the alignments over the layers, such as `valence_r`, `arousal_r` or `rsa_rho`.
+
+        Args:
+            value: a column of `to_frame`.
+
+        Raises:
+            UnknownNameError: no such column.
+        """
+        from emotion_interp.figures import series_curves
+
+        self.view(value)
+        stem = value.rsplit("_", 1)[0]
+        bounds = (f"{stem}_lo", f"{stem}_hi") if value in ("rsa_rho", "valence_r", "arousal_r") else ()
+        return series_curves(self.to_frame(), value, self.SERIES, bounds=bounds, title="Alignment by layer")

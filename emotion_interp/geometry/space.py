@@ -11,16 +11,19 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.arguments import as_array, checked, checked_methods
+from emotion_interp.core.markup import summary_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, site_of
 from emotion_interp.geometry.files import read_vectors
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 
 @checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
-class EmotionSpace:
+class EmotionSpace(Result):
     """One vector per emotion. `vectors` is [emotion, dimension], kept as read-only float64.
 
     `kind` says what the vectors are: "features" (mean activations), "decoder", "dense", "cebra", or "custom". `units`
@@ -141,6 +144,22 @@ class EmotionSpace:
         import pandas as pd
 
         return pd.DataFrame(self.vectors, index=pd.Index(self.emotions, name="emotion"))
+
+    def plot(self) -> go.Figure:
+        """The emotions on the first two principal components."""
+        import pandas as pd
+
+        from emotion_interp.figures import named_points
+
+        left, singular, _ = np.linalg.svd(self.centred, full_matrices=False)
+        scores = np.column_stack([left * singular, np.zeros(len(left))])[:, :2]
+        frame = pd.DataFrame({"name": self.emotions, "x": scores[:, 0], "y": scores[:, 1]})
+        share = [*singular**2 / (singular**2).sum(), 0.0]
+        axes = [f"PC{i + 1} ({share[i]:.0%} of the variance)" for i in range(2)]
+        return named_points(frame, title=repr(self), x_title=axes[0], y_title=axes[1])
+
+    def _repr_html_(self) -> str:
+        return summary_html(self, self.view(), digits=3, index=True)
 
     def __repr__(self) -> str:
         language = f", language={self.language!r}" if self.language else ""

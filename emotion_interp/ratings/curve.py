@@ -10,7 +10,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
-from emotion_interp.core.markup import frame_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import BySite, Site, sites_at
 from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
@@ -32,16 +32,18 @@ SIZES = (250, 500, 1000, 2000, 4000, 8000)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LearningCurve:
-    """r on the same test words after learning from more and more words."""
+class LearningCurve(Result):
+    """r on the same test words after learning from more and more words.
+
+    `table` has the columns n_words_train, layer, site, feature_set, dimension, r (mean over the repeats), low, high (percentile
+    bootstrap of that mean over the test words), r_sd (over the repeats; NaN for one), repeats, r_over_ceiling, ceiling,
+    n_words_test, n_features.
+    """
 
     table: pd.DataFrame
 
-    def to_frame(self) -> pd.DataFrame:
-        """n_words_train, layer, site, feature_set, dimension, r (mean over the repeats), low, high (percentile bootstrap of
-        that mean over the test words), r_sd (over the repeats; NaN for one), repeats, r_over_ceiling, ceiling,
-        n_words_test, n_features."""
-        return self.table.copy()
+    SERIES = ("feature_set", "dimension", "n_words_train")
+    ROWS = "table"
 
     def plot(self, dimension: str = "valence", layer: int | Site | str | None = None) -> go.Figure:
         """The curves of one dimension and layer (default: the highest).
@@ -65,9 +67,6 @@ class LearningCurve:
     def __repr__(self) -> str:
         sizes = sorted(set(self.table["n_words_train"].tolist()))
         return f"LearningCurve({sizes} training words, {len(self.table)} points)"
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.table, digits=3)
 
 
 @checked

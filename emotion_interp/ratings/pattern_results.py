@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emotion_interp.core.markup import summary_html
+from emotion_interp.core.result import Result
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import plotly.graph_objects as go
 
 CLAIMS = {
     "a": "shared ~ all",
@@ -58,8 +58,8 @@ class PatternClaim:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PaperPattern:
-    """The four claims, comparison by comparison; settings that repeat it."""
+class PaperPattern(Result):
+    """The four claims, comparison by comparison (the rows are `PatternClaim`); settings that repeat it."""
 
     comparisons: tuple[PatternClaim, ...]
     equivalence: float
@@ -67,6 +67,9 @@ class PaperPattern:
     layer: int | None
     n_bootstrap: int
     seed: int
+
+    COLUMNS = ("claim", "statement", "language", "dimension", "first", "second", "effect", "low", "high", "verdict")
+    ROWS = "comparisons"
 
     @property
     def verdicts(self) -> dict[str, str]:
@@ -84,15 +87,15 @@ class PaperPattern:
                 found[claim] = OPEN if set(its) - {HOLDS, BELOW} else BELOW if BELOW in its else HOLDS
         return found
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per comparison: claim, statement, language, dimension, first, second, first_r, second_r, effect, low,
-        high, verdict, n_words, n_layers, paired, n_draws, static_r, length_r, frequency_r, above_low."""
-        import pandas as pd
+    def plot(self) -> go.Figure:
+        """The effect of every comparison with its interval."""
+        from emotion_interp.figures import interval_rows
 
-        return pd.DataFrame([vars(c) for c in self.comparisons])
+        rows = self.to_frame().rename(columns={"effect": "value", "low": "lo", "high": "hi"})
+        rows["name"] = rows["statement"] + ": " + rows["first"] + " - " + rows["second"] + ", " + rows["language"]
+        return interval_rows(
+            rows.assign(series=rows["verdict"]), title="The paper's pattern", x_title="difference of r"
+        )
 
     def __repr__(self) -> str:
         return f"PaperPattern({'; '.join(f'({k}) {CLAIMS[k]}: {v}' for k, v in self.verdicts.items())})"
-
-    def _repr_html_(self) -> str:
-        return summary_html(self, self.to_frame(), digits=3)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
-from emotion_interp.core.markup import frame_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import BySite, Site, site_of, sites_at
 from emotion_interp.norms import Norms
 from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
@@ -27,10 +27,20 @@ ALL = "all"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ratings:
+class Ratings(Result):
     """How well word ratings can be predicted, by layer, feature set, languages and dimension.
 
-    `table` has the columns of `to_frame`; `predictions` one row per word, layer, feature set, languages and dimension;
+    `table` has the columns layer, site, feature_set, train_language, test_language,
+    dimension, r, rho, r2, mae, r_over_ceiling, ceiling, n_words, n_features, alpha (median of the folds), r_lo, r_hi, p,
+    r_null, r_pooled; of outside sets that were redrawn also r_draws (mean r over the draws), r_draws_lo, r_draws_hi (the
+    middle 95% of the draws) and n_draws.
+
+    `r` and `rho` are means over the folds (weighted by their words): over all left-out predictions together (`r_pooled`)
+    chance alone lies below 0, since leaving out high ratings lowers what is predicted for them. `r_lo`, `r_hi`: 95%
+    bootstrap interval over words (whole groups); `p`: one-sided, by ratings handed to other words and learnt anew;
+    `r_null`: mean of that null, near 0. `r2` and `mae` are over all predictions together.
+
+    `predictions` has one row per word, layer, feature set, languages and dimension;
     `draws` the predictions of redrawn outside sets: (site, feature set, languages, dimension) -> `RedrawnSeries`.
     """
 
@@ -38,18 +48,21 @@ class Ratings:
     predictions: pd.DataFrame
     draws: Mapping[tuple[Any, ...], RedrawnSeries] = field(default_factory=dict)
 
-    def to_frame(self) -> pd.DataFrame:
-        """layer, site, feature_set, train_language, test_language, dimension, r, rho, r2,
-        mae, r_over_ceiling, ceiling, n_words, n_features, alpha (median of the folds), r_lo, r_hi, p, r_null, r_pooled; of
-        outside sets that were redrawn also r_draws (mean r over the draws), r_draws_lo, r_draws_hi (the middle 95% of the
-        draws) and n_draws.
-
-        `r` and `rho` are means over the folds (weighted by their words): over all left-out predictions together
-        (`r_pooled`) chance alone lies below 0, since leaving out high ratings lowers what is predicted for them.
-        `r_lo`, `r_hi`: 95% bootstrap interval over words (whole groups); `p`: one-sided, by ratings handed to other words
-        and learnt anew; `r_null`: mean of that null, near 0. `r2` and `mae` are over all predictions together.
-        """
-        return self.table.copy()
+    COLUMNS = (
+        "layer",
+        "site",
+        "feature_set",
+        "train_language",
+        "test_language",
+        "dimension",
+        "r",
+        "r_lo",
+        "r_hi",
+        "p",
+        "n_words",
+    )
+    SERIES = ("feature_set", "train_language", "test_language", "dimension")
+    ROWS = "table"
 
     def predicted(
         self,
@@ -84,19 +97,21 @@ class Ratings:
         return rows.sort_values("error", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
 
     def plot(
-        self, layer: int | Site | str, feature_set: str = ALL, dimension: str = "valence", **options: Any
+        self, layer: int | Site | str | None = None, feature_set: str = ALL, dimension: str = "valence", **options: Any
     ) -> go.Figure:
-        """Predicted against human ratings, the words that are furthest off named; options and errors as in `predicted`."""
-        from emotion_interp.figures import predicted_vs_human
+        """Predicted against human ratings at a layer, the words that are furthest off named; options and errors as in
+        `predicted`. Without a layer: r of every feature set over the layers."""
+        from emotion_interp.figures import predicted_vs_human, series_curves
 
+        if layer is None:
+            rows: Any = self.table[self.table["dimension"] == dimension]
+            texts = {"title": f"Predicted {dimension} by layer", "y_title": "r", "bounds": ("r_lo", "r_hi")}
+            return series_curves(rows, "r", self.SERIES, **texts)
         frame = self.predicted(layer, feature_set, dimension, **options)
         return predicted_vs_human(frame, title=f"Predicted and human {dimension}: {feature_set}, layer {layer}")
 
     def __repr__(self) -> str:
         return f"Ratings({len(self.table)} fits)"
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.table, digits=3)
 
 
 def joined(parts: Sequence[Ratings]) -> Ratings:

@@ -11,6 +11,7 @@ import numpy as np
 from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError, tell
 from emotion_interp.core.files import require_working_directory
+from emotion_interp.core.markup import facts_html
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.subjects.checks import uncached
 from emotion_interp.subjects.sae_reader import SaeReader, named_apart
@@ -254,6 +255,10 @@ class Subject:
                 )
                 + ": their features may read differently here."
             )
+
+    def _repr_html_(self) -> str:
+        saes = {str(site): f"{reader.d_sae:,} features" for site, reader in self.readers.items()}
+        return facts_html(self, {"device": self.device, "context": self.context, **saes})
 
     def __repr__(self) -> str:
         return f"Subject({self.name!r}, {self.n_layers} layers x {self.d_model}, {len(self.readers)} SAEs, backend={self.backend!r})"

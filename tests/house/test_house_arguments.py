@@ -16,7 +16,7 @@ import pytest
 
 import emotion_interp as ei
 from emotion_interp.core.annotations import BY_NAME, items_of, members, name_of
-from emotion_interp.core.arguments import RANGES
+from emotion_interp.core.arguments import RANGES, parameters
 
 FUNCTIONS = sorted(n for n in ei.__all__ if callable(getattr(ei, n)) and not inspect.isclass(getattr(ei, n)))
 METHODS = [
@@ -187,13 +187,6 @@ def passes(tiny_subject):
     handle = tiny_subject.model.register_forward_pre_hook(lambda *_: count.append(1))
     yield count
     handle.remove()
-
-
-def parameters(function) -> dict[str, inspect.Parameter]:
-    found = inspect.signature(function).parameters
-    return {
-        n: p for n, p in found.items() if n not in ("self", "cls") and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-    }
 
 
 def wrong_types(parameter: inspect.Parameter) -> list[Any]:
