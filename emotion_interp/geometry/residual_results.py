@@ -72,7 +72,8 @@ class ResidualFit:
             "rsa_given_predictor_hi": partial.ci[1],
             "rsa_given_predictor_p": partial.p,
         }
-        return row | self.alignment.row()
+        # where the alignment has a column of the same name, the one here is the exact one
+        return row | self.alignment.row() | row
 
 
 @checked_methods
