@@ -76,12 +76,21 @@ def bank_of(second: np.ndarray, first: np.ndarray, features: dict[str, dict[str,
     """A bank of two languages with these directions [emotion, d_model] and selected features language -> emotion -> ids."""
     chosen = features or {"en": {}, "zh": {}}
     rows = [
-        {"emotion": e, "layer": 0, "language": x, "feature": f, "auroc": 0.9 - i / 100, "p": 0.01, "selected": True}
+        {
+            "emotion": e,
+            "layer": 0,
+            "site": str(SITE),
+            "language": x,
+            "feature": f,
+            "auroc": 0.9 - i / 100,
+            "p": 0.01,
+            "selected": True,
+        }
         for x, by in chosen.items()
         for e, ids in by.items()
         for i, f in enumerate(ids)
     ]
-    columns = ["emotion", "layer", "language", "feature", "auroc", "p", "selected"]
+    columns = ["emotion", "layer", "site", "language", "feature", "auroc", "p", "selected"]
     manifest = {"subject": "tiny", "emotions": EMOTIONS, "languages": ["en", "zh"], "stimuli": "texts"}
     manifest |= {"concept_words": {"en": WORDS, "zh": {e: [e] for e in EMOTIONS}}}
     directions = {(SITE, "en", "dense"): second, (SITE, "zh", "dense"): first}
