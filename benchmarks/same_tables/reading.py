@@ -26,6 +26,7 @@ def subjects() -> Parts:
 def concept_sets() -> Parts:
     for language in ("en", "es", "zh"):
         yield language, ei.concept_set(language).to_frame
+        yield f"{language}_large", ei.concept_set(language, "large").to_frame
     yield "split", lambda: concepts().split(0)
     yield "sha256", lambda: concepts().sha256
     yield "siblings", lambda: {e: concepts().siblings(e) for e in concepts().emotions}

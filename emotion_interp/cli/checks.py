@@ -48,14 +48,17 @@ def layer_numbers(value: str | None) -> str | None:
 
 def languages_known(value: str) -> str:
     """A callback for --languages of concept sets."""
-    from emotion_interp.concepts.defaults import shipped_languages
+    from emotion_interp.concepts.defaults import SIZES, shipped_languages
 
-    return some_of("concept set language", shipped_languages)(value)
+    names = shipped_languages()
+    return some_of("concept set language", lambda: [*names, *(f"{n}:{s}" for s in SIZES[1:] for n in names)])(value)
 
 
 def corpora_languages(value: str | None) -> str | None:
     """A callback for --balanced."""
-    return value if value is None else languages_known(value)
+    from emotion_interp.concepts.defaults import shipped_languages
+
+    return some_of("language", shipped_languages)(value)
 
 
 def norms_known(value: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from emotion_interp.cli.bank_facts import BankFacts, bank_facts
 from emotion_interp.cli.options import concepts_of
-from emotion_interp.cli.values import numbers, some_of, split_names
+from emotion_interp.cli.values import numbers, plain_languages, some_of, split_names
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 
 ALL = "all"
@@ -31,7 +31,7 @@ def facts_for(
     if not languages or set(split_names(languages)) <= set(facts.languages):
         return facts
     # the bundled subject has read too little to know single words: it is searched with scenes
-    some_of("language of the scenes", lambda: SCENE_LANGUAGES)(languages)
+    some_of("language of the scenes", lambda: SCENE_LANGUAGES)(",".join(plain_languages(languages)))
     return None
 
 
@@ -80,7 +80,7 @@ def check_choice(
     else:
         known = {"emotion": facts.emotions, "layer": facts.layers, "direction method": facts.methods}
         # of a bank's languages one is chosen; the several of --languages are those that features are searched in
-        for name in split_names(languages) if "," not in languages else ():
+        for name in plain_languages(languages) if "," not in languages else ():
             if name not in facts.languages:
                 raise UnknownNameError("language", name, facts.languages)
     for kind, name in (*(("emotion", e) for e in emotions), ("layer", layer), ("direction method", method)):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from itertools import product
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emotion_interp.cli import checks
-from emotion_interp.cli.values import numbers
+from emotion_interp.cli.values import numbers, plain_languages, split_names
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
@@ -29,7 +32,12 @@ Layers = Annotated[
     typer.Option("--layers", callback=checks.layer_numbers, help="Layers, e.g. 0,2,3; default: all with an SAE."),
 ]
 Languages = Annotated[
-    str, typer.Option("--languages", callback=checks.languages_known, help="Languages of the concept sets, e.g. en,zh.")
+    str,
+    typer.Option(
+        "--languages",
+        callback=checks.languages_known,
+        help="Languages of the concept sets, e.g. en,zh; en:large has twice the words.",
+    ),
 ]
 NormsOption = Annotated[
     str, typer.Option("--norms", callback=checks.norms_known, help="Name of norms (see `norms list`) or a CSV file.")
@@ -59,23 +67,24 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
 def concepts_of(languages: str) -> ConceptSet:
-    """'en,zh' -> one concept set."""
+    """'en,zh' -> one concept set; 'en:large' -> the large one."""
     from emotion_interp.concepts import concept_set
 
-    names = [name.strip() for name in languages.split(",") if name.strip()] or [""]
-    result = concept_set(names[0])
-    for name in names[1:]:
-        result = result | concept_set(name)
-    return result
+    named = [name.partition(":") for name in split_names(languages)]
+    return reduce(or_, [concept_set(name, size or "standard") for name, _, size in named])
 
 
 def concepts_of_bank(bank: FeatureBank) -> ConceptSet:
     """The shipped concepts that a bank was found with: all of its languages, or its emotions alone (`--emotions`)."""
-    whole = concepts_of(",".join(bank.languages))
-    own = [emotion for emotion in whole.emotions if emotion in bank.emotions]
-    if not own or whole.sha256 == bank.manifest.get("concepts_sha256"):
-        return whole
-    return whole.subset(emotions=own)
+    from emotion_interp.concepts.defaults import SIZES
+
+    found: list[ConceptSet] = []
+    for sizes in product(SIZES, repeat=len(bank.languages)):
+        whole = concepts_of(",".join(f"{name}:{size}" for name, size in zip(bank.languages, sizes, strict=True)))
+        own = [emotion for emotion in whole.emotions if emotion in bank.emotions]
+        found += [whole.subset(emotions=own), whole] if own else [whole]
+    # a bank that none of them made (merged, or of older words) is taken for one of the standard words
+    return next((c for c in found if c.sha256 == bank.manifest.get("concepts_sha256")), found[0])
 
 
 def norms_of(name: str) -> Any:
@@ -126,7 +135,7 @@ def bank_of(
     elif stimuli is None and seed == 0:
         shipped = shipped_bank(subject)
         # another choice of languages is another bank
-        spoken = {name.strip() for name in languages.split(",")}
+        spoken = set(split_names(languages))
         loaded = shipped if shipped is not None and spoken <= set(shipped.languages) else None
     if loaded is not None:
         require_same_subject(loaded, subject)
@@ -160,7 +169,7 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None, name
     from emotion_interp.concepts.corpora import CORPORA, TABLES
     from emotion_interp.core.errors import EmotionInterpError
 
-    spoken = [name.strip() for name in languages.split(",")]
+    spoken = plain_languages(languages)
     pairs = dict.fromkeys(spoken, corpus)
     if "=" in corpus and not corpus.lower().endswith(TABLES):
         parts = [part.partition("=") for part in corpus.split(",")]

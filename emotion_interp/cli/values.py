@@ -36,6 +36,11 @@ def split_names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()] or [""]
 
 
+def plain_languages(text: str) -> list[str]:
+    """'en:large,zh' -> en and zh: the languages, whatever the size of their concept sets."""
+    return [name.partition(":")[0] for name in split_names(text)]
+
+
 def numbers(text: str | None, what: str, count: int | None = None) -> list[int] | None:
     """'0,2,3' -> [0, 2, 3]; at least one number, or exactly `count`."""
     if text is None:

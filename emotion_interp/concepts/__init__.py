@@ -19,20 +19,26 @@ __all__ = ["Concept", "ConceptSet", "ConceptWord", "concept_set", "corpus_stimul
 
 @checked
 @cache
-def concept_set(language: str | Path) -> ConceptSet:
+def concept_set(language: str | Path, size: str = "standard") -> ConceptSet:
     """The shipped concept set of one language ("en", "es", "zh"): 28 emotions and a neutral contrast class.
 
     Join languages with `|`. The words were chosen for this project; the lists of the paper are not public.
 
+    Args:
+        size: "standard", 19 to 24 words an emotion; or "large", these first and then more, at least 42 together, so
+            that a held-out half is large enough to be tested. The neutral words are the same.
+
     Raises:
-        UnknownNameError: no set of that language is shipped.
+        UnknownNameError: no set of that language, or none of that size, is shipped.
 
     Example:
         >>> concepts = concept_set("en") | concept_set("zh")
         >>> concepts.languages
         ('en', 'zh')
+        >>> [len(concept_set("en", size).words("fear")) for size in ("standard", "large")]
+        [22, 44]
     """
-    from emotion_interp.concepts.defaults import shipped_languages, shipped_part
+    from emotion_interp.concepts.defaults import SIZES, shipped_languages, shipped_part
 
     if "." in str(language) or "/" in str(language):
         raise EmotionInterpError(
@@ -41,7 +47,9 @@ def concept_set(language: str | Path) -> ConceptSet:
         )
     if language not in shipped_languages():
         raise UnknownNameError("concept set language", language, shipped_languages())
-    return ConceptSet((shipped_part(str(language)),))
+    if size not in SIZES:
+        raise UnknownNameError("size of a concept set", size, SIZES)
+    return ConceptSet((shipped_part(str(language), size),))
 
 
 register_meanings(emotions_of_word)

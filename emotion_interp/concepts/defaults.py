@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 
@@ -12,6 +13,8 @@ from emotion_interp.concepts.parsing import parse_file
 
 BARE = ("t0", SLOT)
 """The template of the bare word."""
+SIZES = ("standard", "large")
+"""Sizes of the shipped sets: 19 to 24 words an emotion, or at least 42 that begin with those."""
 
 
 @cache
@@ -23,9 +26,17 @@ def shipped_languages() -> tuple[str, ...]:
 
 
 @cache
-def shipped_part(language: str) -> LanguageConcepts:
-    """The shipped concepts of one language."""
-    text = resources.files("emotion_interp.concepts").joinpath(f"{language}.toml").read_text(encoding="utf-8")
+def shipped_part(language: str, size: str = "standard") -> LanguageConcepts:
+    """The shipped concepts of one language; the large set has the standard words first, in their order."""
+    if size == "large":
+        part, more = shipped_part(language), _read_part("large", f"{language}.toml")
+        concepts = tuple(replace(c, words=c.words + more.concept(c.emotion).words) for c in part.concepts)
+        return replace(part, concepts=concepts)
+    return _read_part(f"{language}.toml")
+
+
+def _read_part(*place: str) -> LanguageConcepts:
+    text = resources.files("emotion_interp.concepts").joinpath(*place).read_text(encoding="utf-8")
     return parse_file(tomllib.loads(text), lambda _: (BARE,))[0]
 
 

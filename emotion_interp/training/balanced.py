@@ -111,7 +111,7 @@ PARTS: dict[str, _Part] = {
 
 
 def carrier_texts(language: str, seed: int = 0, held_out: bool = False) -> list[str]:
-    """Frequent words in carriers, all words in one carrier each before any is in a second; none is in a shipped concept set.
+    """Frequent words in carriers, all words in one carrier each before any is in a second; none is in a standard concept set.
 
     Args:
         language: "en", "zh" (half of the texts in traditional script) or "es".

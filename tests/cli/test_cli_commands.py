@@ -8,6 +8,10 @@ import shutil
 import pytest
 
 import emotion_interp as ei
+from emotion_interp.cli.facts import check_choice, facts_for
+from emotion_interp.cli.options import concepts_of_bank, corpus_texts
+from emotion_interp.cli.values import plain_languages
+from emotion_interp.core import EmotionInterpError
 from tests.cli.conftest import files_below
 
 COMMANDS = ("run", "features", "align", "ratings", "steer", "trace", "report", "models", "doctor")
@@ -294,3 +298,19 @@ def test_train_saes_makes_a_folder_that_features_reads(shell, model_folder, tmp_
     assert [r["layer"] for r in answer.records] == [1]
     subject = ei.load_subject(model_folder, saes=str(tmp_path / "saes"))
     assert subject.layers == [1] and subject.readers[ei.Site(1)].d_sae == 64
+
+
+def test_features_of_the_large_concept_sets_know_which_words_they_were_found_with(shell, subject_options, tmp_path):
+    options = ["features", *subject_options, "--languages", "en:large,zh", "--layers", "1", "--out"]
+    shell(*options, tmp_path / "b", "--max-features", "1")
+    bank = ei.FeatureBank.load(tmp_path / "b")
+    words = ei.concept_set("en", "large") | ei.concept_set("zh")
+    assert bank.languages == ["en", "zh"] and bank.manifest["concepts_sha256"] == words.sha256
+    assert concepts_of_bank(bank).sha256 == words.sha256
+
+
+def test_corpora_and_scenes_are_named_by_language_whatever_the_size_of_its_concept_set():
+    assert plain_languages("en:large, zh") == ["en", "zh"]
+    check_choice(facts_for("bundled", None, "en:large"), languages="en:large")
+    with pytest.raises(EmotionInterpError, match="no corpus is named for 'zh'"):
+        corpus_texts("en=stories", "en:large,zh:large", 0, 2)

@@ -25,6 +25,7 @@ from tests.conftest import make_gpt2, make_sae
         (["features", "--layers", "2"], "unknown SAE layer 2. Available: 0, 1"),
         (["features", "--languages", "xx"], "language 'xx'"),
         (["features", "--languages", ""], "language ''"),
+        (["features", "--languages", "en:huge"], "language 'en:huge'"),
         (["align", "--norms", "warrinner"], "Did you mean 'warriner'"),
         (["run", "--stages", "features,dreaming"], "unknown stage 'dreaming'"),
         (["run", "--norms", "no.csv"], "no.csv"),
