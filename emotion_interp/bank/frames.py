@@ -41,7 +41,7 @@ def grouped_columns(bank: FeatureBank, frame: pd.DataFrame, columns: str | Seque
         UnknownNameError: no such group or column.
     """
     if columns == "short":
-        return chosen_columns(frame, None, [c for c in _SHORT if c != "site" or "site" in bank.places])
+        return chosen_columns(frame, None, _SHORT)
     names = columns
     if isinstance(columns, str):
         if columns not in GROUPS:

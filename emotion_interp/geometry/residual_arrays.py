@@ -95,7 +95,7 @@ def residual_alignments(
         for kind in dict.fromkeys(kind for _, kind in parts):
             family = {site: part for (site, of), part in parts.items() if of == kind}
             spaces = [
-                EmotionSpace(part.left, human.emotions, site.layer, kind, language, stimuli="texts")
+                EmotionSpace(part.left, human.emotions, None, kind, language, stimuli="texts", site=site)
                 for site, part in family.items()
             ]
             aligned = align_layers(spaces, norms, text={}, **options).alignments

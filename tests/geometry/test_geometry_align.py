@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import spatial, stats
 
-from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core import EmotionInterpError, Site, UnknownNameError
 from emotion_interp.geometry import EmotionSpace, align, align_layers
 from emotion_interp.norms import load_norms
 from emotion_interp.stats.intervals import permutations
@@ -48,6 +48,16 @@ def test_a_planted_valence_arousal_plane_is_found() -> None:
     assert fit.readout.valence_r > 0.9 and fit.readout.arousal_r > 0.8 and fit.readout.valence_q2 > 0.8
     np.testing.assert_allclose(fit.points["x"], fit.points["valence"], atol=1.2)
     assert fit.layer == 4 and fit.n_emotions == len(EMOTIONS)
+
+
+def test_two_sites_of_one_layer_have_rows_of_their_own() -> None:
+    post, mlp = Site(3), Site(3, "mlp_out")
+    found = align_layers({post: space(1), mlp: space(2, site="blocks.3.hook_mlp_out")}, frame(), 9, n_bootstrap=0)
+    assert found.to_frame()[["layer", "site"]].to_numpy().tolist() == [[3, str(post)], [3, str(mlp)]]
+    assert found.at(mlp).rsa.rho == found.at(str(mlp)).rsa.rho == found.alignments[1].rsa.rho
+    assert found.at(3) is found.at(post) is found.alignments[0]
+    assert space(site=mlp).subset(["e1", "e2"]).site == mlp
+    assert align_layers({5: space(1)}, frame(), 9, n_bootstrap=0).to_frame()["site"].tolist() == [""]
 
 
 def test_every_p_and_statistic_equals_a_brute_force_recomputation() -> None:
