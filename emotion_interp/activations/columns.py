@@ -98,6 +98,8 @@ def read_columns(
     summed: dict[Site, list[pd.DataFrame]] = {site: [] for site in wanted}
     norms: dict[Site, list[np.ndarray]] = {site: [] for site in wanted}
 
+    readers = subject.readers
+
     def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         size = activations.float().norm(dim=-1).cpu().numpy()
         real = real_tokens(batch, activations.shape[1])
@@ -114,7 +116,7 @@ def read_columns(
         counts = np.asarray([len(c) for c in chosen])
         row, place = np.repeat(np.arange(len(chosen)), counts), np.concatenate(chosen)
         ids = np.concatenate([np.asarray(texts[r].ids)[c] for r, c in zip(batch.rows, chosen, strict=True)])
-        token, column, value = _nonzero(subject, site, activations, row, place, wanted[site])
+        token, column, value = _nonzero(readers[site], activations, row, place, wanted[site])
         stimulus, feature = batch.rows[row[token]], wanted[site][column]
         mean = coo_matrix(
             (value / counts[row[token]], (row[token], column)), shape=(len(chosen), len(wanted[site]))
@@ -130,7 +132,7 @@ def read_columns(
     share: Any = diags(1.0 / np.maximum(n_stimuli, 1))
     sites = {}
     for site, parts in pooled.items():
-        width = subject.readers[site].d_sae
+        width = readers[site].d_sae
         row = np.concatenate([np.repeat(unit_of[rows], np.diff(m.indptr)) for rows, m in parts])
         column = wanted[site][np.concatenate([m.indices for _, m in parts]).astype(np.int64)]
         value = np.concatenate([m.data for _, m in parts])
@@ -147,12 +149,11 @@ def read_columns(
 
 
 def _nonzero(
-    subject: Subject, site: Site, activations: torch.Tensor, row: np.ndarray, place: np.ndarray, columns: np.ndarray
+    reader: SaeReader, activations: torch.Tensor, row: np.ndarray, place: np.ndarray, columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Active chosen latents of the read tokens: (token index, index into `columns`, activation)."""
     import torch
 
-    reader = subject.readers[site]
     device = activations.device
     tokens = activations[torch.from_numpy(row).to(device), torch.from_numpy(place).to(device)]
     # a bounded number of tokens at a time: never [all tokens, d_sae]

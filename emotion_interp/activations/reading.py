@@ -199,12 +199,14 @@ def read_units(
         raise EmotionInterpError("there is nothing to read: the list of texts is empty.")
     unit_of = np.asarray(units, dtype=np.int64)
 
+    context = subject.context
+
     def pick(number: int, text: TokenizedText) -> np.ndarray:
         found = _pick(text, None if spans is None else spans[number], position, skip)
         if not len(found):
             raise EmotionInterpError(
                 f"the target of {texts[number][:60]!r} becomes no token, or lies (in part) beyond the context of "
-                f"{subject.context} tokens."
+                f"{context} tokens."
             )
         return found
 

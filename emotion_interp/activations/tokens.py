@@ -32,6 +32,7 @@ def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None
     first = int(tokens.has_bos)
     dense: dict[Site, Any] = {}
     latents: dict[Site, Any] = {}
+    readers = subject.readers
 
     def on_point(point: Site, activations: Any, batch: Batch) -> None:
         del batch
@@ -40,8 +41,8 @@ def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None
         for site in sites:
             if site.point == point:
                 dense[site] = values
-                if site in subject.readers:
-                    latents[site] = subject.readers[site].encode(rows).float().cpu()
+                if site in readers:
+                    latents[site] = readers[site].encode(rows).float().cpu()
 
     forward_pass(subject, [tokens], [site.point for site in sites], on_point)
     return TokenReadings(text, tokens.offsets[first:], dense, latents)

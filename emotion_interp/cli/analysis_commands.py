@@ -10,6 +10,7 @@ import typer.core
 
 from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
+from emotion_interp.cli import steering_grid as tools
 from emotion_interp.cli.options import (
     BankOption,
     Json,
@@ -27,7 +28,6 @@ from emotion_interp.cli.options import (
     subject_of,
 )
 from emotion_interp.cli.root import app
-from emotion_interp.cli.steering_grid import JUDGES, KINDS
 from emotion_interp.cli.values import split_names
 
 
@@ -181,7 +181,7 @@ def steer(
     judge: Annotated[
         str,
         typer.Option(
-            callback=checks.one_of("judge", lambda: JUDGES),
+            callback=checks.one_of("judge", lambda: tools.JUDGES),
             help="Judge of --grid: next-word, text, or comments (that read no story).",
         ),
     ] = "next-word",
@@ -191,7 +191,7 @@ def steer(
     kinds: Annotated[
         str,
         typer.Option(
-            callback=checks.some_of("kind of random direction", lambda: KINDS),
+            callback=checks.some_of("kind of random direction", lambda: tools.KINDS),
             help="Kinds of random direction of --grid, with commas: isotropic, decoder. The largest p counts.",
         ),
     ] = "isotropic",
@@ -212,10 +212,8 @@ def steer(
     Example: emotion-interp steer --emotion joy,fear --layer 2 --method dense --doses 0.1,0.2,0.4 --grid joy_fear.csv
     """
     from emotion_interp.cli.progress import console, show_frame
-    from emotion_interp.cli.steering_grid import check_grid, doses_of, emotions_of, steering_grid
     from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
     from emotion_interp.judges import NEUTRAL_PROMPTS
-    from emotion_interp.steering import steer as steering
 
     if not prompts and grid is None:
         raise typer.BadParameter("give at least one prompt to continue, or --grid FILE.")
@@ -224,53 +222,31 @@ def steer(
     asked_language = language
     language = facts_of.spoken(language, prompts or [], model, bank, stimuli, seed if stimuli else 0)
     if grid is not None:
-        named = check_grid(grid, judge, kinds, language)
+        named = tools.check_grid(grid, judge, kinds, language)
         if not prompts and language not in NEUTRAL_PROMPTS:
             raise UnknownNameError("language of the neutral prompts", language, NEUTRAL_PROMPTS)
-    amounts = doses_of(doses)
+    amounts = tools.doses_of(doses)
     names = split_names(emotion)
     places = facts_of.check_layers(model, saes, None)
     facts = facts_of.facts_for(model, bank, language, stimuli, seed if stimuli else 0)
     facts_of.check_choice(facts, languages=language, emotions=names, layer=layer, method=method, layers=places)
     facts_of.say_language(asked_language, language, prompts or [], quiet)
-    import pandas as pd
-
     subject = subject_of(model, saes, None)
     # here the seed is that of the sampling: another one must not mean another bank, unless a search is asked for
     found = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
     layer = found.layers[len(found.layers) // 2] if layer is None else layer
-    emotions = emotions_of(emotion, found)
-    options: dict[str, Any] = {"max_new_tokens": tokens, "do_sample": sample, "seed": seed}
+    emotions = tools.emotions_of(emotion, found)
     if grid is not None:
-        asked = prompts or list(NEUTRAL_PROMPTS[language].test)
-        judged = steering_grid(
-            subject,
-            found,
-            grid,
-            emotions,
-            amounts,
-            layer,
-            method,
-            language,
-            asked,
-            judge,
-            n_random=random,
-            kinds=named,
-            **options,
-        )
+        options: dict[str, Any] = {"max_new_tokens": tokens, "generation": {"do_sample": sample}, "seed": seed}
+        setting = tools.grid_setting(subject, found, prompts, language, judge, **options)
+        judged = tools.steering_grid(setting, grid, emotions, amounts, layer, method, n_random=random, kinds=named)
         console(quiet).print(f"table: {grid}, picture: {grid.with_suffix('.html')}")
-        columns = ["emotion", "dose", "target_unsteered", "target", "random_hi", "p", "p_holm", "perplexity_ratio"]
-        columns += ["distinct2_ratio", "regime", "in_window"]
-        table: Any = judged.to_frame()
-        show_frame(table if as_json else table[columns], f"layer {layer}, {method}, {judge} judge", as_json)
+        tools.show_grid(judged, f"layer {layer}, {method}, {judge} judge", as_json)
         return
-    texts = list(prompts or ())
-    directions = [found.direction(e, layer=layer, language=language, method=method) for e in emotions]
-    continued = {"unsteered": subject.generate(texts, **options)}
-    for name, direction in zip(emotions, directions, strict=True):
-        with steering(subject, direction, dose=dose, positions="from_last_prompt_token"):
-            continued["steered" if len(emotions) == 1 else name] = subject.generate(texts, **options)
-    show_frame(pd.DataFrame(continued), f"{emotion}, layer {layer}, dose {dose:g}, {method}", as_json)
+    directions = {e: found.direction(e, layer=layer, language=language, method=method) for e in emotions}
+    new = {"max_new_tokens": tokens, "do_sample": sample, "seed": seed}
+    shown = tools.continued(subject, prompts or (), directions, dose, **new)
+    show_frame(shown, f"{emotion}, layer {layer}, dose {dose:g}, {method}", as_json)
 
 
 @app.command()

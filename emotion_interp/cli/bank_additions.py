@@ -81,7 +81,6 @@ def describe(
     require_bank_place(place)
     subject = subject_of(model, saes, None)
     require_same_subject(found, subject)
-    subject.scales.update(found.scales)
     languages = ",".join(found.languages)
     concepts = concepts_of_bank(found)
     shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit, names)
@@ -203,7 +202,6 @@ def directions(
     found = FeatureBank.load(bank)
     subject = subject_of(model, saes, None)
     require_same_subject(found, subject)
-    subject.scales.update(found.scales)
     place = out or bank
     require_bank_place(place)
     languages, places = ",".join(found.languages), numbers(layers, "--layers")

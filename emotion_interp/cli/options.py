@@ -139,7 +139,6 @@ def bank_of(
         loaded = shipped if shipped is not None and spoken <= set(shipped.languages) else None
     if loaded is not None:
         require_same_subject(loaded, subject)
-        subject.scales.update(loaded.scales)
         return loaded
     kind = stimuli or ("scenes" if subject.name == "bundled" else "words")
     concepts = concepts_of(languages)

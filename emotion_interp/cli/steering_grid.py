@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from emotion_interp.bank import FeatureBank
-    from emotion_interp.experiments import DoseResponse
+    from emotion_interp.core.types import Direction
+    from emotion_interp.experiments import DoseResponse, Setting
+    from emotion_interp.experiments.dose_response import DoseChoices
     from emotion_interp.subjects import Subject
 
 JUDGES = ("next-word", "text", "comments")
@@ -61,29 +65,32 @@ def check_grid(path: Path, judge: str, kinds: str = "isotropic", language: str =
     return named
 
 
+def grid_setting(
+    subject: Subject, bank: FeatureBank, prompts: Sequence[str] | None, language: str, judge: str, **options: Any
+) -> Setting:
+    """What the grid is judged with: the judge by its name here, neutral prompts where none are given."""
+    from emotion_interp.experiments import Setting
+    from emotion_interp.judges import NEUTRAL_PROMPTS, load_judge
+
+    name = "comments" if judge == "comments" else None
+    asked = None if judge == "next-word" else load_judge(name, language=language)
+    return Setting(subject, bank, prompts or NEUTRAL_PROMPTS[language].test, asked, language, **options)
+
+
 def steering_grid(
-    subject: Subject,
-    bank: FeatureBank,
+    setting: Setting,
     path: Path,
     emotions: Sequence[str],
     doses: Sequence[float],
     layer: int,
     method: str,
-    language: str,
-    prompts: Sequence[str],
-    judge: str,
-    **options: Any,
+    **choices: Unpack[DoseChoices],
 ) -> DoseResponse:
     """Judge the grid; write its table to `path` and the dose curves beside it as .html."""
     from emotion_interp.core.files import atomic_file, write_text
     from emotion_interp.experiments import dose_response
-    from emotion_interp.judges import load_judge
 
-    name = "comments" if judge == "comments" else None
-    asked = None if judge == "next-word" else load_judge(name, language=language)
-    grid = dose_response(
-        subject, bank, emotions, doses, prompts, [layer], method, language=language, judge=asked, **options
-    )
+    grid = dose_response(setting, emotions, doses, [layer], method, **choices)
     picture = grid.plot().to_html(include_plotlyjs=True, full_html=True)
     with atomic_file(path) as temporary:
         if path.suffix == ".csv":
@@ -92,3 +99,28 @@ def steering_grid(
             grid.table.to_parquet(temporary, index=False)
     write_text(path.with_suffix(".html"), picture)
     return grid
+
+
+def show_grid(grid: DoseResponse, title: str, as_json: bool) -> None:
+    """The columns of a grid that fit a terminal; all of them as JSON."""
+    from emotion_interp.cli.progress import show_frame
+
+    columns = ["emotion", "dose", "target_unsteered", "target", "random_hi", "p", "p_holm", "perplexity_ratio"]
+    columns += ["distinct2_ratio", "regime", "in_window"]
+    table: Any = grid.to_frame()
+    show_frame(table if as_json else table[columns], title, as_json)
+
+
+def continued(
+    subject: Subject, prompts: Sequence[str], directions: Mapping[str, Direction], dose: float, **options: Any
+) -> pd.DataFrame:
+    """Prompts continued unsteered and under each direction, side by side."""
+    import pandas as pd
+
+    from emotion_interp.steering import steer
+
+    texts = {"unsteered": subject.generate(list(prompts), **options)}
+    for name, direction in directions.items():
+        with steer(subject, direction, dose=dose, positions="from_last_prompt_token"):
+            texts["steered" if len(directions) == 1 else name] = subject.generate(list(prompts), **options)
+    return pd.DataFrame(texts)

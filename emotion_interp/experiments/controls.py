@@ -17,7 +17,7 @@ from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.directions.null_directions import NullDirections
 from emotion_interp.experiments.grid import RESAMPLES
 from emotion_interp.experiments.nulls import drawn_nulls, no_own, random_answers
-from emotion_interp.experiments.question import GridQuestion, NullChoices, NullOptions, ask, check_kinds, with_nulls
+from emotion_interp.experiments.question import GridQuestion, NullChoices, NullOptions, ask, check_kinds, make_nulls
 from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.judges.judging import (
     Continuations,
@@ -225,7 +225,7 @@ def steering_controls(
     pool = bank.emotions if asked.others is None else asked.others
     question = ask(setting, [*wanted, *(e for e in pool if e not in wanted)])
     sites = [bank.site(c.get("site") or c["layer"]) for c in frame.to_dict("records")]
-    question = with_nulls(question, bank, asked, sites)
+    question = replace(question, nulls=make_nulls(setting, asked, sites))
     answers = _Answers(question, bank, setting.language, asked.shuffled or {}, {}, {})
     base = judged(question, nothing(question.subject))[0]
     n = len(question.prompts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from emotion_interp.core.arguments import checked
@@ -13,7 +13,7 @@ from emotion_interp.core.options import merged
 from emotion_interp.core.types import Site
 from emotion_interp.experiments.corrections import warn_if_none_can_pass
 from emotion_interp.experiments.grid import evaluate, make_cells
-from emotion_interp.experiments.question import NullChoices, NullOptions, ask, with_nulls
+from emotion_interp.experiments.question import NullChoices, NullOptions, ask, make_nulls
 from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.steering.interventions import check_dose
 
@@ -137,5 +137,5 @@ def dose_response(
     warn_if_none_can_pass(chosen.n_random, len(question.asked), chosen.alpha)
     cells = make_cells(bank, question.asked, places, methods, amounts, setting.language)
     sites = [c.direction.site for c in cells if c.direction is not None]
-    found = evaluate(with_nulls(question, bank, chosen, sites), cells, bank.scales)
+    found = evaluate(replace(question, nulls=make_nulls(setting, chosen, sites)), cells, bank.scales)
     return DoseResponse(found.table, found.confusion, found.texts)

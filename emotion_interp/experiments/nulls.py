@@ -39,7 +39,7 @@ def no_own(question: GridQuestion, drawn: NullDirections, emotion: str) -> np.nd
 def random_answers(question: GridQuestion, scale: float, dose: float, drawn: NullDirections) -> np.ndarray:
     """Every emotion's judged probability under random directions: [direction, prompt, emotion].
 
-    With `question.null_folder` each block of directions is kept there under the hash of all that it depends on, and taken
+    With `nulls.folder` each block of directions is kept there under the hash of all that it depends on, and taken
     again: the null is the costly part of a test, and depends on no emotion's direction. A text judge's answers are kept
     for all its emotions; it is known by what it answers to the prompts.
 
@@ -52,7 +52,7 @@ def random_answers(question: GridQuestion, scale: float, dose: float, drawn: Nul
         wide = replace(question, emotions=tuple(dict.fromkeys([*known, *question.emotions])))
         columns = [wide.emotions.index(e) for e in question.emotions]
     # a function has no name that the next run would know it by
-    kept = question.null_folder is not None and not callable(question.positions)
+    kept = question.nulls.folder is not None and not callable(question.positions)
     asked = _identity(wide, drawn.site) if kept else None
     parts = []
     for start in range(0, len(drawn), BLOCK):
@@ -62,10 +62,10 @@ def random_answers(question: GridQuestion, scale: float, dose: float, drawn: Nul
 
 
 def _block(question: GridQuestion, rows: RowInterventions, site: Site, asked: dict[str, object] | None) -> np.ndarray:
-    if question.null_folder is None or asked is None:
+    if question.nulls.folder is None or asked is None:
         return judged(question, rows)
     vectors = sha256_of(np.asarray(rows.vectors[site], dtype=np.float64).round(6).tolist())
-    path = Path(question.null_folder) / f"{sha256_of({**asked, 'vectors': vectors})[:32]}.npy"
+    path = Path(question.nulls.folder) / f"{sha256_of({**asked, 'vectors': vectors})[:32]}.npy"
     shape = (rows.n_rows, len(question.prompts), len(question.emotions))
     if path.is_file():
         try:

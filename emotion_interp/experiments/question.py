@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -25,12 +25,14 @@ class Nulls:
         kinds: of `null_directions.KINDS`.
         texts: what the kinds "topics" and "shuffled" are made of.
         bank: its selected features of an emotion are no random decoder rows for that emotion.
+        folder: where the answers are kept and taken again.
     """
 
     count: int = 0
     kinds: tuple[str, ...] = ("isotropic",)
     texts: NullTexts | None = None
     bank: Any = None
+    folder: str | Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +40,9 @@ class GridQuestion(Question):
     """A question whose figures stand beside those of random directions.
 
     Attributes:
-        null_folder: where the answers of random directions are kept and taken again.
         nulls: which random directions.
     """
 
-    null_folder: str | Path | None = None
     nulls: Nulls = Nulls()
 
 
@@ -74,15 +74,15 @@ class NullChoices(TypedDict, total=False):
     null_folder: str | Path | None
 
 
-def with_nulls(question: GridQuestion, bank: Any, asked: NullOptions, sites: Sequence[Site]) -> GridQuestion:
-    """The question with its random directions; the texts they are made of are read once for all sites."""
+def make_nulls(setting: Setting, asked: NullOptions, sites: Sequence[Site]) -> Nulls:
+    """The random directions of a figure; the texts they are made of are read once for all sites."""
     kinds, of_texts = check_kinds(asked)
     texts = asked.stimuli if of_texts else None
     if texts is not None and not isinstance(texts, NullTexts):
-        known = getattr(bank, "manifest", {})
+        known = getattr(setting.bank, "manifest", {})
         reading = {"position": known.get("position", "text"), "skip": int(known.get("skip", 8))}
-        texts = null_texts(question.subject, texts, list(dict.fromkeys(sites)), **reading)
-    return replace(question, null_folder=asked.null_folder, nulls=Nulls(int(asked.n_random), kinds, texts, bank))
+        texts = null_texts(setting.subject, texts, list(dict.fromkeys(sites)), **reading)
+    return Nulls(int(asked.n_random), kinds, texts, setting.bank, asked.null_folder)
 
 
 def check_kinds(asked: NullOptions) -> tuple[tuple[str, ...], bool]:

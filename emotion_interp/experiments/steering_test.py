@@ -17,7 +17,7 @@ from emotion_interp.core.types import Site
 from emotion_interp.experiments.corrections import checked_correction, max_t_over, warn_if_none_can_pass
 from emotion_interp.experiments.dose_response import DoseChoices, DoseOptions, DoseResponse, dose_response
 from emotion_interp.experiments.grid import Evaluated, evaluate, make_cells
-from emotion_interp.experiments.question import ask, check_kinds, with_nulls
+from emotion_interp.experiments.question import ask, check_kinds, make_nulls
 from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.judges.coherence import is_coherent
 from emotion_interp.stats.corrections import holm
@@ -197,8 +197,8 @@ def steering_test(
     for c in best.to_dict("records"):
         place = c["layer"] if by_layer else c["site"]
         cells += make_cells(setting.bank, [c["emotion"]], [place], [c["method"]], [c["dose"]], setting.language)
-    question = with_nulls(question, setting.bank, chosen, [c.direction.site for c in cells if c.direction])
-    found = evaluate(question, cells, setting.bank.scales)
+    nulls = make_nulls(setting, chosen, [c.direction.site for c in cells if c.direction])
+    found = evaluate(replace(question, nulls=nulls), cells, setting.bank.scales)
     table = _corrected(_with_choice(found.table, grid, best), found, chosen.correction, setting.seed)
     return SteeringTest(table, grid, found.confusion, found.texts, _null_frame(found))
 

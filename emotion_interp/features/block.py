@@ -83,7 +83,6 @@ class Block:
         fired = self._fired("discovery")
         self.alive = np.asarray(fired.sum(0)).ravel() > 0
         self.p = fisher_enrichment(fired, self.codes, self.n_classes)[: len(emotions)]
-        self.q = np.ones_like(self.p)
         self.rate = np.asarray(fired.mean(0)).ravel()
         self.activity = self.rate if self._levels is None else activity(reading.features, self._units["discovery"])
         reading.rest()
@@ -102,8 +101,8 @@ class Block:
     def _dense(self, side: str) -> np.ndarray:
         return self._reading.dense[self._units[side]].astype(np.float64)
 
-    def score(self, selection: Selection, siblings: dict[str, set[int]]) -> pd.DataFrame:
-        """Effect sizes of every feature with p <= .05, the selected ones marked, the top one fixed."""
+    def score(self, selection: Selection, siblings: dict[str, set[int]], q: np.ndarray) -> pd.DataFrame:
+        """Effect sizes of every feature with p <= .05, the selected ones marked, the top one fixed; q [emotion, feature]."""
         import pandas as pd
 
         frames, fired = [], self._fired("discovery")
@@ -127,7 +126,7 @@ class Block:
                     "emotion": emotion,
                     "feature": ids,
                     "p": self.p[i, ids],
-                    "q": self.q[i, ids],
+                    "q": q[i, ids],
                     "auroc": composite_auroc(pairwise, i, self.neutral),
                     "auroc_neutral": np.full(len(ids), np.nan) if self.neutral is None else pairwise[self.neutral],
                     "specificity": specificity(pairwise, i, siblings[emotion], self.neutral),

@@ -144,18 +144,11 @@ def bank_from_readings(
                 f"no latent of the SAE at {block.site} fires on any stimulus in {block.language!r}. "
                 "It is dead here, or it belongs to another model or site."
             )
-    # one family over everything that could have been found
-    q = benjamini_hochberg(np.concatenate([b.p[:, b.alive].ravel() for b in blocks]))
-    start = 0
-    for block in blocks:
-        size = block.p[:, block.alive].size
-        block.q[:, block.alive] = q[start : start + size].reshape(len(emotions), -1)
-        start += size
     siblings = {e: {emotions.index(s) for s in concepts.siblings(e) if s in emotions} for e in emotions}
     frames, summaries = [], []
     directions: dict[tuple[Site, str, str], np.ndarray] = {}
-    for block in blocks:
-        frame = block.score(selection, siblings)
+    for block, q in zip(blocks, _corrected(blocks), strict=True):
+        frame = block.score(selection, siblings, q)
         frames.append(frame)
         reader = subject.readers[block.site]
         vectors = block.directions(frame, reader)
@@ -177,18 +170,28 @@ def bank_from_readings(
         "skip": skip,
         "seed": seed,
         "selection": asdict(selection),
-        "n_tested": len(q),
+        "n_tested": sum(b.p[:, b.alive].size for b in blocks),
         "n_alive": {f"{b.site}|{b.language}": int(b.alive.sum()) for b in blocks},
         "versions": {n: metadata.version(n) for n in ("torch", "transformer-lens", "sae-lens", "numpy", "scipy")},
         "python": platform.python_version(),
     }
     scales = {site: reading.scale for site, reading in readings.items()}
-    subject.scales.update(scales)
     activations, rates = _long(readings, features), _rates(blocks)
     summary = pd.concat(summaries, ignore_index=True)
     table = Directions(directions, emotions)
     bank = FeatureBank(features, summary, words, activations, table, scales, manifest, rates)
     return with_confirmation(bank, concepts)
+
+
+def _corrected(blocks: list[Block]) -> list[np.ndarray]:
+    """q of each block's features [emotion, feature], in one family over all that could have been found; 1 of the dead."""
+    q, start, found = benjamini_hochberg(np.concatenate([b.p[:, b.alive].ravel() for b in blocks])), 0, []
+    for block in blocks:
+        own, size = np.ones_like(block.p), block.p[:, block.alive].size
+        own[:, block.alive] = q[start : start + size].reshape(len(own), -1)
+        found.append(own)
+        start += size
+    return found
 
 
 def _rates(blocks: list[Block]) -> pd.DataFrame:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,26 +38,35 @@ def identity(bank: FeatureBank) -> dict[str, Any]:
     return {"core": sha256_of([own, core, said]), "added": added}
 
 
-def bank_stage(folder: StudyFolder, key: Any, make: Callable[[], FeatureBank]) -> tuple[FeatureBank, bool]:
-    """The bank of a study, found again only where it is not what this key made; and whether it was.
-
-    What `features describe` and `features directions` added to it since stays in it. Where another bank has to take its
-    place, one with such additions is not replaced.
+def known_bank(folder: StudyFolder, key: Any) -> FeatureBank | None:
+    """The bank of a study, if it is what this key made; what was added to it since stays in it.
 
     Raises:
         EmotionInterpError: the bank there has additions and is another one than this run makes.
     """
     place = folder.path / "bank"
-    entry = folder.record["stages"].get(STAGE) or {}
-    there = _loaded(place)
-    if there is not None and entry.get("key") == sha256_of(key) and identity(there)["core"] == entry.get("core"):
-        return there, False
-    known = {**entry.get("made", {}), **entry.get("replaces", {})}
-    if there is not None and entry.get("core"):
+    entry, there = _entry(folder), _loaded(place)
+    if there is None:
+        return None
+    if entry.get("key") == sha256_of(key) and identity(there)["core"] == entry.get("core"):
+        return there
+    if entry.get("core"):
         # another one in any case: the settings are others, or its content is
-        _refuse_additions(place, there, known)
-    began = time.monotonic()
-    made = make()
+        _refuse_additions(place, there, _known(entry))
+    return None
+
+
+def placed_bank(folder: StudyFolder, key: Any, made: FeatureBank, began: float) -> FeatureBank:
+    """A bank that was found just now, as it lies in the study's folder from now on.
+
+    One there that is the same by its content stays, with what was added to it. Where another one has to take its place,
+    one with such additions is not replaced.
+
+    Raises:
+        EmotionInterpError: the bank there has additions, or no run made it, and it is another one.
+    """
+    place = folder.path / "bank"
+    entry, there = _entry(folder), _loaded(place)
     with temporary_place(place) as trial:
         try:
             kind = identity(_same(made.save(trial)))
@@ -72,16 +79,25 @@ def bank_stage(folder: StudyFolder, key: Any, make: Callable[[], FeatureBank]) -
                     f"{place} is a bank that no run in this folder made, and another one than this run makes; give another "
                     "--out, or move the bank away."
                 )
-            _refuse_additions(place, there, known)
+            _refuse_additions(place, there, _known(entry))
         else:
             _set_aside(place, kind["added"])
         # a kill while the new bank is put into place must not make the tables of the old one look added
         old = identity(there)["added"] if there is not None else {}
-        folder.finish(STAGE, key, [], began, replaces={**known, **old})
+        folder.finish(STAGE, key, [], began, replaces={**_known(entry), **old})
         made.save(place)
     files = [f"bank/{p.name}" for p in sorted(place.iterdir())]
     folder.finish(STAGE, key, files, began, core=kind["core"], made=kind["added"])
-    return _same(place), True
+    return _same(place)
+
+
+def _entry(folder: StudyFolder) -> dict[str, Any]:
+    return folder.record["stages"].get(STAGE) or {}
+
+
+def _known(entry: dict[str, Any]) -> dict[str, str]:
+    """What a run itself put into the bank, or into one that it replaced."""
+    return {**entry.get("made", {}), **entry.get("replaces", {})}
 
 
 def _same(place: Path) -> FeatureBank:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,12 @@ from emotion_interp.core.arguments import check_keywords, checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import frame_html
-from emotion_interp.study.bank_stage import bank_stage, identity
+from emotion_interp.norms import load_norms
+from emotion_interp.report.page import render_report
+from emotion_interp.study.bank_stage import identity, known_bank, placed_bank
 from emotion_interp.study.banks import bank_for, shipped_for
-from emotion_interp.study.settings import StudySettings, fingerprint
+from emotion_interp.study.plan import Run, Stage, bank_key
+from emotion_interp.study.settings import StudySettings
 from emotion_interp.study.stages import (
     Tick,
     alignment_frames,
@@ -22,6 +26,7 @@ from emotion_interp.study.stages import (
 )
 from emotion_interp.study.steering_stage import steering_frames
 from emotion_interp.study.store import StudyFolder
+from emotion_interp.study.summary import closing_table, study_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +51,6 @@ class Study:
 
     def to_frame(self) -> pd.DataFrame:
         """Per layer and language: confirmed emotions, held-out AUROC, alignment, ratings."""
-        from emotion_interp.study.summary import closing_table
-
         return closing_table(self)
 
     @property
@@ -92,8 +95,6 @@ def run_study(
         >>> import emotion_interp as ei
         >>> ei.run_study(ei.load_subject(), ei.concept_set("en"), out="runs/bundled")  # doctest: +SKIP
     """
-    from emotion_interp.norms import load_norms
-
     check_keywords("run_study", changes, (field.name for field in fields(StudySettings)))
     settings = replace(settings, **changes) if changes else settings
     settings.check_for(subject, concepts)
@@ -102,107 +103,88 @@ def run_study(
         concepts = concepts.subset(emotions=settings.emotions)
     folder = StudyFolder(out)
     with folder.held():
-        return _run(subject, concepts, folder, settings, norms, progress)
+        return _run(Run(subject, concepts, folder, settings, norms, progress))
 
 
-def _run(
-    subject: Subject,
-    concepts: ConceptSet,
-    folder: StudyFolder,
-    settings: StudySettings,
-    norms: Norms,
-    progress: Tick | None,
-) -> Study:
+def _run(run: Run) -> Study:
     """All stages in a folder that is held."""
-    from emotion_interp.core.files import sha256_file, sha256_of
-
+    folder, settings = run.folder, run.settings
     folder.note(preset=settings.preset, notes=list(settings.notes))
-    base: Any = {
-        "stimuli": settings.bank_stimuli,
-        "subject": fingerprint(subject),
-        "concepts": concepts.sha256,
-        **settings.key("seed", "layers", "position", "selection"),
-    }
-    shipped = shipped_for(subject, concepts) if settings.bank_stimuli == "shipped" else None
-    if shipped is not None:
-        base["bank"] = shipped.manifest["files"]
-    rated = sha256_of(norms.table.to_csv(index=False))
-    ran = []
-
-    bank, found = bank_stage(folder, base, lambda: bank_for(subject, concepts, settings, shipped, progress))
-    if found:
-        ran.append("features")
+    shipped = shipped_for(run.subject, run.concepts) if settings.bank_stimuli == "shipped" else None
+    base = bank_key(run, shipped)
+    began, ran = time.monotonic(), []
+    bank = known_bank(folder, base)
+    if bank is None:
+        found = bank_for(run.subject, run.concepts, settings, shipped, run.progress)
+        bank, ran = placed_bank(folder, base, found, began), ["features"]
     # what a stage reads is in its key: a bank that is another one, whatever its settings say, makes it run again
     content = identity(bank)
-    base = [base, content["core"]]
-    subject.scales.update(bank.scales)
-
-    stages: list[tuple[str, Any, Any]] = []
-    if "alignment" in settings.stages:
-        corpus = settings.corpus
-        read = sha256_file(corpus) if corpus is not None and Path(corpus).is_file() else None
-        key = [
-            base,
-            rated,
-            read,
-            settings.key("stimuli", "corpus", "topics", "n_permutations", "cebra", "coordinates"),
-            "sites",
-        ]
-        stages.append(("alignment", key, lambda: alignment_frames(subject, bank, norms, settings, progress, concepts)))
-    if "ratings" in settings.stages:
-        key = [base, rated, settings.key("max_rated_words", "learning_curve"), "sites"]
-        stages.append(("ratings", key, lambda: rating_frames(subject, bank, norms, settings, progress)))
-    if "steering" in settings.stages:
-        used = {m: content["added"].get(f"directions {m}") for m in settings.methods}
-        key = [base, used, settings.key("steering_emotions", "doses", "methods", "n_random", "new_tokens", "judge")]
-        stages.append(
-            ("steering", key, lambda key=key: steering_frames(subject, bank, settings, progress, folder, key))
-        )
-    for number, (name, key, make) in enumerate(stages, 1):
-
-        def write(make: Any = make) -> list[str]:
-            return [folder.write_frame(f"{k}.parquet", frame) for k, frame in make().items()]
-
+    run = replace(run, bank=bank, content=content, base=[base, content["core"]])
+    asked = [stage for stage in STAGES if stage.name in settings.stages]
+    for number, stage in enumerate(asked, 1):
         try:
-            if folder.run(name, key, write):
-                ran.append(name)
-                if name == "steering":
-                    folder.clear_units()
+            if stage.run(run):
+                ran.append(stage.name)
         except EmotionInterpError as error:
             if type(error) is not EmotionInterpError:
                 raise
-            raise EmotionInterpError(f"stage {name}: {error} Or leave {name} out of the stages.") from error
-        if progress is not None:
-            progress("stages", number, len(stages))
-    kept = {k: folder.read_frame(f"{k}.parquet") if s in settings.stages else None for k, s in _TABLES.items()}
-    study = Study(
-        folder.path, bank, kept["alignment"], kept["ratings"], kept["steering"], kept["steered_text"], tuple(ran)
-    )
-
-    def write_report() -> list[str]:
-        from emotion_interp.report.page import render_report
-        from emotion_interp.study.summary import study_data
-
-        views = trace_views(subject, bank) if "traces" in settings.stages else []
-        data = study_data(study, subject, concepts, norms, settings, kept, views)
-        write_text(study.report, render_report(data))
-        return [study.report.name]
-
+            raise EmotionInterpError(f"stage {stage.name}: {error} Or leave {stage.name} out of the stages.") from error
+        if run.progress is not None:
+            run.progress("stages", number, len(asked))
+    tables = {f: folder.read_frame(f"{f}.parquet") if s in asked else None for s in STAGES for f in s.files}
+    shown = {name: tables[name] for name in ("alignment", "ratings", "steering", "steered_text")}
+    study = Study(folder.path, bank, **shown, ran=tuple(ran))
     # a run killed between its last stage and the report must not leave the report of older settings in place
-    upstream = [content, folder.digests(*(name for name, _, _ in stages)), *(key for _, key, _ in stages)]
-    if folder.run("report", [__version__, settings.stages, base, *upstream], write_report):
-        study = replace(study, ran=(*ran, "report"))
-    return study
+    upstream = [run.content, folder.digests(*(s.name for s in asked)), *(s.key(run) for s in asked)]
+    key = [__version__, settings.stages, run.base, *upstream]
+    if folder.is_done("report", key):
+        return study
+    began = time.monotonic()
+    views = trace_views(run.subject, bank) if "traces" in settings.stages else []
+    data = study_data(study, run.subject, run.concepts, run.norms, settings, tables, views)
+    write_text(study.report, render_report(data))
+    folder.finish("report", key, [study.report.name], began)
+    return replace(study, ran=(*ran, "report"))
 
 
-_TABLES = {
-    "alignment": "alignment",
-    "points": "alignment",
-    "pcs": "alignment",
-    "rdms": "alignment",
-    "ratings": "ratings",
-    "predicted": "ratings",
-    "learning": "ratings",
-    "steering": "steering",
-    "steered_text": "steering",
-}
+def _alignment(run: Run, key: Any) -> dict[str, pd.DataFrame]:
+    del key
+    return alignment_frames(run.subject, run.bank, run.norms, run.settings, run.progress, run.concepts)
+
+
+def _ratings(run: Run, key: Any) -> dict[str, pd.DataFrame]:
+    del key
+    return rating_frames(run.subject, run.found, run.norms, run.settings, run.progress)
+
+
+def _steering(run: Run, key: Any) -> dict[str, pd.DataFrame]:
+    return steering_frames(run.subject, run.found, run.settings, run.progress, run.folder, key)
+
+
+STAGES = (
+    Stage(
+        "alignment",
+        inputs=("bank", "norms", "corpus"),
+        settings=("stimuli", "corpus", "topics", "n_permutations", "cebra", "coordinates"),
+        function=_alignment,
+        files=("alignment", "points", "pcs", "rdms"),
+        version="rdms",
+    ),
+    Stage(
+        "ratings",
+        inputs=("bank", "norms"),
+        settings=("max_rated_words", "learning_curve"),
+        function=_ratings,
+        files=("ratings", "predicted", "learning"),
+        version="predicted",
+    ),
+    Stage(
+        "steering",
+        inputs=("bank", "directions"),
+        settings=("steering_emotions", "doses", "methods", "n_random", "new_tokens", "judge"),
+        function=_steering,
+        files=("steering", "steered_text"),
+        in_parts=True,
+    ),
+)
+"""What follows the features, in order; a sweep runs the same."""

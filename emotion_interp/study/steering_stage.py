@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.experiments import dose_response, steering_test
+from emotion_interp.experiments.dose_response import DoseOptions
+from emotion_interp.experiments.grid import make_cells
+from emotion_interp.experiments.setting import Setting
+from emotion_interp.experiments.steering_test import SteeringTestOptions
+from emotion_interp.judges import load_judge
+from emotion_interp.judges.prompts import NEUTRAL_PROMPTS
+from emotion_interp.steering import steer
 from emotion_interp.study.settings import StudySettings
 from emotion_interp.study.stages import Tick
 from emotion_interp.study.store import UNITS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank import FeatureBank
     from emotion_interp.study.store import StudyFolder
     from emotion_interp.subjects import Subject
@@ -37,52 +47,25 @@ def steering_frames(
     In the `folder` of a study its parts are kept under the stage's `key` until the stage is done: the tuning grid of each
     layer, blocks of random directions, the texts of each emotion.
     """
-    import pandas as pd
-
-    from emotion_interp.experiments import dose_response, steering_test
-    from emotion_interp.judges import load_judge
-    from emotion_interp.judges.prompts import NEUTRAL_PROMPTS
-
     language = "en" if "en" in bank.languages else bank.languages[0]
     if language not in NEUTRAL_PROMPTS:
         raise EmotionInterpError(f"there are no neutral prompts in {language!r}; leave the steering stage out.")
     prompts = NEUTRAL_PROMPTS[language]
-    judge: Any = load_judge(language=language) if settings.judge == "classifier" else None
+    judge = load_judge(language=language) if settings.judge == "classifier" else None
+    setting = Setting(subject, bank, prompts.test, judge, language, max_new_tokens=NEW_TOKENS, seed=settings.seed)
     emotions = [e for e in settings.steering_emotions if e in bank.emotions]
-    common: dict[str, Any] = {"language": language, "judge": judge, "seed": settings.seed}
-    common |= {"max_new_tokens": NEW_TOKENS, "null_folder": None if folder is None else folder.path / UNITS / "random"}
-
-    def kept(name: Any, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        return make() if folder is None else folder.unit([key, name], make)
-
-    def grid(layers: Sequence[int]) -> pd.DataFrame:
-        methods = list(settings.methods)
-        with warnings.catch_warnings():
-            # nothing is claimed from the tuning prompts: too few random directions for a corrected p are enough to choose
-            warnings.filterwarnings("ignore", message=".*random directions p is at least")
-            found = dose_response(
-                subject, bank, emotions, settings.doses, prompts.tune, layers, methods, n_random=TUNE_RANDOM, **common
-            )
-        return found.to_frame()
-
+    null_folder = None if folder is None else folder.path / UNITS / "random"
+    parts = _Parts(setting, settings, emotions, null_folder, folder, key)
     grids = []
-    for layers in _parts(bank, emotions, settings, language):
-        grids.append(kept(["tuning", layers], lambda layers=layers: grid(layers)))
+    for layers in _groups(bank, emotions, settings, language):
+        grids.append(parts.made(["tuning", layers], parts.grid, layers))
         if tick is not None:
             tick("steering: layers tried", bank.layers.index(layers[-1]) + 1, len(bank.layers))
-    frame = steering_test(
-        subject,
-        bank,
-        emotions,
-        tune_prompts=prompts.tune,
-        test_prompts=prompts.test,
-        layers=bank.layers,
-        doses=settings.doses,
-        methods=settings.methods,
-        n_random=settings.n_random,
-        tuning=pd.concat(grids, ignore_index=True),
-        **common,
-    ).to_frame()
+    chosen = SteeringTestOptions(
+        n_random=settings.n_random, null_folder=null_folder, tuning=pd.concat(grids, ignore_index=True)
+    )
+    tried = (bank.layers, settings.doses, settings.methods)
+    frame = steering_test(setting, emotions, prompts.tune, *tried, options=chosen).to_frame()
     # an emotion whose every direction was refused (zero vector, no coherent dose) has no layer
     usable: Any = frame.dropna(subset=["layer", "dose", "shift"])
     best = usable[usable["chosen"]].sort_values("emotion")
@@ -91,21 +74,48 @@ def steering_frames(
     for i, row in enumerate(best.to_dict("records"), 1):
         if tick is not None:
             tick("steered text", i, len(best))
-        told = {
-            "emotion": row["emotion"],
-            "layer": int(row["layer"]),
-            "dose": float(row["dose"]),
-            "method": row["method"],
-        }
-        made = kept(["texts", told], lambda told=told: _texts(subject, bank, settings, language, told, samples, plain))
-        texts.append(made)
+        told = {"emotion": row["emotion"], "layer": int(row["layer"])}
+        told |= {"dose": float(row["dose"]), "method": row["method"]}
+        texts.append(parts.made(["texts", told], parts.texts, told, samples, plain))
     return {"steering": frame, "steered_text": pd.concat(texts, ignore_index=True) if texts else pd.DataFrame()}
 
 
-def _parts(bank: FeatureBank, emotions: Sequence[str], settings: StudySettings, language: str) -> list[list[int]]:
-    """The layers, each a part of its own; one without any direction goes with its neighbour, which has one."""
-    from emotion_interp.experiments.grid import make_cells
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """The parts of the stage, each made once for a study folder."""
 
+    setting: Setting
+    settings: StudySettings
+    emotions: Sequence[str]
+    null_folder: Path | None
+    folder: StudyFolder | None
+    key: Any
+
+    def made(self, name: Any, make: Callable[..., pd.DataFrame], *given: Any) -> pd.DataFrame:
+        """A part, as it lies in the folder or made now."""
+        return make(*given) if self.folder is None else self.folder.unit([self.key, name], partial(make, *given))
+
+    def grid(self, layers: Sequence[int]) -> pd.DataFrame:
+        """The tuning grid of some layers."""
+        trial = replace(self.setting, prompts=NEUTRAL_PROMPTS[self.setting.language].tune)
+        # nothing is claimed from the tuning prompts: too few random directions for a corrected p are enough to choose
+        few = DoseOptions(n_random=TUNE_RANDOM, null_folder=self.null_folder, alpha=None)
+        doses, methods = self.settings.doses, list(self.settings.methods)
+        return dose_response(trial, self.emotions, doses, layers, methods, options=few).to_frame()
+
+    def texts(self, told: dict[str, Any], samples: Sequence[str], plain: Sequence[str]) -> pd.DataFrame:
+        """Steered beside unsteered text of one emotion, at its chosen layer and dose."""
+        subject, bank = self.setting.subject, self.setting.bank
+        place = {"layer": told["layer"], "language": self.setting.language, "method": told["method"]}
+        with steer(subject, bank.direction(told["emotion"], **place), told["dose"], "from_last_prompt_token"):
+            new = {"max_new_tokens": self.settings.new_tokens, "seed": self.settings.seed}
+            texts = subject.generate(list(samples), **new)
+        rows = zip(samples, plain, texts, strict=True)
+        return pd.DataFrame([{**told, "prompt": p, "unsteered": u, "steered": s} for p, u, s in rows])
+
+
+def _groups(bank: FeatureBank, emotions: Sequence[str], settings: StudySettings, language: str) -> list[list[int]]:
+    """The layers, each a part of its own; one without any direction goes with its neighbour, which has one."""
     parts: list[list[int]] = []
     waiting: list[int] = []
     for layer in bank.layers:
@@ -117,24 +127,3 @@ def _parts(bank: FeatureBank, emotions: Sequence[str], settings: StudySettings, 
         parts.append([*waiting, layer])
         waiting = []
     return parts or [waiting]
-
-
-def _texts(
-    subject: Subject,
-    bank: FeatureBank,
-    settings: StudySettings,
-    language: str,
-    told: dict[str, Any],
-    samples: Sequence[str],
-    plain: Sequence[str],
-) -> pd.DataFrame:
-    """Steered beside unsteered text of one emotion, at its chosen layer and dose."""
-    import pandas as pd
-
-    from emotion_interp.steering import steer
-
-    direction = bank.direction(told["emotion"], layer=told["layer"], language=language, method=told["method"])
-    with steer(subject, direction, dose=told["dose"], positions="from_last_prompt_token"):
-        texts = subject.generate(list(samples), max_new_tokens=settings.new_tokens, seed=settings.seed)
-    rows = zip(samples, plain, texts, strict=True)
-    return pd.DataFrame([{**told, "prompt": p, "unsteered": before, "steered": after} for p, before, after in rows])

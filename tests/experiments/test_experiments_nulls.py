@@ -12,7 +12,7 @@ from emotion_interp.core.errors import FileFormatError
 from emotion_interp.directions.null_directions import random_directions
 from emotion_interp.experiments import dose_response
 from emotion_interp.experiments.nulls import BLOCK, random_answers
-from emotion_interp.experiments.question import GridQuestion
+from emotion_interp.experiments.question import GridQuestion, Nulls
 from emotion_interp.judges.judging import at_length, judged
 from emotion_interp.judges.next_word import NextWords
 from emotion_interp.subjects import Subject
@@ -46,14 +46,14 @@ def setting(subjects):
 
 def test_kept_answers_are_those_of_all_directions_at_once(setting, tmp_path):
     count = BLOCK + 5
-    got = answers(replace(setting, null_folder=tmp_path), Site(1), 0.5, count)
+    got = answers(replace(setting, nulls=Nulls(folder=tmp_path)), Site(1), 0.5, count)
     expected = judged(setting, at_length(Site(1), random_directions(setting.subject, 1, count)["isotropic"].units, 1.0))
     assert got.shape == (count, 2, 2) and np.allclose(got, expected)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_second_test_asks_the_judge_about_no_random_direction(setting, tmp_path):
-    kept = replace(setting, null_folder=tmp_path)
+    kept = replace(setting, nulls=Nulls(folder=tmp_path))
     first = answers(kept, Site(1), 0.5, 8)
     setting.judge.asked = 0
     assert np.array_equal(answers(kept, Site(1), 0.5, 8), first)
@@ -66,7 +66,7 @@ def test_a_users_own_model_is_known_by_its_weights_and_a_function_of_positions_b
 
     bare = Subject(make_gpt2(setting.subject.tokenizer), tokenizer=setting.subject.tokenizer, name="mine")
     assert not bare.provenance
-    kept = replace(setting, subject=bare, null_folder=tmp_path)
+    kept = replace(setting, subject=bare, nulls=Nulls(folder=tmp_path))
     answers(kept, Site(1), 0.5, 4)
     answers(kept, Site(1), 0.5, 4)
     assert len(list(tmp_path.iterdir())) == 1
@@ -79,8 +79,8 @@ def test_a_users_own_model_is_known_by_its_weights_and_a_function_of_positions_b
 
 
 def test_other_emotions_of_the_same_judge_are_answered_from_the_same_file(setting, tmp_path):
-    both = answers(replace(setting, null_folder=tmp_path), Site(1), 0.5, 8)
-    one = answers(replace(setting, emotions=("joy",), null_folder=tmp_path), Site(1), 0.5, 8)
+    both = answers(replace(setting, nulls=Nulls(folder=tmp_path)), Site(1), 0.5, 8)
+    one = answers(replace(setting, emotions=("joy",), nulls=Nulls(folder=tmp_path)), Site(1), 0.5, 8)
     assert np.array_equal(one, both[:, :, 1:]) and len(list(tmp_path.iterdir())) == 1
 
 
@@ -91,13 +91,13 @@ def test_other_emotions_of_the_same_judge_are_answered_from_the_same_file(settin
 )
 def test_another_question_is_another_file(setting, tmp_path, change):
     for one in (setting, replace(setting, **change)):
-        answers(replace(one, null_folder=tmp_path), Site(1), 0.5, 4)
+        answers(replace(one, nulls=Nulls(folder=tmp_path)), Site(1), 0.5, 4)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("site,dose", [(Site(0), 0.5), (Site(1), 0.25)])
 def test_another_site_or_dose_is_another_file(setting, tmp_path, site, dose):
-    kept = replace(setting, null_folder=tmp_path)
+    kept = replace(setting, nulls=Nulls(folder=tmp_path))
     answers(kept, Site(1), 0.5, 4)
     answers(kept, site, dose, 4)
     assert len(list(tmp_path.iterdir())) == 2
@@ -107,13 +107,13 @@ def test_the_next_word_judge_is_known_by_its_words(subjects, tmp_path):
     subject = subjects["gpt2"]
     for ids in ((5,), (6,)):
         judge = NextWords(("joy",), {"joy": ("x",)}, {"joy": ids}, {"joy": ()})
-        one = GridQuestion(subject, PROMPTS, judge, ("joy",), "generated", 0, 0, {}, null_folder=tmp_path)
+        one = GridQuestion(subject, PROMPTS, judge, ("joy",), "generated", 0, 0, {}, nulls=Nulls(folder=tmp_path))
         assert answers(one, Site(1), 0.5, 4).shape == (4, 2, 1)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_damaged_file_is_refused_and_named(setting, tmp_path):
-    kept = replace(setting, null_folder=tmp_path)
+    kept = replace(setting, nulls=Nulls(folder=tmp_path))
     answers(kept, Site(1), 0.5, 4)
     path = next(tmp_path.iterdir())
     path.write_bytes(path.read_bytes()[:40])

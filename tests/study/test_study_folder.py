@@ -18,7 +18,7 @@ import emotion_interp as ei
 from emotion_interp.bank.bank import with_added_directions
 from emotion_interp.core import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import read_json, write_signed_json
-from emotion_interp.study.bank_stage import bank_stage, identity
+from emotion_interp.study.bank_stage import identity, known_bank, placed_bank
 from emotion_interp.study.lock import LOCK, held
 from emotion_interp.study.store import UNITS, StudyFolder
 
@@ -30,6 +30,12 @@ with held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
+
+
+def bank_stage(folder, key, make):
+    """The bank of a folder, and whether it was made."""
+    known = known_bank(folder, key)
+    return (placed_bank(folder, key, make(), 0.0), True) if known is None else (known, False)
 
 
 @pytest.fixture()
