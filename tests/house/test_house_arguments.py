@@ -100,6 +100,7 @@ NAMES: dict[str, Any] = {
     "kinds": ["typo"],
     "sets": ["typo"],
     "side_effects": ["typo"],
+    "size": "huge",
 }
 """Names that no object of the test has, by parameter."""
 
