@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
+from emotion_interp.core.options import Options, merged
 from emotion_interp.core.types import Direction, Site
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.norms import Norms
+
+
+@dataclass(frozen=True, kw_only=True)
+class DialOptions(Options):
+    """Whose directions the dial turns, and how they are read.
+
+    Attributes:
+        language: of the directions.
+        method: kind of direction; emotions without one are left out.
+        ridge: penalty, in units of the mean squared length of a centred direction, or of a z-score.
+        labels: emotion -> rated word; default: the emotion's name.
+    """
+
+    language: str = "en"
+    method: str = "dense"
+    ridge: float = 1.0
+    labels: Mapping[str, str] | None = None
+
+
+class DialChoices(TypedDict, total=False):
+    """`DialOptions` by keyword."""
+
+    language: str
+    method: str
+    ridge: float
+    labels: Mapping[str, str] | None
 
 
 @checked
@@ -25,10 +52,9 @@ def dial(
     arousal: float = 0.0,
     layer: int | Site | str | None = None,
     norms: str | Norms | pd.DataFrame = "builtin",
-    language: str = "en",
-    method: str = "dense",
-    ridge: float = 1.0,
-    labels: Mapping[str, str] | None = None,
+    *,
+    options: DialOptions | None = None,
+    **choices: Unpack[DialChoices],
 ) -> Direction:
     """The direction whose predicted human valence and arousal are as asked.
 
@@ -45,10 +71,7 @@ def dial(
         valence, arousal: in standard deviations over the bank's emotions, from their mean; not both 0.
         layer: a layer or site; default: the middle of the bank's layers.
         norms: name for `load_norms`, norms, or a frame with word, valence, arousal.
-        language: of the directions.
-        method: kind of direction; emotions without one are left out.
-        ridge: penalty, in units of the mean squared length of a centred direction, or of a z-score.
-        labels: emotion -> rated word; default: the emotion's name.
+        options: whose directions, and how they are read; or its fields by keyword.
 
     Returns:
         Direction [d_model] with provenance: valence, arousal, radius (sqrt(valence^2 + arousal^2)), emotions, norms,
@@ -63,6 +86,7 @@ def dial(
     """
     from emotion_interp.geometry.coordinates import as_norms, human_coordinates
 
+    chosen = merged(DialOptions, options, choices)
     asked = np.asarray([valence, arousal], dtype=np.float64)
     if not np.isfinite(asked).all():
         raise NotFiniteError(f"valence and arousal are finite numbers, got {valence!r} and {arousal!r}.")
@@ -70,20 +94,20 @@ def dial(
         raise EmotionInterpError(
             "valence 0 and arousal 0 is where the emotions' mean already lies; ask for another place."
         )
-    if not (math.isfinite(ridge) and ridge > 0):
-        raise EmotionInterpError(f"ridge is a number above 0, got {ridge!r}.")
+    if not chosen.ridge > 0:
+        raise EmotionInterpError(f"ridge is a number above 0, got {chosen.ridge!r}.")
     place = list(bank.layers)[len(bank.layers) // 2] if layer is None else layer
-    directions = _directions(bank, place, language, method)
+    directions = _directions(bank, place, chosen.language, chosen.method)
     if isinstance(norms, str):
         from emotion_interp.norms import load_norms
 
         norms = load_norms(norms)
     table = as_norms(norms)
-    human = human_coordinates(list(directions), table, labels=labels)
+    human = human_coordinates(list(directions), table, labels=chosen.labels)
     if human.arousal is None:
         raise EmotionInterpError(f"the norms {table.name!r} have no arousal; the dial needs both dimensions.")
     units = np.stack([directions[e].unit for e in human.emotions]).astype(np.float64)
-    weights, predicted = _weights(units, human.z, asked, ridge)
+    weights, predicted = _weights(units, human.z, asked, chosen.ridge)
     fit = [float(np.corrcoef(predicted[:, k], human.z[:, k])[0, 1]) for k in range(2)]
     first = directions[human.emotions[0]]
     provenance = {
@@ -91,7 +115,7 @@ def dial(
         "arousal": float(arousal),
         "radius": float(np.hypot(*asked)),
         "norms": table.name,
-        "method": method,
+        "method": chosen.method,
         "emotions": list(human.emotions),
         "weights": dict(zip(human.emotions, weights.tolist(), strict=True)),
         "r_valence": fit[0],
@@ -101,7 +125,7 @@ def dial(
         # of the bank's site: a dose of the dial then means what a dose of the bank's directions means
         provenance["scale"] = first.provenance["scale"]
     name = f"valence {valence:+g}, arousal {arousal:+g}"
-    return Direction(weights @ units, first.layer, first.kind, name, language, "dial", provenance)
+    return Direction(weights @ units, first.layer, first.kind, name, chosen.language, "dial", provenance)
 
 
 def _directions(bank: Any, layer: int | Site | str, language: str, method: str) -> dict[str, Direction]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.core.options import Options, merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.judges.judging import Question, TextJudge, continue_all, judged, nothing
@@ -20,6 +21,9 @@ from emotion_interp.steering.operations import writable_reader
 
 if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
+
+
+E = TypeVar("E", bound="EffectOptions")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +54,30 @@ class SteeringEffects:
         return f"SteeringEffects({self.site}, dose {self.dose:g}, {len(self.names)} effects)"
 
 
+@dataclass(frozen=True, kw_only=True)
+class EffectOptions(Options):
+    """How the texts are made in which effects are measured.
+
+    Attributes:
+        max_new_tokens, positions, seed: of the texts.
+        scale: of the site; default: the subject's own.
+        generation: options of `decode`.
+    """
+
+    max_new_tokens: int = 16
+    positions: Positions = "from_last_prompt_token"
+    seed: int = 0
+    scale: float | Mapping[Site, float] | None = None
+    generation: Mapping[str, Any] = field(default_factory=dict)
+
+
+def effect_options(kind: type[E], options: E | None, choices: Mapping[str, Any]) -> E:
+    """The options of a call that takes those of `decode` as keywords too."""
+    names = {f.name for f in fields(kind)}
+    made = merged(kind, options, {k: v for k, v in choices.items() if k in names})
+    return replace(made, generation={**made.generation, **{k: v for k, v in choices.items() if k not in names}})
+
+
 def measure_effects(
     subject: Subject,
     site: Site | int,
@@ -57,11 +85,9 @@ def measure_effects(
     prompts: Sequence[str],
     dose: float = 0.25,
     judge: TextJudge | NextWords | None = None,
-    max_new_tokens: int = 16,
-    positions: Positions = "from_last_prompt_token",
-    scale: float | Mapping[Site, float] | None = None,
-    seed: int = 0,
-    **options: Any,
+    *,
+    options: EffectOptions | None = None,
+    **choices: Any,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """What each vector, at one length, changes in the text: mean activation of every SAE feature, or judged emotions.
 
@@ -73,8 +99,7 @@ def measure_effects(
         dose: length in units of the site's scale.
         judge: the effects are its emotions' probabilities; default: features of the site's SAE, mean over the
             continuation's tokens.
-        max_new_tokens, positions, seed, options: of the texts.
-        scale: of the site; default: the subject's own.
+        options: how the texts are made; or its fields, and options of `decode`, by keyword.
 
     Returns:
         effects [vector, effect], steered minus unsteered, mean over prompts; and the effects' names.
@@ -86,15 +111,16 @@ def measure_effects(
         >>> effects, names = measure_effects(subject, 2, subject.readers[Site(2)].decoder_rows(range(200)),
         ...                                  NEUTRAL_PROMPTS["en"].tune)  # doctest: +SKIP
     """
-    place = subject.site(site)
+    chosen, place = effect_options(EffectOptions, options, choices), subject.site(site)
     units = _units(vectors)
     if isinstance(prompts, str) or not len(prompts):
         raise EmotionInterpError(f"prompts is a list of at least one text, got {prompts!r}.")
-    length = check_dose(dose) * scale_of(subject, place, scale)
+    length = check_dose(dose) * scale_of(subject, place, chosen.scale)
     rows = RowInterventions({place: (length * units).astype(np.float32)})
     asked: Any = judge
     emotions = () if judge is None else tuple(judge.emotions)
-    question = Question(subject, tuple(prompts), asked, emotions, positions, max_new_tokens, seed, dict(options))
+    made = (chosen.positions, chosen.max_new_tokens, chosen.seed, dict(chosen.generation))
+    question = Question(subject, tuple(prompts), asked, emotions, *made)
     if judge is not None:
         base = judged(question, nothing(subject)).mean(1)
         return judged(question, rows).mean(1) - base, emotions

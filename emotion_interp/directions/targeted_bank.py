@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,13 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import UnknownNameError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, sites_at
-from emotion_interp.directions.targeted import fit_effects, measure_effects, targeted_direction
+from emotion_interp.directions.targeted import (
+    EffectOptions,
+    effect_options,
+    fit_effects,
+    measure_effects,
+    targeted_direction,
+)
 from emotion_interp.judges.prompts import NEUTRAL_PROMPTS
 from emotion_interp.steering.operations import writable_reader
 
@@ -23,6 +30,23 @@ METHOD = "sae_ts"
 """Name of effect-targeted directions in a bank."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TargetedOptions(EffectOptions):
+    """What is tried to learn what a bank's features do; `seed` is also that of the draw of rows.
+
+    Attributes:
+        prompts: language -> neutral beginnings; default: the tuning half of `NEUTRAL_PROMPTS`.
+        n_vectors: decoder rows that are tried at each site, at least ten.
+        dose: their length, in units of the bank's scale of the site.
+        bias_weight: as in `targeted_direction`.
+    """
+
+    prompts: Mapping[str, Sequence[str]] | None = None
+    n_vectors: int = 512
+    dose: float = 0.25
+    bias_weight: float = 1.0
+
+
 @checked
 def with_targeted_directions(
     subject: Subject,
@@ -30,13 +54,8 @@ def with_targeted_directions(
     layers: Iterable[int | Site | str] | None = None,
     languages: Iterable[str] | None = None,
     *,
-    prompts: Mapping[str, Sequence[str]] | None = None,
-    n_vectors: int = 512,
-    dose: float = 0.25,
-    max_new_tokens: int = 16,
-    bias_weight: float = 1.0,
-    seed: int = 0,
-    **options: Any,
+    options: TargetedOptions | None = None,
+    **choices: Any,
 ) -> FeatureBank:
     """A bank whose `direction(..., method="sae_ts")` is effect-targeted: SAE-TS for all of an emotion's features at once.
 
@@ -49,11 +68,7 @@ def with_targeted_directions(
         subject: the bank's subject.
         bank: its features.
         layers, languages: default: all of the bank.
-        prompts: language -> neutral beginnings; default: the tuning half of `NEUTRAL_PROMPTS`.
-        n_vectors: decoder rows that are tried at each site, at least ten.
-        dose, max_new_tokens, options: as in `measure_effects`.
-        bias_weight: as in `targeted_direction`.
-        seed: of the draw of rows and of the texts.
+        options: what is tried and how; or its fields, and options of `decode`, by keyword.
 
     Raises:
         UnknownNameError: a language without prompts, a layer that is not there.
@@ -70,7 +85,9 @@ def with_targeted_directions(
     from emotion_interp.bank.same_subject import require_same_subject
 
     require_same_subject(bank, subject)
-    spoken = {language: list(split.tune) for language, split in NEUTRAL_PROMPTS.items()} | dict(prompts or {})
+    chosen = replace(effect_options(TargetedOptions, options, choices), scale=bank.scales)
+    seed, dose = chosen.seed, chosen.dose
+    spoken = {language: list(split.tune) for language, split in NEUTRAL_PROMPTS.items()} | dict(chosen.prompts or {})
     sites = list(bank.scales) if layers is None else [s for layer in layers for s in sites_at(bank.scales, layer)]
     directions: dict[tuple[Site, str, str], np.ndarray] = {}
     for site in dict.fromkeys(sites):
@@ -80,23 +97,12 @@ def with_targeted_directions(
         ]
         ids = np.unique(kept["feature"].to_numpy(dtype=np.int64))
         others = np.setdiff1d(np.arange(reader.d_sae), ids)
-        drawn = generator(seed, "vectors", site).permutation(others)[: max(0, n_vectors - len(ids))]
+        drawn = generator(seed, "vectors", site).permutation(others)[: max(0, chosen.n_vectors - len(ids))]
         tried = reader.decoder_rows(np.concatenate([ids, drawn])).double().cpu().numpy()
         for language in bank.languages if languages is None else languages:
             if language not in spoken:
                 raise UnknownNameError("language of the prompts", language, spoken)
-            measured, names = measure_effects(
-                subject,
-                site,
-                tried,
-                spoken[language],
-                dose,
-                None,
-                max_new_tokens,
-                scale=bank.scales,
-                seed=seed,
-                **options,
-            )
+            measured, names = measure_effects(subject, site, tried, spoken[language], dose, options=chosen)
             effects = fit_effects(site, dose, tried, measured, names, seed, bank.scales[site])
             vectors = np.zeros((len(bank.emotions), tried.shape[1]), dtype=np.float32)
             for e, emotion in enumerate(bank.emotions):
@@ -105,13 +111,8 @@ def with_targeted_directions(
                 spread = {f: float(measured[:, f].std()) for f in own.loc[rows, "feature"].tolist()}
                 target = {f: 1.0 / s for f, s in spread.items() if s > 0}
                 if target:
-                    vectors[e] = targeted_direction(effects, target, bias_weight=bias_weight, name=emotion).unit
+                    vectors[e] = targeted_direction(effects, target, bias_weight=chosen.bias_weight, name=emotion).unit
             directions[site, language, METHOD] = vectors
-    how = {
-        "dose": dose,
-        "n_vectors": n_vectors,
-        "max_new_tokens": max_new_tokens,
-        "bias_weight": bias_weight,
-        "seed": seed,
-    }
+    said = ("dose", "n_vectors", "max_new_tokens", "bias_weight", "seed")
+    how = {name: getattr(chosen, name) for name in said}
     return with_added_directions(bank, METHOD, directions, how)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.markup import frame_html
+from emotion_interp.core.options import Options, merged
 from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site, sites_at
@@ -21,7 +24,6 @@ from emotion_interp.subjects.plan import resting_mode
 from emotion_interp.subjects.session import Session
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from emotion_interp.bank.bank import FeatureBank
@@ -75,6 +77,49 @@ class TrainedDirections:
         return frame_html(self.frame)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(Options):
+    """How directions are trained.
+
+    Attributes:
+        stimuli: where the bank was found with a user's own texts or a corpus, those texts.
+        dose: length of the vectors while they are trained, in units of the site's scale.
+        steps: of Adam.
+        texts_per_step: texts of each emotion in one step.
+        n_tokens: texts are cut to so many tokens.
+        skip: tokens before the vector is added.
+        contrast, likelihood: weights of the two parts, per nat and per nat a token.
+        learning_rate: of Adam, for vectors of length 1.
+        seed: of the draws.
+    """
+
+    stimuli: str | Sequence[Stimulus] | None = None
+    dose: float = 0.45
+    steps: int = 80
+    texts_per_step: int = 3
+    n_tokens: int = 64
+    skip: int = 12
+    contrast: float = 0.1
+    likelihood: float = 0.3
+    learning_rate: float = 0.02
+    seed: int = 0
+
+
+class TrainingChoices(TypedDict, total=False):
+    """`TrainingOptions` by keyword."""
+
+    stimuli: str | Sequence[Stimulus] | None
+    dose: float
+    steps: int
+    texts_per_step: int
+    n_tokens: int
+    skip: int
+    contrast: float
+    likelihood: float
+    learning_rate: float
+    seed: int
+
+
 @checked
 def train_directions(
     subject: Subject,
@@ -83,17 +128,9 @@ def train_directions(
     layers: Iterable[int | Site | str] | None = None,
     languages: Iterable[str] | None = None,
     *,
-    stimuli: str | Sequence[Stimulus] | None = None,
-    dose: float = 0.45,
-    steps: int = 80,
-    texts_per_step: int = 3,
-    n_tokens: int = 64,
-    skip: int = 12,
-    contrast: float = 0.1,
-    likelihood: float = 0.3,
-    learning_rate: float = 0.02,
-    seed: int = 0,
     progress: Callable[[int], None] | None = None,
+    options: TrainingOptions | None = None,
+    **choices: Unpack[TrainingChoices],
 ) -> TrainedDirections:
     """Train, at each site, one vector for every emotion on the texts of the bank's discovery half.
 
@@ -111,14 +148,8 @@ def train_directions(
         concepts: the concept set the bank was found with.
         bank: a `FeatureBank` found on texts.
         layers, languages: default: all of the bank that can be written.
-        stimuli: where the bank was found with a user's own texts or a corpus, those texts.
-        dose: length of the vectors while they are trained, in units of the site's scale.
-        steps: of Adam; texts_per_step: texts of each emotion in one step.
-        n_tokens: texts are cut to so many tokens; skip: tokens before the vector is added.
-        contrast, likelihood: weights of the two parts, per nat and per nat a token.
-        learning_rate: of Adam, for vectors of length 1.
-        seed: of the draws.
         progress: receives the number of texts of each finished step.
+        options: texts, length, steps and weights; or its fields by keyword.
 
     Returns:
         `.to_frame()`: layer, site, language, emotion, n_texts, n_heldout; on texts of the confirmation half (at most 16
@@ -140,14 +171,9 @@ def train_directions(
         >>> stories = ei.corpus_stimuli("stories", split="subject")  # doctest: +SKIP
         >>> bank = ei.train_directions(subject, ei.concept_set("en"), bank, [2], stimuli=stories).add_to(bank)  # doctest: +SKIP
     """
-    import pandas as pd
-
-    from emotion_interp.bank.same_subject import require_same_subject
-
+    chosen = merged(TrainingOptions, options, choices)
     require_same_subject(bank, subject)
-    for name, value in {"steps": steps, "texts_per_step": texts_per_step}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise EmotionInterpError(f"{name} is a whole number from 1, got {value!r}.")
+    skip, n_tokens = chosen.skip, chosen.n_tokens
     if not (skip >= 1 and n_tokens >= skip + _LEAST):
         raise EmotionInterpError(f"n_tokens is at least skip + {_LEAST}, skip at least 1; got {n_tokens=}, {skip=}.")
     asked = list(dict.fromkeys(bank.languages if languages is None else languages))
@@ -162,48 +188,42 @@ def train_directions(
         )
     frames, vectors = [], {}
     for language in asked:
-        texts = _texts(subject, concepts, bank, stimuli, language, n_tokens, skip)
+        texts = _texts(subject, concepts, bank, language, chosen)
         for site in dict.fromkeys(sites):
             dense = np.asarray(bank.directions[site, language, "dense"], dtype=np.float64)
-            there = [e for e in range(len(dense)) if dense[e].any() and texts[0][e] and texts[1][e]]
-            if len(there) < 2:
+            emotions = [e for e in range(len(dense)) if dense[e].any() and texts[0][e] and texts[1][e]]
+            if len(emotions) < 2:
                 raise EmotionInterpError(f"fewer than two emotions have texts of both halves in {language!r}.")
-            length = check_dose(dose) * scale_of(subject, site, bank.scales)
-            run = _Training(subject, site, length, skip, [texts[0][e] for e in there], generator(seed, site, language))
-            start = dense[there] / np.linalg.norm(dense[there], axis=1, keepdims=True)
-            found = run.train(start, steps, texts_per_step, contrast, likelihood, learning_rate, progress)
-            draw = generator(seed, "held-out texts", language)
-            tested = [[texts[1][e][i] for i in draw.permutation(len(texts[1][e]))[:_HELD_OUT]] for e in there]
-            rows = run.held_out(tested, found, start)
-            rows |= {"cosine_dense": (found * start).sum(1), "n_texts": [len(texts[0][e]) for e in there]}
-            names = [bank.emotions[e] for e in there]
+            length = check_dose(chosen.dose) * scale_of(subject, site, bank.scales)
+            random = generator(chosen.seed, site, language)
+            training = _Training(subject, site, length, skip, [texts[0][e] for e in emotions], random)
+            start = dense[emotions] / np.linalg.norm(dense[emotions], axis=1, keepdims=True)
+            found = training.train(start, chosen, progress)
+            draw = generator(chosen.seed, "held-out texts", language)
+            tested = [[texts[1][e][i] for i in draw.permutation(len(texts[1][e]))[:_HELD_OUT]] for e in emotions]
+            rows = training.held_out(tested, found, start)
+            rows |= {"cosine_dense": (found * start).sum(1), "n_texts": [len(texts[0][e]) for e in emotions]}
+            names = [bank.emotions[e] for e in emotions]
             frames.append(
                 pd.DataFrame({"layer": site.layer, "site": str(site), "language": language, "emotion": names, **rows})
             )
             every = np.zeros_like(dense)
-            every[there] = found
+            every[emotions] = found
             vectors[site, language] = every.astype(np.float32)
-    settings = {
-        "emotions": bank.emotions,
-        "dose": dose,
-        "steps": steps,
-        "seed": seed,
-        "skip": skip,
-        "n_tokens": n_tokens,
-    }
-    settings |= {"contrast": contrast, "likelihood": likelihood, "learning_rate": learning_rate}
+    said = ("dose", "steps", "seed", "skip", "n_tokens", "contrast", "likelihood", "learning_rate")
+    settings = {"emotions": bank.emotions, **{name: getattr(chosen, name) for name in said}}
     return TrainedDirections(pd.concat(frames, ignore_index=True), vectors, settings)
 
 
 def _texts(
-    subject: Subject, concepts: ConceptSet, bank: FeatureBank, stimuli: Any, language: str, n_tokens: int, skip: int
+    subject: Subject, concepts: ConceptSet, bank: FeatureBank, language: str, asked: TrainingOptions
 ) -> tuple[list[list[tuple[int, ...]]], list[list[tuple[int, ...]]]]:
     """Token ids of every emotion's texts, [emotion][text], of the discovery half and of the confirmation half."""
     from emotion_interp.features.retest import design_of
 
-    if bank.manifest["stimuli"] == "words" and stimuli is None:
+    if bank.manifest["stimuli"] == "words" and asked.stimuli is None:
         raise EmotionInterpError("directions are trained on texts, and this bank was found on single words.")
-    words, shown, units = design_of(concepts, bank, stimuli)
+    words, shown, units = design_of(concepts, bank, asked.stimuli)
     side = dict(zip(words["unit"], words["side"], strict=True))
     kept = [(s, side[u]) for s, u in zip(shown, units, strict=True) if s.language == language]
     tokens = subject.tokenize_quietly([s.text for s, _ in kept])
@@ -211,8 +231,10 @@ def _texts(
         k: [[] for _ in bank.emotions] for k in ("discovery", "confirmation")
     }
     for (stimulus, half), one in zip(kept, tokens, strict=True):
-        if stimulus.emotion in bank.emotions and len(one.ids) >= skip + _LEAST:
-            halves[half][bank.emotions.index(stimulus.emotion)].append(tuple(one.ids[: min(n_tokens, subject.context)]))
+        if stimulus.emotion in bank.emotions and len(one.ids) >= asked.skip + _LEAST:
+            halves[half][bank.emotions.index(stimulus.emotion)].append(
+                tuple(one.ids[: min(asked.n_tokens, subject.context)])
+            )
     return halves["discovery"], halves["confirmation"]
 
 
@@ -227,25 +249,16 @@ class _Training:
     texts: list[list[tuple[int, ...]]]
     random: np.random.Generator
 
-    def train(
-        self,
-        start: np.ndarray,
-        steps: int,
-        texts_per_step: int,
-        contrast: float,
-        likelihood: float,
-        learning_rate: float,
-        progress: Callable[[int], None] | None,
-    ) -> np.ndarray:
+    def train(self, start: np.ndarray, asked: TrainingOptions, progress: Callable[[int], None] | None) -> np.ndarray:
         """Unit vectors [emotion, d_model], float64."""
         import torch
         from torch.nn.functional import softplus
 
         count = len(self.texts)
         vectors = torch.tensor(start, dtype=torch.float32, device=self.subject.device, requires_grad=True)
-        adam = torch.optim.Adam([vectors], lr=learning_rate)
-        for _ in range(steps):
-            own = np.repeat(np.arange(count), texts_per_step)
+        adam = torch.optim.Adam([vectors], lr=asked.learning_rate)
+        for _ in range(asked.steps):
+            own = np.repeat(np.arange(count), asked.texts_per_step)
             rows = [self.texts[e][self.random.integers(len(self.texts[e]))] for e in own]
             # another emotion than the text's own
             other = (own + self.random.integers(1, count, size=len(own))) % count
@@ -256,7 +269,7 @@ class _Training:
                     units = vectors / vectors.norm(dim=1, keepdim=True)
                     chosen = units[torch.from_numpy(np.concatenate([own[part], other[part]])).to(units.device)]
                     mine, theirs, n = self._pair([rows[i] for i in part], chosen)
-                    loss = (softplus(contrast * (theirs - mine)) - likelihood * mine / n).sum() / len(rows)
+                    loss = (softplus(asked.contrast * (theirs - mine)) - asked.likelihood * mine / n).sum() / len(rows)
                 if not bool(torch.isfinite(loss)):
                     raise NotFiniteError(f"the likelihood at {self.site} is not finite; a smaller dose may help.")
                 # only the vectors' gradient: the subject's parameters keep theirs as they were

@@ -6,33 +6,24 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.arguments import checked, checked_methods
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, tell
+from emotion_interp.core.errors import FileFormatError, tell
 from emotion_interp.core.files import atomic_file, sha256_of
 from emotion_interp.core.markup import summary_html
+from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
-from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.experiments.causal_answers import FEATURES, MEASURES, CausalSetting, answers, share_beyond
-from emotion_interp.experiments.causal_moves import latents_of
-from emotion_interp.experiments.causal_texts import (
-    LEAST_TEXTS,
-    QUESTIONS,
-    WHERE,
-    chosen_texts,
-    show,
-)
+from emotion_interp.core.types import Stimulus
+from emotion_interp.experiments.causal_answers import FEATURES, CausalSetting, answers, share_beyond
+from emotion_interp.experiments.causal_options import CausalChoices, CausalOptions, causal_setting
 from emotion_interp.experiments.corrections import needed_directions
-from emotion_interp.judges.next_word import next_words
 from emotion_interp.stats.corrections import holm
-from emotion_interp.steering.operations import writable_reader
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.subjects.subject import Subject
 
@@ -71,8 +62,6 @@ class CausalUniversality:
         z: mean standardised place of an emotion's own among all that were put in; p_exchange: emotions of the first
         language exchanged at random among the reliable ones, from four of them on.
         """
-        import pandas as pd
-
         frame: Any = self.frame
         reliable: Any = frame[frame["recovered"].notna()]
         z, p = exchange_test(self.exchanges, reliable["emotion"].tolist(), self.seed)
@@ -103,21 +92,9 @@ def causal_universality(
     first: str,
     second: str,
     emotions: Sequence[str] | None = None,
-    layer: int | Site | str | None = None,
-    method: str = "dense",
     *,
-    measure: str = "share",
-    positions: str = "all",
-    n_texts: int = 24,
-    n_tokens: int = 40,
-    n_random: int = 199,
-    k: int | None = None,
-    words: Mapping[str, Sequence[str]] | None = None,
-    prompts: Mapping[str, str] | None = None,
-    siblings: Mapping[str, Sequence[str]] | None = None,
-    seed: int = 0,
-    token_budget: int = 4096,
-    null_folder: str | Path | None = None,
+    options: CausalOptions | None = None,
+    **choices: Unpack[CausalChoices],
 ) -> CausalUniversality:
     """The first language's direction or features put in the place of the second's, in texts of the second.
 
@@ -144,23 +121,7 @@ def causal_universality(
             language are used. Or language -> emotion -> texts.
         first, second: the language that is put in, and the language of the texts.
         emotions: default: all of the bank with at least four texts.
-        layer: a layer or site; default: the bank's middle layer.
-        method: a method of the bank's directions, or "features": the selected features of the site.
-        measure: "share" (log share of the emotion's words among all emotions' words, mean over its texts), "mass" (log
-            probability of its words), or "auroc" (of the share, against as many texts of others: twice the cost).
-        positions: "all", "text" or "question": what is changed of text and question; BOS never is. "question" runs each
-            text once for all changes, which is five times faster.
-        n_texts: at most so many texts of each emotion.
-        n_tokens: texts are cut there.
-        n_random: random draws; Holm over n emotions needs at least 20 n.
-        k: of "features": the k features of highest AUROC on the discovery half, instead of the selected ones.
-        words: emotion -> words of the second language to judge by; default: the bank's held-out words, all of the concept's
-            where none of those is one token.
-        prompts: language -> question behind each text; default: `QUESTIONS`.
-        siblings: emotion -> emotions that are no null for it; default: those of the shipped concepts.
-        seed: of texts, nulls and bootstrap.
-        token_budget: tokens of one batch.
-        null_folder: where each finished emotion is kept, so that a killed run goes on.
+        options: what is put in, the judging and the nulls; or its fields by keyword.
 
     Returns:
         one row per emotion: first, second, emotion, layer, site, method, measure; n_texts; own, ablate, swap; effect = own -
@@ -179,79 +140,26 @@ def causal_universality(
         >>> shown = ei.corpus_stimuli("brighter", "zh", split="test", limit=40, names="drop")  # doctest: +SKIP
         >>> ei.causal_universality(subject, bank, shown, "en", "zh", layer=9).to_frame()  # doctest: +SKIP
     """
-    import pandas as pd
-
-    from emotion_interp.bank.same_subject import require_same_subject
-    from emotion_interp.concepts.defaults import default_siblings
-
-    for language in (first, second):
-        if language not in bank.languages:
-            raise UnknownNameError("language", language, bank.languages)
-    if first == second:
-        raise EmotionInterpError(
-            f"causal universality puts one language in another's place; {first!r} was given twice."
-        )
-    for what, name, known in (
-        ("method", method, (*bank.methods, FEATURES)),
-        ("measure", measure, MEASURES),
-        ("positions", positions, WHERE),
-    ):
-        if name not in known:
-            raise UnknownNameError(f"{what} of causal_universality", name, known)
-    asked = {**QUESTIONS, **(prompts or {})}
-    if second not in asked:
-        raise EmotionInterpError(f"there is no question in {second!r}; give prompts={{{second!r}: '...'}}.")
-    site = bank.site(bank.layers[len(bank.layers) // 2] if layer is None else layer)
-    require_same_subject(bank, subject)
-    reader = writable_reader(subject, site)
-    drawn = chosen_texts(texts, second, bank.emotions, n_texts, seed)
-    named = bank.emotions if emotions is None else list(dict.fromkeys(emotions))
-    some = [e for e in named if len(drawn.get(e, ())) >= LEAST_TEXTS]
-    if emotions is not None and len(some) < len(named):
-        lacking = next(e for e in named if e not in some)
-        raise EmotionInterpError(
-            f"{lacking!r} has {len(drawn.get(lacking, ()))} texts in {second!r}; at least {LEAST_TEXTS} are needed."
-        )
-    kin = dict(default_siblings(bank.emotions) if siblings is None else siblings)
-    if not some or len(drawn) < 2:
-        raise EmotionInterpError(
-            f"texts of at least two emotions (or neutral) in {second!r} are needed, got {list(drawn)}."
-        )
-    judge = next_words(subject, words or _words(subject, bank, second), second)
-    shown = show(subject, site, drawn, asked[second], n_tokens, positions)
-    latents = latents_of(reader, shown)
-    setting = CausalSetting(
-        subject, bank, site, first, second, method, measure, n_random, k, seed, token_budget, judge, shown, latents, kin
-    )
-    answers = {e: _kept(setting, e, null_folder) for e in some}
-    frame: Any = pd.DataFrame([one["row"] for one in answers.values()])
+    chosen = merged(CausalOptions, options, choices)
+    setting, some = causal_setting(subject, bank, texts, (first, second), emotions, chosen)
+    found = {e: _kept(setting, e, chosen.null_folder) for e in some}
+    frame: Any = pd.DataFrame([one["row"] for one in found.values()])
     tested = int(frame["p"].notna().sum())
-    if 0 < n_random < needed_directions(tested):
+    if 0 < chosen.n_random < needed_directions(tested):
         tell(
-            f"with {n_random} draws p is at least {1 / (n_random + 1):.2g}, so Holm over {tested} emotions cannot be below "
-            f"0.05: give n_random of at least {needed_directions(tested)}."
+            f"with {chosen.n_random} draws p is at least {1 / (chosen.n_random + 1):.2g}, so Holm over {tested} emotions "
+            f"cannot be below 0.05: give n_random of at least {needed_directions(tested)}."
         )
     frame["p_holm"] = holm(frame["p"].to_numpy(dtype=np.float64))
     frame = frame[[c for c in frame.columns if c != "note"] + ["note"]]
     rows = [
         {"emotion": e, "put_in": other, "recovered": value}
-        for e, one in answers.items()
+        for e, one in found.items()
         for other, value in one["exchanged"].items()
     ]
     exchanges = pd.DataFrame(rows, columns=["emotion", "put_in", "recovered"])
-    draws = {e: {name: np.asarray(v) for name, v in one["draws"].items()} for e, one in answers.items()}
-    return CausalUniversality(first, second, frame, exchanges, draws, seed)
-
-
-def _words(subject: Subject, bank: Any, language: str) -> dict[str, list[str]]:
-    """Each emotion's words to judge by: held out, or all of the concept's where no held-out word is one token."""
-    every = bank.manifest.get("concept_words", {}).get(language, {})
-    held = {e: list(bank.held_out_words(e, language)) for e in bank.emotions}
-    try:
-        counted = next_words(subject, held, language).token_ids
-    except EmotionInterpError:
-        counted = {}
-    return {e: held[e] if counted.get(e) else [*held[e], *every.get(e, ())] for e in bank.emotions}
+    draws = {e: {name: np.asarray(v) for name, v in one["draws"].items()} for e, one in found.items()}
+    return CausalUniversality(first, second, frame, exchanges, draws, chosen.seed)
 
 
 def _kept(setting: CausalSetting, emotion: str, folder: str | Path | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.options import Options, merged
 from emotion_interp.core.types import Direction, Site
-from emotion_interp.directions.dial import dial
+from emotion_interp.directions.dial import DialOptions, dial
 from emotion_interp.experiments.dial_slopes import against_shuffled, correlation, figures, shuffled_ratings
 from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.judges.coherence import continuation_log_probabilities, distinct_2, is_coherent, perplexity
@@ -60,7 +60,7 @@ class DialGrid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DialOptions(Options):
+class DialGridOptions(Options):
     """Which coordinates are asked for, and against how many dials of shuffled ratings.
 
     Attributes:
@@ -77,8 +77,8 @@ class DialOptions(Options):
     null_samples: int = 1
 
 
-class DialChoices(TypedDict, total=False):
-    """`DialOptions` by keyword."""
+class DialGridChoices(TypedDict, total=False):
+    """`DialGridOptions` by keyword."""
 
     valences: Sequence[float]
     arousals: Sequence[float]
@@ -105,8 +105,8 @@ def dial_grid(
     dose: float = 0.25,
     method: str = "dense",
     *,
-    options: DialOptions | None = None,
-    **choices: Unpack[DialChoices],
+    options: DialGridOptions | None = None,
+    **choices: Unpack[DialGridChoices],
 ) -> DialGrid:
     """Steer to every pair of coordinates, sample texts, and regress what the judge reads on what was asked.
 
@@ -131,7 +131,7 @@ def dial_grid(
     Example:
         >>> dial_grid(subject, bank, NEUTRAL_PROMPTS["en"].test, layer=2).to_frame()  # doctest: +SKIP
     """
-    chosen, bank, subject = merged(DialOptions, options, choices), setting.bank, setting.subject
+    chosen, bank, subject = merged(DialGridOptions, options, choices), setting.bank, setting.subject
     judge, amount = _checked(setting, chosen), check_dose(dose)
     place = list(bank.layers)[len(bank.layers) // 2] if layer is None else layer
     cells = list(product(chosen.valences, chosen.arousals))
@@ -165,7 +165,7 @@ def dial_grid(
 
 
 @dataclass(frozen=True, kw_only=True)
-class DialTestOptions(DialOptions):
+class DialTestOptions(DialGridOptions):
     """The choices of `dial_grid`, and how layer, dose and method are chosen.
 
     Attributes:
@@ -177,7 +177,7 @@ class DialTestOptions(DialOptions):
     tune_samples: int = 1
 
 
-class DialTestChoices(DialChoices, total=False):
+class DialTestChoices(DialGridChoices, total=False):
     """`DialTestOptions` by keyword."""
 
     least_intact: float
@@ -253,11 +253,13 @@ class _Aim:
 
     def directions(self, norms: Any) -> list[Direction | None]:
         """The dial's direction of each cell under some norms; None for the centre."""
-        asked = (self.place, norms, self.language, self.method)
-        return [dial(self.bank, v, a, *asked) if (v, a) != (0, 0) else None for v, a in self.cells]
+        whose = DialOptions(language=self.language, method=self.method)
+        return [
+            dial(self.bank, v, a, self.place, norms, options=whose) if (v, a) != (0, 0) else None for v, a in self.cells
+        ]
 
 
-def _checked(setting: Setting, chosen: DialOptions) -> CoordinateJudge:
+def _checked(setting: Setting, chosen: DialGridOptions) -> CoordinateJudge:
     """The judge, after everything that a grid of coordinates needs."""
     _prompts, samples, tokens = setting.some_prompts(), setting.samples, setting.max_new_tokens
     check_argument("dial_grid", "judge", setting.judge, "CoordinateJudge | None")
@@ -270,7 +272,8 @@ def _checked(setting: Setting, chosen: DialOptions) -> CoordinateJudge:
             f"n_null is a number of dials from 0, null_samples one from 1 to n_samples={samples}; got {chosen.n_null!r} "
             f"and {chosen.null_samples!r}."
         )
-    return load_judge("emobank_comments") if setting.judge is None else setting.judge
+    judge: Any = load_judge("emobank_comments") if setting.judge is None else setting.judge
+    return judge
 
 
 def _written(setting: Setting, rows: RowInterventions) -> tuple[list[list[list[int]]], list[list[str]]]:
