@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
-from emotion_interp.activations.reading import SINK_FACTOR, Position, SiteReadings, _pick
+from emotion_interp.activations.options import ReadChoices, ReadOptions
+from emotion_interp.activations.reading import SINK_FACTOR, SiteReadings, _pick
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnsupportedError
+from emotion_interp.core.options import merged
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.subject import Subject
@@ -36,7 +38,7 @@ class ColumnReadings:
 
 
 def stimulus_tokens(
-    subject: Subject, stimuli: Sequence[Stimulus], position: Position, skip: int
+    subject: Subject, stimuli: Sequence[Stimulus], position: str, skip: int
 ) -> tuple[list[TokenizedText], list[np.ndarray]]:
     """Token ids of each stimulus and the indices of those that are read.
 
@@ -60,11 +62,9 @@ def read_columns(
     units: Sequence[int] | np.ndarray,
     columns: Mapping[Site, Any],
     *,
-    position: Position = "last",
-    skip: int = 0,
     token_units: Collection[int] | None = None,
-    batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    options: ReadOptions | None = None,
+    **choices: Unpack[ReadChoices],
 ) -> ColumnReadings:
     """Read some latents of each site in one pass, averaged by unit as `read_stimuli` does, and summed by token id.
 
@@ -73,8 +73,9 @@ def read_columns(
         stimuli: texts with their spans.
         units: unit index of each stimulus.
         columns: site -> ids of the latents to keep.
-        position, skip, batch_tokens, progress: as in `read_units`.
         token_units: units whose activations are also summed by token; default: all.
+        options: as in `read_units`.
+        **choices: fields of `ReadOptions`, by keyword.
 
     Raises:
         EmotionInterpError: nothing to read, or a target that becomes no token.
@@ -85,6 +86,8 @@ def read_columns(
 
     if not len(stimuli):
         raise EmotionInterpError("there is nothing to read: the list of stimuli is empty.")
+    chosen_options = merged(ReadOptions, options, choices)
+    position, skip = chosen_options.position or "last", chosen_options.skip or 0
     unit_of = np.asarray(units, dtype=np.int64)
     texts, picks = stimulus_tokens(subject, stimuli, position, skip)
     tell_of_cuts(sum(t.cut_at is not None for t in texts), len(texts), subject.context)
@@ -127,7 +130,8 @@ def read_columns(
         frame = pd.DataFrame({"unit": unit, "token": ids[token], "feature": feature, "total": value})
         summed[site].append(_sum_by_token(frame[by_token[unit]]))
 
-    forward_pass(subject, texts, list(wanted), on_site, batch_tokens=batch_tokens, progress=progress)
+    passes = {"batch_tokens": chosen_options.batch_tokens, "progress": chosen_options.progress}
+    forward_pass(subject, texts, list(wanted), on_site, **passes)
     n_stimuli = np.bincount(unit_of, minlength=n_units)
     share: Any = diags(1.0 / np.maximum(n_stimuli, 1))
     sites = {}

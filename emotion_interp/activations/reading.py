@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
 import numpy as np
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
+from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.activations.packed import PackedTexts
 from emotion_interp.activations.spill import SPILL_BYTES, DenseSums, SparseRows, Spool, let_go, streamed_median
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
+from emotion_interp.core.options import merged
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText, span_tokens
@@ -143,7 +145,7 @@ def _pool(values: torch.Tensor, row: np.ndarray, sizes: np.ndarray) -> torch.Ten
     return total / torch.from_numpy(np.maximum(sizes, 1)).to(values.device, values.dtype)[:, None]
 
 
-def _pick(tokens: TokenizedText, span: tuple[int, int] | None, position: Position, skip: int) -> np.ndarray:
+def _pick(tokens: TokenizedText, span: tuple[int, int] | None, position: str, skip: int) -> np.ndarray:
     """Token indices that are read."""
     first = int(tokens.has_bos)
     if position == "end":
@@ -166,11 +168,9 @@ def read_units(
     *,
     spans: Sequence[tuple[int, int]] | None = None,
     sites: Sequence[Site] | None = None,
-    position: Position = "last",
-    skip: int = 0,
-    batch_tokens: int = 2048,
     spill_bytes: int = SPILL_BYTES,
-    progress: Callable[[int], None] | None = None,
+    options: ReadOptions | None = None,
+    **choices: Unpack[ReadChoices],
 ) -> dict[Site, SiteReadings]:
     """Read texts in one pass at all sites and average them by unit; pooling comes after encoding.
 
@@ -180,17 +180,17 @@ def read_units(
         units: unit index of each stimulus (templates of one word share a unit).
         spans: character span of each target; needed for positions "last" and "span".
         sites: default: every site with an SAE.
-        position: "last" token of the span, mean of the "span", mean of the "text" after `skip` tokens, "end" token.
-        skip: tokens left out at the start under "text".
-        batch_tokens: padded tokens of one forward pass.
         spill_bytes: readings kept in memory; what is more waits in temporary files and changes no number.
-        progress: receives the number of texts of each batch.
+        options: which tokens are read (default: the "last" of the span; 0 left out), and how the pass is made.
+        **choices: fields of `ReadOptions`, by keyword.
 
     Raises:
         EmotionInterpError: a target that becomes no token, or lies beyond the context; no room in the temporary folder.
         NotFiniteError: NaN or infinite activations.
     """
-    if position not in ("last", "span", "text", "end"):
+    chosen = merged(ReadOptions, options, choices)
+    position, skip = chosen.position or "last", chosen.skip or 0
+    if position not in POSITIONS:
         raise EmotionInterpError(f"unknown position {position!r}; use 'last', 'span', 'text' or 'end'.")
     sites = list(subject.sites if sites is None else sites)
     if not sites:
@@ -225,7 +225,7 @@ def read_units(
             activations, batch, [tokens.picks(r) for r in batch.rows], unit_of[batch.rows], position in ("span", "text")
         )
 
-    forward_pass(subject, tokens, list(points), on_site, batch_tokens=batch_tokens, progress=progress)
+    forward_pass(subject, tokens, list(points), on_site, batch_tokens=chosen.batch_tokens, progress=chosen.progress)
     n_stimuli = np.bincount(unit_of, minlength=n_units)
     found = {site: reading for total in sums.values() for site, reading in total.results(n_stimuli).items()}
     return {site: found[site] for site in dict.fromkeys(sites)}

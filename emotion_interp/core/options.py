@@ -45,7 +45,7 @@ class Options:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not field.default:
+            if field.name in self._given and value is not field.default:
                 check_argument(type(self).__name__, field.name, value, str(field.type))
 
 
@@ -61,8 +61,8 @@ def merged(kind: type[T], options: T | None, choices: Mapping[str, Any]) -> T:
         UnknownArgumentError: a keyword that is no field.
         ArgumentError: a field is given both ways, or its value is of another type or out of range.
     """
-    if options is None:
-        return kind(**choices)
+    if options is None or not choices:
+        return options or kind(**choices)
     check_keywords(kind.__name__, choices, kind.__dataclass_fields__)
     twice = sorted(options._given & set(choices))
     if twice:

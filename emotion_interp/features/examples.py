@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.lens import chosen_features
+from emotion_interp.features.options import ExampleChoices, ExampleOptions
 from emotion_interp.stats.firing import fires
 
 if TYPE_CHECKING:
@@ -72,10 +74,8 @@ def top_examples(
     layers: Iterable[int] | None = None,
     *,
     k: int = 10,
-    before: int = 12,
-    after: int = 6,
-    batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    options: ExampleOptions | None = None,
+    **choices: Unpack[ExampleChoices],
 ) -> TopExamples:
     """The k texts on which each selected or top feature fires most, by its maximum over content tokens.
 
@@ -89,9 +89,8 @@ def top_examples(
             of the shipped carriers).
         layers: default: all of the bank.
         k: examples for each feature; a feature that fires on fewer texts has fewer.
-        before, after: tokens shown around the maximum.
-        batch_tokens: padded tokens of one forward pass.
-        progress: receives the number of texts of each batch.
+        options: the tokens shown around the maximum, and how the pass is made.
+        **choices: fields of `ExampleOptions`, by keyword.
 
     Returns:
         `.to_frame()`: layer, site, feature, rank (from 1), activation (the maximum), text (whole), tokens and
@@ -111,8 +110,9 @@ def top_examples(
 
     from emotion_interp.activations import forward_pass
 
-    if k < 1 or before < 0 or after < 0:
-        raise EmotionInterpError(f"k is at least 1, before and after at least 0; got k={k}, {before}, {after}.")
+    chosen = merged(ExampleOptions, options, choices)
+    if k < 1:
+        raise EmotionInterpError(f"k is at least 1, got k={k}.")
     if isinstance(texts, str):
         raise EmotionInterpError("texts is a list of texts, got one string; put it in a list.")
     given = bank_texts(bank) if texts is None else list(texts)
@@ -125,12 +125,13 @@ def top_examples(
     shown = list(unique)
     tokens = subject.tokenize(shown)
     features = chosen_features(subject, bank, layers)
-    best = {site: _Best(subject, site, ids, k, before, after, tokens) for site, ids in features.items()}
+    best = {site: _Best(subject, site, ids, k, chosen, tokens) for site, ids in features.items()}
 
     def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         best[site].add(activations, batch)
 
-    forward_pass(subject, tokens, list(features), on_site, batch_tokens=batch_tokens, progress=progress)
+    passes: dict[str, Any] = {"batch_tokens": chosen.batch_tokens, "progress": chosen.progress}
+    forward_pass(subject, tokens, list(features), on_site, **passes)
     rows = []
     for site in features:
         for feature, rank, found in best[site].result():
@@ -212,12 +213,11 @@ class _Best:
         site: Site,
         features: np.ndarray,
         k: int,
-        before: int,
-        after: int,
+        shown: ExampleOptions,
         tokens: Sequence[TokenizedText],
     ) -> None:
         self.reader, self.features, self.k = subject.readers[site], features, k
-        self.before, self.after = before, after
+        self.before, self.after = shown.before, shown.after
         self.lengths = [len(t) for t in tokens]
         # (activation, -text) orders a heap with its worst example first; ties go to the earlier text
         self.heaps: list[list[tuple[float, int, _Found]]] = [[] for _ in features]

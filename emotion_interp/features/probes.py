@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.bank.directions import Directions
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Direction, Site, Stimulus, sites_at
 from emotion_interp.features.confirm import confirmed_sets
@@ -169,10 +171,8 @@ def sparse_probes(
     stimuli: str | Sequence[Stimulus] = "words",
     layers: Iterable[int | Site | str] | None = None,
     seed: int = 0,
-    position: str | None = None,
-    skip: int = 8,
-    batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    options: ReadOptions | None = None,
+    **choices: Unpack[ReadChoices],
 ) -> SparseProbes:
     """How much of an emotion do k SAE features carry together, and how much all dimensions of the stream?
 
@@ -188,7 +188,8 @@ def sparse_probes(
         stimuli: "words", "scenes" or labelled texts, as in `find_features`.
         layers: as in `find_features`.
         seed: of the split, and of the folds of the dense probe.
-        position, skip, batch_tokens, progress: as in `find_features`.
+        options: as in `find_features`.
+        **choices: fields of `ReadOptions`, by keyword.
 
     Raises:
         EmotionInterpError: the subject has no SAE, or ks are no whole numbers from 1.
@@ -204,16 +205,8 @@ def sparse_probes(
     ks = _checked(ks)
     wanted = subject.sae_sites(layers)
     design = design_stimuli(concepts, stimuli, seed)
-    readings = read_stimuli(
-        subject,
-        design.stimuli,
-        design.units,
-        sites=wanted,
-        position=position or ("last" if design.kind == "words" else "text"),
-        skip=skip,
-        batch_tokens=batch_tokens,
-        progress=progress,
-    )
+    reading = merged(ReadOptions, options, choices).reading("last" if design.kind == "words" else "text", 8)
+    readings = read_stimuli(subject, design.stimuli, design.units, sites=wanted, options=reading)
     texts = unit_texts(design.kind, design.words, design.stimuli, design.units)
     return probes_from_readings(
         subject, concepts, design.words, readings, ks=ks, seed=seed, kind=design.kind, texts=texts

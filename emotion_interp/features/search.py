@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.directions import Directions
 from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.block import Block, Selection
 from emotion_interp.features.confirm import with_confirmation
 from emotion_interp.features.design import design_stimuli
+from emotion_interp.features.options import FoundChoices, FoundOptions
 from emotion_interp.features.text_scores import with_text_scores
 from emotion_interp.stats.corrections import benjamini_hochberg
 from emotion_interp.stats.firing import fires
@@ -43,12 +46,10 @@ def find_features(
     layers: Iterable[int | Site | str] | None = None,
     *,
     stimuli: str | Sequence[Stimulus] = "words",
-    position: str | None = None,
-    skip: int = 8,
     selection: Selection = Selection(),
     seed: int = 0,
-    batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    options: ReadOptions | None = None,
+    **choices: Unpack[ReadChoices],
 ) -> FeatureBank:
     """Find, at every layer and in every language, the SAE features that carry each emotion.
 
@@ -66,13 +67,11 @@ def find_features(
         layers: layers (all SAEs of each), hook names or sites; default: every SAE.
         stimuli: "words" (concept words in carriers), "scenes" (shipped texts that show the emotion), or labelled
             texts of your own (`concepts.labelled_stimuli`); the statistical unit is then the text.
-        position: which tokens of a stimulus are read, see `activations.read_units`; default: the word's "last" token,
-            the mean of the "text".
-        skip: tokens left out at the start of a text.
         selection: thresholds.
         seed: of the split and the bootstrap.
-        batch_tokens: padded tokens of one forward pass.
-        progress: receives the number of stimuli of each batch.
+        options: which tokens of a stimulus are read (default: the word's "last" token, the mean of the "text" after 8
+            tokens), and how the pass is made.
+        **choices: fields of `ReadOptions` (position, skip, batch_tokens, progress), by keyword.
 
     Raises:
         EmotionInterpError: the subject has no SAE, or a word becomes no token.
@@ -86,28 +85,11 @@ def find_features(
 
     wanted = subject.sae_sites(layers)
     design = design_stimuli(concepts, stimuli, seed)
-    position = position or ("last" if design.kind == "words" else "text")
-    readings = read_stimuli(
-        subject,
-        design.stimuli,
-        design.units,
-        sites=wanted,
-        position=position,
-        skip=skip,
-        batch_tokens=batch_tokens,
-        progress=progress,
-    )
-    bank = bank_from_readings(
-        subject,
-        concepts,
-        design.words,
-        readings,
-        position=position,
-        selection=selection,
-        seed=seed,
-        kind=design.kind,
-        skip=skip,
-    )
+    reading = merged(ReadOptions, options, choices).reading("last" if design.kind == "words" else "text", 8)
+    readings = read_stimuli(subject, design.stimuli, design.units, sites=wanted, options=reading)
+    place = {"position": reading.position, "skip": reading.skip}
+    how = FoundOptions(selection=selection, seed=seed, kind=design.kind, **place)
+    bank = bank_from_readings(subject, concepts, design.words, readings, options=how)
     if design.kind != "words":
         # texts that name their emotion are found by their words: how many do is part of what the bank is
         bank = replace(bank, manifest={**bank.manifest, "naming": naming_entry(design.stimuli)})
@@ -120,14 +102,25 @@ def bank_from_readings(
     words: pd.DataFrame,
     readings: dict[Site, SiteReadings],
     *,
-    position: str,
-    selection: Selection,
-    seed: int,
-    kind: str = "words",
-    skip: int = 8,
+    options: FoundOptions | None = None,
+    **choices: Unpack[FoundChoices],
 ) -> FeatureBank:
-    """Test, select and confirm: everything after the forward pass."""
+    """Test, select and confirm: everything after the forward pass.
+
+    Args:
+        subject: the model that was read.
+        concepts: the concepts that were shown.
+        words: unit, language, emotion, word, group and side of each row of the readings.
+        readings: activations per unit, by site.
+        options: how the readings were made, and what is selected.
+        **choices: fields of `FoundOptions`, by keyword.
+
+    Raises:
+        EmotionInterpError: an SAE of which no latent fires.
+    """
     import pandas as pd
+
+    how = merged(FoundOptions, options, choices)
 
     there = set(words["emotion"])
     emotions = [e for e in concepts.emotions if e in there]
@@ -137,7 +130,7 @@ def bank_from_readings(
     for site, reading in readings.items():
         assert reading.features is not None and reading.fired is not None
         for language in languages:
-            blocks.append(Block(site, language, reading, words, emotions, by_level=kind != "words"))
+            blocks.append(Block(site, language, reading, words, emotions, by_level=how.kind != "words"))
     for block in blocks:
         if not block.alive.any():
             raise EmotionInterpError(
@@ -148,12 +141,12 @@ def bank_from_readings(
     frames, summaries = [], []
     directions: dict[tuple[Site, str, str], np.ndarray] = {}
     for block, q in zip(blocks, _corrected(blocks), strict=True):
-        frame = block.score(selection, siblings, q)
+        frame = block.score(how.selection, siblings, q)
         frames.append(frame)
         reader = subject.readers[block.site]
         vectors = block.directions(frame, reader)
         directions |= {(block.site, block.language, method): matrix for method, matrix in vectors.items()}
-        summaries.append(block.confirm(frame, vectors, generator(seed, "confirm", block.site, block.language)))
+        summaries.append(block.confirm(frame, vectors, generator(how.seed, "confirm", block.site, block.language)))
     features = pd.concat(frames, ignore_index=True)
     manifest = {
         "subject": subject.name,
@@ -165,11 +158,11 @@ def bank_from_readings(
         "labels": {lang: {e: concepts.label(e, lang) for e in emotions} for lang in languages},
         "concepts_sha256": concepts.sha256,
         "concept_words": {lang: {e: list(concepts.words(e, lang)) for e in emotions} for lang in languages},
-        "stimuli": kind,
-        "position": position,
-        "skip": skip,
-        "seed": seed,
-        "selection": asdict(selection),
+        "stimuli": how.kind,
+        "position": how.position,
+        "skip": how.skip,
+        "seed": how.seed,
+        "selection": asdict(how.selection),
         "n_tested": sum(b.p[:, b.alive].size for b in blocks),
         "n_alive": {f"{b.site}|{b.language}": int(b.alive.sum()) for b in blocks},
         "versions": {n: metadata.version(n) for n in ("torch", "transformer-lens", "sae-lens", "numpy", "scipy")},

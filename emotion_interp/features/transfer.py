@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from emotion_interp.bank.files import KEYS
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.block import NEUTRAL
 from emotion_interp.features.design import KINDS, _design, design_stimuli, text_hash
+from emotion_interp.features.options import TransferChoices, TransferOptions
 from emotion_interp.features.retest import chosen_rows, columns_of
 from emotion_interp.stats.corrections import holm
 from emotion_interp.stats.firing import fires_on_units
@@ -104,15 +106,10 @@ def transfer(
     bank: FeatureBank,
     stimuli: str | Sequence[Stimulus] | None = None,
     *,
-    tested_on: str | None = None,
-    found_on: Sequence[Stimulus] | None = None,
     rows: str = "kept",
-    position: str | None = None,
-    skip: int | None = None,
-    n_resamples: int = 1000,
     seed: int = 0,
-    batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    options: TransferOptions | None = None,
+    **choices: Unpack[TransferChoices],
 ) -> Transfer:
     """Test the features that a bank fixed on stimuli of another kind, all of which are new to it.
 
@@ -128,14 +125,11 @@ def transfer(
         bank: features to test.
         stimuli: "words", "scenes", or labelled texts (`concepts.labelled_stimuli`, `concepts.corpus_stimuli`); default:
             words for a bank found on texts, scenes for one found on words. Emotions the bank does not have are left out.
-        tested_on: name in the table; default "words", "scenes" or "texts".
-        found_on: further texts to skip; those the bank was found on are known to it by their hashes and are skipped.
         rows: "kept" (selected and top features), "top", or "all".
-        position, skip: which tokens are read; default: the "last" token of a word, the mean of a "text" after as many
-            tokens as the bank left out.
-        n_resamples: bootstrap resamples.
         seed: of the bootstrap.
-        batch_tokens, progress: as in `find_features`.
+        options: what the stimuli are called and which are skipped, the bootstrap, and which tokens are read (default: the
+            "last" token of a word, the mean of a "text" after as many tokens as the bank left out).
+        **choices: fields of `TransferOptions`, by keyword.
 
     Raises:
         EmotionInterpError: another subject, the very stimuli the bank was found on, or too few texts.
@@ -150,29 +144,26 @@ def transfer(
     from emotion_interp.bank.same_subject import require_same_subject
 
     require_same_subject(bank, subject)
-    skip = int(bank.manifest.get("skip", 8)) if skip is None else skip
-    if position not in (None, *POSITIONS):
-        raise UnknownNameError("position", position, POSITIONS)
+    chosen = merged(TransferOptions, options, choices)
+    if chosen.position not in (None, *POSITIONS):
+        raise UnknownNameError("position", chosen.position, POSITIONS)
     frame = chosen_rows(bank, rows)
     if stimuli is None:
         stimuli = "scenes" if bank.manifest["stimuli"] == "words" else "words"
-    shown, skipped = _new_stimuli(concepts, bank, stimuli, found_on)
+    shown, skipped = _new_stimuli(concepts, bank, stimuli, chosen.found_on)
     texts = all(s.span == (0, len(s.text)) for s in shown)
-    name = tested_on or (stimuli if isinstance(stimuli, str) else "texts" if texts else "words")
+    name = chosen.tested_on or (stimuli if isinstance(stimuli, str) else "texts" if texts else "words")
     design = _design("texts" if texts else "words", shown, {s.group: "test" for s in shown})
     readings = read_columns(
         subject,
         shown,
         design.units,
         columns_of(frame),
-        position=position or ("text" if texts else "last"),  # type: ignore[arg-type]
-        skip=skip,
         token_units=(),
-        batch_tokens=batch_tokens,
-        progress=progress,
+        options=chosen.reading("text" if texts else "last", int(bank.manifest.get("skip", 8))),
     )
     result = transfer_from_readings(
-        frame, design.words, readings.sites, name, kind=design.kind, n_resamples=n_resamples, seed=seed
+        frame, design.words, readings.sites, name, kind=design.kind, n_resamples=chosen.n_resamples, seed=seed
     )
     return Transfer(name, result.frame, skipped)
 
@@ -195,7 +186,8 @@ def transfer_from_readings(
         readings: activations per unit.
         tested_on: name of the stimuli.
         kind: "words", or texts: decides when a unit fires.
-        n_resamples, seed: of the bootstrap.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
 
     Raises:
         EmotionInterpError: no emotion of the features has enough units.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError
 from emotion_interp.core.markup import picture_label
+from emotion_interp.core.options import Options, merged
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -148,20 +150,50 @@ def legend_rows(entries: tuple[str, ...], width: float, size: float = 12) -> int
     return rows
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayoutOptions(Options):
+    """How a picture is laid out, and what a phone changes.
+
+    Args:
+        width: fixed width in pixels, for pictures whose labels were placed for it.
+        min_width: narrower than this the picture is unreadable; a page scrolls it instead.
+        head: pixels between the title and the plot, for the names of panels.
+        narrow: dotted path -> value of the layout on a phone, beside smaller fonts and margins.
+        narrow_height: as `height`, on a phone; the same unless told.
+        narrow_min_width: as `min_width`, on a phone; none unless told.
+        narrow_traces: number of the trace -> dotted path -> value on a phone.
+    """
+
+    width: int | None = None
+    min_width: int | None = None
+    head: int = 0
+    narrow: dict[str, Any] | None = None
+    narrow_height: int | None = None
+    narrow_min_width: int | None = None
+    narrow_traces: dict[int, dict[str, Any]] | None = None
+
+
+class LayoutChoices(TypedDict, total=False):
+    """`LayoutOptions`, by keyword."""
+
+    width: int | None
+    min_width: int | None
+    head: int
+    narrow: dict[str, Any] | None
+    narrow_height: int | None
+    narrow_min_width: int | None
+    narrow_traces: dict[int, dict[str, Any]] | None
+
+
 def finish(
     figure: go.Figure,
     title: str,
     how_to_read: str,
     *,
     height: int,
-    width: int | None = None,
-    min_width: int | None = None,
     legend: tuple[str, ...] = (),
-    head: int = 0,
-    narrow: dict[str, Any] | None = None,
-    narrow_height: int | None = None,
-    narrow_min_width: int | None = None,
-    narrow_traces: dict[int, dict[str, Any]] | None = None,
+    options: LayoutOptions | None = None,
+    **choices: Unpack[LayoutChoices],
 ) -> go.Figure:
     """Give a figure the house's look, its title and its line on how to read it.
 
@@ -174,15 +206,12 @@ def finish(
         title: what is shown.
         how_to_read: one sentence.
         height: pixels of the picture below the title and above the legend.
-        width: fixed width in pixels, for pictures whose labels were placed for it.
-        min_width: narrower than this the picture is unreadable; a page scrolls it instead.
         legend: the legend's entries, for the room they need below the picture; none = no legend.
-        head: pixels between the title and the plot, for the names of panels.
-        narrow: dotted path -> value of the layout on a phone, beside smaller fonts and margins.
-        narrow_height: as `height`, on a phone; the same unless told.
-        narrow_min_width: as `min_width`, on a phone; none unless told.
-        narrow_traces: number of the trace -> dotted path -> value on a phone.
+        options: width, head and what a phone changes.
+        **choices: fields of `LayoutOptions`, by keyword.
     """
+    chosen = merged(LayoutOptions, options, choices)
+    width, head = chosen.width, chosen.head
     lines = textwrap.wrap(plain(how_to_read), 90 if (width or 800) > 600 else 70)
     top = 52 + 17 * len(lines) + head
     rows, narrow_rows = legend_rows(legend, (width or 700) - 88), legend_rows(legend, 310, 11)
@@ -197,7 +226,7 @@ def finish(
         "margin.b": narrow_below,
         "width": None,
         "autosize": True,
-        **(narrow or {}),
+        **(chosen.narrow or {}),
     }
     figure.update_layout(
         template="plotly_white",
@@ -223,13 +252,13 @@ def finish(
         meta={
             "how_to_read": how_to_read,
             "title": title,
-            "min_width": min_width,
+            "min_width": chosen.min_width,
             "title_height": top - 14 - head,
             "narrow": {
-                "height": (narrow_height or height) + phone["margin.t"] + phone["margin.b"],
-                "min_width": narrow_min_width,
+                "height": (chosen.narrow_height or height) + phone["margin.t"] + phone["margin.b"],
+                "min_width": chosen.narrow_min_width,
                 "layout": phone,
-                "traces": {str(number): values for number, values in (narrow_traces or {}).items()},
+                "traces": {str(number): values for number, values in (chosen.narrow_traces or {}).items()},
             },
         },
     )

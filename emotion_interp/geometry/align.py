@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.options import merged
 from emotion_interp.core.types import Site
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.beside import beside_texts, require_same_stimuli, text_controls
 from emotion_interp.geometry.circumplex import circumplex_fit
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
+from emotion_interp.geometry.options import AlignChoices, AlignOptions, Halves
 from emotion_interp.geometry.pc_scan import ComponentFit, Components, principal_components, scan
 from emotion_interp.geometry.procrustes import cross_products, fitted_points, procrustes_fit, unit_configuration
 from emotion_interp.geometry.readout import leave_one_out_operator, readout_fit
@@ -27,8 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.norms import Norms
-
-Halves = tuple[EmotionSpace, EmotionSpace]
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,10 @@ def align(
     n_permutations: int = 10_000,
     seed: int = 0,
     coordinates: str = "label",
-    labels: Mapping[str, str] | None = None,
-    controls: Mapping[str, EmotionSpace] | None = None,
     *,
-    words: Mapping[str, Iterable[str]] | None = None,
-    halves: Halves | None = None,
-    n_bootstrap: int = 2_000,
-    n_components: int = 10,
-    ridge: float = 1.0,
-    text: EmotionSpace | Mapping[str, EmotionSpace] | None = None,
+    controls: Mapping[str, EmotionSpace] | None = None,
+    options: AlignOptions | None = None,
+    **choices: Unpack[AlignChoices],
 ) -> Alignment:
     """Compare one emotion space [emotion, dimension] with human valence and arousal.
 
@@ -75,16 +71,14 @@ def align(
     valence alone (labMT, SEV) give the valence half.
 
     Args:
+        space: the model's.
         norms: `load_norms(...)`, or a frame indexed (or with a column) by emotion or word, with valence and arousal.
+        n_permutations: of the emotions, for every p.
+        seed: of the permutations and the intervals.
         coordinates: "label" (the rating of the emotion's name) or "words" (the mean of `words[emotion]`).
-        labels: emotion -> the word to look up, for names that are not in the norms or in another language.
         controls: name -> space that should *not* align (`control_spaces`); each is aligned in the same way.
-        words: for coordinates="words": emotion -> words that the subject was not shown.
-        halves: the same space from two disjoint halves of the words; the PC is then picked on the first and its r and
-            interval come from the second.
-        text: the same emotions from the texts alone, one space or name -> space (`text_baselines`); default: what the
-            space carries (`space.baselines`) and the controls "text" and "encoder"; {} for none. What the space adds to
-            each is in `.increments` (`text_increment`; 999 permutations at most).
+        options: names and words that are rated, halves, intervals, components, read-out, and the texts alone.
+        **choices: fields of `AlignOptions`, by keyword.
 
     Raises:
         EmotionInterpError: fewer than 5 emotions with a rating, constant ratings, settings out of range.
@@ -99,11 +93,12 @@ def align(
         >>> fit.valence.pc, bool(fit.procrustes.disparity < 0.2)
         (1, True)
     """
-    settings, human = _human(
-        [space], norms, coordinates, labels, words, n_permutations, n_bootstrap, n_components, ridge, seed
-    )
+    chosen = merged(AlignOptions, options, choices)
+    settings, human = _human([space], norms, coordinates, n_permutations, seed, chosen)
     orders = permutations(len(human.emotions), n_permutations, seed)
-    alignment = _group([space], human, orders, settings, [halves])[0]
+    if isinstance(chosen.halves, Mapping):
+        raise EmotionInterpError("halves of one space are two spaces; a mapping is for align_layers.")
+    alignment = _group([space], human, orders, settings, [chosen.halves])[0]
     found = {}
     for name, control in (controls or {}).items():
         missing = [e for e in human.emotions if e not in control.emotions]
@@ -111,8 +106,7 @@ def align(
             raise EmotionInterpError(f"the control space {name!r} lacks {', '.join(missing)}; give the same emotions.")
         found[name] = _group([control], human, orders, settings, [None])[0]
     require_same_stimuli(space, controls or {})
-    if text is None:
-        text = {**space.baselines, **text_controls(controls or {})}
+    text = {**space.baselines, **text_controls(controls or {})} if chosen.text is None else chosen.text
     return replace(_beside([space], [alignment], text, human, orders, settings)[0], controls=found)
 
 
@@ -123,14 +117,9 @@ def align_layers(
     n_permutations: int = 10_000,
     seed: int = 0,
     coordinates: str = "label",
-    labels: Mapping[str, Any] | None = None,
     *,
-    words: Mapping[str, Any] | None = None,
-    halves: Mapping[Any, Halves] | None = None,
-    n_bootstrap: int = 2_000,
-    n_components: int = 10,
-    ridge: float = 1.0,
-    text: EmotionSpace | Mapping[str, EmotionSpace] | None = None,
+    options: AlignOptions | None = None,
+    **choices: Unpack[AlignChoices],
 ) -> LayerAlignments:
     """Align every layer, in every language; `*_p_layers` is corrected over components and layers.
 
@@ -140,14 +129,20 @@ def align_layers(
     Args:
         spaces: layer or site -> space, any key -> space that knows its layer, or a list of spaces.
         norms: as for `align`, or language -> norms.
-        labels, words: as for `align`, or language -> such a mapping.
-        halves: key (or place in the list) -> the two halves of that space, as for `align`.
-        text: as for `align`; default: what each space carries, which spaces of texts do.
+        n_permutations: as for `align`.
+        seed: as for `align`.
+        coordinates: as for `align`.
+        options: as for `align`; labels and words may be language -> such a mapping, halves are key -> two spaces.
+        **choices: fields of `AlignOptions`, by keyword.
 
     Raises:
         EmotionInterpError: as `align`; no spaces; spaces of one family with different emotions.
         UnknownNameError: no norms for the language of a space.
     """
+    chosen = merged(AlignOptions, options, choices)
+    if not isinstance(chosen.halves, (Mapping, NoneType)):
+        raise EmotionInterpError("halves of several spaces are key -> the two halves of that space.")
+    halves = chosen.halves or {}
     keyed = dict(spaces) if isinstance(spaces, Mapping) else dict(enumerate(spaces))
     if not keyed:
         raise EmotionInterpError("there is no emotion space to align; give layer -> EmotionSpace.")
@@ -161,21 +156,11 @@ def align_layers(
     found: dict[Any, Alignment] = {}
     for (language, _), family in families.items():
         members = list(family.values())
-        settings, human = _human(
-            members,
-            _of_language(norms, language, "norms"),
-            coordinates,
-            _of_language(labels, language),
-            _of_language(words, language),
-            n_permutations,
-            n_bootstrap,
-            n_components,
-            ridge,
-            seed,
-        )
+        own = _of_language(norms, language, "norms")
+        settings, human = _human(members, own, coordinates, n_permutations, seed, chosen)
         orders = permutations(len(human.emotions), n_permutations, seed)
-        aligned = _group(members, human, orders, settings, [(halves or {}).get(key) for key in family])
-        aligned = _beside(members, aligned, text, human, orders, settings)
+        aligned = _group(members, human, orders, settings, [halves.get(key) for key in family])
+        aligned = _beside(members, aligned, chosen.text, human, orders, settings)
         found |= dict(zip(family, aligned, strict=True))
     return LayerAlignments(tuple(found[key] for key in keyed))
 
@@ -208,22 +193,22 @@ def _human(
     spaces: Sequence[EmotionSpace],
     norms: Any,
     coordinates: str,
-    labels: Mapping[str, str] | None,
-    words: Mapping[str, Iterable[str]] | None,
     n_permutations: int,
-    n_bootstrap: int,
-    n_components: int,
-    ridge: float,
     seed: int,
+    chosen: AlignOptions,
 ) -> tuple[_Settings, HumanCoordinates]:
     emotions = spaces[0].emotions
     for space in spaces[1:]:
         if set(space.emotions) != set(emotions):
             odd = ", ".join(sorted(set(space.emotions) ^ set(emotions)))
             raise EmotionInterpError(f"layers compared with each other need the same emotions; not in all: {odd}.")
-    table = as_norms(norms, spaces[0].language)
-    settings = _Settings(table.name, coordinates, n_permutations, n_bootstrap, n_components, ridge, seed)
-    return settings, human_coordinates(emotions, table, coordinates, labels, words)
+    language = spaces[0].language
+    table = as_norms(norms, language)
+    sizes = n_permutations, chosen.n_bootstrap, chosen.n_components, chosen.ridge
+    labels, words = (_of_language(value, language) for value in (chosen.labels, chosen.words))
+    return _Settings(table.name, coordinates, *sizes, seed), human_coordinates(
+        emotions, table, coordinates, labels, words
+    )
 
 
 def _group(

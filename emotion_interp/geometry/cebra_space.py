@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
+from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
+from emotion_interp.geometry.options import CebraChoices, CebraOptions
 from emotion_interp.geometry.space import EmotionSpace, unit_means, unit_vectors
 
 _MOST_INPUTS = 50
@@ -50,14 +52,11 @@ def cebra_space(
     emotions: Sequence[str] | None = None,
     *,
     dimensions: int = 3,
-    n_folds: int = 5,
-    iterations: int = 300,
-    batch_size: int = 256,
-    learning_rate: float = 0.01,
-    hidden_units: int = 32,
     seed: int = 0,
     layer: int | None = None,
     language: str | None = None,
+    options: CebraOptions | None = None,
+    **choices: Unpack[CebraChoices],
 ) -> CebraSpace:
     """Embed units (words or texts) with CEBRA's supervised discrete mode, whole emotions held out; then `align` it.
 
@@ -72,11 +71,11 @@ def cebra_space(
             array [unit, dimension].
         emotions: emotion of each unit, with an array.
         dimensions: of the embedding, which lies on the unit sphere.
-        n_folds: groups of emotions.
-        iterations, batch_size, learning_rate, hidden_units: of each network (CEBRA's names: max_iterations,
-            batch_size, learning_rate, num_hidden_units).
         seed: of the groups, the weights and the batches.
-        layer, language: noted in the space, with an array.
+        layer: noted in the space, with an array.
+        language: noted in the space, with an array.
+        options: the groups of emotions, and how the networks are trained.
+        **choices: fields of `CebraOptions`, by keyword.
 
     Raises:
         UnsupportedError: CEBRA is not installed.
@@ -90,6 +89,8 @@ def cebra_space(
         >>> align(space, load_norms("warriner"))  # doctest: +SKIP
     """
     tags: dict[str, Any] = {}
+    chosen = merged(CebraOptions, options, choices)
+    n_folds = chosen.n_folds
     if isinstance(units, EmotionSpace):
         if emotions is not None:
             raise EmotionInterpError("an EmotionSpace knows the emotions of its units; leave emotions= out.")
@@ -104,7 +105,7 @@ def cebra_space(
     else:
         matrix, names = unit_vectors(units, emotions)
     order = list(dict.fromkeys(names))
-    _check(names, order, dimensions, n_folds, iterations)
+    _check(names, order, dimensions, n_folds, chosen.iterations)
     estimator = _cebra()
     codes = np.array([order.index(e) for e in names])
     groups = generator(seed, "cebra folds").permutation(np.arange(len(order)) % n_folds)
@@ -117,10 +118,10 @@ def cebra_space(
                 model_architecture="offset1-model",
                 device="cpu",
                 output_dimension=dimensions,
-                max_iterations=iterations,
-                batch_size=min(batch_size, int(inside.sum())),
-                learning_rate=learning_rate,
-                num_hidden_units=hidden_units,
+                max_iterations=chosen.iterations,
+                batch_size=min(chosen.batch_size, int(inside.sum())),
+                learning_rate=chosen.learning_rate,
+                num_hidden_units=chosen.hidden_units,
                 verbose=False,
             )
             values = _inputs(matrix, inside)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.geometry.options import ControlChoices, ControlOptions
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.geometry.text_baseline import baselines_if_any
 
@@ -33,12 +35,9 @@ def control_spaces(
     language: str | None = None,
     seed: int = 0,
     *,
-    stimuli: str | Path | Sequence[Stimulus] | None = None,
     bank: FeatureBank | None = None,
-    position: str | None = None,
-    skip: int | None = None,
-    batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    options: ControlOptions | None = None,
+    **choices: Unpack[ControlChoices],
 ) -> dict[str, EmotionSpace]:
     """What an emotion space must beat, of the very stimuli that the space was made of.
 
@@ -48,12 +47,10 @@ def control_spaces(
         layer: the layer that the controls stand beside.
         language: default: the bank's first, else that of the concepts.
         seed: of the random weights and the shuffle.
-        stimuli: "words" (in carriers), "scenes", labelled texts (a list of `Stimulus`, the name of a corpus, or the path
-            of a CSV, as for `corpus_stimuli`); default: the kind the bank was found on, else "words".
         bank: the bank that the space is of; gives stimuli, position and skip. One found on texts needs them again.
-        position, skip: which tokens are read, as the space was made; default: a word's "last" token, the mean of a "text"
-            from its 8th token (`text_spaces` leaves out 20).
-        batch_tokens, progress: as in `find_features`.
+        options: the stimuli, and which tokens are read, as the space was made; default: a word's "last" token, the mean of
+            a "text" from its 8th token (`text_spaces` leaves out 20).
+        **choices: fields of `ControlOptions`, by keyword.
 
     Returns:
         name -> EmotionSpace: "static embedding" (mean input embedding of the word or text), "random weights" (the same
@@ -73,7 +70,8 @@ def control_spaces(
 
     # the controls have no SAE, and read the hook point itself
     site = subject.site(layer).point
-    kind, shown = _stimuli(concepts, bank, stimuli, language)
+    chosen = merged(ControlOptions, options, choices)
+    kind, shown = _stimuli(concepts, bank, chosen.stimuli, language)
     language = shown[0].language
     # a word is one unit in all its carriers; a text is its own, whatever it is called
     named = [(s.emotion, s.word if kind == "words" else s.text) for s in shown]
@@ -85,12 +83,8 @@ def control_spaces(
     labels = np.asarray([names.index(e) for e, _ in keys])
     texts = [text for _, text in keys]
     manifest = {} if bank is None else bank.manifest
-    options: dict[str, Any] = {
-        "position": position or manifest.get("position") or ("last" if kind == "words" else "text"),
-        "skip": int(manifest.get("skip", 8)) if skip is None else skip,
-        "batch_tokens": batch_tokens,
-        "progress": progress,
-    }
+    position = manifest.get("position") or ("last" if kind == "words" else "text")
+    reading = chosen.reading(position, int(manifest.get("skip", 8)))
 
     def space(values: np.ndarray, codes: np.ndarray, kind_of_space: str) -> EmotionSpace:
         there = [i for i in range(len(names)) if (codes == i).any()]
@@ -98,11 +92,11 @@ def control_spaces(
         own = [names[i] for i in there]
         return EmotionSpace(vectors, own, site=site, kind=kind_of_space, language=language, stimuli=kind)
 
-    own = read_stimuli(subject, shown, units, sites=[site], **options)[site].dense
+    own = read_stimuli(subject, shown, units, sites=[site], options=reading)[site].dense
     other = Subject(_random_twin(subject, seed), tokenizer=subject.tokenizer, name=f"{subject.name}, random weights")
-    random = read_stimuli(other, shown, units, sites=[site], **options)[site].dense
+    random = read_stimuli(other, shown, units, sites=[site], options=reading)[site].dense
     shuffled = generator(seed, "shuffled labels").permutation(labels)
-    static = static_embeddings(subject, texts, language, skip=0 if kind == "words" else options["skip"])
+    static = static_embeddings(subject, texts, language, skip=0 if kind == "words" else reading.skip or 0)
     found = {
         "static embedding": space(static, labels, "static embedding"),
         "random weights": space(random, labels, "random weights"),

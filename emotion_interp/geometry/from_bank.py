@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
+from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.options import merged
 from emotion_interp.core.types import Site
 from emotion_interp.geometry.controls import control_spaces as control_spaces
 from emotion_interp.geometry.space import EmotionSpace
@@ -90,11 +92,10 @@ def text_spaces(
     emotions: Sequence[str],
     *,
     sites: Sequence[Site] | None = None,
-    skip: int = 20,
-    batch_tokens: int = 2048,
-    progress: Any = None,
     keep_units: bool = False,
     language: str | None = None,
+    options: ReadOptions | None = None,
+    **choices: Unpack[ReadChoices],
 ) -> dict[tuple[Site, str], EmotionSpace]:
     """Emotion spaces from labelled texts: mean over a text's tokens from the `skip`-th, then over an emotion's texts.
 
@@ -103,11 +104,11 @@ def text_spaces(
         texts: texts, one label each.
         emotions: label of each text.
         sites: default: every site with an SAE.
-        skip: tokens left out at the start of a text (Anthropic, arXiv 2604.07729, leaves out 50).
-        batch_tokens: padded tokens of one forward pass.
-        progress: receives the number of texts of each batch.
         keep_units: the spaces carry the vector of every text (float32), for intervals over texts and `cebra_space`.
         language: of the texts; default: the one that they read as.
+        options: how the pass is made, and which tokens are read; default: the mean of the "text" after 20 tokens (Anthropic,
+            arXiv 2604.07729, leaves out 50).
+        **choices: fields of `ReadOptions`, by keyword.
 
     Returns:
         (site, "dense") and, where the site has an SAE, (site, "features") over the latents alive on these texts. Each
@@ -119,9 +120,8 @@ def text_spaces(
         raise EmotionInterpError(f"{len(texts)} texts but {len(emotions)} labels; give one label for each text.")
     names = sorted(set(emotions))
     units = list(range(len(texts))) if keep_units else [names.index(e) for e in emotions]
-    readings = read_units(
-        subject, texts, units, sites=sites, position="text", skip=skip, batch_tokens=batch_tokens, progress=progress
-    )
+    reading = merged(ReadOptions, options, choices).reading("text", 20)
+    readings = read_units(subject, texts, units, sites=sites, options=reading)
     spaces = {}
     alone = baselines_if_any(texts, emotions, language=language)
     for site, reading in readings.items():

@@ -9,17 +9,18 @@ Incremental read-out: see `incremental_readout`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
-from emotion_interp.geometry.gain import GAIN_FOLDS, ReadoutGain, readout_gain
+from emotion_interp.geometry.gain import ReadoutGain, readout_gain
+from emotion_interp.geometry.options import IncrementChoices, IncrementOptions
 from emotion_interp.geometry.rsa import human_dissimilarity, model_dissimilarity, pairs, unit_ranks
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.stats.intervals import (
@@ -134,20 +135,22 @@ def text_increment(
     norms: Norms | pd.DataFrame,
     *,
     coordinates: str = "label",
-    labels: Mapping[str, str] | None = None,
-    words: Mapping[str, Any] | None = None,
     n_permutations: int = 999,
-    n_bootstrap: int = 1000,
-    folds: int = GAIN_FOLDS,
     seed: int = 0,
+    options: IncrementOptions | None = None,
+    **choices: Unpack[IncrementChoices],
 ) -> Increment:
     """What an emotion space says about valence and arousal beyond the text's space, and the text's beyond it.
 
     Args:
-        space: the model's; text: the same emotions from the text alone (`text_baselines`), or any other space.
-        norms, coordinates, labels, words: as in `align`.
-        n_permutations, n_bootstrap, seed: of the nulls and the intervals (0: no interval).
-        folds: of emotions, in the read-out.
+        space: the model's.
+        text: the same emotions from the text alone (`text_baselines`), or any other space.
+        norms: as in `align`.
+        coordinates: as in `align`.
+        n_permutations: of the nulls.
+        seed: of the nulls and the intervals.
+        options: labels and words as in `align`, resamples and folds.
+        **choices: fields of `IncrementOptions`, by keyword.
 
     Raises:
         EmotionInterpError: fewer than 5 rated emotions in common, or settings out of range.
@@ -156,14 +159,10 @@ def text_increment(
         >>> gain = text_increment(spaces[site, "dense"], text_baselines(texts, labels)["text"], norms)  # doctest: +SKIP
         >>> gain.rsa.rho, gain.valence.gain  # doctest: +SKIP
     """
-    if n_permutations < 1 or n_bootstrap < 0 or folds < 2:
-        raise EmotionInterpError(
-            f"n_permutations is at least 1, n_bootstrap at least 0, folds at least 2; got {n_permutations}, "
-            f"{n_bootstrap} and {folds}."
-        )
+    chosen = merged(IncrementOptions, options, choices)
     shared = [e for e in space.emotions if e in set(text.emotions)]
-    human = human_coordinates(shared, as_norms(norms, space.language), coordinates, labels, words)
-    return increments([space], text, human, n_permutations, n_bootstrap, folds, seed)[0]
+    human = human_coordinates(shared, as_norms(norms, space.language), coordinates, chosen.labels, chosen.words)
+    return increments([space], text, human, n_permutations, chosen.n_bootstrap, chosen.folds, seed)[0]
 
 
 def increments(

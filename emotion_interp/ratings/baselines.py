@@ -47,7 +47,7 @@ def baseline_ratings(
             own.norms,
             {0: {name: None}},
             own.language,
-            folds,
+            folds=folds,
             seed=seed,
             groups=own.groups,
             transfer=others,

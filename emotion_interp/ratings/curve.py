@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import BySite, Site, sites_at
+from emotion_interp.ratings.options import CurveChoices, CurveOptions, LearningChoices, LearningOptions
 from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
 from emotion_interp.ratings.series import bootstrap_means
 from emotion_interp.ratings.sets import known_sets
-from emotion_interp.ratings.subject_ratings import ReadAt, feature_sets, read_part
+from emotion_interp.ratings.subject_ratings import feature_sets, read_part
 from emotion_interp.stats.ridge import ALPHAS, assign_folds, nested_ridge
 
 if TYPE_CHECKING:
@@ -78,18 +80,8 @@ def learning_curve(
     *,
     sets: Sequence[str] | None = None,
     layers: Iterable[int | Site | str] | None = None,
-    carrier: str | None = None,
-    carriers: int = 1,
-    position: ReadAt | None = None,
-    max_words: int | None = None,
-    test_share: float = 0.2,
-    repeats: int = 5,
-    folds: int = 5,
-    n_bootstrap: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-    batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    options: LearningOptions | None = None,
+    **choices: Unpack[LearningChoices],
 ) -> LearningCurve:
     """Pearson r of predicted and human ratings on fixed test words, by the number of words that were learnt.
 
@@ -98,16 +90,15 @@ def learning_curve(
     alone. Words of one `group` of the norms (sentences of a document) lie on one side.
 
     Args:
-        subject, norms, bank, layers, carrier, carriers, position, max_words, batch_tokens, progress: as in
-            `predict_ratings`.
+        subject: as in `predict_ratings`.
+        norms: as in `predict_ratings`.
+        bank: as in `predict_ratings`.
         n_words: sizes of the training part; default 250, 500, 1000, 2000, 4000, 8000, as far as there are so many
             words, and all words that are no test words.
         sets: names of the feature sets; default "all", "dense", and with a bank "selected" and "outside".
-        test_share: share of the words (by group) that are only tested.
-        repeats: draws of the training words; a size that takes all of them has only one.
-        folds: of the cross-validation that chooses the penalty.
-        n_bootstrap, level: of the interval over the test words.
-        seed: of the sample, the split, the draws and the bootstrap.
+        layers: as in `predict_ratings`.
+        options: how the words are read, the test words, repeats, folds and interval.
+        **choices: fields of `LearningOptions`, by keyword.
 
     Raises:
         EmotionInterpError: a size below `2 * folds` or above the training words there are, or settings out of range.
@@ -120,21 +111,11 @@ def learning_curve(
     for name in sets or ():
         if name not in (known := known_sets(bank)):
             raise UnknownNameError("feature set", name, known)
-    part, _ = read_part(
-        subject,
-        norms,
-        bank,
-        layers=layers,
-        carrier=carrier,
-        carriers=carriers,
-        position=position,
-        max_words=max_words,
-        seed=seed,
-        batch_tokens=batch_tokens,
-        progress=progress,
-    )
+    chosen = merged(LearningOptions, options, choices)
+    place = {"layers": layers, "carrier": chosen.carrier, "seed": chosen.seed}
+    part, _ = read_part(subject, norms, bank, **place, options=chosen)
     wanted = sets if sets is not None else ("all", "dense", "selected", "outside")
-    by_site = feature_sets(part, bank, seed)
+    by_site = feature_sets(part, bank, chosen.seed)
     known = {name for names in by_site.values() for name in names} | ({DENSE} if part.dense else set())
     for name in sets or ():
         if name not in known:
@@ -144,12 +125,7 @@ def learning_curve(
         {site: {name: names[name] for name in wanted if name in names} for site, names in by_site.items()},
         n_words,
         dense=DENSE in wanted,
-        test_share=test_share,
-        repeats=repeats,
-        folds=folds,
-        n_bootstrap=n_bootstrap,
-        level=level,
-        seed=seed,
+        options=chosen,
     )
 
 
@@ -159,24 +135,34 @@ def curve_from_activations(
     n_words: Sequence[int] | None = None,
     *,
     dense: bool = True,
-    test_share: float = 0.2,
-    repeats: int = 5,
-    folds: int = 5,
     alphas: Sequence[float] = ALPHAS,
-    n_bootstrap: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    options: CurveOptions | None = None,
+    **choices: Unpack[CurveChoices],
 ) -> LearningCurve:
-    """`learning_curve` for activations at hand; `sets`: site or layer -> name -> column indices (default "all")."""
+    """`learning_curve` for activations at hand.
+
+    Args:
+        part: the rated words and their activations.
+        sets: site or layer -> name -> column indices; default "all".
+        n_words: as in `learning_curve`.
+        dense: whether the dense activations are a set, too.
+        alphas: ridge penalties, in scikit-learn's convention.
+        options: test words, repeats, folds and interval.
+        **choices: fields of `CurveOptions`, by keyword.
+
+    Raises:
+        EmotionInterpError, UnknownNameError: as `learning_curve`.
+    """
     import pandas as pd
 
-    if not 0 < test_share < 1 or repeats < 1 or folds < 3 or n_bootstrap < 1 or not 0 < level < 1:
+    chosen = merged(CurveOptions, options, choices)
+    repeats, folds, seed, level = chosen.repeats, chosen.folds, chosen.seed, chosen.level
+    if folds < 3 or chosen.n_bootstrap < 1:
         raise EmotionInterpError(
-            "test_share and level lie between 0 and 1, repeats and n_bootstrap are at least 1, folds at least 3; got "
-            f"{test_share}, {level}, {repeats}, {n_bootstrap} and {folds}."
+            f"folds is at least 3 and n_bootstrap at least 1; got folds={folds}, n_bootstrap={chosen.n_bootstrap}."
         )
     rated = RatedWords.of(part, part.norms.scale, None)
-    test, pool = _split(rated.groups, test_share, seed)
+    test, pool = _split(rated.groups, chosen.test_share, seed)
     sizes = _sizes(n_words, len(pool), folds)
     draws = [_order(rated.groups, pool, generator(seed, "learning curve", repeat)) for repeat in range(repeats)]
     tails = [(1 - level) / 2, (1 + level) / 2]
@@ -203,7 +189,7 @@ def curve_from_activations(
                 r = np.array([score(human[:, place], fit[:, place])["r"] for fit in fits])
                 pairs = [(human[:, place], fit[:, place]) for fit in fits]
                 rng = generator(seed, "learning curve test words")
-                boot = bootstrap_means([pairs], n_bootstrap, rng)[1][:, 0]
+                boot = bootstrap_means([pairs], chosen.n_bootstrap, rng)[1][:, 0]
                 low, high = np.quantile(boot, tails)
                 ceiling = part.norms.ceiling.get(dimension, float("nan"))
                 rows.append(

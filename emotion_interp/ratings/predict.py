@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import BySite, Site, site_of, sites_at
 from emotion_interp.norms import Norms
+from emotion_interp.ratings.options import FitChoices, FitOptions
 from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
 from emotion_interp.ratings.words import RatedWords as RatedWords
 from emotion_interp.ratings.words import WordActivations
 from emotion_interp.stats.folds import FoldScores, group_permutations
-from emotion_interp.stats.ridge import ALPHAS, assign_folds, nested_ridge
+from emotion_interp.stats.ridge import assign_folds, nested_ridge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,17 +134,10 @@ def predict_from_activations(
     norms: Norms,
     feature_sets: Mapping[Any, Mapping[str, Any]] | None = None,
     language: str = "en",
-    folds: int = 10,
-    inner_folds: int = 5,
-    alphas: Sequence[float] = ALPHAS,
-    seed: int = 0,
-    dense: Mapping[Any, Any] | None = None,
-    groups: Sequence[Any] | None = None,
     *,
-    transfer: Sequence[WordActivations] = (),
-    n_permutations: int = 199,
-    n_bootstrap: int = 500,
-    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None,
+    dense: Mapping[Any, Any] | None = None,
+    options: FitOptions | None = None,
+    **choices: Unpack[FitChoices],
 ) -> Ratings:
     """Nested cross-validated ridge from each word's activations to its ratings.
 
@@ -155,17 +150,10 @@ def predict_from_activations(
         words: the words of the rows; those without a rating are left out.
         norms: their ratings.
         feature_sets: site or layer -> name of the set -> column indices, or None for all. Default: "all".
-        folds, inner_folds: outer folds, and validation groups within each training set.
-        alphas: ridge penalties, in scikit-learn's convention.
+        language: of the words.
         dense: site or layer -> [word, d_model]; reported as the feature set "dense".
-        groups: one label per word; default its lemma (`concepts.lemma_key`: happy and happiness stay in one fold).
-        transfer: other languages to predict with the fits of this one. A word whose group also occurs among the
-            training words is predicted by the fit that left that group out. Ratings on another scale are mapped
-            linearly to that of `norms`.
-        n_permutations: of the null: ratings are handed to other words (among groups of one size), and the ridge is fitted
-            anew with the penalties that the observed ratings chose; 0: no p.
-        n_bootstrap: resamples of the interval; 0: none.
-        draws: site or layer -> name of an outside set -> redrawn sets [draw, column] (`redrawn_outside`), each fitted too.
+        options: folds, penalties, groups, other languages, null, interval and redrawn sets.
+        **choices: fields of `FitOptions`, by keyword.
 
     Raises:
         EmotionInterpError: shapes disagree, too few rated words for the folds, indices out of range.
@@ -183,10 +171,12 @@ def predict_from_activations(
     """
     import pandas as pd
 
-    train = WordActivations(activations, words, norms, language, groups, dense or {})
+    chosen = merged(FitOptions, options, choices)
+    folds, seed = chosen.folds, chosen.seed
+    train = WordActivations(activations, words, norms, language, chosen.groups, dense or {})
     sets = _checked_sets(train, feature_sets)
     data = [RatedWords.of(train, norms.scale, None)]
-    data += [RatedWords.of(other, norms.scale, data[0].dimensions) for other in transfer]
+    data += [RatedWords.of(other, norms.scale, data[0].dimensions) for other in chosen.transfer]
     if len(data[0].rows) < 2 * folds:
         raise EmotionInterpError(
             f"only {len(data[0].rows)} of {len(words)} words have a rating in the norms {norms.name!r}; {folds} folds "
@@ -198,24 +188,25 @@ def predict_from_activations(
     if len(np.unique(part_folds[0])) < folds:
         raise EmotionInterpError(f"the words of {language} fill fewer than {folds} folds; take fewer folds.")
     table, predictions = [], []
-    orders = group_permutations(data[0].groups, n_permutations, seed)
+    orders = group_permutations(data[0].groups, chosen.n_permutations, seed)
     scores = [
-        FoldScores(part.groups, part_fold, n_bootstrap, seed) for part, part_fold in zip(data, part_folds, strict=True)
+        FoldScores(part.groups, part_fold, chosen.n_bootstrap, seed)
+        for part, part_fold in zip(data, part_folds, strict=True)
     ]
     fitted: dict[tuple[Site, bytes | None, int], tuple[list[dict[str, Any]], pd.DataFrame]] = {}
     for site, name, columns in sets:
         for number, (part, part_fold) in enumerate(zip(data, part_folds, strict=True)):
             key = (site, None if columns is None else columns.tobytes(), number)
             if key not in fitted:
-                options = (inner_folds, alphas, orders, scores[number])
-                fitted[key] = _fit(site, name, columns, data[0], part, part_folds[0], part_fold, *options)
+                fit = (chosen.inner_folds, chosen.alphas, orders, scores[number])
+                fitted[key] = _fit(site, name, columns, data[0], part, part_folds[0], part_fold, *fit)
             # two sets of the same features are one fit under two names
             rows, frame = fitted[key]
             table += [row | {"feature_set": name} for row in rows]
             predictions.append(frame.assign(feature_set=name))
     filled = [frame for frame in predictions if len(frame)]
     frame = pd.concat(filled, ignore_index=True) if filled else predictions[0]
-    redrawn = redrawn_series(BySite(draws or {}), data, part_folds, inner_folds, alphas)
+    redrawn = redrawn_series(BySite(chosen.draws or {}), data, part_folds, chosen.inner_folds, chosen.alphas)
     for row in table:
         series = redrawn.get((site_of(row["site"]), *(row[c] for c in (*KEYS[1:], "dimension"))))
         if series is not None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from emotion_interp.concepts.splits import copies_together
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import sites_at
 from emotion_interp.ratings.baselines import baseline_ratings
+from emotion_interp.ratings.options import RatingChoices, RatingOptions, WordChoices, WordOptions
 from emotion_interp.ratings.predict import Ratings, WordActivations, joined, predict_from_activations
 from emotion_interp.ratings.sets import bank_draws, bank_sets
 from emotion_interp.stats.firing import firing_rates
 
-ReadAt = Literal["last", "span", "text", "end"]
 POSITIONS = ("last", "span", "text", "end")
 CARRIED = ("last", "span")
 """Positions of a word in a carrier; at the others the rated text is read as it is."""
@@ -38,18 +40,9 @@ def predict_ratings(
     *,
     layers: Iterable[int | Site | str] | None = None,
     carrier: str | None = None,
-    carriers: int = 1,
-    position: ReadAt | None = None,
     transfer: Sequence[Norms] = (),
-    baselines: bool = True,
-    max_words: int | None = None,
-    folds: int = 10,
-    seed: int = 0,
-    n_permutations: int = 199,
-    n_bootstrap: int = 500,
-    outside_draws: int = 200,
-    batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    options: RatingOptions | None = None,
+    **choices: Unpack[RatingChoices],
 ) -> Ratings:
     """Predict valence and arousal of words or sentences by nested cross-validated ridge, per layer and feature set.
 
@@ -64,18 +57,9 @@ def predict_ratings(
         bank: emotion features of this subject.
         layers: layers, hook names or sites; default: every one with an SAE.
         carrier: text with one {word} slot; default: the first carriers of the norms' language.
-        carriers: how many of the language's carriers are read and averaged for each word.
-        position: in a carrier the "last" token of the word, or the mean over its tokens ("span"); without a carrier the
-            mean over all tokens of the rated "text", or its "end" token. Default: "last" for words, "text" for sentences.
         transfer: norms of other languages, whose words are predicted by the fits of this one.
-        baselines: add "static" and "length".
-        max_words: read at most so many words of each norms (a seeded sample), None for all.
-        folds: outer folds.
-        seed: of the sample, the folds, the matching, the null and the interval.
-        n_permutations, n_bootstrap: as in `predict_from_activations`.
-        outside_draws: how often each outside set is drawn again (`paper_pattern` wants 200); 0: the one set alone.
-        batch_tokens: padded tokens of one forward pass.
-        progress: receives the number of stimuli of each batch.
+        options: how the words are read, and the folds, nulls, intervals and baselines of the fits.
+        **choices: fields of `RatingOptions`, by keyword.
 
     Returns:
         Ratings, `.to_frame()` with r (mean over folds; interval, p), rho, R2, MAE and r over the ceiling; sentences are in the column `word` too.
@@ -89,27 +73,15 @@ def predict_ratings(
         >>> import emotion_interp as ei
         >>> ei.predict_ratings(ei.load_subject(), ei.load_norms("builtin")).to_frame()  # doctest: +SKIP
     """
-    readings = [
-        (
-            table,
-            _read(subject, table, bank, layers, carrier, carriers, position, max_words, seed, batch_tokens, progress),
-        )
-        for table in (norms, *transfer)
-    ]
-    parts = [_part(table, words, read) for table, (words, read) in readings]
-    ratings = predict_parts(
-        parts,
-        feature_sets(parts[0], bank, seed),
-        folds,
-        seed,
-        n_permutations,
-        n_bootstrap,
-        outside_sets(parts[0], bank, outside_draws, seed),
-    )
-    if not baselines:
+    chosen = merged(RatingOptions, options, choices)
+    read = [(table, _read(subject, table, bank, layers, carrier, chosen.seed, chosen)) for table in (norms, *transfer)]
+    parts = [_part(table, words, readings) for table, (words, readings) in read]
+    fit = (chosen.folds, chosen.seed, chosen.n_permutations, chosen.n_bootstrap)
+    outside = outside_sets(parts[0], bank, chosen.outside_draws, chosen.seed)
+    ratings = predict_parts(parts, feature_sets(parts[0], bank, chosen.seed), *fit, outside)
+    if not chosen.baselines:
         return ratings
-    sites = sorted(parts[0].dense)
-    return joined([ratings, *baseline_ratings(subject, parts, sites, folds, seed, n_permutations, n_bootstrap)])
+    return joined([ratings, *baseline_ratings(subject, parts, sorted(parts[0].dense), *fit)])
 
 
 def read_part(
@@ -119,17 +91,23 @@ def read_part(
     *,
     layers: Iterable[int | Site | str] | None = None,
     carrier: str | None = None,
-    carriers: int = 1,
-    position: ReadAt | None = None,
-    max_words: int | None = None,
     seed: int = 0,
-    batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    options: WordOptions | None = None,
+    **choices: Unpack[WordChoices],
 ) -> tuple[WordActivations, list[Site]]:
-    """What the subject does on the rated words of one norms, and where: arguments and errors as in `predict_ratings`."""
-    words, read = _read(
-        subject, norms, bank, layers, carrier, carriers, position, max_words, seed, batch_tokens, progress
-    )
+    """What the subject does on the rated words of one norms, and where: errors as in `predict_ratings`.
+
+    Args:
+        subject: model; the SAEs decide which layers are read.
+        norms: ratings of the words or sentences.
+        bank: emotion features of this subject.
+        layers: as in `predict_ratings`.
+        carrier: as in `predict_ratings`.
+        seed: of the sample of words.
+        options: how the words are read.
+        **choices: fields of `WordOptions`, by keyword.
+    """
+    words, read = _read(subject, norms, bank, layers, carrier, seed, merged(WordOptions, options, choices))
     return _part(norms, words, read), list(read)
 
 
@@ -139,15 +117,11 @@ def _read(
     bank: FeatureBank | None,
     layers: Iterable[int | Site | str] | None,
     carrier: str | None,
-    carriers: int,
-    position: ReadAt | None,
-    max_words: int | None,
     seed: int,
-    batch_tokens: int,
-    progress: Callable[[int], None] | None,
+    chosen: WordOptions,
 ) -> tuple[list[str], dict[Site, SiteReadings]]:
     """The words that are read, and what every site showed."""
-    position = position or ("last" if norms.unit == "word" else "text")
+    position = chosen.position or ("last" if norms.unit == "word" else "text")
     if position not in POSITIONS:
         raise UnknownNameError("position", position, POSITIONS)
     sites = _sites(subject, layers)
@@ -159,10 +133,8 @@ def _read(
         raise EmotionInterpError(
             f"{subject.name} has no SAE at the layers that were asked for; pass saes= to load_subject."
         )
-    words = sampled_words(norms, max_words, seed)
-    read = read_words(
-        subject, words, norms.language, sites, carrier, batch_tokens, progress, carriers=carriers, position=position
-    )
+    words = sampled_words(norms, chosen.max_words, seed)
+    read = read_words(subject, words, norms.language, sites, carrier, options=replace(chosen, position=position))
     return words, read
 
 
@@ -256,18 +228,31 @@ def read_words(
     language: str,
     sites: list[Site],
     carrier: str | None = None,
-    batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
     *,
-    carriers: int = 1,
-    position: ReadAt = "last",
+    options: WordOptions | None = None,
+    **choices: Unpack[WordChoices],
 ) -> dict[Site, SiteReadings]:
-    """Read words in one or several carriers, or rated texts as they are: one unit per word or text."""
+    """Read words in one or several carriers, or rated texts as they are: one unit per word or text.
+
+    Args:
+        subject: the model with its SAEs.
+        words: words or texts.
+        language: whose carriers are taken.
+        sites: where it is read.
+        carrier: text with one {word} slot; default: the first carriers of the language.
+        options: how the words are read; position "last" unless told.
+        **choices: fields of `WordOptions`, by keyword.
+
+    Raises:
+        EmotionInterpError: a carrier without a slot, more carriers than there are, or one for whole texts.
+    """
+    chosen = merged(WordOptions, options, choices)
+    position = chosen.position or "last"
     from emotion_interp.activations import read_units
 
     if position in CARRIED:
-        slots = _carriers(carrier, language, carriers)
-    elif carrier is None and carriers == 1:
+        slots = _carriers(carrier, language, chosen.carriers)
+    elif carrier is None and chosen.carriers == 1:
         slots = [("", "")]
     else:
         raise EmotionInterpError(
@@ -283,8 +268,8 @@ def read_words(
         spans=spans if position in CARRIED else None,
         sites=sites,
         position=position,
-        batch_tokens=batch_tokens,
-        progress=progress,
+        batch_tokens=chosen.batch_tokens,
+        progress=chosen.progress,
     )
 
 

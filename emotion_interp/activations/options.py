@@ -1,0 +1,47 @@
+"""How texts are read: the choices that every function with a pass of its own takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from emotion_interp.core.options import Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions(Options):
+    """Which tokens are read, and how the passes are made.
+
+    Args:
+        position: "last" token of a span, mean of the "span", mean of the "text" after `skip` tokens, "end"
+            token; None: what the function says.
+        skip: tokens left out at the start of a "text"; None: as many as the function says.
+        batch_tokens: padded tokens of one forward pass.
+        progress: receives the number of texts of each batch.
+    """
+
+    position: str | None = None
+    skip: int | None = None
+    batch_tokens: int = 2048
+    progress: Callable[[int], None] | None = None
+
+    def reading(self, position: str, skip: int) -> ReadOptions:
+        """The options of the pass alone, with these where none were chosen.
+
+        Args:
+            position: where none is chosen.
+            skip: where none is chosen.
+        """
+        skip = skip if self.skip is None else self.skip
+        passes: dict[str, Any] = {"batch_tokens": self.batch_tokens, "progress": self.progress}
+        return ReadOptions(position=self.position or position, skip=skip, **passes)
+
+
+class ReadChoices(TypedDict, total=False):
+    """`ReadOptions`, by keyword."""
+
+    position: str | None
+    skip: int | None
+    batch_tokens: int
+    progress: Callable[[int], None] | None
