@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import coo_matrix, diags
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.activations.reading import SINK_FACTOR, Position, SiteReadings, _pick
@@ -17,7 +19,6 @@ from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText, tell_of_cuts
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from emotion_interp.subjects.sae_reader import SaeReader
@@ -80,9 +81,6 @@ def read_columns(
         EmotionInterpError: nothing to read, or a target that becomes no token.
         NotFiniteError: NaN or infinite activations.
     """
-    import pandas as pd
-    from scipy.sparse import coo_matrix, diags
-
     if not len(stimuli):
         raise EmotionInterpError("there is nothing to read: the list of stimuli is empty.")
     unit_of = np.asarray(units, dtype=np.int64)

@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import torch
+from torch.nn.functional import softplus
 
+from emotion_interp.bank.bank import with_added_directions
+from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site, sites_at
+from emotion_interp.features.retest import design_of
 from emotion_interp.steering.hooks import Chosen, hooked
 from emotion_interp.steering.interventions import check_dose, scale_of
 from emotion_interp.subjects.columns import left_padded
@@ -21,9 +27,6 @@ from emotion_interp.subjects.plan import resting_mode
 from emotion_interp.subjects.session import Session
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import torch
-
     from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
@@ -62,8 +65,6 @@ class TrainedDirections:
         Raises:
             EmotionInterpError: the bank has other emotions than those that were trained.
         """
-        from emotion_interp.bank.bank import with_added_directions
-
         if self.settings.get("emotions") != bank.emotions:
             raise EmotionInterpError(
                 f"these directions are of {self.settings.get('emotions')}, the bank's emotions are {bank.emotions}."
@@ -140,10 +141,6 @@ def train_directions(
         >>> stories = ei.corpus_stimuli("stories", split="subject")  # doctest: +SKIP
         >>> bank = ei.train_directions(subject, ei.concept_set("en"), bank, [2], stimuli=stories).add_to(bank)  # doctest: +SKIP
     """
-    import pandas as pd
-
-    from emotion_interp.bank.same_subject import require_same_subject
-
     require_same_subject(bank, subject)
     for name, value in {"steps": steps, "texts_per_step": texts_per_step}.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -199,8 +196,6 @@ def _texts(
     subject: Subject, concepts: ConceptSet, bank: FeatureBank, stimuli: Any, language: str, n_tokens: int, skip: int
 ) -> tuple[list[list[tuple[int, ...]]], list[list[tuple[int, ...]]]]:
     """Token ids of every emotion's texts, [emotion][text], of the discovery half and of the confirmation half."""
-    from emotion_interp.features.retest import design_of
-
     if bank.manifest["stimuli"] == "words" and stimuli is None:
         raise EmotionInterpError("directions are trained on texts, and this bank was found on single words.")
     words, shown, units = design_of(concepts, bank, stimuli)
@@ -238,9 +233,6 @@ class _Training:
         progress: Callable[[int], None] | None,
     ) -> np.ndarray:
         """Unit vectors [emotion, d_model], float64."""
-        import torch
-        from torch.nn.functional import softplus
-
         count = len(self.texts)
         vectors = torch.tensor(start, dtype=torch.float32, device=self.subject.device, requires_grad=True)
         adam = torch.optim.Adam([vectors], lr=learning_rate)
@@ -271,8 +263,6 @@ class _Training:
 
     def held_out(self, texts: list[list[tuple[int, ...]]], found: np.ndarray, dense: np.ndarray) -> dict[str, Any]:
         """gain, preferred and the same of the dense directions, per emotion."""
-        import torch
-
         own = np.concatenate([np.full(len(one), e) for e, one in enumerate(texts)])
         other = (own + self.random.integers(1, len(texts), size=len(own))) % len(texts)
         rows = [row for one in texts for row in one]
@@ -309,8 +299,6 @@ class _Training:
         self, rows: list[tuple[int, ...]], vectors: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log probability of the tokens past `skip`, summed, and their number: [row] each; vectors are [row, d_model]."""
-        import torch
-
         ids, real = left_padded(rows)
         lengths = np.asarray([len(row) for row in rows])
         bos = self.subject.has_bos(rows)
@@ -330,8 +318,6 @@ def _addition(vectors: torch.Tensor) -> Callable[[torch.Tensor, Chosen], torch.T
     """Adds each row's own vector [row, d_model], through which gradients flow."""
 
     def change(activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
-        import torch
-
         moved = vectors[torch.from_numpy(chosen.plan.rows).to(vectors.device)][:, None, :]
         factor = chosen.factor(moved)
         return activations + (moved if factor is None else moved * factor).to(activations.dtype)

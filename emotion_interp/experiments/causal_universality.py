@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import torch
 
+from emotion_interp.bank.same_subject import require_same_subject
+from emotion_interp.concepts.defaults import default_siblings
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, tell
 from emotion_interp.core.files import atomic_file, sha256_of
@@ -31,8 +36,6 @@ from emotion_interp.stats.corrections import holm
 from emotion_interp.steering.operations import writable_reader
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.subjects.subject import Subject
 
@@ -71,8 +74,6 @@ class CausalUniversality:
         z: mean standardised place of an emotion's own among all that were put in; p_exchange: emotions of the first
         language exchanged at random among the reliable ones, from four of them on.
         """
-        import pandas as pd
-
         frame: Any = self.frame
         reliable: Any = frame[frame["recovered"].notna()]
         z, p = exchange_test(self.exchanges, reliable["emotion"].tolist(), self.seed)
@@ -179,11 +180,6 @@ def causal_universality(
         >>> shown = ei.corpus_stimuli("brighter", "zh", split="test", limit=40, names="drop")  # doctest: +SKIP
         >>> ei.causal_universality(subject, bank, shown, "en", "zh", layer=9).to_frame()  # doctest: +SKIP
     """
-    import pandas as pd
-
-    from emotion_interp.bank.same_subject import require_same_subject
-    from emotion_interp.concepts.defaults import default_siblings
-
     for language in (first, second):
         if language not in bank.languages:
             raise UnknownNameError("language", language, bank.languages)
@@ -284,7 +280,6 @@ def _known_by(setting: CausalSetting) -> object:
     """What tells this subject from another of its name."""
     if setting.subject.provenance:
         return setting.subject.provenance
-    import torch
 
     return [
         [n, p.numel(), f"{float(p.detach().sum(dtype=torch.float64)):.6e}"]
@@ -294,8 +289,6 @@ def _known_by(setting: CausalSetting) -> object:
 
 def _digest(setting: CausalSetting) -> list[str]:
     """Of the directions or features of both languages, and of the SAE's decoder."""
-    import hashlib
-
     if setting.method == FEATURES:
         languages = (setting.first, setting.second)
         used: list[Any] = [setting.features(e, x).tolist() for x in languages for e in setting.bank.emotions]

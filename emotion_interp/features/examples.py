@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.activations import forward_pass
+from emotion_interp.activations.forward import real_tokens
+from emotion_interp.activations.reading import SINK_FACTOR
 from emotion_interp.bank.bank import FeatureBank
+from emotion_interp.concepts import concept_set, scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
@@ -19,7 +24,6 @@ from emotion_interp.features.lens import chosen_features
 from emotion_interp.stats.firing import fires
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from emotion_interp.activations.forward import Batch
@@ -104,10 +108,6 @@ def top_examples(
         >>> bank = top_examples(subject, bank).add_to(bank)  # doctest: +SKIP
         >>> bank.extras["examples"].query("layer == 2 and rank == 1")  # doctest: +SKIP
     """
-    import pandas as pd
-
-    from emotion_interp.activations import forward_pass
-
     if k < 1 or before < 0 or after < 0:
         raise EmotionInterpError(f"k is at least 1, before and after at least 0; got k={k}, {before}, {after}.")
     if isinstance(texts, str):
@@ -147,8 +147,6 @@ def bank_texts(bank: FeatureBank) -> list[Stimulus]:
     Raises:
         EmotionInterpError: the bank was found on texts of the user's, which it does not hold.
     """
-    from emotion_interp.concepts import concept_set, scene_stimuli
-
     kind = bank.manifest.get("stimuli", "words")
     if kind == "scenes":
         return scene_stimuli(bank.languages, bank.emotions)
@@ -222,9 +220,6 @@ class _Best:
 
     def add(self, activations: torch.Tensor, batch: Batch) -> None:
         import torch
-
-        from emotion_interp.activations.forward import real_tokens
-        from emotion_interp.activations.reading import SINK_FACTOR
 
         norms = activations.float().norm(dim=-1).cpu().numpy()
         real = real_tokens(batch, activations.shape[1])

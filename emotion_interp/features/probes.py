@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.activations import SiteReadings, read_stimuli
 from emotion_interp.bank.directions import Directions
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -15,16 +17,20 @@ from emotion_interp.core.markup import summary_html
 from emotion_interp.core.types import Direction, Site, Stimulus, sites_at
 from emotion_interp.features.confirm import confirmed_sets
 from emotion_interp.features.design import design_stimuli, split_hash
-from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
+from emotion_interp.features.probe_fits import (
+    balanced_weights,
+    cross_validated_ridge,
+    dense_cleaner,
+    logistic_weights,
+    probe_directions,
+    require_same_split,
+)
 from emotion_interp.features.text_scores import beside_texts, unit_texts
 from emotion_interp.stats.firing import firing_rates
 from emotion_interp.stats.ranks import RankedColumns, dense_parts
 from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from emotion_interp.activations import SiteReadings
     from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.subjects import Subject
@@ -127,8 +133,6 @@ class SparseProbes:
         Example:
             >>> bank = ei.sparse_probes(subject, concepts).add_to(bank)  # doctest: +SKIP
         """
-        from emotion_interp.features.probe_fits import probe_directions, require_same_split
-
         require_same_split(self.source, bank)
         for kind, column, allowed in (
             ("site", "site", list(map(str, bank.sites))),
@@ -190,8 +194,6 @@ def sparse_probes(
         >>> probes = ei.sparse_probes(ei.load_subject(), ei.concept_set("en"), stimuli="scenes")  # doctest: +SKIP
         >>> probes.by_layer()  # doctest: +SKIP
     """
-    from emotion_interp.activations import read_stimuli
-
     ks = _checked(ks)
     wanted = subject.sae_sites(layers)
     design = design_stimuli(concepts, stimuli, seed)
@@ -223,8 +225,6 @@ def probes_from_readings(
     texts: Sequence[str] | None = None,
 ) -> SparseProbes:
     """Choose, fit and evaluate: everything after the forward pass. `texts`: of each unit, for the text-only row."""
-    import pandas as pd
-
     ks = _checked(ks)
     there, known = set(words["emotion"]), set(words["language"])
     emotions = [e for e in concepts.emotions if e in there]

@@ -9,7 +9,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
 
+from emotion_interp.activations import read_stimuli
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.directions import Directions
 from emotion_interp.concepts.naming import naming_entry
@@ -25,8 +28,6 @@ from emotion_interp.stats.corrections import benjamini_hochberg
 from emotion_interp.stats.firing import fires
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.activations import SiteReadings
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.subjects import Subject
@@ -82,8 +83,6 @@ def find_features(
         >>> import emotion_interp as ei
         >>> bank = ei.find_features(ei.load_subject(), ei.concept_set("en"))  # doctest: +SKIP
     """
-    from emotion_interp.activations import read_stimuli
-
     wanted = subject.sae_sites(layers)
     design = design_stimuli(concepts, stimuli, seed)
     position = position or ("last" if design.kind == "words" else "text")
@@ -127,8 +126,6 @@ def bank_from_readings(
     skip: int = 8,
 ) -> FeatureBank:
     """Test, select and confirm: everything after the forward pass."""
-    import pandas as pd
-
     there = set(words["emotion"])
     emotions = [e for e in concepts.emotions if e in there]
     known = set(words["language"])
@@ -193,8 +190,6 @@ def bank_from_readings(
 
 def _rates(blocks: list[Block]) -> pd.DataFrame:
     """Every living feature of each layer and language: the share of discovery words it fires on, of texts it is active in."""
-    import pandas as pd
-
     parts = []
     for block in blocks:
         living = np.flatnonzero(block.alive)
@@ -214,9 +209,6 @@ def _rates(blocks: list[Block]) -> pd.DataFrame:
 
 def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
     """Per-unit activations of the selected and top features of each layer, in long form."""
-    import pandas as pd
-    from scipy.sparse import csr_matrix
-
     parts = []
     for site, reading in readings.items():
         assert reading.features is not None

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.activations.columns import read_columns
+from emotion_interp.activations.reading import POSITIONS
 from emotion_interp.bank.files import KEYS
+from emotion_interp.bank.same_subject import require_same_subject
+from emotion_interp.concepts.scenes import SCENE_LANGUAGES, scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
@@ -22,8 +27,6 @@ from emotion_interp.stats.firing import above_level, fires_on_words
 from emotion_interp.stats.scores import bootstrap_composite, composite_auroc, fisher_enrichment, pairwise_auroc
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.activations import SiteReadings
     from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
@@ -50,8 +53,6 @@ class Transfer:
 
     def add_to(self, bank: FeatureBank) -> FeatureBank:
         """The bank with these rows in its table "transfer"; rows tested on other stimuli stay, older ones of these go."""
-        import pandas as pd
-
         held = bank.extras.get("transfer")
         if held is None:
             return bank.with_table("transfer", self.frame)
@@ -60,8 +61,6 @@ class Transfer:
 
     def by_layer(self) -> pd.DataFrame:
         """Per site and language: tested features, those that transfer, and the median AUROC of the top features."""
-        import pandas as pd
-
         rows = []
         groups: Any = self.frame.groupby(["site", "language"], sort=True)
         for (site, language), group in groups:
@@ -135,10 +134,6 @@ def transfer(
         >>> result = transfer(subject, concepts, bank, corpus_stimuli("goemotions", limit=200))  # doctest: +SKIP
         >>> bank = result.add_to(bank)  # doctest: +SKIP
     """
-    from emotion_interp.activations.columns import read_columns
-    from emotion_interp.activations.reading import POSITIONS
-    from emotion_interp.bank.same_subject import require_same_subject
-
     require_same_subject(bank, subject)
     skip = int(bank.manifest.get("skip", 8)) if skip is None else skip
     if position not in (None, *POSITIONS):
@@ -190,8 +185,6 @@ def transfer_from_readings(
     Raises:
         EmotionInterpError: no emotion of the features has enough units.
     """
-    import pandas as pd
-
     parts = []
     groups: Any = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
@@ -307,6 +300,5 @@ def _new_stimuli(
 def _shipped(concepts: ConceptSet, bank: FeatureBank, kind: str) -> list[Stimulus]:
     if kind == "words":
         return design_stimuli(concepts, "words", int(bank.manifest["seed"])).stimuli
-    from emotion_interp.concepts.scenes import SCENE_LANGUAGES, scene_stimuli
 
     return scene_stimuli([x for x in bank.languages if x in SCENE_LANGUAGES])

@@ -7,6 +7,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from scipy.stats import hypergeom
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, tell
@@ -17,8 +19,6 @@ from emotion_interp.features.genres import genre_of
 from emotion_interp.stats.corrections import holm
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank.bank import FeatureBank
 
 KINDS = ("selected", "nominal")
@@ -112,8 +112,6 @@ def universality(
         >>> import emotion_interp as ei
         >>> ei.universality(bank, "en", "zh").by_layer()  # doctest: +SKIP
     """
-    import pandas as pd
-
     for language in (first, second):
         if language not in bank.languages:
             raise UnknownNameError("language", language, bank.languages)
@@ -207,8 +205,6 @@ def overlap(
         n_permutations: size of the null sample.
         rng: generator.
     """
-    from scipy.stats import hypergeom
-
     counts, jaccard = _counts(first, second)
     both, n, n_first, n_second = counts["n_both"], len(first), int(first.sum()), int(second.sum())
     missing = dict.fromkeys(("p_permutation", "p_hypergeometric"), float("nan"))

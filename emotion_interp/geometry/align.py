@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
@@ -24,8 +25,6 @@ from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.stats.intervals import NO_INTERVAL, permutation_p, permutations
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.norms import Norms
 
 Halves = tuple[EmotionSpace, EmotionSpace]
@@ -337,8 +336,6 @@ def _plane(components: Components) -> np.ndarray:
 
 
 def _points(human: HumanCoordinates, plane: np.ndarray | None, operator: np.ndarray) -> pd.DataFrame:
-    import pandas as pd
-
     frame = pd.DataFrame({"emotion": human.emotions, "word": human.words, "valence": human.z[:, 0]})
     if human.arousal is not None and plane is not None:
         frame["arousal"] = human.z[:, 1]

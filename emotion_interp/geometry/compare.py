@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
@@ -15,9 +15,6 @@ from emotion_interp.core.markup import frame_html
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.stats.intervals import permutation_p, permutations
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MIN_SHARED = 5
 _STATISTICS = ("cka", "rsa_rho", "procrustes_disparity")
@@ -55,14 +52,10 @@ class SpaceComparison:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per pair: first, second, cka, cka_p, rsa_rho, rsa_p, procrustes_disparity, procrustes_p, n_emotions."""
-        import pandas as pd
-
         return pd.DataFrame([vars(pair) for pair in self.pairs])
 
     def matrix(self, statistic: str = "cka") -> pd.DataFrame:
         """One statistic as a square table, space by space; `UnknownNameError` for one that is not there."""
-        import pandas as pd
-
         if statistic not in _STATISTICS:
             raise UnknownNameError("statistic", statistic, _STATISTICS)
         names = list(self.names)

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.activations import read_stimuli
+from emotion_interp.concepts import corpus_stimuli, scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.geometry.text_baseline import baselines_if_any
+from emotion_interp.subjects import Subject
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
-    from emotion_interp.subjects import Subject
 
 NEUTRAL = "neutral"
 _UNSPACED = ("zh", "ja", "th")
@@ -68,9 +70,6 @@ def control_spaces(
         >>> controls = control_spaces(subject, concepts, layer=2, stimuli="scenes")  # doctest: +SKIP
         >>> align(space, norms, controls=controls).increments["text"]  # doctest: +SKIP
     """
-    from emotion_interp.activations import read_stimuli
-    from emotion_interp.subjects import Subject
-
     # the controls have no SAE, and read the hook point itself
     site = subject.site(layer).point
     kind, shown = _stimuli(concepts, bank, stimuli, language)
@@ -149,8 +148,6 @@ def _stimuli(
 
 
 def _shown(concepts: ConceptSet | None, stimuli: Any, language: str) -> tuple[str, list[Stimulus]]:
-    from emotion_interp.concepts import corpus_stimuli, scene_stimuli
-
     if not isinstance(stimuli, (str, Path)):
         given = list(stimuli)
         wrong = [type(s).__name__ for s in given if not isinstance(s, Stimulus)]

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.arguments import checked
@@ -32,8 +33,6 @@ from emotion_interp.stats.intervals import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.norms import Norms
 
 _CHUNK = 2_000_000
@@ -91,8 +90,6 @@ class Increment:
     def to_frame(self) -> pd.DataFrame:
         """One row: baseline; rsa_given_text and text_rsa_given_model (with _lo, _hi, _p); for valence and arousal
         _text_r, _model_r, _both_r, _gain (both less text; _lo, _hi, _p) and _text_gain (both less model)."""
-        import pandas as pd
-
         return pd.DataFrame([self.row()])
 
     def __repr__(self) -> str:

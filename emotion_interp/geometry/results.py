@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from emotion_interp.core import UnknownNameError
 from emotion_interp.core.markup import summary_html
@@ -14,9 +16,6 @@ from emotion_interp.geometry.pc_scan import ComponentFit
 from emotion_interp.geometry.procrustes import ProcrustesFit
 from emotion_interp.geometry.readout import ReadoutFit
 from emotion_interp.geometry.rsa import RSAFit
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _NAN = float("nan")
 
@@ -107,8 +106,6 @@ class Alignment:
 
     def to_frame(self) -> pd.DataFrame:
         """One row for the space (`control` is empty), and one for each baseline and control."""
-        import pandas as pd
-
         rows = [{"control": ""} | self.row()]
         rows += [{"control": name} | fit.row() for name, fit in (self.baselines | self.controls).items()]
         return pd.DataFrame(rows)
@@ -137,15 +134,11 @@ class LayerAlignments:
         """One row per layer, site and language: PC scan, RSA, Procrustes, read-out, circumplex; for spaces of texts also what
         they add to the texts, and below them the rows of the texts alone (`kind` "text", "encoder"), which are the same at
         every layer that they stand beside."""
-        import pandas as pd
-
         rows = {(a.layer, a.site, a.language, name): a.baselines[name] for a in self.alignments for name in a.baselines}
         return pd.DataFrame([alignment.row() for alignment in (*self.alignments, *rows.values())])
 
     def increments(self) -> pd.DataFrame:
         """What each space adds to the texts: layer, site, language, kind and the columns of `Increment.to_frame`."""
-        import pandas as pd
-
         return pd.DataFrame([a.place | fit.row() for a in self.alignments for fit in a.increments.values()])
 
     def at(self, layer: int | Site | str, language: str | None = None) -> Alignment:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.arguments import as_array, checked, checked_methods
 from emotion_interp.core.types import Site, site_of
 from emotion_interp.geometry.files import read_vectors
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @checked_methods
@@ -138,8 +136,6 @@ class EmotionSpace:
 
     def to_frame(self) -> pd.DataFrame:
         """Emotions as rows, dimensions as columns."""
-        import pandas as pd
-
         return pd.DataFrame(self.vectors, index=pd.Index(self.emotions, name="emotion"))
 
     def __repr__(self) -> str:

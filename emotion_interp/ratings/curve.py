@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import BySite, Site, sites_at
+from emotion_interp.figures import learning_curves
 from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
 from emotion_interp.ratings.series import bootstrap_means
 from emotion_interp.ratings.sets import known_sets
@@ -20,7 +22,6 @@ from emotion_interp.ratings.subject_ratings import ReadAt, feature_sets, read_pa
 from emotion_interp.stats.ridge import ALPHAS, assign_folds, nested_ridge
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
     from emotion_interp.bank import FeatureBank
@@ -49,8 +50,6 @@ class LearningCurve:
         Raises:
             UnknownNameError: no such dimension or layer.
         """
-        from emotion_interp.figures import learning_curves
-
         rows: Any = self.table
         if dimension not in set(rows["dimension"]):
             raise UnknownNameError("dimension", dimension, sorted(set(rows["dimension"])))
@@ -169,8 +168,6 @@ def curve_from_activations(
     seed: int = 0,
 ) -> LearningCurve:
     """`learning_curve` for activations at hand; `sets`: site or layer -> name -> column indices (default "all")."""
-    import pandas as pd
-
     if not 0 < test_share < 1 or repeats < 1 or folds < 3 or n_bootstrap < 1 or not 0 < level < 1:
         raise EmotionInterpError(
             "test_share and level lie between 0 and 1, repeats and n_bootstrap are at least 1, folds at least 3; got "

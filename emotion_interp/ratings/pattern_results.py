@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from emotion_interp.core.markup import summary_html
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CLAIMS = {
     "a": "shared ~ all",
@@ -87,8 +85,6 @@ class PaperPattern:
     def to_frame(self) -> pd.DataFrame:
         """One row per comparison: claim, statement, language, dimension, first, second, first_r, second_r, effect, low,
         high, verdict, n_words, n_layers, paired, n_draws, static_r, length_r, frequency_r, above_low."""
-        import pandas as pd
-
         return pd.DataFrame([vars(c) for c in self.comparisons])
 
     def __repr__(self) -> str:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.types import BySite, Site, site_of, sites_at
+from emotion_interp.figures import predicted_vs_human
 from emotion_interp.norms import Norms
 from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
 from emotion_interp.ratings.words import RatedWords as RatedWords
@@ -19,7 +22,6 @@ from emotion_interp.stats.folds import FoldScores, group_permutations
 from emotion_interp.stats.ridge import ALPHAS, assign_folds, nested_ridge
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
 DENSE = "dense"
@@ -87,8 +89,6 @@ class Ratings:
         self, layer: int | Site | str, feature_set: str = ALL, dimension: str = "valence", **options: Any
     ) -> go.Figure:
         """Predicted against human ratings, the words that are furthest off named; options and errors as in `predicted`."""
-        from emotion_interp.figures import predicted_vs_human
-
         frame = self.predicted(layer, feature_set, dimension, **options)
         return predicted_vs_human(frame, title=f"Predicted and human {dimension}: {feature_set}, layer {layer}")
 
@@ -101,8 +101,6 @@ class Ratings:
 
 def joined(parts: Sequence[Ratings]) -> Ratings:
     """Several ratings as one, in order."""
-    import pandas as pd
-
     filled = [part.predictions for part in parts if len(part.predictions)]
     return Ratings(
         pd.concat([part.table for part in parts], ignore_index=True),
@@ -166,8 +164,6 @@ def predict_from_activations(
         >>> ratings.to_frame()["n_words"].tolist()
         [192, 192]
     """
-    import pandas as pd
-
     train = WordActivations(activations, words, norms, language, groups, dense or {})
     sets = _checked_sets(train, feature_sets)
     data = [RatedWords.of(train, norms.scale, None)]
@@ -248,8 +244,6 @@ def _fit(
     orders: np.ndarray,
     fold_scores: FoldScores,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    import pandas as pd
-
     features = train.matrix(site, name, columns)
     keys = {
         "layer": site.layer,
@@ -310,8 +304,6 @@ def score(human: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
     Predictions that do not vary correlate with nothing: r and rho are 0.
     """
-    from scipy.stats import rankdata
-
     if len(human) < 3 or not np.isfinite(predicted).all():
         return dict.fromkeys(("r", "rho", "r2", "mae"), float("nan"))
     total = ((human - human.mean()) ** 2).sum()

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.activations import read_tokens
+from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.languages import language_of
 from emotion_interp.core.types import Site
+from emotion_interp.figures import trace_heatmap
+from emotion_interp.report.tokens import display_units, token_view
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank import FeatureBank
     from emotion_interp.report.tokens import TokenView
     from emotion_interp.subjects import Subject
@@ -41,8 +44,6 @@ class EmotionTrace:
 
     def to_frame(self) -> pd.DataFrame:
         """Long table: layer, position, token, emotion, value."""
-        import pandas as pd
-
         n_layers, n_tokens, n_emotions = self.values.shape
         layer, token, emotion = np.meshgrid(range(n_layers), range(n_tokens), range(n_emotions), indexing="ij")
         return pd.DataFrame(
@@ -64,8 +65,6 @@ class EmotionTrace:
 
     def view(self, layer: int | None = None, title: str = "") -> TokenView:
         """Coloured tokens at one layer, the emotion selectable; works without a network."""
-        from emotion_interp.report.tokens import token_view
-
         index = self._layer(layer)
         return token_view(
             list(self.tokens), self.values[index], list(self.emotions), layer=self.layers[index], title=title
@@ -73,8 +72,6 @@ class EmotionTrace:
 
     def plot(self, layer: int | None = None) -> Any:
         """Heat map of token x emotion at one layer."""
-        from emotion_interp.figures import trace_heatmap
-
         frame = self.to_frame()
         return trace_heatmap(frame[frame["layer"] == self.layers[self._layer(layer)]].drop(columns="layer"))
 
@@ -117,10 +114,6 @@ def emotion_trace(
     Example:
         >>> emotion_trace(subject, "She opened the letter and wept.", bank)  # doctest: +SKIP
     """
-    from emotion_interp.activations import read_tokens
-    from emotion_interp.bank.same_subject import require_same_subject
-    from emotion_interp.report.tokens import display_units
-
     if not text or not text.strip():
         raise EmotionInterpError("the text is empty; give at least one word.")
     if kind not in ("features", "dense"):

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from emotion_interp import __version__
 from emotion_interp.core.arguments import check_keywords, checked
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.files import write_text
+from emotion_interp.core.files import sha256_file, sha256_of, write_text
 from emotion_interp.core.markup import frame_html
+from emotion_interp.norms import load_norms
+from emotion_interp.report.page import render_report
 from emotion_interp.study.bank_stage import bank_stage, identity
 from emotion_interp.study.banks import bank_for, shipped_for
 from emotion_interp.study.settings import StudySettings, fingerprint
@@ -22,6 +24,7 @@ from emotion_interp.study.stages import (
 )
 from emotion_interp.study.steering_stage import steering_frames
 from emotion_interp.study.store import StudyFolder
+from emotion_interp.study.summary import closing_table, study_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +49,6 @@ class Study:
 
     def to_frame(self) -> pd.DataFrame:
         """Per layer and language: confirmed emotions, held-out AUROC, alignment, ratings."""
-        from emotion_interp.study.summary import closing_table
-
         return closing_table(self)
 
     @property
@@ -92,8 +93,6 @@ def run_study(
         >>> import emotion_interp as ei
         >>> ei.run_study(ei.load_subject(), ei.concept_set("en"), out="runs/bundled")  # doctest: +SKIP
     """
-    from emotion_interp.norms import load_norms
-
     check_keywords("run_study", changes, (field.name for field in fields(StudySettings)))
     settings = replace(settings, **changes) if changes else settings
     settings.check_for(subject, concepts)
@@ -114,8 +113,6 @@ def _run(
     progress: Tick | None,
 ) -> Study:
     """All stages in a folder that is held."""
-    from emotion_interp.core.files import sha256_file, sha256_of
-
     folder.note(preset=settings.preset, notes=list(settings.notes))
     base: Any = {
         "stimuli": settings.bank_stimuli,
@@ -180,9 +177,6 @@ def _run(
     )
 
     def write_report() -> list[str]:
-        from emotion_interp.report.page import render_report
-        from emotion_interp.study.summary import study_data
-
         views = trace_views(subject, bank) if "traces" in settings.stages else []
         data = study_data(study, subject, concepts, norms, settings, kept, views)
         write_text(study.report, render_report(data))

@@ -6,14 +6,19 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.experiments import dose_response, steering_test
+from emotion_interp.experiments.grid import make_cells
+from emotion_interp.judges import load_judge
+from emotion_interp.judges.prompts import NEUTRAL_PROMPTS
+from emotion_interp.steering import steer
 from emotion_interp.study.settings import StudySettings
 from emotion_interp.study.stages import Tick
 from emotion_interp.study.store import UNITS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank import FeatureBank
     from emotion_interp.study.store import StudyFolder
     from emotion_interp.subjects import Subject
@@ -37,12 +42,6 @@ def steering_frames(
     In the `folder` of a study its parts are kept under the stage's `key` until the stage is done: the tuning grid of each
     layer, blocks of random directions, the texts of each emotion.
     """
-    import pandas as pd
-
-    from emotion_interp.experiments import dose_response, steering_test
-    from emotion_interp.judges import load_judge
-    from emotion_interp.judges.prompts import NEUTRAL_PROMPTS
-
     language = "en" if "en" in bank.languages else bank.languages[0]
     if language not in NEUTRAL_PROMPTS:
         raise EmotionInterpError(f"there are no neutral prompts in {language!r}; leave the steering stage out.")
@@ -104,8 +103,6 @@ def steering_frames(
 
 def _parts(bank: FeatureBank, emotions: Sequence[str], settings: StudySettings, language: str) -> list[list[int]]:
     """The layers, each a part of its own; one without any direction goes with its neighbour, which has one."""
-    from emotion_interp.experiments.grid import make_cells
-
     parts: list[list[int]] = []
     waiting: list[int] = []
     for layer in bank.layers:
@@ -129,10 +126,6 @@ def _texts(
     plain: Sequence[str],
 ) -> pd.DataFrame:
     """Steered beside unsteered text of one emotion, at its chosen layer and dose."""
-    import pandas as pd
-
-    from emotion_interp.steering import steer
-
     direction = bank.direction(told["emotion"], layer=told["layer"], language=language, method=told["method"])
     with steer(subject, direction, dose=told["dose"], positions="from_last_prompt_token"):
         texts = subject.generate(list(samples), max_new_tokens=settings.new_tokens, seed=settings.seed)
