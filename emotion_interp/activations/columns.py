@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import coo_matrix, diags
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.activations.options import ReadChoices, ReadOptions
@@ -19,7 +21,6 @@ from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText, tell_of_cuts
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from emotion_interp.subjects.sae_reader import SaeReader
@@ -81,9 +82,6 @@ def read_columns(
         EmotionInterpError: nothing to read, or a target that becomes no token.
         NotFiniteError: NaN or infinite activations.
     """
-    import pandas as pd
-    from scipy.sparse import coo_matrix, diags
-
     if not len(stimuli):
         raise EmotionInterpError("there is nothing to read: the list of stimuli is empty.")
     chosen_options = merged(ReadOptions, options, choices)

@@ -12,6 +12,7 @@ from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.activations.packed import PackedTexts
 from emotion_interp.activations.spill import SPILL_BYTES, DenseSums, SparseRows, Spool, let_go, streamed_median
+from emotion_interp.concepts import concept_set
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.core.options import merged
 from emotion_interp.core.types import Site, Stimulus
@@ -245,8 +246,6 @@ def site_scale(subject: Subject, site: Site) -> float:
     """
     site = site.point
     if site not in subject.scales:
-        from emotion_interp.concepts import concept_set
-
         concepts = concept_set("en")
         carrier = next(iter(concepts.templates("en")))
         stimuli = [s for s in concepts.stimuli(templates=[carrier]) if s.emotion == "neutral"]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from emotion_interp.core.errors import EmotionInterpError
 
@@ -185,8 +186,6 @@ class SparseRows:
 
     def _piece(self) -> Any:
         """What waits as one matrix whose rows are ordered by unit."""
-        from scipy.sparse import csr_matrix
-
         units, counts, columns, values = (np.concatenate(x) for x in zip(*self._waiting, strict=True))
         self._waiting, self._bytes = [], 0
         starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
@@ -221,8 +220,6 @@ class SparseRows:
 
     def _sum_units(self, first: int, last: int) -> tuple[Any, Any]:
         """Sum and number of values of the units first .. last: [unit, column] in float64 each."""
-        from scipy.sparse import csr_matrix
-
         unit_parts, counts, columns, values = [], [], [], []
         for units, starts in self._pieces:
             low, high = np.searchsorted(units, [first, last])
@@ -261,8 +258,6 @@ class _GrowingCsr:
         self.counts.append(np.diff(rows.indptr))
 
     def matrix(self) -> Any:
-        from scipy.sparse import csr_matrix
-
         starts = np.concatenate([[0], np.cumsum(np.concatenate(self.counts), dtype=np.int64)])
         matrix: Any = csr_matrix((self.data.array(), self.indices.array(), starts), shape=self.shape, copy=False)
         # true by construction; asking scipy would read everything

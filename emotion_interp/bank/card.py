@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emotion_interp.bank.frames import summary_by_layer
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import clean, markdown
 
@@ -22,8 +23,6 @@ def bank_card(bank: FeatureBank) -> str:
     Example:
         >>> print(bank_card(bank))  # doctest: +SKIP
     """
-    from emotion_interp.bank.frames import summary_by_layer
-
     manifest = bank.manifest
     table: Any = summary_by_layer(bank)
     # what is in a block of code is shown as it is, but for the marks that would end it

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.stats.corrections import holm
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank.bank import FeatureBank
 
 COLUMNS = ("held_out_specificity", "rival", "p_specificity", "p_confirmed", "layer_fixed", "confirmed_uncorrected")
@@ -38,8 +37,6 @@ def fix_layers(frame: pd.DataFrame) -> pd.Series:
     Args:
         frame: a bank's summary.
     """
-    import pandas as pd
-
     by_site: Any = frame.groupby(["language", "layer", "site"], sort=True)
     score = by_site.agg(selected=("selected", "sum"), auroc=("auroc", "median")).reset_index()
     score = score.sort_values(["selected", "auroc"], ascending=False, kind="stable").drop_duplicates("language")

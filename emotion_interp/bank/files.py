@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
 
 from emotion_interp.bank.directions import Directions
+from emotion_interp.bank.manifest import check_manifest
 from emotion_interp.bank.schema import KEYS as KEYS
 from emotion_interp.bank.schema import check_bank, check_scales, rows_of
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, tell
@@ -72,9 +75,6 @@ def require_bank_place(path: str | Path) -> None:
 
 def write_bank(bank: FeatureBank, path: str | Path) -> Path:
     """Write a bank as a folder; see `FeatureBank.save`."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     path = Path(path)
     require_bank_place(path)
     check_bank(f"the bank for {path}", {f.name: getattr(bank, f.name) for f in dataclasses.fields(bank)})
@@ -112,9 +112,6 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
 
 def read_bank(path: str | Path) -> dict[str, Any]:
     """The fields of a `FeatureBank` from its folder; see `FeatureBank.load`."""
-    from safetensors import SafetensorError, safe_open
-    from safetensors.numpy import load_file
-
     path = found_folder(checked_name(path, "a bank's folder"))
     manifest = _read_manifest(path)
     _check_hashes(path, manifest.get("files", {}), manifest.get("rows"))
@@ -170,8 +167,6 @@ def manifest_file(path: Path) -> Path:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    from emotion_interp.bank.manifest import check_manifest
-
     file = manifest_file(path)
     manifest = read_json(file)
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:

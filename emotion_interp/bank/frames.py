@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.bank.confirmation import has_confirmation
 from emotion_interp.bank.schema import KEYS, TABLES
 from emotion_interp.core.errors import UnknownNameError
 from emotion_interp.core.result import chosen_columns
+from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.core.types import Site
 
@@ -57,10 +58,6 @@ def grouped_columns(bank: FeatureBank, frame: pd.DataFrame, columns: str | Seque
 
 def heatmap_frame(bank: FeatureBank, layer: int | Site | str, language: str) -> pd.DataFrame:
     """AUROC of each emotion's top feature for every emotion, each against all the others, on all stimuli."""
-    import pandas as pd
-
-    from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
-
     site = bank.site(layer)
     words, matrix = bank.unit_activations(site, language)
     summary: Any = bank.summary
@@ -85,10 +82,6 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
     has neither column, and its `confirmed` is Fisher's test alone at every layer (see `with_confirmation`). The interval
     resamples emotions (percentile, 2,000 resamples, fixed seed).
     """
-    import pandas as pd
-
-    from emotion_interp.bank.confirmation import has_confirmation
-
     rng = np.random.default_rng(0)
     rows = []
     keys = ["layer", "site", "language"]
@@ -126,8 +119,6 @@ def _both_tests(group: Any) -> dict[str, Any]:
 
 def confirmed_counts(bank: FeatureBank) -> tuple[str, pd.DataFrame]:
     """Emotions whose top feature passes, per layer and language, and in words what that says of them."""
-    from emotion_interp.bank.confirmation import has_confirmation
-
     both = has_confirmation(bank)
     summary: Any = bank.summary
     counts = (

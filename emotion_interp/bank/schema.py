@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from emotion_interp.bank.directions import Directions
+from emotion_interp.bank.manifest import check_manifest
 from emotion_interp.core.errors import FileFormatError, NotFiniteError
 from emotion_interp.core.schema import Column, Table, check_table, number, share, text, truth, whole
 from emotion_interp.core.types import Site
@@ -176,8 +178,6 @@ def check_bank(where: str, fields: Mapping[str, Any]) -> None:
         FileFormatError: in one line: which file, what is wrong there, what is needed.
         NotFiniteError: directions with NaN or infinite values.
     """
-    from emotion_interp.bank.manifest import check_manifest
-
     manifest = fields["manifest"]
     scales = {str(site): scale for site, scale in fields["scales"].items()}
     check_manifest(f"{where}/manifest.json", {**manifest, "scales": scales})
@@ -321,6 +321,4 @@ def _differing(one: Any, two: Any) -> str:
 
 def rows_of(folder: Path, names: Iterable[str]) -> dict[str, int]:
     """Rows of parquet files, by their footers."""
-    import pyarrow.parquet as pq
-
     return {name: pq.read_metadata(folder / name).num_rows for name in names if name.endswith(".parquet")}

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.card import CARD, write_card
 from emotion_interp.bank.files import require_bank_place
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
-from emotion_interp.core.files import atomic_folder
+from emotion_interp.core.files import atomic_folder, read_json
 from emotion_interp.core.leftovers import found_folder
 from emotion_interp.core.reading import checked_name
 from emotion_interp.subjects.lookup import is_network_error
@@ -72,15 +77,11 @@ def push_bank(
     Example:
         >>> push_bank(bank, "me/gemma-emotions")  # doctest: +SKIP
     """
-    import tempfile
-
     folder = _folder(destination)
     if folder is not None:
         write_card(bank, bank.save(folder))
         return str(folder)
     _check_repo(destination, repo_type)
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     api = HfApi(token=token)
     with tempfile.TemporaryDirectory() as temporary:
@@ -140,15 +141,10 @@ def pull_bank(
 
 def bank_files(folder: Path) -> list[Path]:
     """The files of a bank folder, without anything else that lies there."""
-    from emotion_interp.core.files import read_json
-
     return [folder / "manifest.json", *(folder / name for name in read_json(folder / "manifest.json")["files"])]
 
 
 def _snapshot(repo: str, revision: str | None, repo_type: str, token: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
     options: dict[str, Any] = {"revision": revision, "repo_type": repo_type, "token": token}
     # nothing but what a bank is made of: a repository is a stranger's folder
     options["allow_patterns"] = ["*.parquet", "*.safetensors", "manifest.json", CARD]
@@ -193,8 +189,6 @@ def checked_place(place: str | Path) -> None:
 
 
 def _check_repo(repo: str | Path, repo_type: str) -> None:
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
-
     if repo_type not in REPO_TYPES:
         raise UnknownNameError("type of repository", repo_type, REPO_TYPES)
     try:

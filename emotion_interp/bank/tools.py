@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.bank import schema
+from emotion_interp.bank.confirmation import decided, has_confirmation
 from emotion_interp.bank.directions import Directions
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import atomic_file
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank.bank import FeatureBank
 
 TABLES = ("features", "selected", "summary", "words")
@@ -36,8 +36,6 @@ def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     Example:
         >>> diff_banks(ei.FeatureBank.load("a"), ei.FeatureBank.load("b"))  # doctest: +SKIP
     """
-    import pandas as pd
-
     _require_one_subject(first, second)
     keys = ["layer", "site", "language", "emotion"]
     columns = ["feature", "auroc_heldout", "confirmed"]
@@ -84,10 +82,6 @@ def merge_banks(first: FeatureBank, second: FeatureBank) -> FeatureBank:
         EmotionInterpError: other subjects, other stimuli or settings, parts that overlap, a split that puts one group of
             words on different sides, or parts that are confirmed by different rules.
     """
-    import pandas as pd
-
-    from emotion_interp.bank.confirmation import decided, has_confirmation
-
     _require_one_subject(first, second)
     for key in _SAME:
         if first.manifest.get(key) != second.manifest.get(key):
@@ -202,8 +196,6 @@ def _cells(bank: FeatureBank) -> str:
 
 
 def _joined_words(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
-    import pandas as pd
-
     words = pd.concat([first.words, second.words], ignore_index=True)
     words["unit"] = np.arange(len(words))
     sides: Any = words.groupby("group")["side"].nunique()

@@ -19,6 +19,7 @@ from emotion_interp.core.reading import json_line, read_text, regular_file, text
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.spelling import as_text
 from emotion_interp.core.tables import read_table
+from emotion_interp.norms.load import DATA_VARIABLE
 
 CORPORA = ("stories", "goemotions", "brighter")
 
@@ -179,8 +180,6 @@ def corpus_stimuli(
 
 
 def _data_folder(data: str | Path | None) -> Path:
-    from emotion_interp.norms.load import DATA_VARIABLE
-
     folder = data or os.environ.get(DATA_VARIABLE)
     if not folder:
         raise EmotionInterpError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from emotion_interp.concepts.defaults import shipped_languages, shipped_part
+
 ENDINGS = (
     *(
         ("iness", "y"),
@@ -36,8 +38,6 @@ def emotions_of_word(word: str) -> tuple[str, ...]:
         >>> emotions_of_word("happiness"), emotions_of_word("hopeless")
         (('joy',), ())
     """
-    from emotion_interp.concepts.defaults import shipped_languages, shipped_part
-
     asked = word.strip().casefold()
     exact: list[str] = []
     family: list[str] = []

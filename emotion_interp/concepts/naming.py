@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from emotion_interp.concepts.defaults import default_label
 from emotion_interp.concepts.labels import LABEL_NAMES, STORY_NAMES
 from emotion_interp.concepts.model import NEUTRAL
 from emotion_interp.core import Stimulus, UnknownNameError
 from emotion_interp.core.errors import tell
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NAMES = ("keep", "drop")
 """What may be done with texts that name their emotion."""
@@ -70,8 +69,6 @@ def names_emotion(text: str, emotion: str, language: str = "en") -> bool:
 
 def named_shares(stimuli: Iterable[Stimulus]) -> pd.DataFrame:
     """How many texts of each language and emotion name it: language, emotion, texts, naming, share; neutral ones left out."""
-    import pandas as pd
-
     rows = [(s.language, s.emotion, names_emotion(s.text, s.emotion, s.language)) for s in stimuli]
     frame = pd.DataFrame([r for r in rows if r[1] != NEUTRAL], columns=["language", "emotion", "naming"])
     table: Any = frame.groupby(["language", "emotion"])["naming"].agg(["size", "sum"]).reset_index()

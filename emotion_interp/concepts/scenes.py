@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from functools import cache
+from importlib.resources import files
 
 from emotion_interp.concepts.splits import copies_together
 from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
@@ -16,8 +17,6 @@ SCENE_LANGUAGES = ("en", "zh")
 
 @cache
 def _table() -> dict[str, dict[str, list[str]]]:
-    from importlib.resources import files
-
     return tomllib.loads(files("emotion_interp.concepts").joinpath("scenes.toml").read_text(encoding="utf-8"))
 
 

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from emotion_interp.concepts.model import NEUTRAL, SLOT, Concept, ConceptWord, LanguageConcepts, same_word
 from emotion_interp.concepts.splits import split_groups, word_groups
+from emotion_interp.concepts.toml_files import read_csv, read_toml, write_toml
+from emotion_interp.concepts.word_associations import read_word_associations
 from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
 from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.files import sha256_of
 from emotion_interp.core.markup import fragment, joined
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def _chosen(kind: str, given: str | Iterable[str] | None, allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -249,8 +249,6 @@ class ConceptSet:
         Raises:
             FileFormatError: the file is missing, no TOML, or its content is refused; the message says why.
         """
-        from emotion_interp.concepts.toml_files import read_toml
-
         return cls(read_toml(path))
 
     @classmethod
@@ -275,8 +273,6 @@ class ConceptSet:
         Raises:
             FileFormatError: the file is missing, lacks a column, or its content is refused; the message says why.
         """
-        from emotion_interp.concepts.toml_files import read_csv
-
         return cls(read_csv(path, language, siblings, shared, templates))
 
     @classmethod
@@ -310,20 +306,14 @@ class ConceptSet:
 
         Source: De Deyne, Navarro, Perfors, Brysbaert & Storms (2019), Behavior Research Methods 51, 987-1006.
         """
-        from emotion_interp.concepts.word_associations import read_word_associations
-
         return cls((read_word_associations(path, cues, language, responses, min_strength, overlap, siblings),))
 
     def to_toml(self, path: str | Path) -> None:
         """Write the set as a concept file that `from_toml` reads back equal, several languages included."""
-        from emotion_interp.concepts.toml_files import write_toml
-
         write_toml(self.parts, path)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per language x emotion x word; columns language, emotion, label, word, id, lemma, group."""
-        import pandas as pd
-
         rows = []
         for part in self.parts:
             labels = {c.emotion: c.label for c in part.concepts} | {NEUTRAL: NEUTRAL}

@@ -14,6 +14,7 @@ from typing import Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.leftovers import OLD, followed, sweep, temporary_place
+from emotion_interp.core.reading import LARGEST_RECORD, parse_json, read_text
 
 
 @contextmanager
@@ -144,8 +145,6 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     """Read JSON, naming the file when it is missing or broken; NaN and infinite numbers are no JSON."""
-    from emotion_interp.core.reading import LARGEST_RECORD, parse_json, read_text
-
     return parse_json(read_text(path, largest=LARGEST_RECORD), str(path))
 
 
@@ -166,8 +165,6 @@ def read_signed_json(path: str | Path) -> tuple[Any, bool]:
     Raises:
         FileFormatError: it is missing, broken, or was changed after it was saved.
     """
-    from emotion_interp.core.reading import LARGEST_RECORD, parse_json, read_text
-
     text = read_text(path, largest=LARGEST_RECORD)
     value = parse_json(text, str(path))
     if not isinstance(value, dict) or DIGEST not in value:

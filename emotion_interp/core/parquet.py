@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+
 from emotion_interp.core.errors import FileFormatError
 from emotion_interp.core.reading import regular_file, said
 
@@ -24,9 +28,6 @@ def read_parquet(path: str | Path, largest: int = LARGEST_TABLE, most_rows: int 
     Raises:
         FileFormatError: no regular file, no parquet file, damaged, or one that would fill the memory.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     place = regular_file(path)
     try:
         with pq.ParquetFile(place) as footer:
@@ -61,9 +62,6 @@ def read_parquet(path: str | Path, largest: int = LARGEST_TABLE, most_rows: int 
 
 def _unpacked(column: Any) -> int:
     """Bytes of a column, repeated values counted as often as they occur."""
-    import pyarrow as pa
-    import pyarrow.compute
-
     pc: Any = pyarrow.compute
     if not pa.types.is_dictionary(column.type):
         return column.nbytes

@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import tomllib
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -312,8 +313,6 @@ def check_zip(path: str | Path, largest: int = LARGEST_FILE) -> Path:
     Raises:
         FileFormatError: no regular file, no zip archive, a damaged one, or one that would fill the memory.
     """
-    import zipfile
-
     place = regular_file(path)
     size = place.stat().st_size
     try:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.errors import FileFormatError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _ROUNDING = 1e-6
 """Means of shares in float32 end a little beyond 1."""
@@ -96,8 +94,6 @@ def check_table(name: str, frame: pd.DataFrame, table: Table) -> None:
 
 
 def _check_column(name: str, column: str, values: Any, rule: Column) -> None:
-    import pandas as pd
-
     gone = values.isna().to_numpy(dtype=bool)
     kinds: dict[str, Any] = {
         "whole": pd.api.types.is_integer_dtype,

@@ -7,13 +7,13 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from emotion_interp.core.errors import FileFormatError
 from emotion_interp.core.reading import is_workbook, read_text, said
-
-if TYPE_CHECKING:
-    import pandas as pd
+from emotion_interp.core.workbooks import sheet_rows
 
 SEPARATORS = "\t;,|"
 LONGEST_NAME = 200
@@ -61,8 +61,6 @@ class Table:
 
     def frame(self) -> pd.DataFrame:
         """The cells as a frame, empty ones as NaN; its index is the line in the file. Of columns called alike the first."""
-        import pandas as pd
-
         kept = {name: k for k, name in reversed(list(enumerate(self.columns)))}
         data = {
             name: [cells[k] or None for _, cells in self.body] for name, k in sorted(kept.items(), key=lambda i: i[1])
@@ -233,8 +231,6 @@ def _refuse_open_quotes(path: str | Path, rows: list[tuple[int, list[str]]]) -> 
 
 def _workbook_table(path: str | Path, header: Sequence[str] | None) -> Table:
     """The one sheet of a workbook that holds cells."""
-    from emotion_interp.core.workbooks import sheet_rows
-
     sheets = {name: rows for name, rows in sheet_rows(path).items() if rows}
     if not sheets:
         raise FileFormatError(f"{path} is a workbook without any cell.")

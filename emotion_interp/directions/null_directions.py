@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
+from emotion_interp.activations import read_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.seeds import generator
@@ -79,8 +81,6 @@ def null_texts(
     Example:
         >>> texts = null_texts(subject, ei.corpus_stimuli("stories", split="subject"), [2])  # doctest: +SKIP
     """
-    from emotion_interp.activations import read_stimuli
-
     if not len(stimuli):
         raise EmotionInterpError("null_texts needs labelled texts, got none.")
     places = list(subject.sites) if sites is None else [subject.site(s) for s in sites]
@@ -218,8 +218,6 @@ def _topic_differences(texts: NullTexts, site: Site, n: int, random: np.random.G
 
 def _shuffled_differences(texts: NullTexts, site: Site, n: int, random: np.random.Generator) -> np.ndarray:
     """Difference of means of one emotion after each shuffle of the labels: [direction, d_model]."""
-    from scipy.sparse import csr_matrix
-
     named = sorted(set(texts.emotions) - {"neutral"})
     if len(named) < 2:
         raise EmotionInterpError(f"labels of {len(named)} emotion(s) cannot be shuffled; give texts of at least two.")

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold, cross_val_predict
 
+from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.options import Options, merged
@@ -18,6 +21,7 @@ from emotion_interp.judges.next_word import NextWords
 from emotion_interp.steering.context import unsteered
 from emotion_interp.steering.interventions import Positions, RowInterventions, check_dose, scale_of
 from emotion_interp.steering.operations import writable_reader
+from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
@@ -152,9 +156,6 @@ def fit_effects(
         EmotionInterpError: shapes do not fit, or fewer than ten vectors.
         NotFiniteError: NaN among the effects.
     """
-    from sklearn.linear_model import Ridge
-    from sklearn.model_selection import KFold, cross_val_predict
-
     units, effects = _units(vectors), np.asarray(effects, dtype=np.float64)
     if effects.shape != (len(units), len(names)) or len(units) < 10:
         raise EmotionInterpError(
@@ -273,9 +274,6 @@ def _units(vectors: Any) -> np.ndarray:
 
 def _read(question: Question, site: Site, rows: RowInterventions, reader: Any) -> np.ndarray:
     """Mean activation of every feature over the continuations' tokens, read unsteered: [row, feature]."""
-    from emotion_interp.activations.forward import Batch, forward_pass
-    from emotion_interp.subjects.tokens import TokenizedText
-
     subject = question.subject
     prompts = [list(t.ids) for t in subject.tokenize(question.prompts, whole=True)]
     made = continue_all(question, rows)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.bank.bank import with_added_directions
+from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import UnknownNameError
 from emotion_interp.core.seeds import generator
@@ -81,9 +83,6 @@ def with_targeted_directions(
         >>> bank = with_targeted_directions(subject, bank, layers=[2])  # doctest: +SKIP
         >>> steer(subject, bank.direction("joy", layer=2, method="sae_ts"))  # doctest: +SKIP
     """
-    from emotion_interp.bank.bank import with_added_directions
-    from emotion_interp.bank.same_subject import require_same_subject
-
     require_same_subject(bank, subject)
     chosen = replace(effect_options(TargetedOptions, options, choices), scale=bank.scales)
     seed, dose = chosen.seed, chosen.dose

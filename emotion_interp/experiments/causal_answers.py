@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import t
 
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
@@ -265,8 +266,6 @@ def beyond_others(value: float, others: np.ndarray) -> float:
 
     Two dozen emotions cannot rank one of them below .04, which Holm over several cannot pass. NaN for fewer than three.
     """
-    from scipy.stats import t
-
     if len(others) < LEAST_OTHERS:
         return float("nan")
     spread = others.std(ddof=1) * np.sqrt(1 + 1 / len(others))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from scipy.sparse import csr_matrix, vstack
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
@@ -36,9 +38,6 @@ class Latents:
 
 def latents_of(reader: Any, shown: ShownTexts) -> Latents:
     """Encode what was read."""
-    import torch
-    from scipy.sparse import csr_matrix, vstack
-
     device = reader.decoder_rows([0]).device
     values = tuple(
         csr_matrix(reader.encode(torch.from_numpy(x).to(device)).double().cpu().numpy()) for x in shown.stream

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.concepts.model import NEUTRAL
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.languages import check_language
@@ -21,8 +23,6 @@ from emotion_interp.subjects.session import Session
 from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
-    import torch
-
     from emotion_interp.subjects.subject import Subject
 
 QUESTIONS: Mapping[str, str] = {
@@ -130,8 +130,6 @@ def show(
         UnknownNameError: `where` is none of `WHERE`.
         EmotionInterpError: a question without tokens, or one that leaves no room in the context.
     """
-    from emotion_interp.activations.forward import Batch, forward_pass
-
     if where not in WHERE:
         raise UnknownNameError("positions of causal_universality", where, WHERE)
     asked = subject.tokenizer(question, add_special_tokens=False)["input_ids"]
@@ -227,8 +225,6 @@ class _Running:
     delta: np.ndarray
 
     def change(self, activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
-        import torch
-
         rows, positions = chosen.plan.rows, chosen.plan.positions[0]
         added = torch.from_numpy(np.ascontiguousarray(self.delta[rows][:, positions], dtype=np.float32))
         return (activations + added.to(activations.device)).to(activations.dtype)

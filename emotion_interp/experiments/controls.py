@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import pandas as pd
 
+from emotion_interp.activations import read_stimuli
+from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import merged
@@ -19,6 +21,8 @@ from emotion_interp.experiments.grid import RESAMPLES
 from emotion_interp.experiments.nulls import drawn_nulls, no_own, random_answers
 from emotion_interp.experiments.question import GridQuestion, NullChoices, NullOptions, ask, check_kinds, make_nulls
 from emotion_interp.experiments.setting import Setting, simple_call
+from emotion_interp.features.dense import contrast_means
+from emotion_interp.features.retest import design_of
 from emotion_interp.judges.judging import (
     Continuations,
     continue_all,
@@ -76,11 +80,6 @@ def shuffled_directions(
         >>> shuffled_directions(subject, ei.concept_set("en"), bank, n=99)[Site(2)].shape  # doctest: +SKIP
         (99, 28, 256)
     """
-    from emotion_interp.activations import read_stimuli
-    from emotion_interp.bank.same_subject import require_same_subject
-    from emotion_interp.features.dense import contrast_means
-    from emotion_interp.features.retest import design_of
-
     if n < 1:
         raise EmotionInterpError(f"at least one shuffle is needed, got n={n!r}.")
     require_same_subject(bank, subject)

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.seeds import generator
+from emotion_interp.geometry.coordinates import as_norms, human_coordinates
+from emotion_interp.norms import load_norms
 
 RESAMPLES = 2000
 NAMES = ("valence", "arousal")
@@ -79,13 +82,7 @@ def shuffled_ratings(
     emotions: Sequence[str], norms: Any, labels: Mapping[str, str] | None, count: int, seed: int
 ) -> list[Any]:
     """Frames of norms in which the rated emotions have each other's ratings, valence and arousal together."""
-    import pandas as pd
-
-    from emotion_interp.geometry.coordinates import as_norms, human_coordinates
-
     if isinstance(norms, str):
-        from emotion_interp.norms import load_norms
-
         norms = load_norms(norms)
     human = human_coordinates(emotions, as_norms(norms), labels=labels)
     random = generator(seed, "shuffled ratings", *human.emotions)

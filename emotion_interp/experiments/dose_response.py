@@ -15,6 +15,7 @@ from emotion_interp.experiments.corrections import warn_if_none_can_pass
 from emotion_interp.experiments.grid import evaluate, make_cells
 from emotion_interp.experiments.question import NullChoices, NullOptions, ask, make_nulls
 from emotion_interp.experiments.setting import Setting, simple_call
+from emotion_interp.figures.doses import dose_curves
 from emotion_interp.steering.interventions import check_dose
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ class DoseResponse:
 
     def plot(self, layer: int | Site | str | None = None, method: str | None = None) -> Any:
         """Dose curves of one layer (or site) and method, default: the first, as a plotly figure."""
-        from emotion_interp.figures.doses import dose_curves
-
         frame: Any = self.table
         if isinstance(layer, (str, Site)):
             place = str(layer)

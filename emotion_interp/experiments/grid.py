@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
@@ -22,9 +23,6 @@ from emotion_interp.judges.judging import Continuations, continue_all, judged, n
 from emotion_interp.judges.next_word import NextWords
 from emotion_interp.stats.corrections import holm
 from emotion_interp.steering.interventions import row_interventions, scale_at, scale_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RESAMPLES = 2000
 """Bootstrap resamples of prompts."""
@@ -126,8 +124,6 @@ class Evaluated:
 
 def evaluate(question: GridQuestion, cells: Sequence[Cell], scales: Mapping[Site, float] | None) -> Evaluated:
     """Judge the cells, one batched loop for each site, and compare each with random directions at its site and dose."""
-    import pandas as pd
-
     subject, n = question.subject, len(question.prompts)
     base_texts = continue_all(question, nothing(subject)) if question.max_new_tokens else None
     base = judged(question, nothing(subject), base_texts)[0]
@@ -289,8 +285,6 @@ def _mean(values: np.ndarray) -> float:
 def _text_frame(
     question: GridQuestion, cells: Sequence[Cell], base: Continuations | None, texts_of: Mapping[int, list[str]]
 ) -> pd.DataFrame:
-    import pandas as pd
-
     unsteered_key = {"emotion": "unsteered", "layer": -1, "site": "", "method": "none", "dose": 0.0}
     pairs = [] if base is None else [(unsteered_key, base.texts[0])]
     pairs += [(cells[i].key, texts) for i, texts in sorted(texts_of.items())]

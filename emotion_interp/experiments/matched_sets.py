@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_matrix, vstack
 
+from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
@@ -60,10 +62,6 @@ class FiredOn:
 
 def fired_on(subject: Subject, site: Site, texts: Sequence[str]) -> FiredOn:
     """Read texts once; activations of the site's SAE at every token without BOS."""
-    from scipy.sparse import csr_matrix, vstack
-
-    from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
-
     reader = writable_reader(subject, site)
     parts: list[Any] = []
 

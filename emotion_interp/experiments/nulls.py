@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from emotion_interp.core.errors import FileFormatError
 from emotion_interp.core.files import atomic_file, sha256_of
@@ -91,7 +92,6 @@ def _identity(question: GridQuestion, site: Site) -> dict[str, object]:
     known: object = question.subject.provenance
     if not known:
         # a user's own model: two of one name differ in their weights
-        import torch
 
         known = [
             [n, p.numel(), f"{float(p.detach().sum(dtype=torch.float64)):.6e}"]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from scipy.stats import rankdata
 
 from emotion_interp.core.types import Site
 from emotion_interp.features.lens import lens_logits
@@ -13,8 +15,6 @@ from emotion_interp.judges.next_word import NextWords, next_token_logits
 from emotion_interp.steering.interventions import RowInterventions
 
 if TYPE_CHECKING:
-    import torch
-
     from emotion_interp.subjects.subject import Subject
 
 LENS_TOKENS = 20
@@ -54,9 +54,6 @@ def direct_effects(
     subject: Subject, vectors: np.ndarray, n_features: int, question: OutputQuestion
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of the logit lens: AUROC [vector, emotion], percentile [feature, emotion], the features' own tokens [feature, k]."""
-    import torch
-    from scipy.stats import rankdata
-
     tokens, own = question.tokens, question.own
     index = torch.from_numpy(tokens)
     chosen, percentile, lens = [], [], []
@@ -85,8 +82,6 @@ def measured_changes(
     subject: Subject, site: Site, question: OutputQuestion, vectors: np.ndarray, lens: np.ndarray, token_budget: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Adding each vector: mean change of log probability [vector, token]; output scores [feature], steered and not."""
-    import torch
-
     tokens, own_tokens = torch.from_numpy(question.tokens), torch.from_numpy(lens)
     # row 0 is the subject as it is
     rows = RowInterventions({site.point: np.concatenate([np.zeros((1, vectors.shape[1])), vectors]).astype(np.float32)})

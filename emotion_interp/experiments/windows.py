@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.judges.coherence import STABLE_DISTINCT2, STABLE_PERPLEXITY
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 REGIMES = ("surgical", "repetitive", "explosive")
 """What a dose does to the text; see `regime`."""
@@ -84,8 +83,6 @@ def stable_windows(table: Any) -> pd.DataFrame:
     Example:
         >>> stable_windows(dose_response(subject, bank, emotions, doses, prompts, max_new_tokens=30))  # doctest: +SKIP
     """
-    import pandas as pd
-
     frame = _written(table)
     records = []
     for key, cells in frame.groupby(_GROUP, sort=False):
@@ -128,9 +125,6 @@ def dose_monotonicity(table: Any) -> pd.DataFrame:
     Example:
         >>> dose_monotonicity(grid)["rho"].mean()  # doctest: +SKIP
     """
-    import pandas as pd
-    from scipy.stats import spearmanr
-
     frame = _written(table)
     records = []
     for key, cells in frame.groupby(_GROUP, sort=False):

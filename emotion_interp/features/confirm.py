@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.activations.columns import read_columns
 from emotion_interp.bank.confirmation import COLUMNS, decide, decided
+from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.types import Site
+from emotion_interp.features.retest import design_of
 from emotion_interp.features.specific import PERMUTATIONS, specificity_test
 from emotion_interp.stats.firing import LEVEL
 from emotion_interp.stats.scores import fisher_enrichment
@@ -164,11 +168,6 @@ def with_confirmed_sets(
     Raises:
         EmotionInterpError: no probes, another subject, or other concepts or texts than those of the bank.
     """
-    from emotion_interp.activations.columns import read_columns
-    from emotion_interp.bank.same_subject import require_same_subject
-    from emotion_interp.core.types import Site
-    from emotion_interp.features.retest import design_of
-
     require_same_subject(bank, subject)
     if "probes" not in bank.extras:
         raise EmotionInterpError(

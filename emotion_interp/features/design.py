@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.concepts import scene_stimuli
 from emotion_interp.concepts.splits import copies_together
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import sha256_of
@@ -16,8 +18,6 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Stimulus
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.concepts import ConceptSet
 
 KINDS = ("words", "scenes")
@@ -45,7 +45,6 @@ def design_stimuli(concepts: ConceptSet, stimuli: str | Sequence[Stimulus], seed
             return _words(concepts, seed)
         if stimuli != "scenes":
             raise UnknownNameError("kind of stimuli", stimuli, KINDS)
-        from emotion_interp.concepts import scene_stimuli
 
         return _texts("scenes", scene_stimuli(concepts.languages, concepts.emotions), seed)
     known = {*concepts.emotions, "neutral"}
@@ -101,8 +100,6 @@ def split_hash(words: pd.DataFrame) -> str:
 
 
 def _design(kind: str, stimuli: list[Stimulus], sides: dict[str, str]) -> Design:
-    import pandas as pd
-
     rows: dict[tuple[str, str, str], int] = {}
     table, units = [], []
     for stimulus in stimuli:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.same_subject import require_same_subject
@@ -18,7 +19,6 @@ from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, sites_at
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from emotion_interp.subjects import Subject
@@ -66,8 +66,6 @@ def token_lens(
     Example:
         >>> token_lens(subject, bank).to_frame().loc[0, "promoted"]  # doctest: +SKIP
     """
-    import pandas as pd
-
     if n_tokens < 1:
         raise EmotionInterpError(f"n_tokens is at least 1, got {n_tokens!r}.")
     rows = []

@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
+from emotion_interp.activations.columns import stimulus_tokens
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.features.block import NEUTRAL
+from emotion_interp.subjects.tokens import span_tokens
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.activations import Position
     from emotion_interp.core.types import Stimulus
     from emotion_interp.subjects import Subject
@@ -100,9 +103,6 @@ def unit_covariates(
         kind: "words" for words in carriers, anything else for texts.
         position, skip: which tokens are read, see `read_units`.
     """
-    from emotion_interp.activations.columns import stimulus_tokens
-    from emotion_interp.subjects.tokens import span_tokens
-
     tokens, picks = stimulus_tokens(subject, stimuli, position, skip)
     start = np.asarray([int(t.has_bos) for t in tokens])
     # of a text that is cut, what is read is the text
@@ -145,10 +145,6 @@ def match_neutral(units: pd.DataFrame, side: str = "confirmation") -> pd.DataFra
     Returns:
         Frame with columns language, emotion, unit, neutral; empty where there are no neutral units.
     """
-    import pandas as pd
-    from scipy.optimize import linear_sum_assignment
-    from scipy.spatial.distance import cdist
-
     rows: list[tuple[Any, ...]] = []
     here: Any = units[units["side"] == side]
     for language, frame in here.groupby("language", sort=True):

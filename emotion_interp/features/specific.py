@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy.stats import rankdata
 
 from emotion_interp.core.seeds import generator
 
@@ -78,8 +79,6 @@ def _exchanged(
     values: np.ndarray, own: np.ndarray, groups: np.ndarray, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """AUROC of the own units against the others, and how many labellings give at least, and at most, as much: [column]."""
-    from scipy.stats import rankdata
-
     # a cell: the units of one group with one label; they keep together
     cells, cell = np.unique(np.stack([np.unique(groups, return_inverse=True)[1], own]), axis=1, return_inverse=True)
     cell = cell.ravel()

@@ -8,19 +8,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.concepts.text_baseline import text_readings
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.features.dense import contrast_means
+from emotion_interp.features.design import Design
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge
+from emotion_interp.features.retest import design_of
 from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
-    from emotion_interp.features.design import Design
 
 NEUTRAL = "neutral"
 
@@ -57,10 +58,6 @@ def text_scores(
         kind: "words" (their letters are counted), or texts.
         seed: of the folds of the probe.
     """
-    import pandas as pd
-
-    from emotion_interp.concepts.text_baseline import text_readings
-
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for language in words["language"].unique():
         here: Any = words[words["language"] == language]
@@ -120,10 +117,6 @@ def text_space_table(words: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
     The vectors are turned into as few dimensions as there are emotions: all that geometry looks at (inner products of the
     centred vectors) stays the same, and no word of the texts can be read from them.
     """
-    import pandas as pd
-
-    from emotion_interp.concepts.text_baseline import text_readings
-
     rows = []
     for language in words["language"].unique():
         here: Any = words[(words["language"] == language) & (words["emotion"] != NEUTRAL)]
@@ -172,9 +165,6 @@ def add_text_scores(bank: FeatureBank, concepts: ConceptSet, stimuli: Sequence[S
         >>> bank = add_text_scores(bank, concepts, stimuli)  # doctest: +SKIP
         >>> bank.summary[["emotion", "auroc_heldout", "dense_auroc", "text_auroc"]]  # doctest: +SKIP
     """
-    from emotion_interp.features.design import Design
-    from emotion_interp.features.retest import design_of
-
     words, shown, units = design_of(concepts, bank, stimuli)
     kept = words["language"].isin(bank.languages) & words["emotion"].isin([*bank.emotions, NEUTRAL])
     places = np.flatnonzero(kept.to_numpy())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from plotly.subplots import make_subplots
+
 from emotion_interp.figures.theme import DIVERGING, checked, finish
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ def pc_heatmap(frame: Any, *, title: str = "Principal components against valence
         >>> [trace.type for trace in pc_heatmap(frame).data]
         ['heatmap', 'heatmap']
     """
-    from plotly.subplots import make_subplots
-
     needed = ("layer", "pc", "r_valence", "r_arousal")
     frame = checked(frame, "pc_heatmap", needed, needed[2:])
     layers = sorted(set(frame["layer"]))

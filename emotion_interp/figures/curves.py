@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import plotly.graph_objects as go
 
 from emotion_interp.figures.theme import COLOURS, band, checked, curve, finish, plain, rgba
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 def learning_curves(frame: Any, *, title: str = "Learning curve", y_title: str = "r") -> go.Figure:
@@ -27,8 +26,6 @@ def learning_curves(frame: Any, *, title: str = "Learning curve", y_title: str =
         >>> learning_curves(frame).data[0].name
         'all'
     """
-    import plotly.graph_objects as go
-
     optional = ("lo", "hi", "ceiling")
     frame = checked(
         frame, "learning_curves", ("n_words_train", "series", "value"), ("n_words_train", "value", *optional)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from plotly.subplots import make_subplots
+from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+from scipy.stats import rankdata
+
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.figures.theme import checked, finish, plain, text_width
 
 if TYPE_CHECKING:
-    import numpy as np
     import plotly.graph_objects as go
 
 # alike is dark; not the colours of the heat maps, where dark is a strong correlation
@@ -37,9 +41,6 @@ def dissimilarity_pair(frame: Any, *, title: str = "Which emotions are alike") -
         >>> drawn.data[1].x
         ('fear', 'joy', 'love')
     """
-    from plotly.subplots import make_subplots
-    from scipy.stats import rankdata
-
     frame = checked(
         frame, "dissimilarity_pair", ("emotion_a", "emotion_b", "model", "people"), ("model", "people")
     ).dropna(subset=["model", "people"])
@@ -120,8 +121,6 @@ def dissimilarity_pair(frame: Any, *, title: str = "Which emotions are alike") -
 
 def _pairs(frame: Any) -> tuple[list[str], np.ndarray, np.ndarray]:
     """The emotions, and the places of both members of every pair."""
-    import numpy as np
-
     sides = [[str(e) for e in frame[name]] for name in ("emotion_a", "emotion_b")]
     emotions = list(dict.fromkeys([e for pair in zip(*sides, strict=True) for e in pair]))
     place = {e: i for i, e in enumerate(emotions)}
@@ -138,17 +137,12 @@ def _pairs(frame: Any) -> tuple[list[str], np.ndarray, np.ndarray]:
 
 def _square(first: np.ndarray, second: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
     """Symmetric matrix with an empty diagonal."""
-    import numpy as np
-
     square = np.full((n, n), np.nan)
     square[first, second] = square[second, first] = values
     return square
 
 
 def _leaf_order(first: np.ndarray, second: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
-    import numpy as np
-    from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
-
     square = _square(first, second, values, n)
     condensed = square[np.triu_indices(n, k=1)]
     order = leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))

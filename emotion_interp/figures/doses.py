@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from plotly.subplots import make_subplots
+
 from emotion_interp.figures.theme import CHANCE, COLOURS, band, checked, finish, plain, rgba
 
 if TYPE_CHECKING:
@@ -79,8 +81,6 @@ def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4
         >>> round(dose_curves(frame).layout.yaxis.range[1], 3)
         0.672
     """
-    from plotly.subplots import make_subplots
-
     needed = ("emotion", "dose", "target", "random_lo", "random_hi", "perplexity_ratio")
     frame = checked(frame, "dose_curves", needed, (*needed[1:], "lo", "hi")).sort_values("dose", kind="stable")
     emotions = list(dict.fromkeys(frame["emotion"].sort_index()))

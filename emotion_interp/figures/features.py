@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import plotly.graph_objects as go
 
 from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish, only, plain
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 def feature_heatmap(
@@ -39,8 +38,6 @@ def feature_heatmap(
         >>> feature_heatmap(pd.DataFrame(rows, columns=["layer", "language", "emotion", "feature", "value"])).data[0].type
         'heatmap'
     """
-    import plotly.graph_objects as go
-
     columns = ("layer", "language", "emotion", "feature", "value")
     frame = checked(frame, "feature_heatmap", columns, ("value",))
     frame = only(only(frame, "layer", layer, "feature_heatmap"), "language", language, "feature_heatmap")

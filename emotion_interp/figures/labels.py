@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from emotion_interp.figures.theme import text_width
 
 Box = tuple[float, float, float, float]
@@ -84,8 +86,6 @@ def telling_order(
         model, people: the two places of each item [item], in any one unit.
         spread: how many to order; the rest is left out.
     """
-    import numpy as np
-
     start, end = np.asarray(people, dtype=float), np.asarray(model, dtype=float)
     moved = np.linalg.norm(end - start, axis=1)
     apart = np.full(len(start), np.inf)

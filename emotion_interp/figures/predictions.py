@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
 
 from emotion_interp.core import EmotionInterpError
+from emotion_interp.core.seeds import generator
 from emotion_interp.figures.labels import annotate, place_labels
 from emotion_interp.figures.theme import COLOURS, checked, finish, plain
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 _SIDE, _NARROW_SIDE = 480, 290
 _NARROW_NAMED = 8
@@ -41,11 +42,6 @@ def predicted_vs_human(
         >>> predicted_vs_human(frame, outliers=1).layout.annotations[0].text
         'grave'
     """
-    import numpy as np
-    import plotly.graph_objects as go
-
-    from emotion_interp.core.seeds import generator
-
     frame = checked(frame, "predicted_vs_human", ("word", "human", "predicted"), ("human", "predicted"))
     frame = frame.dropna(subset=["human", "predicted"])
     if not len(frame):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
 
 from emotion_interp.core import NotFiniteError
 from emotion_interp.figures.labels import annotate, free_labels, place_labels, telling_order
 from emotion_interp.figures.theme import COLOURS, checked, finish, plain, rgba
-
-if TYPE_CHECKING:
-    import numpy as np
-    import plotly.graph_objects as go
 
 _SIDE, _NARROW_SIDE = 600, 300
 _ALL_NAMED = 30
@@ -42,9 +41,6 @@ def circumplex(frame: Any, *, title: str = "Human and model circumplex") -> go.F
         >>> len(circumplex(pd.DataFrame([row])).layout.annotations)
         1
     """
-    import numpy as np
-    import plotly.graph_objects as go
-
     needed = ("emotion", "human_valence", "human_arousal", "model_x", "model_y")
     intervals = ("model_x_lo", "model_x_hi", "model_y_lo", "model_y_hi")
     frame = checked(frame, "circumplex", needed, (*needed[1:], *intervals, *_COVARIANCE))
@@ -181,8 +177,6 @@ def _labels(
 
 def _ellipses(frame: Any, model: np.ndarray) -> list[Any]:
     """The closed 95% ellipse [corner, 2] of each model point; None where its covariance is unknown."""
-    import numpy as np
-
     if any(name not in frame.columns for name in _COVARIANCE):
         return [None] * len(model)
     circle = np.linspace(0, 2 * np.pi, 37)

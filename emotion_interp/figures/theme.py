@@ -7,7 +7,9 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from emotion_interp.core import EmotionInterpError, NotFiniteError
+import numpy as np
+
+from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.markup import picture_label
 from emotion_interp.core.options import Options, merged
 
@@ -67,8 +69,6 @@ def checked(frame: Any, picture: str, required: tuple[str, ...], numeric: tuple[
 
 def only(frame: Any, column: str, chosen: object, picture: str) -> Any:
     """The rows of one value of `column`; without a choice the frame must hold just one value."""
-    from emotion_interp.core import UnknownNameError
-
     if column not in frame.columns:
         return frame
     present = list(dict.fromkeys(frame[column]))
@@ -116,8 +116,6 @@ def curve(figure: go.Figure, x: Any, y: Any, name: object, number: int, where: s
 
 def band(figure: go.Figure, x: Any, low: Any, high: Any, colour: str, name: str = "", **place: Any) -> None:
     """Shade between `low` and `high`, one polygon per unbroken run: a filled polygon does not stop at NaN."""
-    import numpy as np
-
     x, low, high = (np.asarray(values, dtype=float) for values in (x, low, high))
     finite = np.isfinite(low) & np.isfinite(high)
     runs = np.flatnonzero(np.diff(np.concatenate([[0], finite.astype(int), [0]]))).reshape(-1, 2)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import plotly.graph_objects as go
 
 from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish, only, plain, text_width
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 def _tick(token: object) -> str:
@@ -34,8 +33,6 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
         >>> trace_heatmap(frame).layout.xaxis.ticktext
         ('She', 'wept')
     """
-    import plotly.graph_objects as go
-
     frame = checked(frame, "trace_heatmap", ("position", "token", "emotion", "value"), ("position", "value"))
     frame = only(frame, "layer", layer, "trace_heatmap")
     emotions = list(dict.fromkeys(frame["emotion"]))

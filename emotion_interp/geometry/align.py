@@ -8,6 +8,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
@@ -27,8 +28,6 @@ from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.stats.intervals import NO_INTERVAL, permutation_p, permutations
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.norms import Norms
 
 
@@ -322,8 +321,6 @@ def _plane(components: Components) -> np.ndarray:
 
 
 def _points(human: HumanCoordinates, plane: np.ndarray | None, operator: np.ndarray) -> pd.DataFrame:
-    import pandas as pd
-
     frame = pd.DataFrame({"emotion": human.emotions, "word": human.words, "valence": human.z[:, 0]})
     if human.arousal is not None and plane is not None:
         frame["arousal"] = human.z[:, 1]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from emotion_interp.activations import read_stimuli
+from emotion_interp.concepts import corpus_stimuli, scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.options import merged
@@ -17,11 +19,11 @@ from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.geometry.options import ControlChoices, ControlOptions
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.geometry.text_baseline import baselines_if_any
+from emotion_interp.subjects import Subject
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
-    from emotion_interp.subjects import Subject
 
 NEUTRAL = "neutral"
 _UNSPACED = ("zh", "ja", "th")
@@ -65,9 +67,6 @@ def control_spaces(
         >>> controls = control_spaces(subject, concepts, layer=2, stimuli="scenes")  # doctest: +SKIP
         >>> align(space, norms, controls=controls).increments["text"]  # doctest: +SKIP
     """
-    from emotion_interp.activations import read_stimuli
-    from emotion_interp.subjects import Subject
-
     # the controls have no SAE, and read the hook point itself
     site = subject.site(layer).point
     chosen = merged(ControlOptions, options, choices)
@@ -143,8 +142,6 @@ def _stimuli(
 
 
 def _shown(concepts: ConceptSet | None, stimuli: Any, language: str) -> tuple[str, list[Stimulus]]:
-    from emotion_interp.concepts import corpus_stimuli, scene_stimuli
-
     if not isinstance(stimuli, (str, Path)):
         given = list(stimuli)
         wrong = [type(s).__name__ for s in given if not isinstance(s, Stimulus)]

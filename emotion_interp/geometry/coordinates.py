@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.norms import Norms
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COORDINATES = ("label", "words")
 MIN_EMOTIONS = 5
@@ -49,7 +47,6 @@ def as_norms(norms: Any, language: str | None = None) -> Norms:
     """Norms as they are; a frame indexed or columned by emotion or word becomes norms."""
     if isinstance(norms, Norms):
         return norms
-    import pandas as pd
 
     if not isinstance(norms, pd.DataFrame):
         raise EmotionInterpError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.reading import check_zip, checked_name, parse_json, regular_file, said
@@ -156,8 +157,6 @@ def _read_npy(path: Path) -> tuple[dict[str, np.ndarray], list[str] | None]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], list[str] | None]:
-    from safetensors import SafetensorError, safe_open
-
     try:
         # read through torch: numpy has no bfloat16
         with safe_open(str(path), framework="pt") as file:

@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.activations import read_units
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.languages import language_or_detected
 from emotion_interp.core.types import Site
+from emotion_interp.geometry.controls import _random_twin
 from emotion_interp.geometry.coordinates import as_norms
 from emotion_interp.geometry.residual_arrays import residual_alignments
 from emotion_interp.geometry.residual_checks import rated_stories, topic_halves
 from emotion_interp.geometry.residual_results import ResidualGeometry
 from emotion_interp.geometry.text_predictors import TERMS, text_predictors, with_embedding
+from emotion_interp.subjects import Subject
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.norms import Norms
-    from emotion_interp.subjects import Subject
 
 EMBEDDING = Site(0, "resid_pre")
 
@@ -112,9 +114,6 @@ def residual_geometry(
 
 def random_twin(subject: Subject, seed: int) -> Subject:
     """The same architecture with random weights, without SAEs."""
-    from emotion_interp.geometry.controls import _random_twin
-    from emotion_interp.subjects import Subject
-
     return Subject(_random_twin(subject, seed), tokenizer=subject.tokenizer, name=f"{subject.name}, random weights")
 
 
@@ -128,8 +127,6 @@ def story_activations(
 ) -> dict[tuple[Site, str], Any]:
     """(site, "dense") -> [story, dimension] and, where the site has an SAE, (site, "features") -> sparse [story, latent]:
     means over each story's tokens from the `skip`-th."""
-    from emotion_interp.activations import read_units
-
     readings = read_units(
         subject,
         texts,

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_matrix
 
 from emotion_interp.core.seeds import generator
 from emotion_interp.geometry.pc_scan import unit
@@ -90,8 +91,6 @@ def refitted_means(
 
 def _averaging(codes: np.ndarray, n_emotions: int) -> Any:
     """Sparse [emotion, story] that averages the stories of each emotion."""
-    from scipy.sparse import csc_matrix
-
     shares = 1 / np.bincount(codes, minlength=n_emotions)[codes]
     return csc_matrix((shares, codes, np.arange(len(codes) + 1)), shape=(n_emotions, len(codes)))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.errors import UnknownNameError
@@ -15,9 +16,6 @@ from emotion_interp.core.types import Site
 from emotion_interp.geometry.increment import PartialRSA
 from emotion_interp.geometry.residual_null import STATISTICS
 from emotion_interp.geometry.results import Alignment
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PLAIN = ""
 """The predictor's name of an emotion space that nothing was taken out of."""
@@ -94,8 +92,6 @@ class ResidualGeometry:
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each weights, site, kind and predictor; `predictor` is empty where nothing was taken out."""
-        import pandas as pd
-
         return pd.DataFrame([fit.row() for fit in self.fits])
 
     def at(

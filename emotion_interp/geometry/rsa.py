@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 
 from emotion_interp.core.seeds import generator
 from emotion_interp.geometry.coordinates import HumanCoordinates, standardised
@@ -68,8 +69,6 @@ def human_dissimilarity(z: np.ndarray) -> np.ndarray:
 
 def unit_ranks(values: np.ndarray) -> np.ndarray:
     """Average ranks along the last axis, centred, at length one (zeros where all values are equal)."""
-    from scipy.stats import rankdata
-
     # rounding differences between equal distances must not become different ranks
     ranks = rankdata(np.round(values, 12), axis=-1)
     ranks = ranks - ranks.mean(axis=-1, keepdims=True)

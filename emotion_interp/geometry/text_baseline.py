@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.concepts.text_baseline import check_unit, text_readings
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.languages import language_or_detected
@@ -50,8 +51,6 @@ def text_baselines(
         >>> text_baselines(texts, ["sadness", "sadness", "joy", "joy"])["text"].emotions
         ('joy', 'sadness')
     """
-    from emotion_interp.concepts.text_baseline import check_unit, text_readings
-
     check_unit(unit)
     if len(texts) != len(emotions):
         raise EmotionInterpError(f"{len(texts)} texts but {len(emotions)} labels; give one label for each text.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from emotion_interp.concepts.text_baseline import text_readings
 from emotion_interp.core.seeds import generator
 
 TERMS = 300
@@ -30,8 +31,6 @@ def text_predictors(
         EmotionInterpError: the texts share no words.
     """
     from sklearn.decomposition import TruncatedSVD
-
-    from emotion_interp.concepts.text_baseline import text_readings
 
     own = np.asarray(learnt, dtype=int)
     readings = text_readings(texts, language, learnt=own)

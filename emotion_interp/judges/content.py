@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.judges.next_word import SPACELESS
@@ -31,8 +32,6 @@ def content_words(text: str, language: str = "en") -> set[str]:
         return pairs
     words = {w.lower().replace("’", "'").removesuffix("'s") for w in _WORD.findall(text)}
     if language == "en":
-        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
         return {w for w in words if w not in ENGLISH_STOP_WORDS and len(w) > 1 and "'" not in w}
     return {w for w in words if len(w) > 3}
 
@@ -71,8 +70,6 @@ def content_similarity(unsteered: Sequence[str], steered: Sequence[str], languag
         >>> content_similarity(["The train was late."], ["The train was late."])
         array([1.])
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     _check_pairs(unsteered, steered, "content_similarity")
     words = [sorted(content_words(text, language)) for text in (*unsteered, *steered)]
     if not any(words):

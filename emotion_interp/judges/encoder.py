@@ -10,17 +10,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch.nn.utils.rnn import pad_sequence
 
 from emotion_interp.concepts.text_baseline import ENCODER_VARIABLE, encoder_folder
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError
-from emotion_interp.core.files import sha256_file
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import torch
+from emotion_interp.core.files import atomic_file, sha256_file
 
 FORMAT = 1
 MAX_TOKENS = 96
@@ -39,7 +40,6 @@ class TunedEncoder:
     """
 
     def __init__(self, folder: str | Path, outputs: int, tuned: int = 2, device: str = "cpu") -> None:
-        import torch
         from transformers import AutoTokenizer, BertModel
 
         try:
@@ -62,8 +62,6 @@ class TunedEncoder:
 
     def lower_states(self, texts: Sequence[str]) -> list[torch.Tensor]:
         """Hidden states below the tuned layers, each [token, width]."""
-        import torch
-
         with torch.no_grad():
             tokens = self.tokenizer(
                 list(texts), truncation=True, max_length=MAX_TOKENS, padding=True, return_tensors="pt"
@@ -76,8 +74,6 @@ class TunedEncoder:
 
     def mask_of(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """[text, token] of 1 where a text has a token."""
-        import torch
-
         lengths = torch.tensor([len(s) for s in states], device=self.device)
         return (torch.arange(int(lengths.max()), device=self.device)[None] < lengths[:, None]).long()
 
@@ -90,9 +86,6 @@ class TunedEncoder:
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """[text, output], float64; texts are read in batches of like length."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
-
         result = np.zeros((len(texts), self.head.out_features))
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         with torch.no_grad():
@@ -178,10 +171,6 @@ def write_encoder_judge(
     language: str = "en",
 ) -> None:
     """Store the tuned layers in half precision with everything that reading needs, as one safetensors file."""
-    from safetensors.torch import save_file
-
-    from emotion_interp.core.files import atomic_file
-
     content = {
         "format": FORMAT,
         "language": language,
@@ -207,9 +196,6 @@ def read_encoder_judge(path: str | Path, folder: str | Path, usable: float) -> E
     Raises:
         FileFormatError: no such file, a damaged one, or another encoder than the one that was tuned.
     """
-    import pandas as pd
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     try:
         with safe_open(path, framework="pt") as handle:
@@ -260,6 +246,4 @@ def _first(output: Any) -> Any:
 
 def _additive(mask: torch.Tensor, dtype: Any) -> torch.Tensor:
     """[text, token] of 1 and 0 -> [text, 1, 1, token] of 0 and the lowest number."""
-    import torch
-
     return (1.0 - mask[:, None, None, :].to(dtype)) * torch.finfo(dtype).min

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.utils.rnn import pad_sequence
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import sha256_file
@@ -19,7 +22,6 @@ from emotion_interp.judges.training import held_out_scores
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
 FILE = "encoder.safetensors"
 
@@ -71,8 +73,6 @@ def train_encoder_judge(
     Raises:
         FileFormatError: a data file or the encoder is missing.
     """
-    import torch
-
     say = report or (lambda line: None)
     train, test = judge_texts(data, "en", stories=False)
     order = generator(seed, "encoder").permutation(len(train))[:limit]
@@ -130,10 +130,6 @@ def _fit(
     seed: int,
     say: Callable[[str], None],
 ) -> None:
-    import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits
-    from torch.nn.utils.rnn import pad_sequence
-
     encoder.upper.requires_grad_(True).train()
     groups: list[dict[str, Any]] = [
         {"params": list(encoder.upper.parameters()), "lr": recipe.lr},

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 
 from emotion_interp.core.errors import FileFormatError, NotFiniteError
 from emotion_interp.core.reading import check_zip, parse_json, said
@@ -79,8 +82,6 @@ def fresh_vectorizer(path: Path, given: Any, names: Sequence[str]) -> Any:
     Raises:
         FileFormatError: the file's vectoriser reads texts in another way than the recipe's, or its parts do not fit.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     if type(given) is not TfidfVectorizer:
         raise FileFormatError(f"{path} holds something else than TF-IDF.")
     recipe: dict[str, Any] = TfidfVectorizer(**_RECIPE).get_params()
@@ -117,10 +118,6 @@ def fresh_pipeline(path: Path, pipeline: Any, terms: object) -> Any:
         FileFormatError: other steps, another recipe, parts of another type or size.
         NotFiniteError: NaN or infinite weights.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import Pipeline
-
     steps = getattr(pipeline, "steps", None)
     if not isinstance(steps, list) or not all(isinstance(s, (tuple, list)) and len(s) == 2 for s in steps):
         steps = []

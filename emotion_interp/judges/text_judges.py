@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
@@ -19,9 +22,7 @@ from emotion_interp.judges.encoder import EncoderJudge, load_encoder_judge
 from emotion_interp.judges.parts import fresh_pipeline, read_skops
 from emotion_interp.judges.training import COMMENTS, FORMAT, USABLE_AUROC
 from emotion_interp.judges.valence_arousal import KIND, READS, ValenceArousalJudge, read_valence_arousal
-
-if TYPE_CHECKING:
-    import pandas as pd
+from emotion_interp.subjects.tokens import tell_of_cuts
 
 TRUSTED_TYPES: tuple[str, ...] = ()
 """Types beyond skops' own list of scikit-learn, numpy and plain Python that a judge may contain: none."""
@@ -98,10 +99,6 @@ class ClassifierJudge:
         Warns:
             UserWarning: texts longer than the classifier reads, of which only the start counts.
         """
-        import torch
-
-        from emotion_interp.subjects.tokens import tell_of_cuts
-
         texts = _checked_texts(texts)
         result = np.zeros((len(texts), len(self.emotions)))
         # RoBERTa counts positions from 2
@@ -226,8 +223,6 @@ def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
 
 def _checked_scores(path: Path, scores: object) -> Any:
     """Held-out figures of a file as a frame."""
-    import pandas as pd
-
     columns = ["emotion", "source", "n", "auroc", "f1"]
     rows = scores if isinstance(scores, list) and all(isinstance(row, dict) for row in scores) else None
     if rows is None or not all(set(row) == set(columns) for row in rows):
@@ -241,7 +236,6 @@ def _checked_scores(path: Path, scores: object) -> Any:
 
 
 def _load_classifier(name: str, labels: Mapping[str, str] | None) -> ClassifierJudge:
-    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     checked_name(name, "a classifier's name")

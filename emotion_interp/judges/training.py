@@ -8,18 +8,20 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import atomic_file
 from emotion_interp.core.seeds import generator
 from emotion_interp.judges.data import NEUTRAL, LabelledText, corpus_texts, judge_texts
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FORMAT = 1
 
@@ -119,10 +121,6 @@ def train_corpus_judge(data: str | Path, out: str | Path, corpus: str, language:
 
 def fit(texts: Sequence[LabelledText], features: Mapping[str, Any]) -> Any:
     """A scikit-learn pipeline fitted on labelled texts; its `classes_` are emotions and "neutral"."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import Pipeline
-
     pairs = [(t, e) for t in texts for e in (t.emotions or (NEUTRAL,))]
     labels = np.asarray([e for _, e in pairs])
     share = np.asarray([1 / max(1, len(t.emotions)) for t, _ in pairs])
@@ -155,9 +153,6 @@ def held_out_scores(classes: Sequence[str], probabilities: np.ndarray, texts: Se
     Returns:
         columns emotion, source, n (texts with the emotion), auroc, f1 (of the likeliest class).
     """
-    import pandas as pd
-    from sklearn.metrics import roc_auc_score
-
     sources = np.asarray([t.source for t in texts])
     guessed = probabilities.argmax(1)
     rows = []

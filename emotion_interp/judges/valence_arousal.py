@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix, hstack
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError
+from emotion_interp.core.files import atomic_file
 from emotion_interp.core.languages import warn_of_language
 from emotion_interp.judges.parts import fresh_vectorizer, term_list
 
@@ -90,8 +93,6 @@ def design_matrix(
     share: float,
 ) -> Any:
     """Inputs of the regression, sparse [text, n-gram and class]."""
-    from scipy.sparse import csr_matrix, hstack
-
     known = csr_matrix(share * (log_probabilities(emotions, texts) - centre) / spread)
     return hstack([*(v.transform(texts) for v in vectorizers), known]).tocsr()
 
@@ -139,11 +140,7 @@ def write_valence_arousal(path: str | Path, judge: ValenceArousalJudge, digest: 
     Raises:
         EmotionInterpError: the file would be larger than `limit` bytes.
     """
-    import copy
-
     from skops.io import dumps
-
-    from emotion_interp.core.files import atomic_file
 
     bare, terms = [], []
     for vectorizer in judge.vectorizers:

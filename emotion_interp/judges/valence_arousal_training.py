@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
 
 from emotion_interp.core.errors import FileFormatError, UnknownNameError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.reading import damage_named
+from emotion_interp.judges.text_judges import load_judge
 from emotion_interp.judges.valence_arousal import (
     DIMENSIONS,
     READS,
@@ -19,9 +24,6 @@ from emotion_interp.judges.valence_arousal import (
     log_probabilities,
     write_valence_arousal,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAX_BYTES = 1_000_000
 
@@ -43,8 +45,6 @@ def emobank_texts(data: str | Path) -> pd.DataFrame:
     Raises:
         FileFormatError: a file is missing.
     """
-    import pandas as pd
-
     folder = Path(data) / "labelled" / "emobank"
     for name in ("emobank.csv", "reader.csv"):
         if not (folder / name).is_file():
@@ -74,9 +74,6 @@ def fit_valence_arousal(
         emotions: fitted classifier with `predict_proba`, whose log probabilities are inputs beside the n-grams.
         ngrams: options of each TF-IDF.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import Ridge
-
     texts, ratings = train
     vectorizers = tuple(
         TfidfVectorizer(**{"sublinear_tf": True, "dtype": np.float32, "min_df": 2, **n}).fit(texts) for n in ngrams
@@ -131,12 +128,6 @@ def train_valence_arousal_judge(data: str | Path, out: str | Path, reads: str = 
     Example:
         >>> train_valence_arousal_judge("data", "judges")  # doctest: +SKIP
     """
-    from dataclasses import replace
-
-    import pandas as pd
-
-    from emotion_interp.judges.text_judges import load_judge
-
     if reads not in READS:
         raise UnknownNameError("emotion judge that a regression reads", reads, READS)
     english = Path(out) / f"{reads}.skops"

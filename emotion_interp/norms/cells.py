@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from emotion_interp.core import FileFormatError
 from emotion_interp.core.reading import read_text
 from emotion_interp.core.tables import Table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _TEXT = ("word", "form", "group")
 _MISSING = ("", "NA", "NaN", "nan")
@@ -59,9 +59,6 @@ def numeric(frame: Any, path: Path) -> pd.DataFrame:
 
     Numbers with a decimal comma are read where all of a column are written so; NA and NaN are missing.
     """
-    import numpy as np
-    import pandas as pd
-
     frame = frame.copy()
     for column in [c for c in frame.columns if c not in _TEXT]:
         cells = frame[column].where(frame[column].isna(), frame[column].astype(str).str.strip())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.arguments import checked
@@ -18,9 +18,6 @@ from emotion_interp.norms.entry import NormsEntry, NormsFile
 from emotion_interp.norms.readers import READERS
 from emotion_interp.norms.registry import REGISTRY
 from emotion_interp.norms.table import Norms
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DATA_VARIABLE = "EMOTION_INTERP_DATA"
 """Environment variable that names a folder with `norms/` in it."""
@@ -214,8 +211,6 @@ def norms_table() -> pd.DataFrame:
         >>> norms_table()["name"].tolist()[:2]
         ['builtin', 'warriner']
     """
-    import pandas as pd
-
     rows = []
     for entry in REGISTRY.values():
         found = _find(entry)

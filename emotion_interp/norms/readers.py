@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from emotion_interp.core import FileFormatError
 from emotion_interp.core.reading import is_workbook
@@ -15,9 +17,6 @@ from emotion_interp.norms.by_hand_readers import BY_HAND_READERS
 from emotion_interp.norms.cells import lines, numeric, pick
 from emotion_interp.norms.sentences import SENTENCE_READERS
 from emotion_interp.norms.table import DIMENSIONS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LABMT_RATERS = 50
 """Every word of labMT was rated by 50 people (Dodds et al. 2011)."""
@@ -85,8 +84,6 @@ def read_sev(paths: Sequence[Path]) -> pd.DataFrame:
 
 def read_labmt(paths: Sequence[Path]) -> pd.DataFrame:
     """labMT words, scores and scoresStd: three files, one entry per line, in the same order."""
-    import pandas as pd
-
     words, scores, deviations = (lines(Path(p)) for p in paths)
     if not len(words) == len(scores) == len(deviations):
         raise FileFormatError(
@@ -105,9 +102,6 @@ def read_vader(paths: Sequence[Path]) -> pd.DataFrame:
 
     The file's SD divides by n; here it divides by n - 1, so that SD^2/n estimates the error of the mean.
     """
-    import numpy as np
-    import pandas as pd
-
     ratings: dict[str, list[float]] = {}
     for number, line in enumerate(lines(Path(paths[0])), start=1):
         cells = line.split("\t")

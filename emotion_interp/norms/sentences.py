@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from emotion_interp.core import FileFormatError
 from emotion_interp.core.reading import json_line
@@ -12,9 +14,6 @@ from emotion_interp.core.spelling import as_text
 from emotion_interp.core.tables import read_table
 from emotion_interp.norms.cells import lines, numeric, pick
 from emotion_interp.norms.entry import NormsEntry, NormsFile
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _DIMABSA_HASHES = {
     "eng_laptop_train_alltasks": "8cac1811b543999206f0f69c2ad6bf387bde12bbdc237946ace66c8f6be7d221",
@@ -101,8 +100,6 @@ def read_dimabsa(paths: Sequence[Path]) -> pd.DataFrame:
     A sentence is rated aspect by aspect: it gets the mean over its aspects, `n_aspects` says of how many. The group is
     the review, where the ID says which ("R6480:S001" is a sentence of R6480).
     """
-    import pandas as pd
-
     rows = []
     for path in (Path(p) for p in paths):
         for number, line in enumerate(lines(path), start=1):

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.decomposition import TruncatedSVD
 
+from emotion_interp.concepts.text_baseline import TextVectors, encode_texts, encoder_folder
 from emotion_interp.core.errors import EmotionInterpError, tell
+from emotion_interp.features.matched import log_frequency
+from emotion_interp.geometry.controls import static_embeddings
 from emotion_interp.ratings.predict import Ratings, WordActivations, predict_from_activations
 
 if TYPE_CHECKING:
@@ -62,9 +66,6 @@ def baseline_ratings(
 
 def _baselines(subject: Subject, parts: Sequence[WordActivations]) -> dict[str, list[np.ndarray]]:
     """Name -> [word, dimension] of every part."""
-    from emotion_interp.features.matched import log_frequency
-    from emotion_interp.geometry.controls import static_embeddings
-
     found = {
         "static": [static_embeddings(subject, part.words, part.language) for part in parts],
         "length": [word_lengths(subject, part.words, part.language) for part in parts],
@@ -81,10 +82,6 @@ def _baselines(subject: Subject, parts: Sequence[WordActivations]) -> dict[str, 
 
 def _text_baselines(parts: Sequence[WordActivations]) -> dict[str, list[np.ndarray]]:
     """TF-IDF (its first components; terms of the first part) and, where it reads all languages, a sentence encoder."""
-    from sklearn.decomposition import TruncatedSVD
-
-    from emotion_interp.concepts.text_baseline import TextVectors, encode_texts, encoder_folder
-
     own = parts[0]
     try:
         vectors = TextVectors(own.words, own.language)

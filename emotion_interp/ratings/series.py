@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.types import Site, site_of
 from emotion_interp.ratings.predict import Ratings
 from emotion_interp.ratings.redraw import RedrawnSeries, within_folds
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _KEYS = ("layer", "site", "feature_set", "train_language", "test_language", "dimension")
 _COLUMNS = ("word", *(key for key in _KEYS if key != "site"), "human", "predicted")
@@ -52,8 +50,6 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
     Raises:
         EmotionInterpError: columns are missing, there are no predictions, or one word is predicted twice in a series.
     """
-    import pandas as pd
-
     if isinstance(ratings, Ratings):
         frames: list[Any] = [ratings.predictions]
     elif isinstance(ratings, pd.DataFrame):
@@ -96,8 +92,6 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
 
 def all_draws(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> dict[tuple[Any, ...], RedrawnSeries]:
     """The redrawn outside sets of one or several ratings: (site, feature set, train, test, dimension) -> series."""
-    import pandas as pd
-
     if isinstance(ratings, pd.DataFrame):
         return {}
     several = [ratings] if isinstance(ratings, Ratings) else ratings

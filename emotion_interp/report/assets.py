@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from plotly.offline import get_plotlyjs
+
 from emotion_interp.core import FileFormatError
 
 
@@ -53,6 +55,4 @@ def circuitsvis_bundle() -> str:
 @cache
 def plotly_bundle() -> str:
     """Plotly's own JavaScript from the installed package, ready for one inline `<script>`."""
-    from plotly.offline import get_plotlyjs
-
     return get_plotlyjs().replace("</script", "<\\/script").replace("<!--", "<\\!--")

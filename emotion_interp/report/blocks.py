@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
 
 from emotion_interp.report.assets import escape_script_json
 from emotion_interp.report.brief import number
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 
 def figure_block(figure: go.Figure) -> dict[str, Any]:
     """A figure for the page: its JSON, its heading and line as text, so that they wrap on a narrow screen."""
-    import plotly.graph_objects as go
-
     # typed Any: Plotly builds its attributes at run time
     bare: Any = go.Figure(figure)
     meta = bare.layout.meta
@@ -34,8 +32,6 @@ def figure_block(figure: go.Figure) -> dict[str, Any]:
 
 def cell(value: Any, digits: int = 2) -> str:
     """One value as text: "yes"/"no", integers without a point, "–" for missing."""
-    import numpy as np
-
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
@@ -17,8 +18,6 @@ from emotion_interp.report.blocks import cell
 from emotion_interp.report.tokens import POLICY, _span, _visible
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank import FeatureBank
 
 SHOWN = {
@@ -152,8 +151,6 @@ def feature_card(bank: FeatureBank, layer: int | Site | str, feature: int) -> Fe
 
 
 def _rows(bank: FeatureBank, name: str, site: Site, feature: int) -> Any:
-    import pandas as pd
-
     if name not in bank.extras:
         return pd.DataFrame()
     table: Any = bank.extras[name]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pandas as pd
+
+from emotion_interp.figures import circumplex, dissimilarity_pair, layer_curves, pc_heatmap
 from emotion_interp.report.blocks import choice_block, figure_block, joined_interval, table_block
 from emotion_interp.report.brief import language_name
 from emotion_interp.report.data import StudyData
@@ -23,8 +26,6 @@ _ALONE = "Text: TF-IDF of the same texts, without the model, which the model has
 
 def geometry_blocks(study: StudyData) -> list[dict[str, Any]]:
     """Curves over layers, the circumplex, the dissimilarities, the components per layer, and every test in one table."""
-    from emotion_interp.figures import circumplex, dissimilarity_pair, pc_heatmap
-
     blocks: list[dict[str, Any]] = []
     best: dict[str, str] = {}
     if study.has("alignment"):
@@ -93,8 +94,6 @@ def _curves(alignment: Any) -> list[dict[str, Any]]:
 
 def _curve_blocks(curves: dict[str, list[dict[str, Any]]], of: str, several: bool) -> list[dict[str, Any]]:
     """One language's three pictures."""
-    import pandas as pd
-
     blocks = []
     for name, title, y_title, how in (
         ("valence", "Best principal component for valence, by layer", "|r| with people's valence", _COMPONENTS),
@@ -108,8 +107,6 @@ def _curve_blocks(curves: dict[str, list[dict[str, Any]]], of: str, several: boo
 
 
 def _curve_block(frame: Any, title: str, y_title: str, how: str, several: bool) -> dict[str, Any]:
-    from emotion_interp.figures import layer_curves
-
     chance = bool(frame["chance_hi"].notna().any())
     if how.endswith(";"):
         how += " 95% of what chance gives lies in the grey band." if chance else " see the p-values."

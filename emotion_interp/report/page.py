@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from emotion_interp.core.files import write_text
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
 
 @cache
 def _template() -> Template:
-    from importlib.resources import files
-
-    from jinja2 import Environment, StrictUndefined
-
     # autoescape by hand: the default decides by the file's ending, and a template from a string has none
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=_final, trim_blocks=True, lstrip_blocks=True

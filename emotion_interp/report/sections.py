@@ -6,6 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from emotion_interp.figures import dose_curves, feature_heatmap, layer_curves, learning_curves, predicted_vs_human
 from emotion_interp.report.blocks import cell, choice_block, figure_block, joined_interval, table_block
 from emotion_interp.report.brief import language_name
 from emotion_interp.report.data import StudyData
@@ -15,10 +19,6 @@ from emotion_interp.report.places import best_places, with_places
 
 def features_blocks(study: StudyData) -> list[dict[str, Any]]:
     """Curve over layers; per layer and language the table of top features and the heat map; controls and cards."""
-    import pandas as pd
-
-    from emotion_interp.figures import feature_heatmap, layer_curves
-
     summary = with_places(study.frame("summary"))
     curves = []
     for (language, layer, stream), rows in summary.groupby(["language", "layer", "stream"], sort=False):
@@ -159,10 +159,6 @@ def ratings_blocks(study: StudyData) -> list[dict[str, Any]]:
 
 
 def _rating_curves(study: StudyData) -> list[dict[str, Any]]:
-    import numpy as np
-
-    from emotion_interp.figures import layer_curves
-
     ratings = with_places(study.frame("ratings"))
     panels = []
     for (train, test), rows in ratings.groupby(["train_language", "test_language"], sort=False):
@@ -208,8 +204,6 @@ def _rating_curves(study: StudyData) -> list[dict[str, Any]]:
 
 
 def _predicted_words(study: StudyData) -> list[dict[str, Any]]:
-    from emotion_interp.figures import predicted_vs_human
-
     panels = []
     words = with_places(study.frame("predicted")).dropna(subset=["human", "predicted"])
     keys = ["test_language", "train_language", "dimension", "place", "feature_set"]
@@ -222,8 +216,6 @@ def _predicted_words(study: StudyData) -> list[dict[str, Any]]:
 
 
 def _learning(study: StudyData) -> list[dict[str, Any]]:
-    from emotion_interp.figures import learning_curves
-
     panels = []
     frame = with_places(study.frame("learning"))
     for (dimension, place), rows in frame.groupby(["dimension", "place"], sort=False):
@@ -274,8 +266,6 @@ def _steering_test(frame: Any) -> list[dict[str, Any]]:
 
 def steering_blocks(study: StudyData) -> list[dict[str, Any]]:
     """The test or the dose-response curves, and the texts."""
-    from emotion_interp.figures import dose_curves
-
     blocks: list[dict[str, Any]] = []
     if study.has("steering"):
         panels = []

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from emotion_interp.core import EmotionInterpError, NotFiniteError
+from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import escaped, named
 from emotion_interp.core.spelling import clings
+from emotion_interp.figures import trace_heatmap
 from emotion_interp.report.assets import circuitsvis_bundle, script_json
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
 # light enough that CircuitsVis keeps black text on them, so contrast stays above 7:1; orange and blue are told apart
@@ -146,8 +147,6 @@ class TokenView:
 
     def to_frame(self) -> pd.DataFrame:
         """Columns `position, token, emotion, value`."""
-        import pandas as pd
-
         n_tokens, n_emotions = self.values.shape
         return pd.DataFrame(
             {
@@ -160,8 +159,6 @@ class TokenView:
 
     def plot(self) -> go.Figure:
         """The same as a heat map, emotions by tokens."""
-        from emotion_interp.figures import trace_heatmap
-
         return trace_heatmap(self.to_frame(), title=self.title or "Emotions along the text")
 
 
@@ -274,8 +271,6 @@ def merge_bytes(
         >>> merge_bytes("爱", [(0, 1), (0, 1)], [[1.0], [3.0]])
         (['爱'], array([[2.]]))
     """
-    from emotion_interp.core import UnknownNameError
-
     if reduce not in ("mean", "max"):
         raise UnknownNameError("reduction", reduce, ("mean", "max"))
     if hasattr(values, "detach"):

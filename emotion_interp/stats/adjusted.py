@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import rankdata
 
 STRATA = 5
 """Five strata remove over 90% of the bias of a continuous covariate (Cochran 1968, Biometrics 24, 295-313)."""
@@ -40,8 +41,6 @@ def adjusted_auroc(
 
     Source: Janes & Pepe (2009), Biometrika 96, 371-382; DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, 837-845.
     """
-    from scipy.stats import rankdata
-
     if own_strata is None or rest_strata is None:
         own_strata, rest_strata = np.zeros(len(own), dtype=int), np.zeros(len(rest), dtype=int)
     width = own.shape[1]
@@ -73,8 +72,6 @@ def lower_bound(auroc: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def rank_correlation(values: np.ndarray, covariate: np.ndarray) -> np.ndarray:
     """Spearman's r of each column with a covariate; 0 where either does not vary: [column]."""
-    from scipy.stats import rankdata
-
     if len(values) < 2:
         return np.full(values.shape[1], np.nan)
     ranks = rankdata(values, axis=0)

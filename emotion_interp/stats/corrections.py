@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import false_discovery_control
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
@@ -83,8 +84,6 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
         >>> benjamini_hochberg(np.array([0.01, np.nan, 0.03])).round(3).tolist()
         [0.02, nan, 0.03]
     """
-    from scipy.stats import false_discovery_control
-
     p = np.asarray(p, dtype=np.float64)
     q = np.full(p.shape, np.nan)
     tested = np.isfinite(p)

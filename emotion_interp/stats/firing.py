@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_matrix, csr_matrix
 
 CARRIERS = 0.5
 """A feature fires on a word when it is active in at least this share of the word's carriers."""
@@ -50,8 +51,6 @@ def above_level(features: Any, units: np.ndarray) -> Any:
 
 def levels(features: Any, units: np.ndarray) -> np.ndarray:
     """Upper quartile of every feature over some units, 0 at least: [feature]."""
-    from scipy.sparse import csc_matrix, csr_matrix
-
     matrix: Any = csr_matrix(features)
     everything = np.array_equal(units, np.arange(matrix.shape[0]))
     columns: Any = csc_matrix(matrix if everything else matrix[units])
@@ -66,8 +65,6 @@ def levels(features: Any, units: np.ndarray) -> np.ndarray:
 
 def activity(features: Any, units: np.ndarray) -> np.ndarray:
     """Share of some texts in which each feature is active at all: [feature]. By its level every feature fires on a quarter."""
-    from scipy.sparse import csr_matrix
-
     matrix: Any = csr_matrix(features)
     active = np.zeros(matrix.shape[1])
     for unit in units:
@@ -78,8 +75,6 @@ def activity(features: Any, units: np.ndarray) -> np.ndarray:
 
 def above(features: Any, levels: np.ndarray) -> Any:
     """Activations above their feature's level, sparse boolean [unit, feature]."""
-    from scipy.sparse import csr_matrix
-
     matrix: Any = csr_matrix(features)
     kept = matrix.data > levels[matrix.indices]
     ends = np.append(0, np.cumsum(kept))[matrix.indptr]

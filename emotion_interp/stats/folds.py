@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import rankdata
 
 from emotion_interp.core.seeds import generator
 
@@ -52,8 +53,6 @@ class FoldScores:
         self, human: np.ndarray, predicted: np.ndarray, null_human: np.ndarray, null_predicted: np.ndarray
     ) -> dict[str, float]:
         """r, rho, r_lo, r_hi, p, r_null; NaN without predictions. `null_*` are [row, permutation]."""
-        from scipy.stats import rankdata
-
         names: list[str] = ["r", "rho", "r_lo", "r_hi", "p", "r_null"]
         found = dict.fromkeys(names, float("nan"))
         if not self.members or not np.isfinite(predicted).all():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import ndtr, ndtri, stdtrit
 
 from emotion_interp.core.seeds import generator
 
@@ -71,8 +72,6 @@ def bootstrap_counts(n: int, n_bootstrap: int, seed: int) -> np.ndarray:
 
 def bca_of(boot: np.ndarray, observed: float, deviations: np.ndarray, level: float = 0.95) -> Interval:
     """BCa interval from bootstrap values and the jackknife's deviations (mean minus value, summing to about 0)."""
-    from scipy.special import ndtr, ndtri
-
     boot = np.sort(boot[np.isfinite(boot)])
     if len(boot) < 20 or len(deviations) < 3 or not np.isfinite(observed):
         return NO_INTERVAL
@@ -95,8 +94,6 @@ def fisher_z(r: np.ndarray | float) -> np.ndarray:
 def jackknife_interval(observed: float, left_out: np.ndarray, level: float = 0.95) -> Interval:
     """Interval of a correlation from its values without each point: Student's t on Fisher's z, with the jackknife's
     standard error (Efron & Stein 1981: not smaller than the true one on average)."""
-    from scipy.special import stdtrit
-
     n = len(left_out)
     if n < 3 or not np.isfinite(observed):
         return NO_INTERVAL
@@ -110,8 +107,6 @@ def bias_corrected_interval(
 ) -> Interval:
     """Interval of a correlation on Fisher's z: the observed value less the bootstrap's bias, plus and minus its standard
     error, given or the bootstrap's (Efron & Tibshirani 1993, chapter 10)."""
-    from scipy.special import ndtri
-
     boot = boot[np.isfinite(boot)]
     if len(boot) < 20 or not np.isfinite(observed):
         return NO_INTERVAL

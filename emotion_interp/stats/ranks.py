@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_matrix
 
 _CELLS = 4_000_000
 """Dense cells of the columns that are worked on at a time."""
@@ -23,8 +24,6 @@ class RankedColumns:
     """
 
     def __init__(self, values: Any, codes: np.ndarray, n_classes: int) -> None:
-        from scipy.sparse import csc_matrix
-
         matrix = csc_matrix(values)
         matrix.eliminate_zeros()
         codes, n_columns = np.asarray(codes), np.shape(values)[1]
@@ -69,8 +68,6 @@ class RankedColumns:
 
 def dense_parts(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
     """Columns of a sparse matrix as dense float64 arrays, as many at a time as fit a fixed memory: (columns, [unit, column])."""
-    from scipy.sparse import csc_matrix
-
     columns: Any = csc_matrix(matrix)
     n_rows, n_columns = np.shape(matrix)
     step = max(2, _CELLS // max(1, n_rows))

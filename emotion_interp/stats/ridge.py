@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import get_lapack_funcs
 
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.seeds import generator
@@ -98,8 +99,6 @@ def _coefficients(
 
 def _penalised(matrix: np.ndarray, target: np.ndarray, alphas: Sequence[float]) -> list[np.ndarray]:
     """Solutions of (matrix + alpha I) x = target for each alpha; the matrix is symmetric and not negative."""
-    from scipy.linalg import get_lapack_funcs
-
     work = np.empty(matrix.shape, order="F")
     places = np.arange(len(matrix))
     solve: Any = get_lapack_funcs("posv", (work,))

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.stats import hypergeom
 
 from emotion_interp.stats.ranks import RankedColumns
 
@@ -28,9 +30,6 @@ def fisher_enrichment(fired: Any, codes: np.ndarray, n_classes: int) -> np.ndarr
 
     The rank-sum test is not used: on sparse columns its normal approximation breaks down.
     """
-    from scipy.sparse import csr_matrix
-    from scipy.stats import hypergeom
-
     matrix = csr_matrix(fired).astype(np.float64)
     codes = np.asarray(codes)
     onehot = csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -17,8 +18,6 @@ from emotion_interp.steering.positions import Positions, RowPositions, check_pos
 from emotion_interp.steering.schedules import Schedule
 
 if TYPE_CHECKING:
-    import torch
-
     from emotion_interp.subjects.subject import Subject
 
 
@@ -222,8 +221,6 @@ class _RowVectors:
 
     def of(self, activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
         """[1, d_model] where all rows share one, else [row, 1, d_model]."""
-        import torch
-
         key = (activations.device, activations.dtype)
         if key not in self._kept:
             # in the activation's own type: a float32 vector on a bfloat16 stream would change the model's type

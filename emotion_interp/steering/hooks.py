@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from emotion_interp.core.errors import UnknownNameError, UnsupportedError
 from emotion_interp.core.scopes import Scope, Undoing, attach, attach_before, only_scopes
@@ -19,8 +20,6 @@ from emotion_interp.subjects.plan import ForwardPlan, current_plan
 from emotion_interp.subjects.site_check import check_writable, written_name
 
 if TYPE_CHECKING:
-    import torch
-
     from emotion_interp.subjects.subject import Subject
 
 
@@ -56,15 +55,11 @@ class Chosen:
 
     def places(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Row and column of each changed token, [token] each."""
-        import torch
-
         if device not in self._kept:
             self._kept[device] = tuple(torch.from_numpy(i).to(device) for i in np.nonzero(self.mask))
         return self._kept[device]
 
     def _tensor(self, values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-        import torch
-
         key = (like.device, like.dtype, values.ndim)
         if key not in self._kept:
             self._kept[key] = torch.from_numpy(np.ascontiguousarray(values)).to(like.device, like.dtype)

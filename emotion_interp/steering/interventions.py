@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from emotion_interp.activations import site_scale
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.types import WRITABLE_KINDS, Direction, Site
 from emotion_interp.steering.positions import POSITIONS, Positions, RowPositions, check_positions, select
@@ -77,8 +78,6 @@ def scale_of(subject: Subject, site: Site, scale: float | Mapping[Site, float] |
     if scale is None:
         value = scale_at(getattr(subject, "scales", {}), site)
         if value is None:
-            from emotion_interp.activations import site_scale
-
             value = site_scale(subject, site)
     elif isinstance(scale, Mapping):
         value = scale_at(scale, site)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
 from emotion_interp.core.types import Direction, Site
@@ -15,8 +16,6 @@ from emotion_interp.steering.positions import Positions, check_positions
 from emotion_interp.steering.schedules import Schedule
 
 if TYPE_CHECKING:
-    import torch
-
     from emotion_interp.subjects.subject import Subject
 
 
@@ -68,8 +67,6 @@ def _basis(units: np.ndarray) -> np.ndarray:
 
 def _projection(basis: np.ndarray) -> Change:
     def delta(picked: torch.Tensor, chosen: Chosen) -> torch.Tensor:
-        import torch
-
         del chosen
         # in float32 even on a half-precision stream: what is left along u should be rounding of the result only
         wide = picked.to(torch.promote_types(picked.dtype, torch.float32))
@@ -127,8 +124,6 @@ def _ablation(reader: Any, used: np.ndarray, off: np.ndarray) -> Change:
     decoder = reader.decoder_rows(used)
 
     def delta(picked: torch.Tensor, chosen: Chosen) -> torch.Tensor:
-        import torch
-
         batch = chosen.plan.rows
         if batch.max() >= len(off):
             raise EmotionInterpError(f"the batch has a row {int(batch.max())}, but features for {len(off)} rows.")

@@ -1,7 +1,5 @@
-"""One whole run: stages, resume, report."""
+"""One whole run: stages, resume, report. Its settings are read, and refused, before anything heavy is loaded."""
 
-from emotion_interp.study.presets import PRESETS, Preset, preset, preset_settings
-from emotion_interp.study.run import Study, run_study
-from emotion_interp.study.settings import StudySettings
+import lazy_loader
 
-__all__ = ["PRESETS", "Preset", "Study", "StudySettings", "preset", "preset_settings", "run_study"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

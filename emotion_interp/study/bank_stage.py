@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emotion_interp.bank import FeatureBank
+from emotion_interp.bank.bank import METHODS, SPACES_ONLY
+from emotion_interp.bank.files import EXTRA_TABLES
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.files import sha256_file, sha256_of
 from emotion_interp.core.leftovers import found_folder, temporary_place
 
 if TYPE_CHECKING:
-    from emotion_interp.bank import FeatureBank
     from emotion_interp.study.store import StudyFolder
 
 STAGE = "features"
@@ -19,11 +22,6 @@ STAGE = "features"
 
 def identity(bank: FeatureBank) -> dict[str, Any]:
     """What a loaded bank is made of: the digest of what `find_features` gave, and of each table and method added to it."""
-    import hashlib
-
-    from emotion_interp.bank.bank import METHODS, SPACES_ONLY
-    from emotion_interp.bank.files import EXTRA_TABLES
-
     files = dict(bank.manifest["files"])
     own = {n: files.pop(n) for n in list(files) if Path(n).stem not in EXTRA_TABLES and n.endswith(".parquet")}
     methods: dict[str, Any] = {}
@@ -101,8 +99,6 @@ def _known(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def _same(place: Path) -> FeatureBank:
-    from emotion_interp.bank import FeatureBank
-
     return FeatureBank.load(place)
 
 
@@ -125,8 +121,6 @@ def _refuse_additions(place: Path, bank: FeatureBank, known: dict[str, str]) -> 
 
 def _set_aside(place: Path, made: dict[str, str]) -> None:
     """A damaged bank with tables that the run did not make is kept under another name."""
-    from emotion_interp.bank.files import EXTRA_TABLES
-
     files = {name: place / f"{name}.parquet" for name in EXTRA_TABLES}
     mine = [n for n, f in files.items() if f.is_file() and made.get(f"table {n}") != sha256_file(f)]
     if not mine:

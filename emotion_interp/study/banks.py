@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emotion_interp.bank import shipped_bank, subset_bank
+from emotion_interp.concepts import scene_stimuli
+from emotion_interp.concepts.scenes import SCENE_LANGUAGES
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.features import find_features, transfer
+from emotion_interp.features.design import design_stimuli
 from emotion_interp.study.settings import StudySettings
 from emotion_interp.study.stages import Counter, Tick
 
@@ -20,8 +25,6 @@ def shipped_for(subject: Subject, concepts: ConceptSet) -> FeatureBank:
     Raises:
         EmotionInterpError: the project ships none for this subject, or none in these languages.
     """
-    from emotion_interp.bank import shipped_bank, subset_bank
-
     bank = shipped_bank(subject)
     if bank is None:
         raise EmotionInterpError(
@@ -44,11 +47,6 @@ def bank_for(
     progress: Tick | None = None,
 ) -> FeatureBank:
     """Find the features of a study, or test the shipped ones on scenes, which they were not found on."""
-    from emotion_interp.concepts import scene_stimuli
-    from emotion_interp.concepts.scenes import SCENE_LANGUAGES
-    from emotion_interp.features import find_features, transfer
-    from emotion_interp.features.design import design_stimuli
-
     if shipped is not None:
         here = [language for language in shipped.languages if language in SCENE_LANGUAGES]
         scenes = [s for s in scene_stimuli(here) if s.emotion in (*shipped.emotions, "neutral")]

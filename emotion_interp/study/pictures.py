@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.geometry.pc_scan import principal_components, unit
 from emotion_interp.geometry.rsa import human_dissimilarity, mantel_null, model_dissimilarity, pairs
 from emotion_interp.stats.intervals import permutations
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.geometry import Alignment, EmotionSpace
 
 _PERMUTATIONS = 1_000
@@ -29,8 +28,6 @@ def dissimilarity_table(space: EmotionSpace, alignment: Alignment) -> pd.DataFra
     Returns:
         Columns emotion_a, emotion_b, model, people; the numbers that `alignment.rsa` correlates.
     """
-    import pandas as pd
-
     emotions = alignment.emotions
     first, second = pairs(len(emotions))
     return pd.DataFrame(

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.reading import json_line, text_lines
 from emotion_interp.core.spelling import as_text
 from emotion_interp.core.types import Site
+from emotion_interp.geometry import align_layers, cebra_space, emotion_space
+from emotion_interp.geometry.from_bank import rated_only, text_spaces
+from emotion_interp.ratings import learning_curve, predict_ratings
+from emotion_interp.report.trace import emotion_trace
+from emotion_interp.study.pictures import best_predictions, chance_limits, dissimilarity_table, point_covariances
 from emotion_interp.study.settings import SENTENCES, StudySettings
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.norms import Norms
@@ -87,9 +91,6 @@ def alignment_frames(
 ) -> dict[str, pd.DataFrame]:
     """alignment, points and pcs for every layer, language and kind of space, rdms (dissimilarities of every pair) at the
     best layer; `concepts` for coordinates="words"."""
-    from emotion_interp.geometry import align_layers, emotion_space
-    from emotion_interp.geometry.from_bank import rated_only, text_spaces
-
     spaces: dict[Any, Any] = {}
     if settings.stimuli == "stories":
         if settings.corpus is None:
@@ -147,8 +148,6 @@ def _unshown_words(concepts: ConceptSet | None, norms: Norms) -> dict[str, list[
 
 def _cebra_spaces(spaces: dict[Any, Any], seed: int, tick: Tick | None) -> dict[Any, Any]:
     """A CEBRA space for every layer and language whose features (else whose texts) are known unit by unit."""
-    from emotion_interp.geometry import cebra_space
-
     sources: dict[Any, Any] = {}
     for key, space in sorted(spaces.items(), key=lambda item: item[1].kind != "features"):
         if space.units is not None:
@@ -162,10 +161,6 @@ def _cebra_spaces(spaces: dict[Any, Any], seed: int, tick: Tick | None) -> dict[
 
 
 def _alignment_tables(spaces: list[Any], aligned: Any) -> dict[str, pd.DataFrame]:
-    import pandas as pd
-
-    from emotion_interp.study.pictures import chance_limits, dissimilarity_table, point_covariances
-
     frame = pd.DataFrame([alignment.row() for alignment in aligned.alignments])
     frame = frame.assign(**pd.DataFrame(chance_limits(spaces, aligned.alignments)))
     # the embedding (what enters block 0) is shown as layer -1
@@ -196,10 +191,6 @@ def _alignment_tables(spaces: list[Any], aligned: Any) -> dict[str, pd.DataFrame
 
 def _text_rows(layers: list[Any], spaces: list[Any], aligned: Any) -> list[pd.DataFrame]:
     """The texts alone ("text", "encoder"), once for each layer, site and language that they stand beside."""
-    import pandas as pd
-
-    from emotion_interp.study.pictures import chance_limits
-
     rows: dict[Any, dict[str, Any]] = {}
     limits: dict[Any, dict[str, float]] = {}
     for place, (space, alignment) in enumerate(zip(spaces, aligned.alignments, strict=True)):
@@ -216,11 +207,6 @@ def rating_frames(
     subject: Subject, bank: FeatureBank, norms: Norms, settings: StudySettings, tick: Tick | None = None
 ) -> dict[str, pd.DataFrame]:
     """Predicted word ratings per layer and feature set, word by word at the best layer, and its learning curve if asked."""
-    import pandas as pd
-
-    from emotion_interp.ratings import learning_curve, predict_ratings
-    from emotion_interp.study.pictures import best_predictions
-
     total = len(norms.table) if settings.max_rated_words is None else min(settings.max_rated_words, len(norms.table))
     result = predict_ratings(
         subject,
@@ -251,8 +237,6 @@ def rating_frames(
 
 def trace_views(subject: Subject, bank: FeatureBank) -> list[TokenView]:
     """Token views of a few sentences, per language at the layer fixed on the discovery half; the title says how much holds."""
-    from emotion_interp.report.trace import emotion_trace
-
     summary: Any = bank.summary
     views = []
     for language in bank.languages:

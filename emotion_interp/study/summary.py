@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from emotion_interp import __version__
+from emotion_interp.bank.files import KEYS
+from emotion_interp.bank.frames import heatmap_frame, summary_by_layer
+from emotion_interp.report.data import StudyData
+from emotion_interp.report.feature_card import feature_card
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.norms import Norms
-    from emotion_interp.report.data import StudyData
     from emotion_interp.report.tokens import TokenView
     from emotion_interp.study.run import Study
     from emotion_interp.study.settings import StudySettings
@@ -21,8 +24,6 @@ if TYPE_CHECKING:
 
 def closing_table(study: Study) -> pd.DataFrame:
     """One row per layer, site and language: features, alignment, ratings; see `summary_by_layer` for what is confirmed."""
-    from emotion_interp.bank.frames import summary_by_layer
-
     frame: Any = summary_by_layer(study.bank)
     keys = ["layer", "site", "language"]
     wanted = [*keys, "emotions", "selected", "confirmed", "confirmed_uncorrected", "layer_fixed"]
@@ -65,11 +66,6 @@ def study_data(
     views: list[TokenView],
 ) -> StudyData:
     """Frames and facts of the report; `tables`: those of the study folder by name."""
-    import pandas as pd
-
-    from emotion_interp.bank.frames import heatmap_frame
-    from emotion_interp.report.data import StudyData
-
     bank = study.bank
     selected = pd.concat(
         [heatmap_frame(bank, s, lang).assign(site=str(s)) for s in bank.sites for lang in bank.languages]
@@ -115,8 +111,6 @@ def study_data(
 
 def _of_confirmed(bank: FeatureBank, name: str, confirmed: Any) -> Any:
     """The rows of an extra table about the confirmed top features; None where the bank lacks the table."""
-    from emotion_interp.bank.files import KEYS
-
     if name not in bank.extras:
         return None
     return bank.extras[name].merge(confirmed[list(KEYS)], on=list(KEYS))
@@ -124,8 +118,6 @@ def _of_confirmed(bank: FeatureBank, name: str, confirmed: Any) -> Any:
 
 def _cards(bank: FeatureBank, confirmed: Any) -> dict[str, str]:
     """Per confirmed emotion and language the card of its best top feature, where the bank knows more than its scores."""
-    from emotion_interp.report.feature_card import feature_card
-
     if not {"tokens", "examples", "outputs"} & set(bank.extras):
         return {}
     best = confirmed.sort_values("auroc_heldout", ascending=False, kind="stable")

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError
+
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import require_working_directory, sha256_file
@@ -91,7 +94,6 @@ def load_subject(
 def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> tuple[Any, Any, str | None]:
     """Bridge, tokenizer and the hub revision (None for a folder); `found`: where the files are, of `located`."""
     import torch
-    from safetensors import SafetensorError
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import (
         MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -134,8 +136,6 @@ def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> 
 
 def _cached_revision(source: str) -> str | None:
     """The commit of the snapshot in the local cache that a hub name was read from."""
-    from huggingface_hub import try_to_load_from_cache
-
     if Path(source).exists():
         return None
     found = try_to_load_from_cache(source, "config.json")
@@ -184,7 +184,6 @@ def load_sae(folder: str | Path, device: str = "cpu") -> Any:
         FileFormatError: the folder is no SAELens SAE, or its files are damaged.
     """
     from sae_lens import SAE
-    from safetensors import SafetensorError
 
     folder = found_folder(folder)
     for name in ("cfg.json", "sae_weights.safetensors"):

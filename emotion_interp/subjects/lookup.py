@@ -11,6 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 
 PATIENCE = 4.0
@@ -48,8 +51,6 @@ def located(name: str, what: str = "model", file: str = "config.json") -> dict[s
     Raises:
         EmotionInterpError: a folder or name of nothing, or the name is neither in the local cache nor on the hub.
     """
-    from huggingface_hub import try_to_load_from_cache
-
     if Path(checked_model_name(name, what)).exists():
         return {}
     if isinstance(try_to_load_from_cache(name, file), str):
@@ -60,8 +61,6 @@ def located(name: str, what: str = "model", file: str = "config.json") -> dict[s
 
 def config_of(name: str) -> dict[str, Any]:
     """The config.json of a folder or of a cached hub model; empty where there is none, or the text model's of several."""
-    from huggingface_hub import try_to_load_from_cache
-
     file: Any = Path(name) / "config.json"
     if not Path(name).exists():
         file = try_to_load_from_cache(name, "config.json")
@@ -78,9 +77,6 @@ def require_on_hub(name: str, what: str = "model") -> None:
     Raises:
         EmotionInterpError: it has not, or does not answer; the line names the local cache as well.
     """
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-
     absent = (
         f"no {what} can be loaded from {name!r}: it is no folder, not in the local cache ({constants.HF_HUB_CACHE})"
     )
@@ -160,8 +156,6 @@ def checked_device(device: str, dtype: Any) -> tuple[str, Any]:
 @contextmanager
 def reading_release(repository: str) -> Iterator[None]:
     """Inside, a release is read: from the cache alone where the hub cannot be reached, refused where neither has it."""
-    from huggingface_hub import constants
-
     cached = (Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}").is_dir()
     try:
         require_on_hub(repository, "repository of SAEs")
@@ -177,8 +171,6 @@ def reading_release(repository: str) -> Iterator[None]:
 @contextmanager
 def cache_only() -> Iterator[None]:
     """Inside, the hub's client reads its cache and asks nobody."""
-    from huggingface_hub import constants
-
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = True
     try:

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from huggingface_hub import try_to_load_from_cache
+
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.subjects.gguf import RECORD, check_gguf, converted, dequantised, is_gguf, known, provenance
@@ -139,8 +141,6 @@ def _of_gguf(folder: Path) -> dict[str, Any]:
 
 
 def _cached(hub: str) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
     names = ("config.json", "model.safetensors")
     return all(isinstance(try_to_load_from_cache(hub, name), str) for name in names)
 

@@ -14,6 +14,7 @@ from emotion_interp.core.files import require_working_directory
 from emotion_interp.core.markup import facts_html
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.subjects.checks import uncached
+from emotion_interp.subjects.generation import generate, stream
 from emotion_interp.subjects.sae_reader import SaeReader, named_apart
 from emotion_interp.subjects.site_check import check_readable
 from emotion_interp.subjects.tokens import TokenizedText, bos_id, refuse_cuts, tell_of_cuts, tokenized
@@ -210,14 +211,10 @@ class Subject:
 
     def generate(self, prompts: str | Sequence[str], max_new_tokens: int = 40, **options: Any) -> Any:
         """Continue prompts: str in, str out; list in, list out, also for one. Options: see `subjects.generation`."""
-        from emotion_interp.subjects.generation import generate
-
         return generate(self, prompts, max_new_tokens=max_new_tokens, **options)
 
     def stream(self, prompts: str | Sequence[str], max_new_tokens: int = 40, **options: Any) -> Iterator[Any]:
         """Continue prompts piece by piece: pieces of text, or (row, piece) for a list: see `subjects.generation`."""
-        from emotion_interp.subjects.generation import stream
-
         return stream(self, prompts, max_new_tokens=max_new_tokens, **options)
 
     # -- checks -------------------------------------------------------------------------------------------------------

@@ -7,10 +7,12 @@ the words of the shipped concept sets. Of the subtitles (XED), which have no suc
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from emotion_interp.concepts import concept_set
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.reading import damage_named
 from emotion_interp.core.seeds import generator
@@ -73,8 +75,6 @@ def _traditional_stories(root: Path) -> Iterator[str]:
 
 
 def _weibo(root: Path) -> Iterator[str]:
-    import json
-
     path = root / "labelled/smp2020/virus_train.json"
     with damage_named(path):
         for number, row in enumerate(json.loads(path.read_text(encoding="utf-8")), 1):
@@ -119,8 +119,6 @@ def carrier_texts(language: str, seed: int = 0, held_out: bool = False) -> list[
         held_out: the twentieth of the words kept for measuring, in one carrier each, instead of the others.
     """
     import wordfreq
-
-    from emotion_interp.concepts import concept_set
 
     concepts = concept_set(language)
     known = {word.lower() for emotion in (*concepts.emotions, "neutral") for word in concepts.words(emotion)}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
 from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
@@ -14,9 +15,6 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText, bare_tokens
-
-if TYPE_CHECKING:
-    import torch
 
 SINK_FACTOR = 8.0
 """A token whose norm is this many times the site's median is an attention sink."""
@@ -153,8 +151,6 @@ def read_windows(
     Raises:
         NotFiniteError: NaN or infinite activations (looked for where `limits` are given).
     """
-    import torch
-
     parts: dict[Site, list[Any]] = {site: [] for site in sites}
 
     def on_site(site: Site, activations: Any, batch: Batch) -> None:

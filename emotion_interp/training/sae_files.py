@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import (
@@ -22,11 +28,9 @@ from emotion_interp.core.files import (
 from emotion_interp.core.leftovers import found_folder
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.subject import Subject
+from emotion_interp.subjects.wrapping import is_centred
 from emotion_interp.training.sae_activations import Cursor, InputScaling
 from emotion_interp.training.sae_report import load_quietly, mean_l0, threshold_for
-
-if TYPE_CHECKING:
-    import torch
 
 CHECKPOINT = "checkpoint"
 L0_TOLERANCE = 1 / 6
@@ -35,8 +39,6 @@ L0_TOLERANCE = 1 / 6
 
 def model_digest(subject: Subject) -> str:
     """A short identity of the weights: shapes and a thousand values of each tensor, so that it costs nothing on large models."""
-    import hashlib
-
     digest = hashlib.sha256(sha256_of([subject.name, subject.backend, subject.n_layers, subject.d_model]).encode())
     for name, parameter in subject.model.named_parameters():
         values = parameter.detach().flatten()
@@ -47,9 +49,6 @@ def model_digest(subject: Subject) -> str:
 
 def save_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any], cursor: Cursor, seconds: float) -> None:
     """Write everything that the rest of the run depends on, atomically."""
-    import torch
-    from safetensors.torch import save_file
-
     tensors: dict[str, torch.Tensor] = {}
     for site, trainer in trainers.items():
         prefix = f"{site.layer}."
@@ -74,9 +73,6 @@ def load_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any]) -> t
         EmotionInterpError: the checkpoint belongs to another run.
         FileFormatError: it is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = found_folder(out / CHECKPOINT)
     if not folder.exists():
         return None
@@ -133,13 +129,6 @@ def save_sae(
     Returns whether the threshold was set anew on the calibration activations [token, d_model], because the one learnt in
     training left an L0 more than `L0_TOLERANCE` off k.
     """
-    import copy
-
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    from emotion_interp.subjects.wrapping import is_centred
-
     sae = copy.deepcopy(trainer.sae)
     # without folding, the factor would be lost: inference SAEs do nothing about expected_average_only_in
     sae.fold_activation_norm_scaling_factor(trainer.activation_scaler.scaling_factor)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 
 from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.core.errors import EmotionInterpError
@@ -22,10 +24,6 @@ from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.subject import Subject, TokenizedText
 from emotion_interp.training.sae_activations import read_windows, sink_limits, text_windows, without_sinks
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import torch
 
 TARGETS = {"ev_standardized": 0.75, "l0": 64.0, "silent_share": 0.10, "ce_recovered": 0.90}
 """What an SAE needs before its features are read as the model's: least, most, most, least."""
@@ -98,9 +96,6 @@ def sae_quality(
     Raises:
         EmotionInterpError: no SAE, an empty group, an unknown name in `words`.
     """
-    import pandas as pd
-    import torch
-
     sites = subject.sae_sites()
     for name in words:
         if name not in groups:
@@ -137,8 +132,6 @@ def sae_quality(
 
 def last_token_activations(subject: Subject, texts: Sequence[str], sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
     """The stream at the last token of each text: site -> [text, d_model], float32."""
-    import torch
-
     tokens = subject.tokenize(texts)
     found: dict[Site, torch.Tensor] = {}
 
@@ -155,8 +148,6 @@ def last_token_activations(subject: Subject, texts: Sequence[str], sites: Sequen
 
 def _figures(sae: Any, activations: torch.Tensor, fired: torch.Tensor) -> dict[str, Any]:
     """Explained variance (plain and standardised), L0 and tokens; latents that fire are marked in `fired`."""
-    import torch
-
     mean = activations.double().mean(0)
     variance = (activations.double() - mean).square().sum(0)
     error = torch.zeros_like(variance)
@@ -204,7 +195,6 @@ def _losses(
 
 def _splice(sae: Any, limit: float) -> Any:
     """A hook that puts an SAE's reconstruction, or zeros, in place of every token but position 0 and sinks."""
-    import torch
 
     def hook_fn(activations: torch.Tensor, hook: Any) -> torch.Tensor:
         del hook
@@ -218,8 +208,6 @@ def _splice(sae: Any, limit: float) -> Any:
 
 
 def _cross_entropy(subject: Subject, windows: Sequence[TokenizedText], hooks: list[Any]) -> float:
-    import torch
-
     total, count = 0.0, 0
     with torch.no_grad(), evaluation_mode(subject.model), subject.model.hooks(fwd_hooks=hooks):
         # one window at a time: the logits of a batch over a large vocabulary do not fit a cache

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import torch
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import read_signed_json
 from emotion_interp.core.markup import frame_html
 from emotion_interp.core.reading import said
 from emotion_interp.stats.firing import fires
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import torch
+from emotion_interp.subjects.loading import load_sae
 
 TRAINING_FILE = "training.json"
 FORMAT = 2
@@ -64,8 +65,6 @@ class SaeTrainingResult:
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each layer: layer, d_sae, k, explained_variance, l0, silent_share, tokens, seconds, ..."""
-        import pandas as pd
-
         columns = [field.name for field in fields(SaeFigures)]
         return pd.DataFrame([[getattr(row, name) for name in columns] for row in self.figures], columns=columns)
 
@@ -132,10 +131,6 @@ def layer_folder(out: Path, layer: int) -> Path:
 
 def load_quietly(folder: Path, device: str) -> Any:
     """`load_sae` without SAELens' advice on how to load the model, which is here already."""
-    import warnings
-
-    from emotion_interp.subjects.loading import load_sae
-
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*model_from_pretrained_kwargs")
         return load_sae(folder, device)
@@ -150,8 +145,6 @@ class HeldOutSums:
     """
 
     def __init__(self, sae: Any, shift: torch.Tensor) -> None:
-        import torch
-
         self.sae, self.shift = sae, shift.double()
         self.tokens, self.error, self.square, self.active = 0, 0.0, 0.0, 0
         self.total = torch.zeros_like(self.shift)
@@ -159,8 +152,6 @@ class HeldOutSums:
 
     def add(self, activations: torch.Tensor) -> None:
         """Add activations [token, d_model]."""
-        import torch
-
         with torch.no_grad():
             for x in activations.split(_ENCODE_TOKENS):
                 latents = self.sae.encode(x)
@@ -197,8 +188,6 @@ def pre_activations(sae: Any, activations: torch.Tensor) -> torch.Tensor:
 
 def mean_l0(sae: Any, activations: torch.Tensor) -> float:
     """Mean number of active latents per token."""
-    import torch
-
     with torch.no_grad():
         counts: Iterable[int] = (int(fires(sae.encode(x)).sum()) for x in activations.split(_ENCODE_TOKENS))
         return sum(counts) / len(activations)
@@ -209,8 +198,6 @@ def threshold_for(sae: Any, activations: torch.Tensor, k: float, units: torch.Te
 
     With `units` [d_sae] each latent is compared with the threshold times its unit.
     """
-    import torch
-
     wanted = max(1, round(k * len(activations)))
     largest: list[Any] = []
     with torch.no_grad():

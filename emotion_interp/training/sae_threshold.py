@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors.torch import load_file, save_file
+
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import atomic_folder, read_json, write_json
 from emotion_interp.core.types import Site
@@ -97,8 +99,6 @@ def _limited(subject: Subject, folder: Path, kinds: Sequence[torch.Tensor], most
 
 
 def _write(folder: Path, factor: float, most: float) -> None:
-    from safetensors.torch import load_file, save_file
-
     weights = folder / "sae_weights.safetensors"
     tensors: dict[str, Any] = {name: tensor.clone() for name, tensor in load_file(weights).items()}
     tensors["threshold"] = (tensors["threshold"].float() * factor).to(tensors["threshold"].dtype)

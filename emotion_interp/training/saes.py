@@ -12,12 +12,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from emotion_interp.core.arguments import check_fields, checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.files import sha256_of, write_signed_json
+from emotion_interp.core.files import read_json, sha256_of, write_signed_json
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.subject import Subject
@@ -50,9 +53,6 @@ from emotion_interp.training.sae_report import (
     layer_folder,
     load_quietly,
 )
-
-if TYPE_CHECKING:
-    import torch
 
 _LONGEST_CONTEXT = 512
 
@@ -224,7 +224,6 @@ def train_saes(
 
 def _trainer(subject: Subject, site: Site, sample: torch.Tensor, recipe: SaeRecipe) -> Any:
     """SAELens' trainer of one SAE, with the activation norm and the decoder bias set from a sample."""
-    import torch
     from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
     from sae_lens.config import SAETrainerConfig
     from sae_lens.training.sae_trainer import SAETrainer
@@ -267,8 +266,6 @@ def _trainer(subject: Subject, site: Site, sample: torch.Tensor, recipe: SaeReci
 
 
 def _has_bf16(device: torch.device) -> bool:
-    import torch
-
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
@@ -277,8 +274,6 @@ def _step(trainers: dict[Site, Any]) -> int:
 
 
 def _same_run(out: Path, file: Path, identity: str) -> None:
-    from emotion_interp.core.files import read_json
-
     if read_json(file).get("identity") != identity:
         raise EmotionInterpError(
             f"{out} holds SAEs of another recipe, model or text; choose another folder, or delete this one to train again."
@@ -299,8 +294,6 @@ def _finish(
     seconds: float,
 ) -> SaeTrainingResult:
     """Fold, convert, save and measure every SAE; `training.json` comes last and marks the run as finished."""
-    from importlib.metadata import version
-
     recalibrated = {}
     sums = {}
     for site, trainer in trainers.items():

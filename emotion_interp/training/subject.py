@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from emotion_interp.core.arguments import check_fields, checked
 from emotion_interp.core.errors import EmotionInterpError
@@ -141,7 +142,6 @@ def train_subject(
         >>> train_subject("data", "runs/subject")  # doctest: +SKIP
     """
     require_working_directory()
-    import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
     out = Path(out)
@@ -260,8 +260,6 @@ def train_subject(
 
 def _export(model: Any, tokenizer: Any, folder: Path) -> Path:
     """Write the model in half precision (Hugging Face layout) with its tokenizer."""
-    import torch
-
     folder.mkdir(parents=True, exist_ok=True)
     model.to(torch.float16).save_pretrained(str(folder), safe_serialization=True)
     tokenizer.save_pretrained(str(folder))

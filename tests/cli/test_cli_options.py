@@ -114,7 +114,7 @@ for line in json.load(sys.stdin):
             main()
         except SystemExit as leaving:
             code = leaving.code
-    heavy = [m for m in ("torch", "pandas", "transformers", "sae_lens", "sklearn") if m in sys.modules]
+    heavy = [m for m in ("torch", "transformers", "sae_lens", "sklearn") if m in sys.modules]
     print(json.dumps([code, out.getvalue(), err.getvalue(), heavy]))
 """
 
