@@ -55,20 +55,25 @@ class Source:
 
 def climbs(files: dict[str, Path], order: list[str], entry: str) -> list[str]:
     """What climbs on the way down from an entry, one line each."""
-    return [line for line, _ in _walked(files, order, entry) if line]
+    return [line for line, _ in _walked(files, order, entry)[0] if line]
 
 
 def loose(files: dict[str, Path], order: list[str], entry: str) -> list[str]:
     """Functions on the way down that are given the subject among more than `LOOSE` parameters."""
-    return [name for line, name in _walked(files, order, entry) if not line]
+    return [name for line, name in _walked(files, order, entry)[0] if not line]
 
 
-def _walked(files: dict[str, Path], order: list[str], entry: str) -> list[tuple[str, str]]:
-    """(what climbs, function), or ("", function) where the subject is one of many."""
+def path(files: dict[str, Path], order: list[str], entry: str) -> set[str]:
+    """Every function, class and constant on the way down."""
+    return {".".join(place) for place in _walked(files, order, entry)[1]}
+
+
+def _walked(files: dict[str, Path], order: list[str], entry: str) -> tuple[list[tuple[str, str]], set[tuple[str, str]]]:
+    """(what climbs, function), or ("", function) where the subject is one of many; and all that was passed."""
     sources = {name: Source(name, ast.parse(path.read_text(encoding="utf-8"))) for name, path in files.items()}
     holders = {f"{s.name}.{c}" for s in sources.values() for c in s.known if _holds(sources, s, c)}
     found: dict[tuple[str, str], None] = {}
-    waiting, done = [_resolved(sources, entry)], set()
+    waiting, done = [_resolved(sources, entry)], set[tuple[str, str]]()
     while waiting:
         place = waiting.pop()
         if place is None or place in done:
@@ -87,7 +92,7 @@ def _walked(files: dict[str, Path], order: list[str], entry: str) -> list[tuple[
             found |= dict.fromkeys((f"{here} {what}", here) for what in _of_function(sources, source, node, holders))
             if CARRIERS & set(_given(node)) and len(_given(node)) > LOOSE:
                 found["", here] = None
-    return list(found)
+    return list(found), done
 
 
 def _holds(sources: dict[str, Source], source: Source, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The package as a house: circles of imports between files, lines of each room, the largest room's share.
+"""The package as a house: circles of imports between files, lines of each room, the largest room's share, climbs.
 
 `python -m benchmarks.house` prints them; `tests/house/test_house_plan.py` holds them to their limits.
 """
@@ -13,6 +13,8 @@ import tomllib
 from pathlib import Path
 
 import networkx
+
+from benchmarks import climbs
 
 ROOT = Path(__file__).parents[1]
 NAME = "emotion_interp"
@@ -122,6 +124,12 @@ def main() -> None:
     print(f"largest room: {largest}, {found[largest][1] / total:.1%} of the lines (at most {LARGEST:.0%})")
     print(f"steering: {found['steering'][1]:,} lines (at most {STEERING:,})")
     print(f"longest file: {max(len(p.read_text(encoding='utf-8').splitlines()) for p in files.values())} lines")
+    for entry in climbs.ENTRIES:
+        up, many = climbs.climbs(files, order(root), entry), climbs.loose(files, order(root), entry)
+        name = entry.rpartition(".")[2]
+        print(f"the subject's path through {name}: climbs {len(up)} times (at most {climbs.MOST})")
+        for line in [*up, *(f"{function} takes it among more than {climbs.LOOSE} parameters" for function in many)]:
+            print(f"  {line}")
     loops = circles(files)
     print(f"circles of imports between files: {len(loops)}")
     for loop in loops:

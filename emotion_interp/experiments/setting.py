@@ -152,7 +152,7 @@ def simple_call(
             return function(setting, **{n: value for n, value in given.items() if n in own})
 
         vars(make)["__signature__"] = signature
-        make.__qualname__ = function.__qualname__
+        make.__name__, make.__qualname__ = function.__name__, function.__qualname__
         simple = checked(make)
 
         @functools.wraps(function)

@@ -160,6 +160,9 @@ def good(tiny_subject, tiny_bank, small_concepts, tmp_path_factory):
         "hook_name": "blocks.0.hook_resid_post",
         "name": "controls",
         "judge": _Judge(),
+        "setting": ei.Setting(tiny_subject, tiny_bank, ["She said"], _Judge(), max_new_tokens=2),
+        **{f"{name}.setting": ei.Setting(tiny_subject, tiny_bank, ["She said"]) for name in ("dial_grid", "dial_test")},
+        "cross_language.setting": ei.Setting(tiny_subject, tiny_bank),
         "max_new_tokens": 2,
         "valence": 1.0,
     }
@@ -250,15 +253,26 @@ def call(function, given, parameter, value):
     return result
 
 
+def forms(name):
+    """A function, and the simple call of one that takes a setting: with subject and bank in its place."""
+    function = getattr(ei, name)
+    return [function, *([function.simple] if hasattr(function, "simple") else [])]
+
+
 def cases():
     for name in FUNCTIONS:
-        for parameter in parameters(getattr(ei, name)).values():
-            yield name, parameter
+        for form in forms(name):
+            for parameter in parameters(form).values():
+                yield form, parameter
 
 
-@pytest.mark.parametrize(("name", "parameter"), cases(), ids=lambda x: getattr(x, "name", x))
-def test_an_argument_of_another_type_or_out_of_range_is_named_before_any_pass(name, parameter, good, passes):
-    function = getattr(ei, name)
+def label(x):
+    return x.name if isinstance(x, inspect.Parameter) else f"{x.__name__}{'' if hasattr(x, 'simple') else '_simple'}"
+
+
+@pytest.mark.parametrize(("function", "parameter"), cases(), ids=label)
+def test_an_argument_of_another_type_or_out_of_range_is_named_before_any_pass(function, parameter, good, passes):
+    name = function.__name__
     for value in (*wrong_types(parameter), *wrong_numbers(parameter)):
         with pytest.raises(ei.EmotionInterpError) as caught:
             call(function, good, parameter, value)
@@ -267,8 +281,9 @@ def test_an_argument_of_another_type_or_out_of_range_is_named_before_any_pass(na
     assert passes == []
 
 
-@pytest.mark.parametrize(("name", "parameter"), cases(), ids=lambda x: getattr(x, "name", x))
-def test_a_name_that_does_not_exist_is_refused_before_any_pass(name, parameter, good, passes):
+@pytest.mark.parametrize(("function", "parameter"), cases(), ids=label)
+def test_a_name_that_does_not_exist_is_refused_before_any_pass(function, parameter, good, passes):
+    name = function.__name__
     names = {name_of(k) for k in members(str(parameter.annotation))}
     texts = names & {"str", "Literal", "Positions", "Schedule", "ReadAt", "SpaceKind"} or any(
         name_of(i) == "str" for k in members(str(parameter.annotation)) for i in items_of(k)
@@ -278,7 +293,7 @@ def test_a_name_that_does_not_exist_is_refused_before_any_pass(name, parameter, 
     assert parameter.name in NAMES, f"say in NAMES or FREE what is a wrong {parameter.name} of {name}"
     value = NAMES[parameter.name]
     with pytest.raises(ei.EmotionInterpError) as caught:
-        call(getattr(ei, name), good, parameter, value)
+        call(function, good, parameter, value)
     line = str(caught.value)
     assert str(value[0] if isinstance(value, list) else value) in line and "\n" not in line, line
     assert passes == []
