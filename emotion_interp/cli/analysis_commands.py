@@ -154,6 +154,7 @@ def ratings(
     show_frame(result.to_frame(), "Predicted word ratings", as_json)
 
 
+# long, with many parameters: the options of a shell command are its parameters, each with its help
 @app.command()
 def steer(
     prompts: Annotated[

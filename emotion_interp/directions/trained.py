@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
+from emotion_interp.bank.bank import FeatureBank, with_added_directions
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
@@ -17,6 +18,7 @@ from emotion_interp.core.options import Options, merged
 from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site, sites_at
+from emotion_interp.features.retest import design_of
 from emotion_interp.steering.hooks import Chosen, hooked
 from emotion_interp.steering.interventions import check_dose, scale_of
 from emotion_interp.subjects.columns import left_padded
@@ -26,7 +28,6 @@ from emotion_interp.subjects.session import Session
 if TYPE_CHECKING:
     import torch
 
-    from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
     from emotion_interp.subjects.subject import Subject
@@ -64,8 +65,6 @@ class TrainedDirections:
         Raises:
             EmotionInterpError: the bank has other emotions than those that were trained.
         """
-        from emotion_interp.bank.bank import with_added_directions
-
         if self.settings.get("emotions") != bank.emotions:
             raise EmotionInterpError(
                 f"these directions are of {self.settings.get('emotions')}, the bank's emotions are {bank.emotions}."
@@ -219,8 +218,6 @@ def _texts(
     subject: Subject, concepts: ConceptSet, bank: FeatureBank, language: str, asked: TrainingOptions
 ) -> tuple[list[list[tuple[int, ...]]], list[list[tuple[int, ...]]]]:
     """Token ids of every emotion's texts, [emotion][text], of the discovery half and of the confirmation half."""
-    from emotion_interp.features.retest import design_of
-
     if bank.manifest["stimuli"] == "words" and asked.stimuli is None:
         raise EmotionInterpError("directions are trained on texts, and this bank was found on single words.")
     words, shown, units = design_of(concepts, bank, asked.stimuli)

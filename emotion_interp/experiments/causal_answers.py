@@ -149,14 +149,30 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
     def recovered(rows: Sequence[Any]) -> np.ndarray:
         return (statistics(scored(rows), is_own, setting.measure) - values[1]) / effect if len(rows) else np.zeros(0)
 
+    compared, result["exchanged"], result["draws"] = _against_nulls(
+        row["recovered"], moves, emotion, left_out, recovered
+    )
+    row |= compared
+    return result
+
+
+def _against_nulls(
+    own: float,
+    moves: _Swapping,
+    emotion: str,
+    left_out: Sequence[str],
+    recovered: Callable[[Sequence[Any]], np.ndarray],
+) -> tuple[dict[str, Any], dict[str, float], dict[str, list[float]]]:
+    """The columns of both nulls, what each emotion of the first language recovered, and the draws."""
+    row: dict[str, Any] = {"p_others": float("nan"), "p_random": float("nan")}
     names, drawn, sets = list(moves.singles), np.zeros(0), moves.random()
     # with the first block, so that each text's batches are full
     found, more = np.split(recovered([*moves.singles.values(), *sets[:BLOCK]]), [len(names)])
-    result["exchanged"] = {emotion: row["recovered"], **dict(zip(names, map(float, found), strict=True))}
+    exchanged = {emotion: own, **dict(zip(names, map(float, found), strict=True))}
     others = found[[n not in left_out for n in names]]
     while len(more):
         drawn = np.append(drawn, more)
-        enough = (drawn >= row["recovered"]).sum() >= ENOUGH_BEYOND
+        enough = (drawn >= own).sum() >= ENOUGH_BEYOND
         more = recovered([] if enough else sets[len(drawn) : len(drawn) + BLOCK])
     draws = {"others": others, "random": drawn}
     for name, null in draws.items():
@@ -167,17 +183,16 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
                 f"n_{name}": len(null),
             }
     if len(others):
-        row["p_rank"] = share_beyond(row["recovered"], others)
-    row["p_others"] = beyond_others(row["recovered"], others)
+        row["p_rank"] = share_beyond(own, others)
+    row["p_others"] = beyond_others(own, others)
     if len(drawn):
-        row["p_random"] = share_beyond(row["recovered"], drawn)
+        row["p_random"] = share_beyond(own, drawn)
     if len(others) < LEAST_OTHERS or not len(drawn):
         what = "random features" if len(others) >= LEAST_OTHERS else f"at least {LEAST_OTHERS} other emotions"
         row["note"] = f"there is no p: {what} are needed to compare with"
     # intersection-union: beyond both, or not at all
     row["p"] = float(np.maximum(row["p_others"], row["p_random"]))
-    result["draws"] = {name: list(map(float, null)) for name, null in draws.items()}
-    return result
+    return row, exchanged, {name: list(map(float, null)) for name, null in draws.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Unpack
@@ -148,7 +148,26 @@ def bank_from_readings(
         directions |= {(block.site, block.language, method): matrix for method, matrix in vectors.items()}
         summaries.append(block.confirm(frame, vectors, generator(how.seed, "confirm", block.site, block.language)))
     features = pd.concat(frames, ignore_index=True)
-    manifest = {
+    scales = {site: reading.scale for site, reading in readings.items()}
+    activations, rates = _long(readings, features), _rates(blocks)
+    summary = pd.concat(summaries, ignore_index=True)
+    table = Directions(directions, emotions)
+    bank = FeatureBank(
+        features, summary, words, activations, table, scales, _manifest(subject, concepts, readings, blocks, how), rates
+    )
+    return with_confirmation(bank, concepts)
+
+
+def _manifest(
+    subject: Subject,
+    concepts: ConceptSet,
+    readings: Mapping[Site, SiteReadings],
+    blocks: list[Block],
+    how: FoundOptions,
+) -> dict[str, Any]:
+    """What a bank says of where it comes from."""
+    emotions, languages = blocks[0].emotions, list(dict.fromkeys(b.language for b in blocks))
+    return {
         "subject": subject.name,
         "provenance": subject.provenance,
         "saes": [subject.readers[s].provenance() for s in readings],
@@ -168,12 +187,6 @@ def bank_from_readings(
         "versions": {n: metadata.version(n) for n in ("torch", "transformer-lens", "sae-lens", "numpy", "scipy")},
         "python": platform.python_version(),
     }
-    scales = {site: reading.scale for site, reading in readings.items()}
-    activations, rates = _long(readings, features), _rates(blocks)
-    summary = pd.concat(summaries, ignore_index=True)
-    table = Directions(directions, emotions)
-    bank = FeatureBank(features, summary, words, activations, table, scales, manifest, rates)
-    return with_confirmation(bank, concepts)
 
 
 def _corrected(blocks: list[Block]) -> list[np.ndarray]:
