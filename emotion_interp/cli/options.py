@@ -120,6 +120,7 @@ def bank_of(
     from emotion_interp.core.errors import EmotionInterpError, tell
     from emotion_interp.features import Selection, find_features
     from emotion_interp.features.design import KINDS, design_stimuli
+    from emotion_interp.study.stages import Counter
 
     if names != "keep" and (bank is not None or stimuli in (None, *KINDS)):
         given = "--bank" if bank is not None else repr(stimuli or "none")
@@ -145,13 +146,8 @@ def bank_of(
     shown = kind if kind in KINDS else corpus_texts(kind, languages, seed, limit, names)
     selection = Selection() if max_features is None else Selection(max_features=max_features)
     total = len(design_stimuli(concepts, shown, seed).stimuli)
-    done = [0]
     with progress_bars(quiet) as bars:
-
-        def tick(more: int) -> None:
-            done[0] += more
-            bars(f"reading {kind}", done[0], total)
-
+        tick = Counter(bars, f"reading {kind}", total)
         return find_features(subject, concepts, stimuli=shown, selection=selection, seed=seed, progress=tick)
 
 
