@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -125,9 +126,10 @@ def series_curves(
         EmotionInterpError: as `layer_curves`.
     """
     if "site" in frame:
-        frame = frame.assign(site=frame["site"].str.replace(r"^blocks\.\d+\.(attn\.)?hook_", "", regex=True))
-    telling = [c for c in series if c in frame and frame[c].nunique() > 1] or [c for c in series if c in frame][:1]
-    names = frame[telling].astype(str).agg(", ".join, axis=1) if telling else value
+        frame = frame.assign(site=[re.sub(r"^blocks\.\d+\.(attn\.)?hook_", "", str(site)) for site in frame["site"]])
+    there = [c for c in series if c in frame and frame[c].notna().all()]
+    telling = [c for c in there if frame[c].nunique() > 1] or there[:1]
+    names = [", ".join(map(str, row)) or value for row in frame[telling].itertuples(index=False)]
     renamed = {value: "value", **dict(zip(bounds, ("lo", "hi"), strict=False))}
     rows = frame[["layer", *renamed]].rename(columns=renamed).assign(series=names)
     return layer_curves(rows.dropna(subset=["value"]), **{"y_title": value.replace("_", " "), **texts})
