@@ -201,11 +201,12 @@ class FeatureBank:
         Example:
             >>> bank.direction("joy", layer=5, language="en", method="sae")  # doctest: +SKIP
         """
-        if (layer is None) == (site is None):
+        place = layer if site is None else site
+        if place is None or (layer is not None and site is not None):
             raise EmotionInterpError("a direction is at one place: give layer= or site=, and one of the two.")
         language = language or self.languages[0]
         self._check(emotion, language)
-        site = self.site(site if layer is None else layer)
+        site = self.site(place)
         key = DirectionKey(site, language, method)
         if method in SPACES_ONLY or key not in self.directions:
             if method == "sae_output":

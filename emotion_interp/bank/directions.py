@@ -83,6 +83,10 @@ class Directions(dict[DirectionKey, np.ndarray]):
         if texts := [name for name in matrices if isinstance(name, str)]:
             _tell(texts[0])
 
+    def __getitem__(self, key: Any) -> np.ndarray:
+        # wider than a dictionary's own: what `__missing__` understands, too
+        return super().__getitem__(key)
+
     def __missing__(self, key: Any) -> np.ndarray:
         if isinstance(key, str):
             _tell(key)

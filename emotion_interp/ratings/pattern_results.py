@@ -10,6 +10,8 @@ from emotion_interp.core.result import Result
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from emotion_interp.core.types import Site
+
 CLAIMS = {
     "a": "shared ~ all",
     "b": "shared > outside",
@@ -64,7 +66,7 @@ class PaperPattern(Result):
     comparisons: tuple[PatternClaim, ...]
     equivalence: float
     level: float
-    layer: int | None
+    layer: int | Site | str | None
     n_bootstrap: int
     seed: int
 
