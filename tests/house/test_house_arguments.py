@@ -46,7 +46,7 @@ FREE = {
 }
 """Parameters whose texts are checked elsewhere, or cannot be wrong."""
 
-EXTRA = ("judge", "max_new_tokens", "valence")
+EXTRA = ("judge", "judges", "max_new_tokens", "valence")
 """Given beside what is required: the default would be refused for reasons of its own."""
 NO_NAME = {("cebra_space", "emotions"), ("cebra_space", "language"), ("labelled_stimuli", "emotions")} | {
     # labels of the user's own, and what only a file or a measured bank decides
@@ -160,8 +160,9 @@ def good(tiny_subject, tiny_bank, small_concepts, tmp_path_factory):
         "hook_name": "blocks.0.hook_resid_post",
         "name": "controls",
         "judge": _Judge(),
-        "setting": ei.Setting(tiny_subject, tiny_bank, ["She said"], _Judge(), max_new_tokens=2),
-        **{f"{name}.setting": ei.Setting(tiny_subject, tiny_bank, ["She said"]) for name in ("dial_grid", "dial_test")},
+        "judges": {"en": _Judge(), "zh": _Judge()},
+        "setting": ei.Setting(tiny_subject, tiny_bank, ["He said"], _Judge(), max_new_tokens=2),
+        **{f"{name}.setting": ei.Setting(tiny_subject, tiny_bank, ["He said"]) for name in ("dial_grid", "dial_test")},
         "cross_language.setting": ei.Setting(tiny_subject, tiny_bank),
         "max_new_tokens": 2,
         "valence": 1.0,
