@@ -69,7 +69,8 @@ def with_targeted_directions(
     Args:
         subject: the bank's subject.
         bank: its features.
-        layers, languages: default: all of the bank.
+        layers: default: all of the bank.
+        languages: default: all of the bank.
         options: what is tried and how; or its fields, and options of `decode`, by keyword.
 
     Raises:
