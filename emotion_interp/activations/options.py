@@ -13,7 +13,7 @@ from emotion_interp.core.options import Options
 class ReadOptions(Options):
     """Which tokens are read, and how the passes are made.
 
-    Args:
+    Attributes:
         position: "last" token of a span, mean of the "span", mean of the "text" after `skip` tokens, "end"
             token; None: what the function says.
         skip: tokens left out at the start of a "text"; None: as many as the function says.

@@ -116,7 +116,8 @@ def pull_bank(
         source: folder or repository, as in `push_bank`.
         out: also save the bank there.
         revision: branch, tag or commit of the repository.
-        repo_type, token: as in `push_bank`.
+        repo_type: as in `push_bank`.
+        token: as in `push_bank`.
 
     Raises:
         FileFormatError: no bank there, or a changed or damaged one.

@@ -12,7 +12,11 @@ from emotion_interp.core.leftovers import found_folder
 
 @checked
 def shipped_bank(subject: Any) -> FeatureBank | None:
-    """The bank that the project ships for a subject in `saved_features/`, or None where it ships none."""
+    """The bank that the project ships for a subject in `saved_features/`, or None where it ships none.
+
+    Args:
+        subject: known by its name and its weights.
+    """
     folder = shipped_folder(subject.name)
     if folder is not None:
         bank = FeatureBank.load(folder)

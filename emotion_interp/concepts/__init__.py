@@ -25,6 +25,7 @@ def concept_set(language: str | Path, size: str = "standard") -> ConceptSet:
     Join languages with `|`. The words were chosen for this project; the lists of the paper are not public.
 
     Args:
+        language: "en", "es" or "zh".
         size: "standard", 19 to 24 words an emotion; or "large", these first and then more, at least 42 together, so
             that a held-out half is large enough to be tested. The neutral words are the same.
 

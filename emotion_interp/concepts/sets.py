@@ -136,7 +136,9 @@ class ConceptSet:
         """One stimulus per emotion x word x template x language, neutral words last in each language.
 
         Args:
-            languages, templates, emotions: names to keep, None for all; "neutral" counts as an emotion here.
+            languages: names to keep, None for all; "neutral" counts as an emotion here.
+            templates: names to keep, None for all; "neutral" counts as an emotion here.
+            emotions: names to keep, None for all; "neutral" counts as an emotion here.
 
         Raises:
             UnknownNameError: a name that the set, or one of the chosen languages, does not have.

@@ -186,7 +186,8 @@ def text_readings(
 
     Args:
         texts: the texts.
-        language, unit: as in `TextVectors`.
+        language: as in `TextVectors`.
+        unit: as in `TextVectors`.
         learnt: the texts that TF-IDF learns its terms from; default all. Give the discovery half where a held-out half
             is reported.
     """

@@ -68,10 +68,12 @@ def dial(
 
     Args:
         bank: a `FeatureBank`, or anything with `emotions`, `layers` and `direction(...)`.
-        valence, arousal: in standard deviations over the bank's emotions, from their mean; not both 0.
+        valence: in standard deviations over the bank's emotions, from their mean; not both 0.
+        arousal: in standard deviations over the bank's emotions, from their mean; not both 0.
         layer: a layer or site; default: the middle of the bank's layers.
         norms: name for `load_norms`, norms, or a frame with word, valence, arousal.
         options: whose directions, and how they are read; or its fields by keyword.
+        **choices: fields of `DialOptions`, by keyword.
 
     Returns:
         Direction [d_model] with provenance: valence, arousal, radius (sqrt(valence^2 + arousal^2)), emotions, norms,

@@ -33,7 +33,8 @@ class NullTexts:
 
     Attributes:
         values: site -> activations [text, d_model], pooled as a bank's dense directions are.
-        emotions, groups: of each text; a group is a topic.
+        emotions: of each text; a group is a topic.
+        groups: of each text; a group is a topic.
     """
 
     values: Mapping[Site, np.ndarray]
@@ -73,7 +74,8 @@ def null_texts(
         subject: the model.
         stimuli: texts with an emotion and a group each (`corpus_stimuli("stories", split="subject")`: groups are topics).
         sites: default: every site with an SAE.
-        position, skip: as in `read_units`; the defaults are those of banks found on texts.
+        position: as in `read_units`; the defaults are those of banks found on texts.
+        skip: as in `read_units`; the defaults are those of banks found on texts.
 
     Raises:
         EmotionInterpError: no texts.

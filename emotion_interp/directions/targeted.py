@@ -63,7 +63,9 @@ class EffectOptions(Options):
     """How the texts are made in which effects are measured.
 
     Attributes:
-        max_new_tokens, positions, seed: of the texts.
+        max_new_tokens: of the texts.
+        positions: of the texts.
+        seed: of the texts.
         scale: of the site; default: the subject's own.
         generation: options of `decode`.
     """
@@ -145,7 +147,8 @@ def fit_effects(
     """Ridge regression of effects on unit vectors; the penalty with the smallest error over five folds.
 
     Args:
-        site, dose: where and how long the vectors were.
+        site: where the vectors were added.
+        dose: how long they were, in units of the scale.
         vectors: [vector, d_model].
         effects: [vector, effect].
         names: of the effects.

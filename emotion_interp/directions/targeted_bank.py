@@ -69,8 +69,10 @@ def with_targeted_directions(
     Args:
         subject: the bank's subject.
         bank: its features.
-        layers, languages: default: all of the bank.
-        options: what is tried and how; or its fields, and options of `decode`, by keyword.
+        layers: default: all of the bank.
+        languages: default: all of the bank.
+        options: what is tried and how.
+        **choices: fields of `TargetedOptions` and options of `decode`, by keyword.
 
     Raises:
         UnknownNameError: a language without prompts, a layer that is not there.

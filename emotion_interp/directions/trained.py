@@ -87,7 +87,8 @@ class TrainingOptions(Options):
         texts_per_step: texts of each emotion in one step.
         n_tokens: texts are cut to so many tokens.
         skip: tokens before the vector is added.
-        contrast, likelihood: weights of the two parts, per nat and per nat a token.
+        contrast: weight of the contrast, per nat.
+        likelihood: weight of the likelihood, per nat a token.
         learning_rate: of Adam, for vectors of length 1.
         seed: of the draws.
     """
@@ -146,9 +147,11 @@ def train_directions(
         subject: the bank's subject.
         concepts: the concept set the bank was found with.
         bank: a `FeatureBank` found on texts.
-        layers, languages: default: all of the bank that can be written.
+        layers: default: all of the bank that can be written.
+        languages: default: all of the bank that can be written.
         progress: receives the number of texts of each finished step.
         options: texts, length, steps and weights; or its fields by keyword.
+        **choices: fields of `TrainingOptions`, by keyword.
 
     Returns:
         `.to_frame()`: layer, site, language, emotion, n_texts, n_heldout; on texts of the confirmation half (at most 16

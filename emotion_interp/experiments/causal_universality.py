@@ -119,9 +119,11 @@ def causal_universality(
         bank: a `FeatureBank` of both languages.
         texts: stimuli (`corpus_stimuli`, or words in carriers: `concept_set(second).stimuli()`); those of the second
             language are used. Or language -> emotion -> texts.
-        first, second: the language that is put in, and the language of the texts.
+        first: the language that is put in.
+        second: the language of the texts.
         emotions: default: all of the bank with at least four texts.
         options: what is put in, the judging and the nulls; or its fields by keyword.
+        **choices: fields of `CausalOptions`, by keyword.
 
     Returns:
         one row per emotion: first, second, emotion, layer, site, method, measure; n_texts; own, ablate, swap; effect = own -

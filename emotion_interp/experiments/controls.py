@@ -190,6 +190,7 @@ def steering_controls(
         setting: subject, bank, judge and the rest; its prompts are other ones than those on which the choices were made.
         choices: frame with emotion, layer, method, dose, and site where a layer has several (`best_site(...)`, or the chosen rows of `steering_test`).
         options: which other directions, random ones and prefixes; or its fields by keyword.
+        **more: fields of `ControlOptions`, by keyword.
 
     Returns:
         one row per emotion x control: emotion, layer, site, method, dose, control, n (directions or templates), target, shift

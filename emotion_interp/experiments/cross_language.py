@@ -29,7 +29,9 @@ class CrossOptions(SteeringTestOptions):
     """What is tried in every pair of languages.
 
     Attributes:
-        layers, doses, methods: as in `steering_test`.
+        layers: as in `steering_test`.
+        doses: as in `steering_test`.
+        methods: as in `steering_test`.
     """
 
     layers: Sequence[int | Site | str] | None = None
@@ -71,6 +73,7 @@ def cross_language(
         judges: text language -> judge of texts; default: the next-word judge with that language's words.
         languages: default: those of the bank that have prompts.
         options: what is tried, and the options of `steering_test`; or its fields by keyword.
+        **choices: fields of `CrossOptions`, by keyword.
 
     Returns:
         the chosen rows of `steering_test`, one per emotion, direction language and text language, with the columns

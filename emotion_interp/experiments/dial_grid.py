@@ -64,7 +64,8 @@ class DialGridOptions(Options):
     """Which coordinates are asked for, and against how many dials of shuffled ratings.
 
     Attributes:
-        valences, arousals: requested, in standard deviations over the bank's emotions.
+        valences: requested, in standard deviations over the bank's emotions.
+        arousals: requested, in standard deviations over the bank's emotions.
         norms: of the dial.
         n_null: dials of shuffled ratings, each a whole grid: the emotions have each other's ratings. 0: no p.
         null_samples: texts for each prompt and cell under those; p compares them with as many of the dial's own.
@@ -124,6 +125,7 @@ def dial_grid(
         dose: of one standard deviation, in units of the site's scale.
         method: of the dial.
         options: which coordinates and null dials; or its fields by keyword.
+        **choices: fields of `DialGridOptions`, by keyword.
 
     Raises:
         EmotionInterpError: no prompts, fewer than two values on either side, or a judge that answers in another shape.
@@ -210,8 +212,11 @@ def dial_test(
     Args:
         setting: as in `dial_grid`.
         tune_prompts: none of them may be among the setting's prompts.
-        layers, doses, methods: what is tried; default: all layers of the bank.
+        layers: default: all layers of the bank.
+        doses: strengths that are tried.
+        methods: kinds of direction that are tried.
         options: how it chooses, and the options of `dial_grid`; or its fields by keyword.
+        **choices: fields of `DialTestOptions`, by keyword.
 
     Returns:
         the grid on the test prompts, and a frame with one fit for each setting on the tuning prompts (column chosen).

@@ -97,6 +97,7 @@ def dose_response(
         layers: layers, hook names or sites; default: all layers of the bank.
         method: "dense", "sae", or several.
         options: which random directions; or its fields by keyword.
+        **choices: fields of `DoseOptions`, by keyword.
 
     Returns:
         `.to_frame()` columns: emotion, layer, site, method, dose; target (mean judged probability), lo, hi (95% percentile

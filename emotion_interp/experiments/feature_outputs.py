@@ -114,9 +114,11 @@ def output_scores(
 
     Args:
         setting: the model with its SAEs, a `FeatureBank`, and the seed of the null; nothing else of it counts but prompts.
-        layers, languages: default: all of the bank.
+        layers: default: all of the bank.
+        languages: default: all of the bank.
         progress: receives the number of interventions times prompts of each finished site and language.
         options: what is added, and the null; or its fields by keyword.
+        **choices: fields of `OutputOptions`, by keyword.
 
     Returns:
         `.to_frame()`: one row per feature, emotion, layer and language with `COLUMNS`; label is input (selected by

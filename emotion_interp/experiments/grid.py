@@ -112,7 +112,9 @@ class Evaluated:
     """Judged cells.
 
     Attributes:
-        table, confusion, texts: as `DoseResponse` has them.
+        table: as `DoseResponse` has them.
+        confusion: as `DoseResponse` has them.
+        texts: as `DoseResponse` has them.
         nulls: for each cell (judge, kind) -> the emotion's judged probability under each random direction: [direction].
     """
 

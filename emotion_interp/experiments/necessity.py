@@ -92,6 +92,7 @@ def necessity(
         emotion: whose features are ablated, and which the judge is asked for.
         layer: a layer or site; default: the one with most selected features.
         options: which features and random sets; or its fields by keyword.
+        **choices: fields of `NecessityOptions`, by keyword.
 
     Returns:
         one row for each null: emotion, layer, site, language, n_features, n_texts; rate (share of the texts' tokens at which

@@ -155,8 +155,11 @@ def steering_test(
         setting: subject, bank, the prompts that are reported on, judge and the rest.
         emotions: as in `dose_response`.
         tune_prompts: prompts for choosing; none of them may be among the setting's.
-        layers, doses, methods: what is tried; layers may be sites or hook names.
+        layers: what is tried; layers may be sites or hook names.
+        doses: what is tried; layers may be sites or hook names.
+        methods: what is tried; layers may be sites or hook names.
         options: how it chooses, and which random directions count; or its fields by keyword.
+        **choices: fields of `SteeringTestOptions`, by keyword.
 
     Returns:
         `.to_frame()`: one row per emotion and method with the columns of `dose_response`, tune_shift, tune_z, intact (on the

@@ -114,7 +114,8 @@ def confirmed_sets(
         frame: one row per site, language, emotion and k, with `auroc` on the discovery half.
         scores: per language the decision values on its confirmation half, in the order of its rows.
         words: the units.
-        emotions, siblings: names, and per emotion the indices that are not tested against.
+        emotions: names, and per emotion the indices that are not tested against.
+        siblings: names, and per emotion the indices that are not tested against.
         seed: of the labellings.
         n_permutations: labellings of each pair of emotions.
     """
@@ -159,11 +160,13 @@ def with_confirmed_sets(
     The features of the sets are read on the confirmation half; `sparse_probes` does the same while it fits.
 
     Args:
-        subject, concepts: those of the bank.
+        subject: those of the bank.
+        concepts: those of the bank.
         bank: with a table "probes".
         stimuli: of a bank found on texts of your own, those texts.
         n_permutations: labellings of each pair of emotions.
-        batch_tokens, progress: as in `find_features`.
+        batch_tokens: as in `find_features`.
+        progress: as in `find_features`.
 
     Raises:
         EmotionInterpError: no probes, another subject, or other concepts or texts than those of the bank.

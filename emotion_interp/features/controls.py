@@ -120,7 +120,8 @@ def feature_controls(
         stimuli: the labelled texts the bank was found on, if it was found on texts of your own.
         rows: "all" features of the table, or "kept" (selected and top).
         skip: tokens left out at the start of a text; default: as the bank was found.
-        batch_tokens, progress: as in `find_features`.
+        batch_tokens: as in `find_features`.
+        progress: as in `find_features`.
 
     Raises:
         EmotionInterpError: another subject, or concepts or stimuli other than the bank's.

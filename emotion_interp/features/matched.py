@@ -101,7 +101,8 @@ def unit_covariates(
         stimuli: the stimuli that are read.
         units: unit of each stimulus.
         kind: "words" for words in carriers, anything else for texts.
-        position, skip: which tokens are read, see `read_units`.
+        position: which tokens are read, see `read_units`.
+        skip: which tokens are read, see `read_units`.
     """
     tokens, picks = stimulus_tokens(subject, stimuli, position, skip)
     start = np.asarray([int(t.has_bos) for t in tokens])

@@ -16,7 +16,7 @@ from emotion_interp.features.block import Selection
 class TransferOptions(ReadOptions):
     """Choices of `transfer`, beside those of reading.
 
-    Args:
+    Attributes:
         tested_on: name in the table; default "words", "scenes" or "texts".
         found_on: further texts to skip; those the bank was found on are known to it by their hashes and are
             skipped.
@@ -40,7 +40,7 @@ class TransferChoices(ReadChoices, total=False):
 class ExampleOptions(Options):
     """Choices of `top_examples`.
 
-    Args:
+    Attributes:
         before: tokens shown before the maximum.
         after: tokens shown after the maximum.
         batch_tokens: padded tokens of one forward pass.
@@ -66,7 +66,7 @@ class ExampleChoices(TypedDict, total=False):
 class FoundOptions(Options):
     """How the readings of a bank were made, and what is selected.
 
-    Args:
+    Attributes:
         position: which tokens were read.
         selection: thresholds.
         seed: of the split and the bootstrap.

@@ -104,7 +104,8 @@ def universality(
 
     Args:
         bank: from `find_features` over both languages.
-        first, second: languages.
+        first: languages.
+        second: languages.
         n_permutations: size of the null sample.
         seed: of the permutations.
         bins: number of quantile bins of the firing rate; 1 gives the hypergeometric null.
@@ -210,8 +211,10 @@ def overlap(
     """Overlap of two selections and its p under permutation of each within its own bins.
 
     Args:
-        first, second: whether a feature is selected [feature], boolean.
-        first_bins, second_bins: the firing-rate bin of each feature in each language [feature], from 0.
+        first: whether a feature is selected [feature], boolean.
+        second: whether a feature is selected [feature], boolean.
+        first_bins: the firing-rate bin of each feature in each language [feature], from 0.
+        second_bins: the firing-rate bin of each feature in each language [feature], from 0.
         n_permutations: size of the null sample.
         rng: generator.
     """
@@ -254,8 +257,12 @@ def overlap_of_profiles(
     """Shared (feature, emotion) pairs, and p when whole features change places within their bins.
 
     Args:
-        first, second: whether a feature is selected for an emotion [feature, emotion], boolean.
-        first_bins, second_bins, n_permutations, rng: as in `overlap`.
+        first: whether a feature is selected for an emotion [feature, emotion], boolean.
+        second: whether a feature is selected for an emotion [feature, emotion], boolean.
+        first_bins: as in `overlap`.
+        second_bins: as in `overlap`.
+        n_permutations: as in `overlap`.
+        rng: as in `overlap`.
     """
     counts, jaccard = _counts(first, second)
     expected = _expected(first, second, first_bins, second_bins)

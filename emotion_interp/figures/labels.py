@@ -67,7 +67,10 @@ def free_labels(
 
     Args:
         order: which labels, the most important first.
-        anchors, names, obstacles, size: as for `place_labels`.
+        anchors: as for `place_labels`.
+        names: as for `place_labels`.
+        obstacles: as for `place_labels`.
+        size: as for `place_labels`.
         rings: how far from its point a label may stand, in steps of 10 pixels.
 
     Example:
@@ -83,7 +86,8 @@ def telling_order(
     """Which points to name first: in turn the one that moved furthest and the one furthest from all named so far.
 
     Args:
-        model, people: the two places of each item [item], in any one unit.
+        model: the two places of each item [item], in any one unit.
+        people: the two places of each item [item], in any one unit.
         spread: how many to order; the rest is left out.
     """
     start, end = np.asarray(people, dtype=float), np.asarray(model, dtype=float)

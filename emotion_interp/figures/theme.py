@@ -152,7 +152,7 @@ def legend_rows(entries: tuple[str, ...], width: float, size: float = 12) -> int
 class LayoutOptions(Options):
     """How a picture is laid out, and what a phone changes.
 
-    Args:
+    Attributes:
         width: fixed width in pixels, for pictures whose labels were placed for it.
         min_width: narrower than this the picture is unreadable; a page scrolls it instead.
         head: pixels between the title and the plot, for the names of panels.

@@ -16,7 +16,7 @@ from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.geometry.options import ControlChoices, ControlOptions
+from emotion_interp.geometry.options import ControlSpaceChoices, ControlSpaceOptions
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.geometry.text_baseline import baselines_if_any
 from emotion_interp.subjects import Subject
@@ -38,8 +38,8 @@ def control_spaces(
     seed: int = 0,
     *,
     bank: FeatureBank | None = None,
-    options: ControlOptions | None = None,
-    **choices: Unpack[ControlChoices],
+    options: ControlSpaceOptions | None = None,
+    **choices: Unpack[ControlSpaceChoices],
 ) -> dict[str, EmotionSpace]:
     """What an emotion space must beat, of the very stimuli that the space was made of.
 
@@ -52,7 +52,7 @@ def control_spaces(
         bank: the bank that the space is of; gives stimuli, position and skip. One found on texts needs them again.
         options: the stimuli, and which tokens are read, as the space was made; default: a word's "last" token, the mean of
             a "text" from its 8th token (`text_spaces` leaves out 20).
-        **choices: fields of `ControlOptions`, by keyword.
+        **choices: fields of `ControlSpaceOptions`, by keyword.
 
     Returns:
         name -> EmotionSpace: "static embedding" (mean input embedding of the word or text), "random weights" (the same
@@ -69,7 +69,7 @@ def control_spaces(
     """
     # the controls have no SAE, and read the hook point itself
     site = subject.site(layer).point
-    chosen = merged(ControlOptions, options, choices)
+    chosen = merged(ControlSpaceOptions, options, choices)
     kind, shown = _stimuli(concepts, bank, chosen.stimuli, language)
     language = shown[0].language
     # a word is one unit in all its carriers; a text is its own, whatever it is called

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.core.options import Options
-from emotion_interp.core.types import Stimulus
+from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.geometry.gain import GAIN_FOLDS
 from emotion_interp.geometry.space import EmotionSpace
+from emotion_interp.geometry.text_predictors import TERMS
 
 Halves = tuple[EmotionSpace, EmotionSpace]
 
@@ -20,7 +21,7 @@ Halves = tuple[EmotionSpace, EmotionSpace]
 class AlignOptions(Options):
     """Choices of `align` and `align_layers`.
 
-    Args:
+    Attributes:
         labels: emotion -> the word to look up, for names that are not in the norms or in another language; of
             `align_layers` also language -> such a mapping.
         words: for coordinates="words": emotion -> words that the subject was not shown; of `align_layers` also
@@ -62,7 +63,7 @@ class AlignChoices(TypedDict, total=False):
 class IncrementOptions(Options):
     """Choices of `text_increment`.
 
-    Args:
+    Attributes:
         labels: as in `align`.
         words: as in `align`.
         n_bootstrap: resamples of the intervals; 0: none.
@@ -88,7 +89,7 @@ class IncrementChoices(TypedDict, total=False):
 class CebraOptions(Options):
     """How the networks of `cebra_space` are trained.
 
-    Args:
+    Attributes:
         n_folds: groups of emotions.
         iterations: of each network (CEBRA: max_iterations).
         batch_size: of each network.
@@ -114,10 +115,10 @@ class CebraChoices(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlOptions(ReadOptions):
+class ControlSpaceOptions(ReadOptions):
     """Choices of `control_spaces`, beside those of reading.
 
-    Args:
+    Attributes:
         stimuli: "words" (in carriers), "scenes", labelled texts (a list of `Stimulus`, the name of a corpus, or
             the path of a CSV, as for `corpus_stimuli`); default: the kind the bank was found on, else "words".
     """
@@ -125,7 +126,89 @@ class ControlOptions(ReadOptions):
     stimuli: str | Path | Sequence[Stimulus] | None = None
 
 
-class ControlChoices(ReadChoices, total=False):
-    """`ControlOptions`, by keyword."""
+class ControlSpaceChoices(ReadChoices, total=False):
+    """`ControlSpaceOptions`, by keyword."""
 
     stimuli: str | Path | Sequence[Stimulus] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualOptions(Options):
+    """Choices of `residual_alignments`.
+
+    Attributes:
+        fit_topics: topics to fit on; default: the first half, in order.
+        test_topics: topics to read from; default: the second half, in order.
+        noise: beside each predictor, noise of its size.
+        language: of the texts; default: the one that they read as.
+        labels: as in `align`.
+        n_permutations: as in `align`.
+        n_bootstrap: as in `align`.
+        n_components: as in `align`.
+        ridge: as in `align`.
+        seed: as in `align`.
+    """
+
+    fit_topics: Sequence[Any] | None = None
+    test_topics: Sequence[Any] | None = None
+    noise: bool = True
+    language: str | None = None
+    labels: Mapping[str, str] | None = None
+    n_permutations: int = 999
+    n_bootstrap: int = 1000
+    n_components: int = 10
+    ridge: float = 1.0
+    seed: int = 0
+
+
+class ResidualChoices(TypedDict, total=False):
+    """`ResidualOptions`, by keyword."""
+
+    fit_topics: Sequence[Any] | None
+    test_topics: Sequence[Any] | None
+    noise: bool
+    language: str | None
+    labels: Mapping[str, str] | None
+    n_permutations: int
+    n_bootstrap: int
+    n_components: int
+    ridge: float
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualReadOptions(ResidualOptions):
+    """Choices of `residual_geometry`.
+
+    Attributes:
+        predictors: name -> matrix [story, predictor], or a tuple of such blocks (each scaled to total variance
+            one); default: "text" (TF-IDF reduced to `terms`, learnt on the fit topics), "encoder" and "text +
+            encoder" where a sentence encoder is present, "embedding" (the subject's own embedding layer), and
+            "all" of them.
+        terms: dimensions of TF-IDF.
+        sites: default: the embedding layer, and every site with an SAE (without SAEs: every layer).
+        random_weights: also the same architecture with random weights (dense alone).
+        skip: tokens left out at the start of a text.
+        batch_tokens: padded tokens of one forward pass.
+        progress: receives the number of texts of each batch.
+    """
+
+    predictors: Mapping[str, Any] | None = None
+    terms: int = TERMS
+    sites: Sequence[Site] | None = None
+    random_weights: bool = False
+    skip: int = 20
+    batch_tokens: int = 2048
+    progress: Callable[[int], None] | None = None
+
+
+class ResidualReadChoices(ResidualChoices, total=False):
+    """`ResidualReadOptions`, by keyword."""
+
+    predictors: Mapping[str, Any] | None
+    terms: int
+    sites: Sequence[Site] | None
+    random_weights: bool
+    skip: int
+    batch_tokens: int
+    progress: Callable[[int], None] | None

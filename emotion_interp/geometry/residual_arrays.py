@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.options import merged
 from emotion_interp.geometry.align import align_layers
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms
 from emotion_interp.geometry.increment import PartialRSA, partial_rsa
+from emotion_interp.geometry.options import AlignOptions, ResidualChoices, ResidualOptions
 from emotion_interp.geometry.residual_checks import (
     alive_columns,
     predictor_blocks,
@@ -44,17 +46,9 @@ def residual_alignments(
     topics: Sequence[Any],
     norms: Norms | pd.DataFrame,
     *,
-    fit_topics: Sequence[Any] | None = None,
-    test_topics: Sequence[Any] | None = None,
-    noise: bool = True,
     weights: str = "own",
-    language: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    n_permutations: int = 999,
-    n_bootstrap: int = 1000,
-    n_components: int = 10,
-    ridge: float = 1.0,
-    seed: int = 0,
+    options: ResidualOptions | None = None,
+    **choices: Unpack[ResidualChoices],
 ) -> ResidualGeometry:
     """`residual_geometry` of activations that were read before.
 
@@ -62,17 +56,23 @@ def residual_alignments(
         activations: (site, kind) -> [story, dimension], dense or scipy.sparse.
         predictors: name -> [story, predictor], or a tuple of such blocks. A predictor that is the very activations is
             left out for them.
-        emotions, topics, norms: as in `residual_geometry`, as is what is not said here, and what is refused.
+        emotions: as in `residual_geometry`, as is what is refused.
+        topics: as in `residual_geometry`.
+        norms: as in `residual_geometry`.
         weights: noted in the result.
+        options: topics, noise, and how the residuals are aligned.
+        **choices: fields of `ResidualOptions`, by keyword.
     """
-    fit, test = topic_halves(emotions, topics, fit_topics, test_topics)
-    human, test, codes = rated_stories(emotions, test, as_norms(norms, language), labels)
+    chosen = merged(ResidualOptions, options, choices)
+    language, seed, n_permutations = chosen.language, chosen.seed, chosen.n_permutations
+    fit, test = topic_halves(emotions, topics, chosen.fit_topics, chosen.test_topics)
+    human, test, codes = rated_stories(emotions, test, as_norms(norms, language), chosen.labels)
     n = len(emotions)
     runs: dict[str, tuple[np.ndarray, ...]] = {name: predictor_blocks(name, p, n) for name, p in predictors.items()}
     if not runs or PLAIN in runs:
         raise EmotionInterpError("predictors are given by name, at least one, and no name is empty.")
     values = {key: story_matrix(f"the activations at {key[0]} ({key[1]})", v, n) for key, v in activations.items()}
-    if noise:
+    if chosen.noise:
         sizes = {name: sum(b.shape[1] for b in blocks) for name, blocks in runs.items()}
         runs |= {f"{_NOISE}{name})": (noise_like(name, n, size, seed),) for name, size in sizes.items()}
     own = [topics[i] for i in test.tolist()]
@@ -83,22 +83,19 @@ def residual_alignments(
         permutations(len(human.emotions), n_permutations, seed),
     )
     stories = _Stories(human, np.flatnonzero(fit), test, codes, fitted_on, *orders)
-    options: dict[str, Any] = {
-        "n_permutations": n_permutations,
-        "n_bootstrap": n_bootstrap,
-        "n_components": n_components,
-    }
-    options |= {"ridge": ridge, "seed": seed, "labels": labels}
+    fitted = {"n_bootstrap": chosen.n_bootstrap, "n_components": chosen.n_components, "ridge": chosen.ridge}
+    how = AlignOptions(text={}, labels=chosen.labels, **fitted)
+    parted = (chosen.n_components, chosen.ridge, chosen.n_bootstrap, seed)
     fits = []
     for name, blocks in {PLAIN: (), **runs}.items():
-        parts = _parts(stories, name, blocks, values, n_components, ridge, n_bootstrap, seed)
+        parts = _parts(stories, name, blocks, values, *parted)
         for kind in dict.fromkeys(kind for _, kind in parts):
             family = {site: part for (site, of), part in parts.items() if of == kind}
             spaces = [
                 EmotionSpace(part.left, human.emotions, None, kind, language, stimuli="texts", site=site)
                 for site, part in family.items()
             ]
-            aligned = align_layers(spaces, norms, text={}, **options).alignments
+            aligned = align_layers(spaces, norms, n_permutations, seed, options=how).alignments
             largest = _largest([part.null for part in family.values()])
             size = sum(b.shape[1] for b in blocks)
             for (site, part), alignment in zip(family.items(), aligned, strict=True):

@@ -100,7 +100,8 @@ class StoryStatistics:
 
     Args:
         z: human ratings [emotion, 1 or 2], z-scored: valence, arousal.
-        n_components, ridge: as in `align`.
+        n_components: as in `align`.
+        ridge: as in `align`.
     """
 
     def __init__(self, z: np.ndarray, n_components: int, ridge: float) -> None:

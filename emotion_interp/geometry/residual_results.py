@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.errors import UnknownNameError
-from emotion_interp.core.markup import summary_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site
 from emotion_interp.geometry.increment import PartialRSA
 from emotion_interp.geometry.residual_null import STATISTICS
 from emotion_interp.geometry.results import Alignment
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 PLAIN = ""
 """The predictor's name of an emotion space that nothing was taken out of."""
@@ -76,7 +79,7 @@ class ResidualFit:
 
 @checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
-class ResidualGeometry:
+class ResidualGeometry(Result):
     """Emotion spaces of test stories beside what is left of them beyond what some predictors predict linearly.
 
     Claims read "beyond what these predict linearly": a predictor that reads the text in another way may predict more.
@@ -89,6 +92,12 @@ class ResidualGeometry:
     test_topics: tuple[Any, ...]
     n_permutations: int
     seed: int
+
+    COLUMNS = (
+        *("weights", "layer", "site", "kind", "predictor", "n_predictors", "removed", "valence_r", "valence_p"),
+        *("arousal_r", "arousal_p", "rsa_rho"),
+    )
+    SERIES = ("weights", "kind", "predictor")
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each weights, site, kind and predictor; `predictor` is empty where nothing was taken out."""
@@ -122,8 +131,19 @@ class ResidualGeometry:
             f"{len(self.fit_topics)} topics, read on {self.n_test} stories of {len(self.test_topics)} others)"
         )
 
-    def _repr_html_(self) -> str:
-        return summary_html(self, self.to_frame(), digits=3)
+    def plot(self, value: str = "rsa_rho") -> go.Figure:
+        """One column of `to_frame` over the layers, a line per weights, kind and predictor.
+
+        Args:
+            value: the column.
+
+        Raises:
+            UnknownNameError: no such column.
+        """
+        from emotion_interp.figures import series_curves
+
+        self.view(value)
+        return series_curves(self.to_frame(), value, self.SERIES, title="Residual geometry by layer")
 
 
 def removed_shares(plain: np.ndarray, left: np.ndarray) -> tuple[float, float]:

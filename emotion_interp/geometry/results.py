@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     *("control", "layer", "language", "kind", "valence_pc", "valence_r", "valence_p", "arousal_r", "arousal_p"),
-    *("rsa_rho", "rsa_p", "readout_valence_r", "n_emotions"),
+    *("rsa_rho", "rsa_p", "readout_valence_r"),
 )
 _NAN = float("nan")
 

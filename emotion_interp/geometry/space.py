@@ -237,7 +237,8 @@ def load_space(
         emotions: the names of the rows, where the file does not give them; else which emotions to take, in this order.
         array: the matrix to take where a file holds several.
         layer: the layer to take where a file holds several; noted in the space.
-        kind, language: noted in the space.
+        kind: noted in the space.
+        language: noted in the space.
 
     Raises:
         FileFormatError: the file is missing, broken, of another kind, or its layout is none of these.

@@ -37,7 +37,8 @@ def text_baselines(
         language: of the texts; default: the one that they read as.
         unit: "text", or "word" for single words, whose terms are runs of letters.
         keep_units: the spaces carry the vector of every text.
-        layer, site: noted in the spaces: where they stand beside.
+        layer: noted in the spaces: where they stand beside.
+        site: noted in the spaces: where they stand beside.
 
     Returns:
         "text" -> TF-IDF; where a sentence encoder is present (see `concepts.encoder_folder`) also "encoder".

@@ -140,7 +140,11 @@ def next_token_logits(
     """Run every intervention on every prompt and hand over the logits of the next token, batch by batch.
 
     Args:
-        subject, prompts, interventions, positions, token_budget: as in `next_word_probability`.
+        subject: as in `next_word_probability`.
+        prompts: as in `next_word_probability`.
+        interventions: as in `next_word_probability`.
+        positions: as in `next_word_probability`.
+        token_budget: as in `next_word_probability`.
         on_logits: receives (number of the prompt, numbers of the interventions [row], logits [row, vocabulary] float32);
             the interventions of one prompt come in order.
 

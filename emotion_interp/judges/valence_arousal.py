@@ -36,7 +36,8 @@ class ValenceArousalJudge:
     Attributes:
         vectorizers: TF-IDF of words and of characters.
         weights: [dimension, n-gram and class]; intercept: [dimension].
-        centre, spread: [class], of the log probabilities over the training texts; an input is `share` times its z-score.
+        centre: [class], of the log probabilities over the training texts; an input is `share` times its z-score.
+        spread: [class], of the log probabilities over the training texts; an input is `share` times its z-score.
         emotions: the pipeline that gives the probabilities.
         scores: "valence_r_test" and so on: Pearson r with reader ratings.
         reads: name of the emotion judge, "en" or "comments" (which has read no story).

@@ -70,7 +70,8 @@ def fit_valence_arousal(
     """Ridge regression; penalty and share are those with the highest mean r on the dev texts.
 
     Args:
-        train, dev: texts, and their ratings [text, 2].
+        train: texts, and their ratings [text, 2].
+        dev: texts, and their ratings [text, 2].
         emotions: fitted classifier with `predict_proba`, whose log probabilities are inputs beside the n-grams.
         ngrams: options of each TF-IDF.
     """

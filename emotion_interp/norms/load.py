@@ -169,6 +169,9 @@ def fetch_norms(name: str) -> list[Path]:
 
     Returns the paths. The norms keep their own licence: see `norms_table()`.
 
+    Args:
+        name: of registered norms.
+
     Raises:
         UnknownNameError: no norms of that name.
         EmotionInterpError: a download failed or brought another file; the message says which file to put where.

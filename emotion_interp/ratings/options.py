@@ -19,7 +19,7 @@ ReadAt = Literal["last", "span", "text", "end"]
 class WordOptions(Options):
     """How rated words are read.
 
-    Args:
+    Attributes:
         carriers: how many of the language's carriers are read and averaged for each word.
         position: in a carrier the "last" token of the word, or the mean over its tokens ("span"); without a
             carrier the mean over all tokens of the rated "text", or its "end" token. Default: "last" for words,
@@ -50,7 +50,7 @@ class WordChoices(TypedDict, total=False):
 class RatingOptions(WordOptions):
     """Choices of `predict_ratings`, beside those of reading.
 
-    Args:
+    Attributes:
         baselines: add "static" and "length".
         folds: outer folds.
         seed: of the sample, the folds, the matching, the null and the interval.
@@ -84,7 +84,7 @@ class RatingChoices(WordChoices, total=False):
 class FitOptions(Options):
     """Choices of `predict_from_activations`.
 
-    Args:
+    Attributes:
         folds: outer folds.
         inner_folds: validation groups within each training set.
         alphas: ridge penalties, in scikit-learn's convention.
@@ -130,7 +130,7 @@ class FitChoices(TypedDict, total=False):
 class CurveOptions(Options):
     """Choices of `curve_from_activations`.
 
-    Args:
+    Attributes:
         test_share: share of the words (by group) that are only tested.
         repeats: draws of the training words; a size that takes all of them has only one.
         folds: of the cross-validation that chooses the penalty.
@@ -162,7 +162,7 @@ class CurveChoices(TypedDict, total=False):
 class LearningOptions(CurveOptions, WordOptions):
     """Choices of `learning_curve`, beside those of reading and of the curve.
 
-    Args:
+    Attributes:
         carrier: text with one {word} slot; default: the first carriers of the norms' language.
     """
 

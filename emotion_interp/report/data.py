@@ -113,7 +113,8 @@ class StudyData:
         concepts: facts about the concept sets, name -> value.
         summary: top feature per layer, language and emotion with its held-out AUROC.
         selected: features by emotions, for the heat maps.
-        controls, transfer: what the bank's tables of that name say of the confirmed top features.
+        controls: what the bank's tables of that name say of the confirmed top features.
+        transfer: what the bank's tables of that name say of the confirmed top features.
         cards: name -> HTML of a feature's card (`feature_card(...).html`, which is safe for any text).
         alignment: one row per layer, language and kind of space.
         circumplex_points: where people and the model put each emotion.

@@ -37,7 +37,8 @@ def adjusted_auroc(
     Args:
         own: activations of the units of a class [unit, column].
         rest: activations of the units compared with [unit, column].
-        own_strata, rest_strata: stratum of each unit; None: one stratum.
+        own_strata: stratum of each unit; None: one stratum.
+        rest_strata: stratum of each unit; None: one stratum.
 
     Source: Janes & Pepe (2009), Biometrika 96, 371-382; DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, 837-845.
     """

@@ -139,7 +139,9 @@ def nested_ridge(
         fold: [row], the outer fold of each row; inner folds are unions of the remaining outer folds.
         inner_folds: how many validation groups the training folds are dealt into.
         alphas: penalties to try.
-        test_features, test_fold: other rows to predict instead, each by the fit that left its fold out. A fold that no
+        test_features: other rows to predict instead, each by the fit that left its fold out. A fold that no
+            training row has (-1, say) stands for rows apart: they are predicted by one fit on all the training rows.
+        test_fold: other rows to predict instead, each by the fit that left its fold out. A fold that no
             training row has (-1, say) stands for rows apart: they are predicted by one fit on all the training rows.
         null_orders: [permutation, row]: orders of the targets to predict as well, for a null.
 

@@ -27,7 +27,10 @@ class Run:
     """What the stages of one study share.
 
     Attributes:
-        subject, concepts, settings, norms: of the study.
+        subject: of the study.
+        concepts: of the study.
+        settings: of the study.
+        norms: of the study.
         folder: where it is kept.
         progress: receives (stage, done, total).
         bank: its features; None until they are found.

@@ -86,6 +86,7 @@ def run_study(
         settings: every choice; single ones can be given by name (`n_permutations=999`).
         norms: human ratings; default: `load_norms(settings.norms)`.
         progress: receives (stage, done, total).
+        **changes: fields of `StudySettings`, by keyword.
 
     Raises:
         EmotionInterpError: the subject has no SAE, a corpus or norms file is missing, the folder cannot be written or is

@@ -27,7 +27,8 @@ class Difference:
     """How far logits [token, vocabulary] are from those expected.
 
     Attributes:
-        median, worst: over tokens, the length of the difference by the spread of what was expected.
+        median: over tokens, the length of the difference by the spread of what was expected.
+        worst: over tokens, the length of the difference by the spread of what was expected.
         largest: of single logits.
         same_next: share of tokens with the same likeliest next token.
     """

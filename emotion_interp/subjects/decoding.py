@@ -35,8 +35,17 @@ class Decoding:
     """Rows of token ids being continued; `steps()` runs them, `tokens`, `stopped` and `logits` fill up.
 
     Args:
-        subject, token_rows, max_new_tokens, **sampling: as in `generation.decode`.
-        use_past_kv_cache, seed, streams, return_logits, eos_token_id, stop_strings, token_budget: as there.
+        subject: as in `generation.decode`.
+        token_rows: as in `generation.decode`.
+        max_new_tokens: as in `generation.decode`.
+        **sampling: as in `generation.decode`.
+        use_past_kv_cache: as there.
+        seed: as there.
+        streams: as there.
+        return_logits: as there.
+        eos_token_id: as there.
+        stop_strings: as there.
+        token_budget: as there.
 
     Raises:
         EmotionInterpError: an empty row, a row that does not fit the context with its new tokens, or an impossible option.

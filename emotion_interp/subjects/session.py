@@ -20,7 +20,10 @@ class Session(Columns):
     """Columns with a cache only where that changes no logits of this subject, and no padding where that would.
 
     Args:
-        subject, prompt_lengths, rows, has_bos: as in `Columns`.
+        subject: as in `Columns`.
+        prompt_lengths: as in `Columns`.
+        rows: as in `Columns`.
+        has_bos: as in `Columns`.
         use_cache: keep keys and values between calls, where it may be.
     """
 

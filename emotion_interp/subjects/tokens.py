@@ -82,7 +82,8 @@ def tokenized(
     """Token ids and offsets of each text, with one BOS at the start where it is prepended or spelled, cut to the context.
 
     Args:
-        tokenizer, texts: what is read.
+        tokenizer: what is read.
+        texts: what is read.
         prepend: whether a text begins with BOS that does not spell it.
         context: tokens that are kept.
         only_bos: a text that is nothing but a spelled BOS is one.
