@@ -61,6 +61,12 @@ def trained_saes() -> Parts:
             yield f"{layer}.{name}", np.asarray(tensor.detach().float())
 
 
+def _in_turn(frame: Any) -> Any:
+    """Rows of the first site of every layer, then those of the second, as once they were."""
+    turn = frame.groupby("layer")["site"].transform(lambda sites: sites.factorize()[0])
+    return frame.iloc[turn.to_numpy().argsort(kind="stable")].reset_index(drop=True)
+
+
 @table
 def two_saes_at_a_layer() -> Parts:
     """The bundled SAEs of two layers, and a second one at each."""
@@ -74,7 +80,7 @@ def two_saes_at_a_layer() -> Parts:
     yield from shared.bank_parts(found)
     yield "by_layer", lambda: shared.full_table(found, layer=2)
     options: dict[str, Any] = {"folds": 4, "n_permutations": 9, "n_bootstrap": 19, "outside_draws": 3, "max_words": 150}
-    yield "ratings", ei.predict_ratings(subject, shared.own_norms(), found, **options).to_frame
+    yield "ratings", _in_turn(ei.predict_ratings(subject, shared.own_norms(), found, **options).to_frame())
     yield "universality", ei.universality(found, "en", "zh", n_permutations=99).to_frame
     yield "transfer", ei.transfer(subject, shared.few(), found, "words", n_resamples=49).to_frame
     yield "controls", ei.feature_controls(subject, shared.few(), found, rows="kept").to_frame
