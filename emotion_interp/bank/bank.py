@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from emotion_interp.bank.directions import DirectionKey, Directions
 from emotion_interp.bank.files import CARDS, EXTRA_TABLES, JOINED, KEYS, read_bank, with_sites, write_bank
 from emotion_interp.bank.frames import confirmed_counts, grouped_columns, heatmap_frame, summary_by_layer
+from emotion_interp.bank.plugged import plugged_vector
 from emotion_interp.bank.schema import TABLES
 from emotion_interp.bank.tools import bank_to_csv, diff_banks, merge_banks
 from emotion_interp.core.annotations import shown
@@ -217,8 +218,9 @@ class FeatureBank:
                     "the bank has no directions of output features yet; measure what the features do first: "
                     "bank = with_output_directions(subject, output_scores(subject, bank).add_to(bank))."
                 )
-            raise UnknownNameError("direction method", method, self.methods)
-        vector = self.directions[key][self.emotions.index(emotion)]
+            vector = plugged_vector(self, emotion, site, language, method)
+        else:
+            vector = self.directions[key][self.emotions.index(emotion)]
         if method == "sae_output" and not vector.any():
             raise EmotionInterpError(
                 f"no feature of {emotion!r} at {site} in {language!r} has an output effect (table 'outputs', label output "
