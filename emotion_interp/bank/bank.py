@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from emotion_interp.bank.directions import DirectionKey, Directions
 from emotion_interp.bank.files import CARDS, EXTRA_TABLES, JOINED, KEYS, read_bank, with_sites, write_bank
 from emotion_interp.bank.frames import confirmed_counts, grouped_columns, heatmap_frame, summary_by_layer
+from emotion_interp.bank.plugged import plugged_vector
 from emotion_interp.bank.schema import TABLES
+from emotion_interp.bank.tools import bank_to_csv, diff_banks, merge_banks
 from emotion_interp.core.annotations import shown
 from emotion_interp.core.arguments import check_argument, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -20,6 +23,7 @@ from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.schema import check_table
 from emotion_interp.core.types import Direction, Site, sites_at
+from emotion_interp.figures import feature_heatmap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,8 +218,9 @@ class FeatureBank:
                     "the bank has no directions of output features yet; measure what the features do first: "
                     "bank = with_output_directions(subject, output_scores(subject, bank).add_to(bank))."
                 )
-            raise UnknownNameError("direction method", method, self.methods)
-        vector = self.directions[key][self.emotions.index(emotion)]
+            vector = plugged_vector(self, emotion, site, language, method)
+        else:
+            vector = self.directions[key][self.emotions.index(emotion)]
         if method == "sae_output" and not vector.any():
             raise EmotionInterpError(
                 f"no feature of {emotion!r} at {site} in {language!r} has an output effect (table 'outputs', label output "
@@ -236,8 +241,6 @@ class FeatureBank:
 
     def unit_activations(self, layer: int | Site | str, language: str | None = None) -> tuple[pd.DataFrame, Any]:
         """Units and their sparse mean activations at one `site`: (words frame, csr [unit, feature])."""
-        from scipy.sparse import csr_matrix
-
         site = self.site(layer)
         rows = self.rows_at(self.activations, site)
         shape = (len(self.words), int(self.manifest["d_sae"][str(site)]))
@@ -284,20 +287,14 @@ class FeatureBank:
 
     def diff(self, other: FeatureBank) -> pd.DataFrame:
         """What differs between this bank and another of the same subject; see `diff_banks`."""
-        from emotion_interp.bank.tools import diff_banks
-
         return diff_banks(self, other)
 
     def merge(self, other: FeatureBank) -> FeatureBank:
         """This bank and another of other layers or languages as one; see `merge_banks`."""
-        from emotion_interp.bank.tools import merge_banks
-
         return merge_banks(self, other)
 
     def to_csv(self, path: str | Path, table: str = "features") -> Path:
         """Write one table as CSV; see `bank_to_csv`."""
-        from emotion_interp.bank.tools import bank_to_csv
-
         return bank_to_csv(self, path, table)
 
     # -- showing ------------------------------------------------------------------------------------------------------
@@ -311,8 +308,6 @@ class FeatureBank:
 
     def plot(self, layer: int | Site | str | None = None, language: str | None = None) -> Any:
         """Heat map of the top features against all emotions."""
-        from emotion_interp.figures import feature_heatmap
-
         layer = self.layers[len(self.layers) // 2] if layer is None else layer
         return feature_heatmap(heatmap_frame(self, layer, language or self.languages[0]))
 

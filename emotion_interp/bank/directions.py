@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, tell
 from emotion_interp.core.reading import said
 from emotion_interp.core.types import Site, sites_at
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class DirectionKey(NamedTuple):
@@ -114,8 +112,6 @@ class Directions(dict[DirectionKey, np.ndarray]):
 
     def to_frame(self) -> pd.DataFrame:
         """layer, site, language, method, emotion, norm (0 where the emotion has no such direction)."""
-        import pandas as pd
-
         rows = [
             (key.site.layer, str(key.site), key.language, key.method, emotion, float(np.linalg.norm(vector)))
             for key, matrix in self.items()

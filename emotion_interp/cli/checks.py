@@ -63,13 +63,14 @@ def corpora_languages(value: str | None) -> str | None:
 
 def norms_known(value: str) -> str:
     """A callback for --norms: a registered name, or a CSV file that exists."""
+    from emotion_interp.core.plugins import plugins
     from emotion_interp.norms.registry import REGISTRY
 
     if Path(value).suffix == ".csv":
         if not Path(value).is_file():
             raise FileFormatError(f"the norms file {value} does not exist.")
-    elif value not in REGISTRY:
-        raise UnknownNameError("norms", value, [*REGISTRY, "a path ending in .csv"])
+    elif value not in REGISTRY and value not in plugins("norms"):
+        raise UnknownNameError("norms", value, [*REGISTRY, *plugins("norms"), "a path ending in .csv"])
     return value
 
 

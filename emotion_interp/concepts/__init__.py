@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from emotion_interp.concepts.corpora import corpus_stimuli
+from emotion_interp.concepts.defaults import SIZES, shipped_languages, shipped_part
 from emotion_interp.concepts.meanings import emotions_of_word
 from emotion_interp.concepts.model import Concept, ConceptWord
 from emotion_interp.concepts.scenes import labelled_stimuli, scene_stimuli
@@ -39,8 +40,6 @@ def concept_set(language: str | Path, size: str = "standard") -> ConceptSet:
         >>> [len(concept_set("en", size).words("fear")) for size in ("standard", "large")]
         [22, 44]
     """
-    from emotion_interp.concepts.defaults import SIZES, shipped_languages, shipped_part
-
     if "." in str(language) or "/" in str(language):
         raise EmotionInterpError(
             f"concept_set takes a shipped language ({', '.join(shipped_languages())}), got {str(language)!r}. "

@@ -12,6 +12,8 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.core.options import Options, merged
 from emotion_interp.core.types import Direction, Site
+from emotion_interp.geometry.coordinates import as_norms, human_coordinates
+from emotion_interp.norms import load_norms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,8 +88,6 @@ def dial(
         >>> ei.dial(bank, valence=1, arousal=-1, layer=2)  # doctest: +SKIP
         Direction('valence +1, arousal -1', blocks.2.hook_resid_post, d_model=256, method='dial')
     """
-    from emotion_interp.geometry.coordinates import as_norms, human_coordinates
-
     chosen = merged(DialOptions, options, choices)
     asked = np.asarray([valence, arousal], dtype=np.float64)
     if not np.isfinite(asked).all():
@@ -101,8 +101,6 @@ def dial(
     place = list(bank.layers)[len(bank.layers) // 2] if layer is None else layer
     directions = _directions(bank, place, chosen.language, chosen.method)
     if isinstance(norms, str):
-        from emotion_interp.norms import load_norms
-
         norms = load_norms(norms)
     table = as_norms(norms)
     human = human_coordinates(list(directions), table, labels=chosen.labels)

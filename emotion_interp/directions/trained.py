@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
+import torch
+from torch.nn.functional import softplus
 
 from emotion_interp.bank.bank import FeatureBank, with_added_directions
 from emotion_interp.bank.same_subject import require_same_subject
@@ -26,8 +28,6 @@ from emotion_interp.subjects.plan import resting_mode
 from emotion_interp.subjects.session import Session
 
 if TYPE_CHECKING:
-    import torch
-
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
     from emotion_interp.subjects.subject import Subject
@@ -251,9 +251,6 @@ class _Training:
 
     def train(self, start: np.ndarray, asked: TrainingOptions, progress: Callable[[int], None] | None) -> np.ndarray:
         """Unit vectors [emotion, d_model], float64."""
-        import torch
-        from torch.nn.functional import softplus
-
         count = len(self.texts)
         vectors = torch.tensor(start, dtype=torch.float32, device=self.subject.device, requires_grad=True)
         adam = torch.optim.Adam([vectors], lr=asked.learning_rate)
@@ -284,8 +281,6 @@ class _Training:
 
     def held_out(self, texts: list[list[tuple[int, ...]]], found: np.ndarray, dense: np.ndarray) -> dict[str, Any]:
         """gain, preferred and the same of the dense directions, per emotion."""
-        import torch
-
         own = np.concatenate([np.full(len(one), e) for e, one in enumerate(texts)])
         other = (own + self.random.integers(1, len(texts), size=len(own))) % len(texts)
         rows = [row for one in texts for row in one]
@@ -322,8 +317,6 @@ class _Training:
         self, rows: list[tuple[int, ...]], vectors: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log probability of the tokens past `skip`, summed, and their number: [row] each; vectors are [row, d_model]."""
-        import torch
-
         ids, real = left_padded(rows)
         lengths = np.asarray([len(row) for row in rows])
         bos = self.subject.has_bos(rows)
@@ -343,8 +336,6 @@ def _addition(vectors: torch.Tensor) -> Callable[[torch.Tensor, Chosen], torch.T
     """Adds each row's own vector [row, d_model], through which gradients flow."""
 
     def change(activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
-        import torch
-
         moved = vectors[torch.from_numpy(chosen.plan.rows).to(vectors.device)][:, None, :]
         factor = chosen.factor(moved)
         return activations + (moved if factor is None else moved * factor).to(activations.dtype)

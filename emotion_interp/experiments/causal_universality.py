@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
+import torch
 
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import FileFormatError, tell
@@ -194,7 +196,6 @@ def _known_by(setting: CausalSetting) -> object:
     """What tells this subject from another of its name."""
     if setting.subject.provenance:
         return setting.subject.provenance
-    import torch
 
     return [
         [n, p.numel(), f"{float(p.detach().sum(dtype=torch.float64)):.6e}"]
@@ -204,8 +205,6 @@ def _known_by(setting: CausalSetting) -> object:
 
 def _digest(setting: CausalSetting) -> list[str]:
     """Of the directions or features of both languages, and of the SAE's decoder."""
-    import hashlib
-
     if setting.method == FEATURES:
         languages = (setting.first, setting.second)
         used: list[Any] = [setting.features(e, x).tolist() for x in languages for e in setting.bank.emotions]

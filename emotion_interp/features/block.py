@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core.arguments import check_fields
 from emotion_interp.core.types import Site
@@ -23,8 +24,6 @@ from emotion_interp.stats.scores import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.activations import SiteReadings
 
 NEUTRAL = "neutral"
@@ -103,8 +102,6 @@ class Block:
 
     def score(self, selection: Selection, siblings: dict[str, set[int]], q: np.ndarray) -> pd.DataFrame:
         """Effect sizes of every feature with p <= .05, the selected ones marked, the top one fixed; q [emotion, feature]."""
-        import pandas as pd
-
         frames, fired = [], self._fired("discovery")
         chosen: dict[int, np.ndarray] = {}
         for i in range(len(self.emotions)):
@@ -208,8 +205,6 @@ class Block:
 
     def confirm(self, frame: pd.DataFrame, vectors: dict[str, np.ndarray], rng: np.random.Generator) -> pd.DataFrame:
         """Held-out figures of each emotion's fixed top feature, with the dense directions beside them."""
-        import pandas as pd
-
         fired2 = self._fired("confirmation")
         p2 = fisher_enrichment(fired2, self.codes2, self.n_classes)
         dense2 = self._dense("confirmation")

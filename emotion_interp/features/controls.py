@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.activations.columns import read_columns
 from emotion_interp.bank.files import KEYS
+from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.result import Result
@@ -16,13 +19,14 @@ from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.block import NEUTRAL
 from emotion_interp.features.matched import match_neutral, unit_covariates
 from emotion_interp.features.retest import chosen_rows, columns_of, design_of
+from emotion_interp.figures import series_curves
+from emotion_interp.norms import load_norms
 from emotion_interp.stats.adjusted import adjusted_auroc, lower_bound, quantile_strata, rank_correlation
 from emotion_interp.stats.corrections import holm
 from emotion_interp.stats.firing import fires_on_units
 from emotion_interp.stats.scores import fisher_enrichment
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
     from emotion_interp.activations.columns import ColumnReadings
@@ -57,8 +61,6 @@ class FeatureControls(Result):
 
     def plot(self) -> go.Figure:
         """The share of features that each control casts doubt on, over the layers."""
-        from emotion_interp.figures import series_curves
-
         rows = self.by_layer().melt(["layer", "site", "language", "features"], var_name="control", value_name="of")
         rows["share"] = rows["of"] / rows["features"]
         how = (
@@ -134,9 +136,6 @@ def feature_controls(
     Source: adjusted AUROC: Janes & Pepe (2009), Biometrika 96, 371-382; five strata: Cochran (1968), Biometrics 24,
     295-313; variance: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, 837-845.
     """
-    from emotion_interp.activations.columns import read_columns
-    from emotion_interp.bank.same_subject import require_same_subject
-
     require_same_subject(bank, subject)
     skip = int(bank.manifest.get("skip", 8)) if skip is None else skip
     frame = chosen_rows(bank, rows)
@@ -191,8 +190,6 @@ def controls_from_readings(
         siblings: emotion -> emotions left out of the valence control.
         token_names: token id -> type; ids of one type count together.
     """
-    import pandas as pd
-
     parts = []
     groups: Any = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
@@ -319,8 +316,6 @@ def emotion_valence(concepts: ConceptSet, emotions: Sequence[str]) -> dict[str, 
 
     Looked up by the emotion's name, then by its English label.
     """
-    from emotion_interp.norms import load_norms
-
     norms = load_norms("builtin")
     result = {}
     for emotion in emotions:

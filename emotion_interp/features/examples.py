@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.activations import forward_pass
+from emotion_interp.activations.forward import real_tokens
+from emotion_interp.activations.reading import SINK_FACTOR
 from emotion_interp.bank.bank import FeatureBank
+from emotion_interp.concepts import concept_set, scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import merged
@@ -18,10 +23,10 @@ from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.lens import chosen_features
 from emotion_interp.features.options import ExampleChoices, ExampleOptions
+from emotion_interp.figures import series_curves
 from emotion_interp.stats.firing import fires
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
     import torch
 
@@ -57,8 +62,6 @@ class TopExamples(Result):
 
     def plot(self) -> go.Figure:
         """The strongest activation of every feature over the layers: the median, and the middle half of the features."""
-        from emotion_interp.figures import series_curves
-
         best: Any = self.frame[self.frame["rank"] == 1]
         rows = best.groupby(["layer", "site"])["activation"].quantile([0.25, 0.5, 0.75]).unstack()
         rows.columns = ["lo", "activation", "hi"]
@@ -106,10 +109,6 @@ def top_examples(
         >>> bank = top_examples(subject, bank).add_to(bank)  # doctest: +SKIP
         >>> bank.extras["examples"].query("layer == 2 and rank == 1")  # doctest: +SKIP
     """
-    import pandas as pd
-
-    from emotion_interp.activations import forward_pass
-
     chosen = merged(ExampleOptions, options, choices)
     if k < 1:
         raise EmotionInterpError(f"k is at least 1, got k={k}.")
@@ -151,8 +150,6 @@ def bank_texts(bank: FeatureBank) -> list[Stimulus]:
     Raises:
         EmotionInterpError: the bank was found on texts of the user's, which it does not hold.
     """
-    from emotion_interp.concepts import concept_set, scene_stimuli
-
     kind = bank.manifest.get("stimuli", "words")
     if kind == "scenes":
         return scene_stimuli(bank.languages, bank.emotions)
@@ -225,9 +222,6 @@ class _Best:
 
     def add(self, activations: torch.Tensor, batch: Batch) -> None:
         import torch
-
-        from emotion_interp.activations.forward import real_tokens
-        from emotion_interp.activations.reading import SINK_FACTOR
 
         norms = activations.float().norm(dim=-1).cpu().numpy()
         real = real_tokens(batch, activations.shape[1])

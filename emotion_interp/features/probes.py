@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 
+from emotion_interp.activations import SiteReadings, read_stimuli
 from emotion_interp.activations.options import ReadChoices, ReadOptions
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.directions import Directions
+from emotion_interp.concepts import ConceptSet
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import merged
@@ -17,20 +22,20 @@ from emotion_interp.core.result import Result
 from emotion_interp.core.types import Direction, Site, Stimulus, sites_at
 from emotion_interp.features.confirm import confirmed_sets
 from emotion_interp.features.design import design_stimuli, split_hash
-from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge, dense_cleaner, logistic_weights
+from emotion_interp.features.probe_fits import (
+    balanced_weights,
+    cross_validated_ridge,
+    dense_cleaner,
+    logistic_weights,
+    probe_directions,
+    require_same_split,
+)
 from emotion_interp.features.text_scores import beside_texts, unit_texts
+from emotion_interp.figures import series_curves
 from emotion_interp.stats.firing import firing_rates
 from emotion_interp.stats.ranks import RankedColumns, dense_parts
 from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
-
-    from emotion_interp.activations import SiteReadings
-    from emotion_interp.bank.bank import FeatureBank
-    from emotion_interp.concepts import ConceptSet
-    from emotion_interp.subjects import Subject
+from emotion_interp.subjects import Subject
 
 NEUTRAL = "neutral"
 
@@ -90,8 +95,6 @@ class SparseProbes(Result):
 
     def plot(self) -> go.Figure:
         """Median held-out AUROC over the layers: one line per k, the dense probe and the texts alone beside them."""
-        from emotion_interp.figures import series_curves
-
         table = self.by_layer()
         keys = [c for c in ("layer", "site", "language") if c in table]
         shown = [c for c in table if c.startswith("k=") or c in ("probe_auroc", "text_probe_auroc")]
@@ -141,8 +144,6 @@ class SparseProbes(Result):
         Example:
             >>> bank = ei.sparse_probes(subject, concepts).add_to(bank)  # doctest: +SKIP
         """
-        from emotion_interp.features.probe_fits import probe_directions, require_same_split
-
         require_same_split(self.source, bank)
         for kind, column, allowed in (
             ("site", "site", list(map(str, bank.sites))),
@@ -200,8 +201,6 @@ def sparse_probes(
         >>> probes = ei.sparse_probes(ei.load_subject(), ei.concept_set("en"), stimuli="scenes")  # doctest: +SKIP
         >>> probes.by_layer()  # doctest: +SKIP
     """
-    from emotion_interp.activations import read_stimuli
-
     ks = _checked(ks)
     wanted = subject.sae_sites(layers)
     design = design_stimuli(concepts, stimuli, seed)
@@ -225,8 +224,6 @@ def probes_from_readings(
     texts: Sequence[str] | None = None,
 ) -> SparseProbes:
     """Choose, fit and evaluate: everything after the forward pass. `texts`: of each unit, for the text-only row."""
-    import pandas as pd
-
     ks = _checked(ks)
     there, known = set(words["emotion"]), set(words["language"])
     emotions = [e for e in concepts.emotions if e in there]

@@ -9,7 +9,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
 
+from emotion_interp.activations import read_stimuli
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.directions import Directions
@@ -28,8 +31,6 @@ from emotion_interp.stats.corrections import benjamini_hochberg
 from emotion_interp.stats.firing import fires
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.activations import SiteReadings
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.subjects import Subject
@@ -81,8 +82,6 @@ def find_features(
         >>> import emotion_interp as ei
         >>> bank = ei.find_features(ei.load_subject(), ei.concept_set("en"))  # doctest: +SKIP
     """
-    from emotion_interp.activations import read_stimuli
-
     wanted = subject.sae_sites(layers)
     design = design_stimuli(concepts, stimuli, seed)
     reading = merged(ReadOptions, options, choices).reading("last" if design.kind == "words" else "text", 8)
@@ -118,8 +117,6 @@ def bank_from_readings(
     Raises:
         EmotionInterpError: an SAE of which no latent fires.
     """
-    import pandas as pd
-
     how = merged(FoundOptions, options, choices)
 
     there = set(words["emotion"])
@@ -202,8 +199,6 @@ def _corrected(blocks: list[Block]) -> list[np.ndarray]:
 
 def _rates(blocks: list[Block]) -> pd.DataFrame:
     """Every living feature of each layer and language: the share of discovery words it fires on, of texts it is active in."""
-    import pandas as pd
-
     parts = []
     for block in blocks:
         living = np.flatnonzero(block.alive)
@@ -223,9 +218,6 @@ def _rates(blocks: list[Block]) -> pd.DataFrame:
 
 def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
     """Per-unit activations of the selected and top features of each layer, in long form."""
-    import pandas as pd
-    from scipy.sparse import csr_matrix
-
     parts = []
     for site, reading in readings.items():
         assert reading.features is not None

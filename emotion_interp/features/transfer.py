@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.activations.columns import read_columns
+from emotion_interp.activations.reading import POSITIONS
 from emotion_interp.bank.files import KEYS
+from emotion_interp.bank.same_subject import require_same_subject
+from emotion_interp.concepts.scenes import SCENE_LANGUAGES, scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import merged
@@ -19,12 +24,12 @@ from emotion_interp.features.block import NEUTRAL
 from emotion_interp.features.design import KINDS, _design, design_stimuli, text_hash
 from emotion_interp.features.options import TransferChoices, TransferOptions
 from emotion_interp.features.retest import chosen_rows, columns_of
+from emotion_interp.figures import series_curves
 from emotion_interp.stats.corrections import holm
 from emotion_interp.stats.firing import fires_on_units
 from emotion_interp.stats.scores import bootstrap_composite, composite_auroc, fisher_enrichment, pairwise_auroc
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
     from emotion_interp.activations import SiteReadings
@@ -54,8 +59,6 @@ class Transfer(Result):
 
     def add_to(self, bank: FeatureBank) -> FeatureBank:
         """The bank with these rows in its table "transfer"; rows tested on other stimuli stay, older ones of these go."""
-        import pandas as pd
-
         held = bank.extras.get("transfer")
         if held is None:
             return bank.with_table("transfer", self.frame)
@@ -64,8 +67,6 @@ class Transfer(Result):
 
     def by_layer(self) -> pd.DataFrame:
         """Per site and language: tested features, those that transfer, and the median AUROC of the top features."""
-        import pandas as pd
-
         rows = []
         groups: Any = self.frame.groupby(["site", "language"], sort=True)
         for (site, language), group in groups:
@@ -86,8 +87,6 @@ class Transfer(Result):
 
     def plot(self) -> go.Figure:
         """Median AUROC of the top features and of all selected ones over the layers."""
-        from emotion_interp.figures import series_curves
-
         table = self.by_layer()
         table.insert(0, "layer", [Site.parse(site).layer for site in table["site"]])
         values = {"median_auroc_top": "top features", "median_auroc_selected": "selected features"}
@@ -139,10 +138,6 @@ def transfer(
         >>> result = transfer(subject, concepts, bank, corpus_stimuli("goemotions", limit=200))  # doctest: +SKIP
         >>> bank = result.add_to(bank)  # doctest: +SKIP
     """
-    from emotion_interp.activations.columns import read_columns
-    from emotion_interp.activations.reading import POSITIONS
-    from emotion_interp.bank.same_subject import require_same_subject
-
     require_same_subject(bank, subject)
     chosen = merged(TransferOptions, options, choices)
     if chosen.position not in (None, *POSITIONS):
@@ -192,8 +187,6 @@ def transfer_from_readings(
     Raises:
         EmotionInterpError: no emotion of the features has enough units.
     """
-    import pandas as pd
-
     parts = []
     groups: Any = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
@@ -309,6 +302,5 @@ def _new_stimuli(
 def _shipped(concepts: ConceptSet, bank: FeatureBank, kind: str) -> list[Stimulus]:
     if kind == "words":
         return design_stimuli(concepts, "words", int(bank.manifest["seed"])).stimuli
-    from emotion_interp.concepts.scenes import SCENE_LANGUAGES, scene_stimuli
 
     return scene_stimuli([x for x in bank.languages if x in SCENE_LANGUAGES])

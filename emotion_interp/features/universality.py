@@ -7,6 +7,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from scipy.stats import hypergeom
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, tell
@@ -14,10 +16,10 @@ from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.features.genres import genre_of
+from emotion_interp.figures import series_curves
 from emotion_interp.stats.corrections import holm
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
     from emotion_interp.bank.bank import FeatureBank
@@ -76,8 +78,6 @@ class Universality(Result):
 
     def plot(self) -> go.Figure:
         """How many (feature, emotion) pairs the languages share over the layers, beside what chance expects."""
-        from emotion_interp.figures import series_curves
-
         keys = [c for c in ("layer", "site") if c in self.layers_frame]
         values = {"n_both": "shared", "expected": "by chance"}
         rows = self.layers_frame.rename(columns=values).melt(keys, list(values.values()), "of", "pairs")
@@ -121,8 +121,6 @@ def universality(
         >>> import emotion_interp as ei
         >>> ei.universality(bank, "en", "zh").by_layer()  # doctest: +SKIP
     """
-    import pandas as pd
-
     for language in (first, second):
         if language not in bank.languages:
             raise UnknownNameError("language", language, bank.languages)
@@ -218,8 +216,6 @@ def overlap(
         n_permutations: size of the null sample.
         rng: generator.
     """
-    from scipy.stats import hypergeom
-
     counts, jaccard = _counts(first, second)
     both, n, n_first, n_second = counts["n_both"], len(first), int(first.sum()), int(second.sum())
     missing = dict.fromkeys(("p_permutation", "p_hypergeometric"), float("nan"))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import plotly.graph_objects as go
 
 from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, band, checked, curve, finish, plain, rgba
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 def layer_curves(
@@ -42,8 +41,6 @@ def layer_curves(
         >>> layer_curves(frame, y_title="r").data[0].name
         'valence'
     """
-    import plotly.graph_objects as go
-
     optional = ("lo", "hi", "chance_lo", "chance_hi", "ceiling")
     frame = checked(frame, "layer_curves", ("layer", "series", "value"), ("layer", "value", *optional))
     frame = frame.sort_values("layer", kind="stable")

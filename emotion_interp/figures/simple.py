@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import plotly.graph_objects as go
 
 from emotion_interp.figures.labels import annotate, place_labels
 from emotion_interp.figures.theme import COLOURS, SEQUENTIAL, checked, finish, plain
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 _SIDE = 480
 
@@ -30,8 +29,6 @@ def interval_rows(frame: Any, *, title: str, x_title: str = "value") -> go.Figur
         >>> interval_rows(pd.DataFrame([row]), title="Gain").data[0].name
         'model'
     """
-    import plotly.graph_objects as go
-
     frame = checked(frame, "interval_rows", ("name", "series", "value", "lo", "hi"), ("value", "lo", "hi"))
     figure = go.Figure()
     series = list(dict.fromkeys(frame["series"]))
@@ -73,8 +70,6 @@ def named_points(frame: Any, *, title: str, x_title: str, y_title: str) -> go.Fi
         >>> named_points(frame, title="Space", x_title="PC1", y_title="PC2").layout.annotations[0].text
         'joy'
     """
-    import plotly.graph_objects as go
-
     frame = checked(frame, "named_points", ("name", "x", "y"), ("x", "y"))
     points, names = frame[["x", "y"]].to_numpy(dtype=float), [str(name) for name in frame["name"]]
     middle = (points.max(axis=0) + points.min(axis=0)) / 2
@@ -113,8 +108,6 @@ def square_heatmap(frame: Any, *, title: str, value: str) -> go.Figure:
         >>> square_heatmap(pd.DataFrame([[1, .4], [.4, 1]], names, names), title="CKA", value="cka").data[0].type
         'heatmap'
     """
-    import plotly.graph_objects as go
-
     names = [plain(name) for name in frame.index]
     colours = {"colorscale": SEQUENTIAL, "colorbar": {"title": {"text": plain(value)}, "thickness": 14}}
     written = {"texttemplate": "%{z:.2f}" if len(names) <= 12 else None}

@@ -8,16 +8,17 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.result import Result
+from emotion_interp.figures import square_heatmap
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.stats.intervals import permutation_p, permutations
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
 MIN_SHARED = 5
@@ -58,14 +59,10 @@ class SpaceComparison(Result):
 
     def plot(self, statistic: str = "cka") -> go.Figure:
         """Heat map of one statistic, space by space; errors as `matrix`."""
-        from emotion_interp.figures import square_heatmap
-
         return square_heatmap(self.matrix(statistic), title=f"{statistic} of emotion spaces", value=statistic)
 
     def matrix(self, statistic: str = "cka") -> pd.DataFrame:
         """One statistic as a square table, space by space; `UnknownNameError` for one that is not there."""
-        import pandas as pd
-
         if statistic not in _STATISTICS:
             raise UnknownNameError("statistic", statistic, _STATISTICS)
         names = list(self.names)

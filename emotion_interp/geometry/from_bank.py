@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
+from emotion_interp.activations import read_units
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -114,8 +115,6 @@ def text_spaces(
         (site, "dense") and, where the site has an SAE, (site, "features") over the latents alive on these texts. Each
         carries the same emotions from the texts alone (`EmotionSpace.baselines`), so that `align` shows both.
     """
-    from emotion_interp.activations import read_units
-
     if len(texts) != len(emotions):
         raise EmotionInterpError(f"{len(texts)} texts but {len(emotions)} labels; give one label for each text.")
     names = sorted(set(emotions))

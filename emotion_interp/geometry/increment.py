@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
+from emotion_interp.figures import interval_rows
 from emotion_interp.geometry.coordinates import HumanCoordinates, as_norms, human_coordinates
 from emotion_interp.geometry.gain import ReadoutGain, readout_gain
 from emotion_interp.geometry.options import IncrementChoices, IncrementOptions
@@ -33,7 +35,6 @@ from emotion_interp.stats.intervals import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
     from emotion_interp.norms import Norms
@@ -93,8 +94,6 @@ class Increment(Result):
     def to_frame(self) -> pd.DataFrame:
         """One row: baseline; rsa_given_text and text_rsa_given_model (with _lo, _hi, _p); for valence and arousal
         _text_r, _model_r, _both_r, _gain (both less text; _lo, _hi, _p) and _text_gain (both less model)."""
-        import pandas as pd
-
         return pd.DataFrame([self.row()])
 
     def __repr__(self) -> str:
@@ -106,10 +105,6 @@ class Increment(Result):
 
     def plot(self) -> go.Figure:
         """What each of the two adds to the other, with intervals: of the distances (rho) and of the read-outs (r)."""
-        import pandas as pd
-
-        from emotion_interp.figures import interval_rows
-
         parts = [("distances", self.rsa.rho, self.rsa.ci, self.text_rsa.rho, self.text_rsa.ci)]
         for name, gain in (("valence", self.valence), ("arousal", self.arousal)):
             parts += [(name, gain.gain, gain.gain_ci, gain.text_gain, gain.text_gain_ci)] if gain else []

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from emotion_interp.core import UnknownNameError
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, site_of
+from emotion_interp.figures import circumplex, predicted_vs_human, series_curves
 from emotion_interp.geometry.circumplex import CircumplexFit
 from emotion_interp.geometry.increment import Increment
 from emotion_interp.geometry.pc_scan import ComponentFit
@@ -16,7 +19,6 @@ from emotion_interp.geometry.readout import ReadoutFit
 from emotion_interp.geometry.rsa import RSAFit
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
 _COLUMNS = (
@@ -115,8 +117,6 @@ class Alignment(Result):
 
     def to_frame(self) -> pd.DataFrame:
         """One row for the space (`control` is empty), and one for each baseline and control."""
-        import pandas as pd
-
         rows = [{"control": ""} | self.row()]
         rows += [{"control": name} | fit.row() for name, fit in (self.baselines | self.controls).items()]
         return pd.DataFrame(rows)
@@ -127,8 +127,6 @@ class Alignment(Result):
         Raises:
             EmotionInterpError: no emotion has both.
         """
-        from emotion_interp.figures import circumplex, predicted_vs_human
-
         if self.circumplex is None:
             names = {"emotion": "word", "valence": "human", "readout_valence": "predicted"}
             return predicted_vs_human(self.points.rename(columns=names), title="Read-out and human valence")
@@ -159,15 +157,11 @@ class LayerAlignments(Result):
         """One row per layer, site and language: PC scan, RSA, Procrustes, read-out, circumplex; for spaces of texts also what
         they add to the texts, and below them the rows of the texts alone (`kind` "text", "encoder"), which are the same at
         every layer that they stand beside."""
-        import pandas as pd
-
         rows = {(a.layer, a.site, a.language, name): a.baselines[name] for a in self.alignments for name in a.baselines}
         return pd.DataFrame([alignment.row() for alignment in (*self.alignments, *rows.values())])
 
     def increments(self) -> pd.DataFrame:
         """What each space adds to the texts: layer, site, language, kind and the columns of `Increment.to_frame`."""
-        import pandas as pd
-
         return pd.DataFrame([a.place | fit.row() for a in self.alignments for fit in a.increments.values()])
 
     def at(self, layer: int | Site | str, language: str | None = None) -> Alignment:
@@ -194,8 +188,6 @@ class LayerAlignments(Result):
         Raises:
             UnknownNameError: no such column.
         """
-        from emotion_interp.figures import series_curves
-
         self.view(value)
         stem = value.rsplit("_", 1)[0]
         bounds = (f"{stem}_lo", f"{stem}_hi") if value in ("rsa_rho", "valence_r", "arousal_r") else ()

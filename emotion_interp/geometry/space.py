@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.arguments import as_array, checked, checked_methods
 from emotion_interp.core.markup import summary_html
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, site_of
+from emotion_interp.figures import named_points
 from emotion_interp.geometry.files import read_vectors
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
 
@@ -141,16 +142,10 @@ class EmotionSpace(Result):
 
     def to_frame(self) -> pd.DataFrame:
         """Emotions as rows, dimensions as columns."""
-        import pandas as pd
-
         return pd.DataFrame(self.vectors, index=pd.Index(self.emotions, name="emotion"))
 
     def plot(self) -> go.Figure:
         """The emotions on the first two principal components."""
-        import pandas as pd
-
-        from emotion_interp.figures import named_points
-
         left, singular, _ = np.linalg.svd(self.centred, full_matrices=False)
         scores = np.column_stack([left * singular, np.zeros(len(left))])[:, :2]
         frame = pd.DataFrame({"name": self.emotions, "x": scores[:, 0], "y": scores[:, 1]})

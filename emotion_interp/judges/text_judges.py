@@ -16,6 +16,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.languages import warn_of_language
+from emotion_interp.core.plugins import plugged
 from emotion_interp.core.reading import checked_name
 from emotion_interp.judges.data import CORPUS_JUDGES, LABEL_NAMES, NEUTRAL
 from emotion_interp.judges.encoder import EncoderJudge, load_encoder_judge
@@ -153,7 +154,7 @@ def load_judge(
             "stories" (en), "smp" (zh), "brighter" (zh, es) or "xed" (es) for one that has read that corpus alone; a file
             made by `train_judge`, `train_corpus_judge` or `train_encoder_judge`; or name or folder of a
             sequence-classification model, for example "SamLowe/roberta-base-go_emotions" (English) or
-            "Johnson8187/Chinese-Emotion" (Chinese).
+            "Johnson8187/Chinese-Emotion" (Chinese); or the name of a plug-in (entry point `emotion_interp.judges`).
         language: of the bundled judge, "en", "zh" or, of a corpus, "es"; it warns of texts that are plainly in another one.
         labels: the model's label -> emotion, for models that name theirs otherwise ("LABEL_0"); others are left out.
 
@@ -190,7 +191,8 @@ def load_judge(
         return _load_file(Path(name_or_path))
     if str(name_or_path).endswith(".safetensors"):
         return load_encoder_judge(Path(str(name_or_path)), USABLE_AUROC)
-    return _load_classifier(str(name_or_path), labels)
+    judge = plugged("judges", name_or_path, language)
+    return _load_classifier(str(name_or_path), labels) if judge is None else judge
 
 
 def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:

@@ -13,6 +13,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import tell
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.languages import detect_language
+from emotion_interp.core.plugins import plugged, plugins
 from emotion_interp.core.reading import checked_name, regular_file
 from emotion_interp.norms.entry import NormsEntry, NormsFile
 from emotion_interp.norms.readers import READERS
@@ -36,7 +37,7 @@ def _entry(name: str) -> NormsEntry:
             f"{str(name)!r} is no name of norms; read a file of your own with load_norms('csv', path=...)."
         )
     if name not in REGISTRY:
-        raise UnknownNameError("norms", name, [*REGISTRY, "csv"])
+        raise UnknownNameError("norms", name, [*REGISTRY, *plugins("norms"), "csv"])
     return REGISTRY[name]
 
 
@@ -122,6 +123,13 @@ def load_norms(
             scale,
             sources={file.name: sha256_file(file)},
         )
+    norms = None if name in REGISTRY else plugged_norms(name)
+    if norms is not None:
+        if (path, language, scale) != (None, None, None):
+            raise EmotionInterpError(
+                f"the norms {name!r} are a plug-in's, and take neither path=, language= nor scale=."
+            )
+        return norms
     entry = _entry(name)
     paths = _find(entry) if path is None else _given(entry, path)
     if paths is None:
@@ -144,6 +152,15 @@ def load_norms(
         raise UnknownNameError(f"language of the norms {name}", language, [entry.language])
     scale = scale or entry.scale
     return Norms(name, entry.language, table, scale, entry.citation, entry.licence, sources, entry.unit)
+
+
+def plugged_norms(name: str) -> Norms | None:
+    """The norms of a plug-in, or None; what it makes instead is told in one line."""
+    norms = plugged("norms", name)
+    if norms is not None and not isinstance(norms, Norms):
+        tell(f"the plug-in {name!r} makes a {type(norms).__name__}, where norms are wanted (emotion_interp.Norms).")
+        return None
+    return norms
 
 
 def _language_of(file: Path, words: list[str]) -> str:
@@ -233,4 +250,20 @@ def norms_table() -> pd.DataFrame:
                 "sha256": ", ".join(f.sha256 for f in entry.files),
             }
         )
+    for name in plugins("norms"):
+        norms = None if name in REGISTRY else plugged_norms(name)
+        if norms is not None:
+            rows.append(
+                {
+                    **dict.fromkeys(rows[0], ""),
+                    "name": name,
+                    "language": norms.language,
+                    "unit": norms.unit,
+                    "n_words": len(norms.table),
+                    "dimensions": ", ".join(norms.dimensions),
+                    "licence": norms.licence,
+                    "citation": norms.citation,
+                    "found_in": "a plug-in",
+                }
+            )
     return pd.DataFrame(rows)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
@@ -14,6 +15,7 @@ from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import BySite, Site, sites_at
+from emotion_interp.figures import learning_curves
 from emotion_interp.ratings.options import CurveChoices, CurveOptions, LearningChoices, LearningOptions
 from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
 from emotion_interp.ratings.series import bootstrap_means
@@ -22,7 +24,6 @@ from emotion_interp.ratings.subject_ratings import feature_sets, read_part
 from emotion_interp.stats.ridge import ALPHAS, assign_folds, nested_ridge
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
     from emotion_interp.bank import FeatureBank
@@ -53,8 +54,6 @@ class LearningCurve(Result):
         Raises:
             UnknownNameError: no such dimension or layer.
         """
-        from emotion_interp.figures import learning_curves
-
         rows: Any = self.table
         if dimension not in set(rows["dimension"]):
             raise UnknownNameError("dimension", dimension, sorted(set(rows["dimension"])))
@@ -153,8 +152,6 @@ def curve_from_activations(
     Raises:
         EmotionInterpError, UnknownNameError: as `learning_curve`.
     """
-    import pandas as pd
-
     chosen = merged(CurveOptions, options, choices)
     repeats, folds, seed, level = chosen.repeats, chosen.folds, chosen.seed, chosen.level
     if folds < 3 or chosen.n_bootstrap < 1:

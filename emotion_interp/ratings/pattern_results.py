@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emotion_interp.core.result import Result
+from emotion_interp.figures import interval_rows
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -91,8 +92,6 @@ class PaperPattern(Result):
 
     def plot(self) -> go.Figure:
         """The effect of every comparison with its interval."""
-        from emotion_interp.figures import interval_rows
-
         rows = self.to_frame().rename(columns={"effect": "value", "low": "lo", "high": "hi"})
         rows["name"] = rows["statement"] + ": " + rows["first"] + " - " + rows["second"] + ", " + rows["language"]
         return interval_rows(

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import BySite, Site, site_of, sites_at
+from emotion_interp.figures import predicted_vs_human, series_curves
 from emotion_interp.norms import Norms
 from emotion_interp.ratings.options import FitChoices, FitOptions
 from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
@@ -21,7 +24,6 @@ from emotion_interp.stats.folds import FoldScores, group_permutations
 from emotion_interp.stats.ridge import assign_folds, nested_ridge
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
 DENSE = "dense"
@@ -103,8 +105,6 @@ class Ratings(Result):
     ) -> go.Figure:
         """Predicted against human ratings at a layer, the words that are furthest off named; options and errors as in
         `predicted`. Without a layer: r of every feature set over the layers."""
-        from emotion_interp.figures import predicted_vs_human, series_curves
-
         if layer is None:
             rows: Any = self.table[self.table["dimension"] == dimension]
             texts = {"title": f"Predicted {dimension} by layer", "y_title": "r", "bounds": ("r_lo", "r_hi")}
@@ -118,8 +118,6 @@ class Ratings(Result):
 
 def joined(parts: Sequence[Ratings]) -> Ratings:
     """Several ratings as one, in order."""
-    import pandas as pd
-
     filled = [part.predictions for part in parts if len(part.predictions)]
     return Ratings(
         pd.concat([part.table for part in parts], ignore_index=True),
@@ -169,8 +167,6 @@ def predict_from_activations(
         >>> ratings.to_frame()["n_words"].tolist()
         [192, 192]
     """
-    import pandas as pd
-
     chosen = merged(FitOptions, options, choices)
     folds, seed = chosen.folds, chosen.seed
     train = WordActivations(activations, words, norms, language, chosen.groups, dense or {})
@@ -254,8 +250,6 @@ def _fit(
     orders: np.ndarray,
     fold_scores: FoldScores,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    import pandas as pd
-
     features = train.matrix(site, name, columns)
     keys = {
         "layer": site.layer,
@@ -316,8 +310,6 @@ def score(human: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
     Predictions that do not vary correlate with nothing: r and rho are 0.
     """
-    from scipy.stats import rankdata
-
     if len(human) < 3 or not np.isfinite(predicted).all():
         return dict.fromkeys(("r", "rho", "r2", "mae"), float("nan"))
     total = ((human - human.mean()) ** 2).sum()

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from emotion_interp.activations import read_units
+from emotion_interp.bank.same_subject import require_same_subject
+from emotion_interp.concepts import concept_set
 from emotion_interp.concepts.splits import copies_together
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -126,8 +129,6 @@ def _read(
         raise UnknownNameError("position", position, POSITIONS)
     sites = _sites(subject, layers)
     if bank is not None:
-        from emotion_interp.bank.same_subject import require_same_subject
-
         require_same_subject(bank, subject)
     if not any(site in subject.readers for site in sites):
         raise EmotionInterpError(
@@ -248,7 +249,6 @@ def read_words(
     """
     chosen = merged(WordOptions, options, choices)
     position = chosen.position or "last"
-    from emotion_interp.activations import read_units
 
     if position in CARRIED:
         slots = _carriers(carrier, language, chosen.carriers)
@@ -278,8 +278,6 @@ def _carriers(carrier: str | None, language: str, count: int) -> list[tuple[str,
     if count < 1:
         raise EmotionInterpError(f"carriers is at least 1, got {count}.")
     if carrier is None:
-        from emotion_interp.concepts import concept_set
-
         try:
             known = list(concept_set(language).templates().values())
         except UnknownNameError:

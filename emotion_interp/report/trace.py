@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 
+from emotion_interp.activations import read_tokens
+from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.languages import language_of
 from emotion_interp.core.types import Site, site_of
+from emotion_interp.figures import trace_heatmap
+from emotion_interp.report.tokens import display_units, token_view
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.bank import FeatureBank
     from emotion_interp.report.tokens import TokenView
     from emotion_interp.subjects import Subject
@@ -42,8 +45,6 @@ class EmotionTrace:
 
     def to_frame(self) -> pd.DataFrame:
         """Long table: layer, site, position, token, emotion, value."""
-        import pandas as pd
-
         n_layers, n_tokens, n_emotions = self.values.shape
         layer, token, emotion = np.meshgrid(range(n_layers), range(n_tokens), range(n_emotions), indexing="ij")
         return pd.DataFrame(
@@ -67,8 +68,6 @@ class EmotionTrace:
 
     def view(self, layer: int | Site | str | None = None, title: str = "") -> TokenView:
         """Coloured tokens at one layer, the emotion selectable; works without a network."""
-        from emotion_interp.report.tokens import token_view
-
         index = self._layer(layer)
         return token_view(
             list(self.tokens), self.values[index], list(self.emotions), layer=self.layers[index], title=title
@@ -76,8 +75,6 @@ class EmotionTrace:
 
     def plot(self, layer: int | Site | str | None = None) -> Any:
         """Heat map of token x emotion at one layer."""
-        from emotion_interp.figures import trace_heatmap
-
         one = self._layer(layer)
         own = replace(self, layers=self.layers[one : one + 1], values=self.values[one : one + 1], sites=())
         return trace_heatmap(own.to_frame().drop(columns=["layer", "site"]))
@@ -121,10 +118,6 @@ def emotion_trace(
     Example:
         >>> emotion_trace(subject, "She opened the letter and wept.", bank)  # doctest: +SKIP
     """
-    from emotion_interp.activations import read_tokens
-    from emotion_interp.bank.same_subject import require_same_subject
-    from emotion_interp.report.tokens import display_units
-
     if not text or not text.strip():
         raise EmotionInterpError("the text is empty; give at least one word.")
     if kind not in ("features", "dense"):
