@@ -91,11 +91,11 @@ TABLES: dict[str, Table] = {
         ("unit",),
     ),
     "activations": Table(
-        {"layer": whole(), "site": text(), "unit": whole(), "feature": whole(), "activation": number()},
+        {"layer": whole(), "site": text(needed=False), "unit": whole(), "feature": whole(), "activation": number()},
         ("site", "unit", "feature"),
     ),
     "rates": Table(
-        {"layer": whole(), "site": text(), "language": text(), "feature": whole(), "rate": share()},
+        {"layer": whole(), "site": text(needed=False), "language": text(), "feature": whole(), "rate": share()},
         ("site", "language", "feature"),
     ),
     "controls": Table(
