@@ -114,6 +114,9 @@ def chosen_columns(frame: pd.DataFrame, columns: str | Iterable[str] | None, sho
 
 def made_by(result: R, function: str, arguments: Mapping[str, Any]) -> R:
     """The same result, knowing the call that made it."""
+    if "settings" in vars(type(result)).get("__dataclass_fields__", ()):
+        # one that keeps settings of its own, as its file has them
+        return result
     made = copy.copy(result)
     object.__setattr__(made, "settings", {"function": function} | {k: _plain(v) for k, v in arguments.items()})
     return made

@@ -12,7 +12,7 @@ from emotion_interp.bank.directions import Directions
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.markup import frame_html
+from emotion_interp.core.result import Result
 from emotion_interp.stats.corrections import benjamini_hochberg
 
 if TYPE_CHECKING:
@@ -26,28 +26,19 @@ no word of the emotion is a single token, so that no effect could be measured.""
 OUTPUT_METHOD = "sae_output"
 
 
-@dataclass(frozen=True, eq=False)
-class OutputScores:
+@dataclass(frozen=True, eq=False, repr=False)
+class OutputScores(Result):
     """What features promote; `add_to(bank)` keeps it as the bank's table "outputs", `settings` says how it was measured."""
 
     frame: pd.DataFrame
     settings: dict[str, Any]
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per feature, emotion, layer and language; the columns are those of `experiments.output_scores`."""
-        return self.frame.copy()
+    TABLE = "outputs"
 
     def counts(self) -> pd.DataFrame:
         """Features by label, per layer and language, and how many of them were selected by response."""
         shown: Any = self.frame.groupby(["layer", "language", "label"]).size().unstack(fill_value=0)
         return shown.reindex(columns=list(LABELS), fill_value=0)
-
-    def add_to(self, bank: FeatureBank) -> FeatureBank:
-        """A bank with the table "outputs"."""
-        return bank.with_table("outputs", self.frame)
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.counts(), index=True)
 
 
 def label_outputs(frame: pd.DataFrame, max_q: float = 0.05) -> pd.DataFrame:

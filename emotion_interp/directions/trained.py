@@ -15,8 +15,8 @@ from emotion_interp.bank.bank import FeatureBank, with_added_directions
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
-from emotion_interp.core.markup import frame_html
 from emotion_interp.core.options import Options, merged
+from emotion_interp.core.result import Result
 from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site, sites_at
@@ -41,8 +41,8 @@ _HELD_OUT = 16
 """Held-out texts of each emotion that the directions are tested on."""
 
 
-@dataclass(frozen=True, eq=False)
-class TrainedDirections:
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainedDirections(Result):
     """Directions trained on the likelihood of texts.
 
     Attributes:
@@ -54,10 +54,6 @@ class TrainedDirections:
     frame: pd.DataFrame
     vectors: dict[tuple[Site, str], np.ndarray]
     settings: dict[str, Any] = field(default_factory=dict)
-
-    def to_frame(self) -> pd.DataFrame:
-        """The held-out figures, a copy."""
-        return self.frame.copy()
 
     def add_to(self, bank: FeatureBank) -> FeatureBank:
         """A bank whose `direction(..., method="trained")` gives these directions; the bank itself stays as it is.
@@ -71,9 +67,6 @@ class TrainedDirections:
             )
         added = {(*key, METHOD): vectors for key, vectors in self.vectors.items()}
         return with_added_directions(bank, METHOD, added, {k: v for k, v in self.settings.items() if k != "emotions"})
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.frame)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,9 @@ import pandas as pd
 
 from emotion_interp.core.arguments import check_argument, checked
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.markup import frame_html
+from emotion_interp.core.markup import summary_html
 from emotion_interp.core.options import Options, merged
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.directions.dial import DialOptions, dial
 from emotion_interp.experiments.dial_slopes import against_shuffled, correlation, figures, shuffled_ratings
@@ -30,8 +31,8 @@ STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Requested coordinates: standard deviations over the bank's emotions."""
 
 
-@dataclass(frozen=True, eq=False)
-class DialGrid:
+@dataclass(frozen=True, eq=False, repr=False)
+class DialGrid(Result):
     """A grid of requested coordinates and what came of them.
 
     Attributes:
@@ -51,12 +52,10 @@ class DialGrid:
     fit: pd.DataFrame
     texts: pd.DataFrame
 
-    def to_frame(self) -> pd.DataFrame:
-        """The fit and its intervals, a copy."""
-        return self.fit.copy()
+    ROWS = "fit"
 
     def _repr_html_(self) -> str:
-        return frame_html(self.fit) + frame_html(self.table)
+        return summary_html(self, self.view(), self.table, digits=3)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, tell
-from emotion_interp.core.markup import frame_html
 from emotion_interp.core.options import merged
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site
 from emotion_interp.experiments.corrections import warn_if_none_can_pass
 from emotion_interp.experiments.grid import evaluate, make_cells
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
-class DoseResponse:
+@dataclass(frozen=True, eq=False, repr=False)
+class DoseResponse(Result):
     """A dose-response grid.
 
     Attributes:
@@ -36,9 +36,7 @@ class DoseResponse:
     confusion: pd.DataFrame
     texts: pd.DataFrame
 
-    def to_frame(self) -> pd.DataFrame:
-        """The table, a copy."""
-        return self.table.copy()
+    ROWS = "table"
 
     def plot(self, layer: int | Site | str | None = None, method: str | None = None) -> Any:
         """Dose curves of one layer (or site) and method, default: the first, as a plotly figure."""
@@ -51,9 +49,6 @@ class DoseResponse:
         rows = frame[(frame["site"] == place) & (frame["method"] == chosen_method)].dropna(subset=["target"])
         where = place if frame.groupby("layer")["site"].nunique().max() > 1 else f"layer {rows['layer'].max()}"
         return dose_curves(rows, title=f"Steering by dose, {where}, {chosen_method} directions")
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.table)
 
 
 @dataclass(frozen=True, kw_only=True)

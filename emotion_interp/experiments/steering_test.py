@@ -11,14 +11,15 @@ import pandas as pd
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.markup import frame_html
 from emotion_interp.core.options import merged
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site
 from emotion_interp.experiments.corrections import checked_correction, max_t_over, warn_if_none_can_pass
 from emotion_interp.experiments.dose_response import DoseChoices, DoseOptions, DoseResponse, dose_response
 from emotion_interp.experiments.grid import Evaluated, evaluate, make_cells
 from emotion_interp.experiments.question import ask, check_kinds, make_nulls
 from emotion_interp.experiments.setting import Setting, simple_call
+from emotion_interp.figures.simple import interval_rows
 from emotion_interp.judges.coherence import is_coherent
 from emotion_interp.stats.corrections import holm
 
@@ -26,8 +27,8 @@ DOSES, METHODS = (0.1, 0.2, 0.35, 0.5, 0.75), ("dense", "sae")
 """What is tried unless told otherwise."""
 
 
-@dataclass(frozen=True, eq=False)
-class SteeringTest:
+@dataclass(frozen=True, eq=False, repr=False)
+class SteeringTest(Result):
     """A steering test.
 
     Attributes:
@@ -44,12 +45,13 @@ class SteeringTest:
     texts: pd.DataFrame
     nulls: pd.DataFrame
 
-    def to_frame(self) -> pd.DataFrame:
-        """The table, a copy."""
-        return self.table.copy()
+    ROWS = "table"
 
-    def _repr_html_(self) -> str:
-        return frame_html(self.table)
+    def plot(self) -> Any:
+        """How far the judged probability of every emotion moved on the test prompts, with its interval."""
+        names = {"shift": "value", "shift_lo": "lo", "shift_hi": "hi", "emotion": "name", "method": "series"}
+        rows = self.table.drop(columns=["lo", "hi"]).rename(columns=names)
+        return interval_rows(rows, title="Steering test", x_title="shift of the judged probability")
 
 
 def best_site(tuning: pd.DataFrame | DoseResponse, margin: float = 1.0) -> pd.DataFrame:
