@@ -59,6 +59,10 @@ def test_no_room_is_too_large(house, files):
     assert lines["steering"] <= house.STEERING
 
 
+def test_any_does_not_come_back(house, files):
+    assert house.anys(files) <= house.ANYS
+
+
 def test_a_bank_imports_nothing_that_writes_about_banks(house, files):
     below = house.graph(files)["emotion_interp.bank.bank"]
     assert not {"emotion_interp.bank.card", "emotion_interp.bank.sharing"} & set(below)
