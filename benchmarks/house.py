@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[1]
 NAME = "emotion_interp"
 STEERING = 1400
 """Most lines of the room that acts on a running model."""
+ANYS = 25
+"""Most annotations that say Any, per thousand lines; it may only fall."""
 LARGEST = 0.12
 """Largest share of all lines that one room may have."""
 
@@ -94,6 +96,14 @@ def code_lines(source: str) -> int:
     return len(lines)
 
 
+def anys(files: dict[str, Path]) -> float:
+    """How often an annotation says Any, per thousand lines."""
+    sources = [path.read_text(encoding="utf-8") for path in files.values()]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    said = sum(isinstance(node, ast.Name) and node.id == "Any" for node in nodes)
+    return 1000 * said / sum(len(source.splitlines()) for source in sources)
+
+
 def rooms(files: dict[str, Path]) -> dict[str, tuple[int, int, int]]:
     """Room -> (files, all lines, lines of code); "" is what stands beside the rooms."""
     found: dict[str, tuple[int, int, int]] = {}
@@ -130,6 +140,7 @@ def main() -> None:
         print(f"the subject's path through {name}: climbs {len(up)} times (at most {climbs.MOST})")
         for line in [*up, *(f"{function} takes it among more than {climbs.LOOSE} parameters" for function in many)]:
             print(f"  {line}")
+    print(f"Any: {anys(files):.1f} per thousand lines (at most {ANYS})")
     loops = circles(files)
     print(f"circles of imports between files: {len(loops)}")
     for loop in loops:

@@ -166,9 +166,9 @@ def _words(kind: ast.expr) -> str:
     if name == "Callable":
         return "a function"
     if name in MAPPINGS:
-        return f"a dict of {_plural(items)}" if items and name_of(items[0]) != "Any" else "a dict"
+        return f"a dict of {_plural(items)}" if items and name_of(items[0]) not in ("Any", "object") else "a dict"
     if name in LISTS:
-        return f"a list of {_plural(items)}" if items and name_of(items[0]) != "Any" else "a list"
+        return f"a list of {_plural(items)}" if items and name_of(items[0]) not in ("Any", "object") else "a list"
     if name in ("Bank", "SubjectLike"):
         return "a FeatureBank" if name == "Bank" else "a Subject"
     return "None" if name == "None" else f"a {name}"

@@ -192,7 +192,7 @@ def check_against_bank(arguments: Mapping[str, Any]) -> None:
 
 def check_argument(owner: str, name: str, value: Any, annotation: str) -> None:
     """Refuse a value that is not what an annotation and the parameter's name ask for."""
-    kinds = members(BY_NAME.get(name, "Any") if annotation == "Any" else annotation)
+    kinds = members(BY_NAME.get(name, "Any") if annotation in ("Any", "object") else annotation)
     if not any(fits(value, kind) for kind in kinds):
         raise ArgumentError(f"{owner}: {name} is {wanted(kinds)}, got {shown(value)}.{hint(value, kinds)}")
     names = [name_of(kind) for kind in kinds]

@@ -59,7 +59,9 @@ def log_frequency(text: str, language: str, whole: bool = True) -> float:
                 return float(wordfreq.zipf_frequency(text, language))
             scores = [wordfreq.zipf_frequency(word, language) for word in tokenize(text, language)]
         except ImportError as error:
-            raise EmotionInterpError(f"word frequencies of {language!r} need a tokenizer: {error}.") from error
+            raise EmotionInterpError(
+                f"word frequencies of {language!r} need a tokenizer ({error}): pip install 'emotion-interp[zh]'."
+            ) from error
     return float(np.mean(scores)) if scores else float("nan")
 
 

@@ -15,7 +15,8 @@ from typing import Any, Unpack
 import numpy as np
 
 from emotion_interp.core.arguments import checked
-from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
+from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.extras import need
 from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.geometry.options import CebraChoices, CebraOptions
@@ -171,11 +172,7 @@ def _check(names: Sequence[str], order: Sequence[str], dimensions: int, n_folds:
 
 
 def _cebra() -> Any:
-    try:
-        from cebra import CEBRA
-    except ImportError as error:
-        raise UnsupportedError("CEBRA is not installed; pip install 'emotion-interp[cebra]'.") from error
-    return CEBRA
+    return need("cebra", extra="cebra").CEBRA
 
 
 def _inputs(matrix: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from emotion_interp.core.extras import need
+
 FOLDED = {
     "ca": "àçéèíïóòúü",
     "en": "àâáçéèêëîïíóôúûù",
@@ -106,12 +108,9 @@ def _grouped(keys: Iterable[str]) -> dict[str, list[int]]:
 
 
 def _simplified(words: Iterable[str]) -> list[str]:
-    import zhconv
-
-    return [zhconv.convert(word, "zh-hans") for word in words]
+    convert = need("zhconv", extra="zh").convert
+    return [convert(word, "zh-hans") for word in words]
 
 
 def _taiwanese(word: str) -> str:
-    import zhconv
-
-    return zhconv.convert(word, "zh-tw")
+    return need("zhconv", extra="zh").convert(word, "zh-tw")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from emotion_interp.concepts import concept_set
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.extras import need
 from emotion_interp.core.reading import damage_named
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.spelling import as_text
@@ -139,9 +140,7 @@ def carrier_texts(language: str, seed: int = 0, held_out: bool = False) -> list[
             text = carriers[(first + turn) % len(carriers)].replace("{word}", word)
             # the script takes turns as well
             if traditional != (language == "zh" and turn % 2 == 1):
-                import zhconv
-
-                text = zhconv.convert(text, "zh-tw")
+                text = need("zhconv", extra="zh").convert(text, "zh-tw")
             texts.append(text)
     return texts
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotion_interp.core.errors import FileFormatError
+from emotion_interp.core.extras import need
 from emotion_interp.core.reading import damage_named
 from emotion_interp.core.spelling import as_text
 
@@ -34,9 +35,7 @@ class Document:
 
 
 def _simplify(text: str) -> str:
-    import zhconv
-
-    return zhconv.convert(text, "zh-cn")
+    return need("zhconv", extra="zh").convert(text, "zh-cn")
 
 
 def _tidy(text: str) -> str:
