@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,12 +12,18 @@ from scipy.sparse import csr_matrix
 
 from emotion_interp.bank.directions import DirectionKey, Directions
 from emotion_interp.bank.files import CARDS, EXTRA_TABLES, JOINED, KEYS, read_bank, with_sites, write_bank
-from emotion_interp.bank.frames import confirmed_counts, grouped_columns, heatmap_frame, summary_by_layer
+from emotion_interp.bank.frames import (
+    confirmed_counts,
+    grouped_columns,
+    heatmap_frame,
+    rows_that_pass,
+    summary_by_layer,
+)
 from emotion_interp.bank.plugged import plugged_vector
 from emotion_interp.bank.schema import TABLES
 from emotion_interp.bank.tools import bank_to_csv, diff_banks, merge_banks
 from emotion_interp.core.annotations import shown
-from emotion_interp.core.arguments import check_argument, checked_methods
+from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import summary_html
@@ -154,7 +160,7 @@ class FeatureBank:
             if name in self.extras:
                 frame = frame.merge(self.extras[name], on=list(KEYS), how="left", validate="one_to_one")
         for condition, value in conditions.items():
-            frame = frame[_passes(frame, condition, value)]
+            frame = frame[rows_that_pass(frame, condition, value)]
         frame = frame.sort_values(["auroc", "feature"], ascending=[False, True]).reset_index(drop=True)
         return frame if columns == "all" else grouped_columns(self, frame, columns)
 
@@ -347,27 +353,3 @@ class FeatureBank:
             NotFiniteError: directions with NaN.
         """
         return cls(**read_bank(path))
-
-
-def _passes(frame: pd.DataFrame, condition: str, value: Any) -> Any:
-    """Rows of a table that fulfil one condition of `FeatureBank.table`."""
-    for prefix, compare in (("min_", "ge"), ("max_", "le")):
-        column = condition.removeprefix(prefix)
-        if condition not in frame and column != condition and column in frame:
-            check_argument("FeatureBank.table", condition, value, "float")
-            return getattr(frame[column], compare)(value)
-    if condition not in frame:
-        raise UnknownNameError("column", condition, sorted(frame.columns))
-    kind = frame[condition].dtype.kind
-    check_argument("FeatureBank.table", condition, value, {"b": "bool", "f": "float", "i": "int"}.get(kind, "Any"))
-    return frame[condition].eq(value)
-
-
-def with_added_directions(
-    bank: FeatureBank, method: str, directions: Mapping[Any, np.ndarray], settings: dict[str, Any]
-) -> FeatureBank:
-    """A bank with directions of one more method, (site, language, method) -> [emotion, d_model], and how they were made in
-    the manifest ("added")."""
-    added = {**bank.manifest.get("added", {}), method: settings}
-    both = Directions({**bank.directions, **directions}, bank.emotions)
-    return replace(bank, directions=both, manifest={**bank.manifest, "added": added})

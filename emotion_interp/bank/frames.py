@@ -10,6 +10,7 @@ import pandas as pd
 
 from emotion_interp.bank.confirmation import has_confirmation
 from emotion_interp.bank.schema import KEYS, TABLES
+from emotion_interp.core.arguments import check_argument
 from emotion_interp.core.errors import UnknownNameError
 from emotion_interp.core.result import chosen_columns
 from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
@@ -130,3 +131,17 @@ def confirmed_counts(bank: FeatureBank) -> tuple[str, pd.DataFrame]:
     found = ", ".join(f"{language} {n} at {site}" for (language, site), n in fixed.items())
     what = "emotions whose top feature passes both held-out tests, at each layer for itself (not corrected over layers)"
     return f"{what}; confirmed: {found}", counts
+
+
+def rows_that_pass(frame: pd.DataFrame, condition: str, value: Any) -> Any:
+    """Rows of a table that fulfil one condition of `FeatureBank.table`."""
+    for prefix, compare in (("min_", "ge"), ("max_", "le")):
+        column = condition.removeprefix(prefix)
+        if condition not in frame and column != condition and column in frame:
+            check_argument("FeatureBank.table", condition, value, "float")
+            return getattr(frame[column], compare)(value)
+    if condition not in frame:
+        raise UnknownNameError("column", condition, sorted(frame.columns))
+    kind = frame[condition].dtype.kind
+    check_argument("FeatureBank.table", condition, value, {"b": "bool", "f": "float", "i": "int"}.get(kind, "Any"))
+    return frame[condition].eq(value)

@@ -62,7 +62,7 @@ class Result:
             EmotionInterpError: it has no layers.
         """
         frame = self.to_frame()
-        if "layer" not in frame or frame["layer"].isna().all():
+        if "layer" not in frame or bool(frame["layer"].isna().to_numpy().all()):
             raise EmotionInterpError(f"a {type(self).__name__} has no layers; to_frame() has its rows.")
         keys = [c for c in ("layer", "site", *self.SERIES) if c in frame]
         numbers = self.view().drop(columns=keys, errors="ignore").select_dtypes("number").columns

@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from torch.nn.functional import softplus
 
-from emotion_interp.bank.bank import FeatureBank, with_added_directions
+from emotion_interp.bank.added import with_added_directions
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError

@@ -74,13 +74,14 @@ def residual_geometry(
     fit, test = topic_halves(emotions, topics, chosen.fit_topics, chosen.test_topics, texts)
     # whatever is wrong is said before the model runs
     rated_stories(emotions, test, as_norms(norms, chosen.language), chosen.labels)
-    chosen = replace(chosen, language=language_or_detected(chosen.language, texts))
+    language = language_or_detected(chosen.language, texts)
+    chosen = replace(chosen, language=language)
     sites = chosen.sites
     if sites is None:
         sites = [EMBEDDING, *(subject.sites or [Site(layer) for layer in range(subject.n_layers)])]
     named = None
     if chosen.predictors is None:
-        named = text_predictors(texts, np.flatnonzero(fit), chosen.language, chosen.terms, chosen.seed)
+        named = text_predictors(texts, np.flatnonzero(fit), language, chosen.terms, chosen.seed)
     subjects = {"own": subject} | ({"random": random_twin(subject, chosen.seed)} if chosen.random_weights else {})
     passes = (chosen.skip, chosen.batch_tokens, chosen.progress)
     found = None

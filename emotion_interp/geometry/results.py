@@ -59,7 +59,7 @@ class Alignment(Result):
     controls: dict[str, Alignment] = field(default_factory=dict)
     baselines: dict[str, Alignment] = field(default_factory=dict)
     increments: dict[str, Increment] = field(default_factory=dict)
-    site: Site | None = None
+    site: Site | str | None = None
 
     COLUMNS = _COLUMNS
     SERIES = ("language", "kind", "control")

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import emotion_interp as ei
-from emotion_interp.bank.bank import with_added_directions
+from emotion_interp.bank.added import with_added_directions
 from emotion_interp.core import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import read_json, write_signed_json
 from emotion_interp.study.bank_stage import identity, known_bank, placed_bank
