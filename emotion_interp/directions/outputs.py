@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class OutputScores(Result):
     """What features promote; `add_to(bank)` keeps it as the bank's table "outputs", `settings` says how it was measured."""
 
     frame: pd.DataFrame
-    settings: dict[str, Any]
+    settings: dict[str, Any] = field()
 
     TABLE = "outputs"
 
