@@ -32,6 +32,8 @@ from .experiments import shuffled_directions as shuffled_directions
 from .experiments import stable_windows as stable_windows
 from .experiments import steering_controls as steering_controls
 from .experiments import steering_test as steering_test
+from .experiments import steering_verdicts as steering_verdicts
+from .experiments import verdict_doses as verdict_doses
 from .features import feature_controls as feature_controls
 from .features import find_features as find_features
 from .features import sparse_probes as sparse_probes

@@ -10,6 +10,8 @@ from emotion_interp.experiments.feature_outputs import output_scores
 from emotion_interp.experiments.necessity import necessity
 from emotion_interp.experiments.setting import Setting
 from emotion_interp.experiments.steering_test import SteeringTest, best_site, steering_test
+from emotion_interp.experiments.verdicts import SteeringVerdicts, VerdictOptions, steering_verdicts
+from emotion_interp.experiments.verdicts_doses import VerdictDoses, verdict_doses
 from emotion_interp.experiments.windows import dose_monotonicity, regime, stable_windows
 
 __all__ = [
@@ -18,6 +20,9 @@ __all__ = [
     "DoseResponse",
     "Setting",
     "SteeringTest",
+    "SteeringVerdicts",
+    "VerdictDoses",
+    "VerdictOptions",
     "best_site",
     "causal_universality",
     "cross_language",
@@ -33,4 +38,6 @@ __all__ = [
     "stable_windows",
     "steering_controls",
     "steering_test",
+    "steering_verdicts",
+    "verdict_doses",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError, dataclass, replace
 from typing import Any
 
-import pandas as pd
 import numpy as np
+import pandas as pd
 import pytest
 
 import emotion_interp as ei

@@ -1,0 +1,130 @@
+"""The dose of a steering verdict, chosen once for all emotions on prompts that no verdict is on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from emotion_interp.core.arguments import checked
+from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.result import Result
+from emotion_interp.core.types import Site
+from emotion_interp.experiments.setting import Setting, simple_call
+from emotion_interp.experiments.verdicts_aim import SIMPLE, Aim, Steered, aim, checked_length, steer_all
+from emotion_interp.judges.coherence import STABLE_DISTINCT2, STABLE_PERPLEXITY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class VerdictDoses(Result):
+    """What each dose does.
+
+    Attributes:
+        frame: dose, gain (mean over the emotions, 0 where the text is not intact), gain_all (all texts), intact (share of
+            the emotions), perplexity_ratio, distinct_2 (medians), chosen.
+        emotions: dose, emotion, gain, perplexity_ratio, distinct_2, intact.
+    """
+
+    COLUMNS: ClassVar[Sequence[str]] = (
+        "dose",
+        "gain",
+        "gain_all",
+        "intact",
+        "perplexity_ratio",
+        "distinct_2",
+        "chosen",
+    )
+
+    frame: pd.DataFrame
+    emotions: pd.DataFrame
+
+    @property
+    def dose(self) -> float:
+        """The chosen dose."""
+        rows: Any = self.frame[self.frame["chosen"]]
+        return float(rows["dose"].iloc[0])
+
+
+@simple_call("prompts", "doses", "judges", "emotions", "layer", "method", **SIMPLE)
+@checked
+def verdict_doses(
+    setting: Setting,
+    doses: Sequence[float],
+    emotions: Sequence[str] | None = None,
+    layer: int | Site | str | None = None,
+    method: str = "dense",
+    *,
+    folder: str | Path | None = None,
+) -> VerdictDoses:
+    """Try doses on prompts that no verdict is on, and take the one with the largest gain on intact text.
+
+    The gain of an emotion under a judge: its mean judged probability under its own direction minus that under the other
+    emotions' directions (unsteered text, where it is the only one), in standard deviations over unsteered texts. Mean over
+    judges that know it, then over emotions that all judges know; one whose text is not intact adds 0.
+
+    Args:
+        setting: as for `steering_verdicts`, with other prompts.
+        doses: above 0.
+        emotions, layer, method: as there.
+        folder: where texts are kept.
+
+    Raises:
+        EmotionInterpError: no doses, or as `steering_verdicts`.
+
+    Example:
+        >>> prompts = NEUTRAL_PROMPTS["en"].tune[:8]  # doctest: +SKIP
+        >>> verdict_doses(subject, bank, prompts, [0.3, 0.6, 1.0], judges, layer=9).dose  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    amounts = list(dict.fromkeys(float(d) for d in doses))
+    if not amounts:
+        raise EmotionInterpError("doses is a list of at least one number above 0, got none.")
+    asked = aim(setting, emotions, layer, method)
+    lengths = [checked_length(setting, asked.site, dose) for dose in amounts]
+    records = []
+    for dose, length in zip(amounts, lengths, strict=True):
+        records += [{"dose": dose, **one} for one in _gains(asked, steer_all(asked, length, folder))]
+    each = pd.DataFrame(records)
+    kept = each[each["gain"].notna()]
+    if kept.empty:
+        raise EmotionInterpError("no emotion with a direction is known to a judge, so no dose can be chosen.")
+    rows = []
+    for dose, part in kept.groupby("dose", sort=False):
+        row = {"dose": dose, "gain": float(part["gain"].where(part["intact"], 0.0).mean())}
+        row |= {"gain_all": float(part["gain"].mean()), "intact": float(part["intact"].mean())}
+        row |= {c: float(part[c].median()) for c in ("perplexity_ratio", "distinct_2")}
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    best = int(frame["gain"].to_numpy(dtype=float).argmax())
+    return VerdictDoses(frame.assign(chosen=np.arange(len(frame)) == best), each)
+
+
+def _gains(asked: Aim, steered: Steered) -> list[dict[str, Any]]:
+    there = np.asarray([one is not None for one in asked.directions])
+    known = [len(asked.knowing(e)) == len(asked.judges) for e in asked.emotions]
+    low, high = STABLE_PERPLEXITY
+    result = []
+    for i, emotion in enumerate(asked.emotions):
+        gains = []
+        # where no emotion is known to all judges, those that know it count
+        for judge in asked.knowing(emotion) if there[i] and (known[i] or not any(known)) else ():
+            e = list(asked.judges[judge].emotions).index(emotion)
+            others = steered.own[judge][there & (np.arange(len(there)) != i), e]
+            base = steered.base[judge][:, e]
+            start = float(others.mean()) if len(others) else float(base.mean())
+            gains.append((float(steered.own[judge][i, e]) - start) / max(float(base.std()), 1e-6))
+        one = steered.quality[i]
+        intact = low <= one["perplexity_ratio"] <= high and one["distinct_2"] >= STABLE_DISTINCT2
+        result.append(
+            {"emotion": emotion, "gain": float(np.mean(gains)) if gains else float("nan")}
+            | {c: one[c] for c in ("perplexity_ratio", "distinct_2")}
+            | {"intact": bool(intact)}
+        )
+    return result

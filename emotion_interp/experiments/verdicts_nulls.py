@@ -1,0 +1,88 @@
+"""What the emotions of a steering verdict are compared with: directions that all of them share, drawn once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.files import atomic_file, sha256_of
+from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.directions.null_directions import OF_TEXTS, NullDirections, NullTexts, null_texts, random_directions
+from emotion_interp.experiments.setting import Setting
+from emotion_interp.experiments.verdicts_texts import known_by
+
+
+def shared_nulls(
+    setting: Setting,
+    site: Site,
+    n: int,
+    kinds: Sequence[str],
+    units: NullTexts | Sequence[Stimulus] | None,
+    folder: str | Path | None,
+) -> dict[str, NullDirections]:
+    """Kind -> directions of length one at the site.
+
+    Raises:
+        EmotionInterpError: the bank is of texts and `units` was not given, or has words that no shipped concept has.
+    """
+    read = None
+    if set(kinds) & set(OF_TEXTS):
+        if isinstance(units, NullTexts):
+            read = units
+        elif units is not None:
+            known = getattr(setting.bank, "manifest", {})
+            reading = {"position": known.get("position", "text"), "skip": int(known.get("skip", 8))}
+            read = null_texts(setting.subject, units, [site], **reading)
+        else:
+            read = _bank_words(setting, site, folder)
+    return random_directions(setting.subject, site, n, list(kinds), setting.seed, read)
+
+
+def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> NullTexts:
+    """The words that the bank's directions are made of, read again in their carriers: one row a word."""
+    from emotion_interp.activations import read_stimuli
+    from emotion_interp.concepts import concept_set
+
+    bank, language = setting.bank, setting.language
+    if bank.manifest.get("stimuli", "words") != "words":
+        raise EmotionInterpError(
+            "the bank was found on texts, so differences of shuffled labels need them: give units=, labelled texts such as "
+            "corpus_stimuli('stories', split='subject'), or null_texts(...)."
+        )
+    here = bank.words[(bank.words["language"] == language) & (bank.words["side"] == "discovery")]
+    rows = {key: i for i, key in enumerate(zip(here["emotion"], here["word"], strict=True))}
+    shown = [s for s in concept_set(language, size="large").stimuli() if (s.emotion, s.word) in rows]
+    lacking = set(rows) - {(s.emotion, s.word) for s in shown}
+    if lacking:
+        raise EmotionInterpError(
+            f"the bank has words of its own, such as {min(lacking)[1]!r}; give units=, the stimuli it was found on."
+        )
+    position = bank.manifest.get("position", "last")
+    path = None
+    if folder is not None:
+        asked = [setting.subject.name, known_by(setting.subject), str(site), position, [s.text for s in shown]]
+        path = Path(folder) / f"words_{sha256_of([*asked, list(map(list, rows))])[:32]}.npy"
+    if path is not None and path.is_file():
+        values = _loaded(path, (len(rows), setting.subject.d_model))
+    else:
+        units = np.asarray([rows[s.emotion, s.word] for s in shown])
+        reading: dict[str, Any] = {"position": position, "skip": int(bank.manifest.get("skip", 8))}
+        values = np.asarray(read_stimuli(setting.subject, shown, units, sites=[site], **reading)[site].dense)
+        if path is not None:
+            with atomic_file(path) as temporary:
+                np.save(temporary, values, allow_pickle=False)
+    return NullTexts({site: values.astype(np.float64)}, tuple(e for e, _ in rows), tuple(w for _, w in rows))
+
+
+def _loaded(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise FileFormatError(f"{path} holds no activations of words ({error}); delete it.") from error
+    if values.shape != shape:
+        raise FileFormatError(f"{path} holds activations of shape {values.shape}, expected {shape}; delete it.")
+    return values
