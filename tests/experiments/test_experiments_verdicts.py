@@ -31,7 +31,7 @@ class Judge:
 
 
 def judges():
-    return {"one": Judge(joy=[TOKEN], fear="ea", anger="o"), "two": Judge(sadness="t", anger="n", joy="h", fear="e")}
+    return {"one": Judge(joy=[TOKEN], fear="ea", anger="o"), "two": Judge(sadness="t", anger="n", joy=[TOKEN, "Q"], fear="e")}
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,12 @@ def planted(tiny_subject, tiny_bank, root_tokenizer):
     with torch.no_grad():
         vector += torch.randn(vector.shape, generator=torch.Generator().manual_seed(0))
     optimizer = torch.optim.Adam([vector], lr=0.1)
-    for _ in range(60):
+    for _ in range(150):
         likely = [
             model(torch.tensor([list(t.ids)])).logits[0, -1].log_softmax(-1) for t in tiny_subject.tokenize(PROMPTS)
         ]
         mean = torch.stack(likely).mean(0)[token]
-        if mean.detach().exp() > 0.4:
+        if mean.detach().exp() > 0.7:
             break
         optimizer.zero_grad()
         (-mean).backward()
