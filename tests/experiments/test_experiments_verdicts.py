@@ -221,7 +221,7 @@ def test_wrong_inputs_get_one_line(tiny_subject, planted):
         ({"emotions": ["joyy"]}, UnknownNameError, "joyy"),
         ({"max_new_tokens": 0}, EmotionInterpError, "needs texts"),
         ({"kinds": ["gaussian"]}, UnknownNameError, "gaussian"),
-        ({"n_null": 0}, EmotionInterpError, "n_null|directions from 1"),
+        ({"n_null": 0}, EmotionInterpError, "at least 1, got 0"),
         ({"layer": 7}, EmotionInterpError, "7"),
         ({"language": "es"}, EmotionInterpError, "es"),
     ):
