@@ -31,7 +31,10 @@ class Judge:
 
 
 def judges():
-    return {"one": Judge(joy=[TOKEN], fear="ea", anger="o"), "two": Judge(sadness="t", anger="n", joy=[TOKEN, "Q"], fear="e")}
+    return {
+        "one": Judge(joy=[TOKEN], fear="ea", anger="o"),
+        "two": Judge(sadness="t", anger="n", joy=[TOKEN, "Q"], fear="e"),
+    }
 
 
 @pytest.fixture(scope="module")
