@@ -31,7 +31,10 @@ class Judge:
 
 
 def judges():
-    return {"one": Judge(joy=[TOKEN], fear="ea", anger="o"), "two": Judge(sadness="t", anger="n", joy="h", fear="e")}
+    return {
+        "one": Judge(joy=[TOKEN], fear="ea", anger="o"),
+        "two": Judge(sadness="t", anger="n", joy=[TOKEN, "Q"], fear="e"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +52,12 @@ def planted(tiny_subject, tiny_bank, root_tokenizer):
     with torch.no_grad():
         vector += torch.randn(vector.shape, generator=torch.Generator().manual_seed(0))
     optimizer = torch.optim.Adam([vector], lr=0.1)
-    for _ in range(60):
+    for _ in range(150):
         likely = [
             model(torch.tensor([list(t.ids)])).logits[0, -1].log_softmax(-1) for t in tiny_subject.tokenize(PROMPTS)
         ]
         mean = torch.stack(likely).mean(0)[token]
-        if mean.detach().exp() > 0.4:
+        if mean.detach().exp() > 0.7:
             break
         optimizer.zero_grad()
         (-mean).backward()
@@ -68,12 +71,14 @@ def planted(tiny_subject, tiny_bank, root_tokenizer):
     return replace(tiny_bank, directions=directions)
 
 
-def run(subject, bank, who=None, emotions=None, dose=DOSE, **more):
+def run(subject, bank, who="both", emotions=None, dose=DOSE, **more):
     asked = {**LONG, "n_null": 79, **more}
-    return ei.steering_verdicts(subject, bank, PROMPTS, who or judges(), emotions, dose=dose, **asked)
+    return ei.steering_verdicts(
+        subject, bank, PROMPTS, judges() if who == "both" else who, emotions, dose=dose, **asked
+    )
 
 
-def few(subject, bank, who=None, emotions=None, **more):
+def few(subject, bank, who="both", emotions=None, **more):
     with pytest.warns(UserWarning, match="cannot be below"):
         return run(subject, bank, who, emotions, **{"n_null": 9, "kinds": ("isotropic",), **more})
 
@@ -85,9 +90,11 @@ def verdict(tiny_subject, planted):
 
 def test_a_direction_that_writes_what_both_judges_look_for_is_beyond_every_null(verdict):
     frame = verdict.to_frame().set_index("emotion")
-    assert frame.loc["joy", "p"] == pytest.approx(1 / 80)
-    assert frame.loc["joy", "p_holm"] == pytest.approx(3 / 80) and frame.loc["joy", "p_max_t"] < 0.05
-    assert (frame.drop("joy")["p"] > 0.05).all() and not frame.drop("joy")["passes"].any()
+    # fewer decoder rows count than there are: its own features do not
+    assert frame.loc["joy", "p_one_isotropic"] == frame.loc["joy", "p_two_shuffled"] == 1 / 80
+    assert frame.loc["joy", "p"] < 0.05 / 3 and frame.loc["joy", "p_max_t"] < 0.05
+    assert frame.loc["joy", "p_holm"] == pytest.approx(3 * frame.loc["joy", "p"])
+    assert not frame.drop("joy")["passes"].any()
     assert verdict.passed == (["joy"] if frame.loc["joy", "note"] == "" else [])
     intact = frame["perplexity_ratio"].between(0.5, 2) & (frame["distinct_2"] >= 0.8)
     assert (frame["passes"] == (intact & (frame["p_holm"] < 0.05))).all()
@@ -209,20 +216,19 @@ def test_wrong_inputs_get_one_line(tiny_subject, planted):
             return super().predict_proba(texts) * np.nan
 
     for wrong, error, match in (
-        ({"who": {}}, EmotionInterpError, "mapping name -> classifier"),
+        ({"who": None}, EmotionInterpError, "mapping name -> classifier"),
         ({"who": {"a": Judge(awe="a"), "b": Judge(awe="b")}}, EmotionInterpError, "the judges know none of"),
         ({"who": {"a": Nan(joy="a"), "b": Judge(joy="b")}}, NotFiniteError, "the judge 'a' answers with NaN"),
-        ({"dose": 0}, EmotionInterpError, "a dose above 0"),
-        ({"dose": -1}, EmotionInterpError, "a dose above 0"),
+        ({"dose": 0}, EmotionInterpError, "dose"),
+        ({"dose": -1}, EmotionInterpError, "dose"),
         ({"emotions": ["joyy"]}, UnknownNameError, "joyy"),
         ({"max_new_tokens": 0}, EmotionInterpError, "needs texts"),
         ({"kinds": ["gaussian"]}, UnknownNameError, "gaussian"),
-        ({"n_null": 0}, EmotionInterpError, "number of directions from 1"),
+        ({"n_null": 0}, EmotionInterpError, "at least 1, got 0"),
         ({"layer": 7}, EmotionInterpError, "7"),
         ({"language": "es"}, EmotionInterpError, "es"),
     ):
         asked = {"who": {"a": Judge(joy="a"), "b": Judge(joy="b")}, "n_null": 30, "kinds": ["isotropic"], **wrong}
-        asked["who"] = asked["who"] if asked["who"] else {"": None}
         with pytest.raises(error, match=match) as raised:
             run(tiny_subject, planted, **asked)
         assert "\n" not in str(raised.value)
