@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from emotion_interp.bank import frames
 from emotion_interp.bank.directions import DirectionKey, Directions
 from emotion_interp.bank.files import CARDS, EXTRA_TABLES, JOINED, KEYS, read_bank, with_sites, write_bank
-from emotion_interp.bank.frames import (
-    confirmed_counts,
-    grouped_columns,
-    heatmap_frame,
-    rows_that_pass,
-    summary_by_layer,
-)
 from emotion_interp.bank.plugged import plugged_vector
 from emotion_interp.bank.schema import TABLES
 from emotion_interp.bank.tools import bank_to_csv, diff_banks, merge_banks
@@ -160,9 +154,9 @@ class FeatureBank:
             if name in self.extras:
                 frame = frame.merge(self.extras[name], on=list(KEYS), how="left", validate="one_to_one")
         for condition, value in conditions.items():
-            frame = frame[rows_that_pass(frame, condition, value)]
+            frame = frame[frames.rows_that_pass(frame, condition, value)]
         frame = frame.sort_values(["auroc", "feature"], ascending=[False, True]).reset_index(drop=True)
-        return frame if columns == "all" else grouped_columns(self, frame, columns)
+        return frame if columns == "all" else frames.grouped_columns(self, frame, columns)
 
     def view(
         self,
@@ -310,15 +304,15 @@ class FeatureBank:
 
     def by_layer(self) -> pd.DataFrame:
         """What was found and confirmed per layer and language; see `frames.summary_by_layer`."""
-        return summary_by_layer(self)
+        return frames.summary_by_layer(self)
 
     def plot(self, layer: int | Site | str | None = None, language: str | None = None) -> Any:
         """Heat map of the top features against all emotions."""
         layer = self.layers[len(self.layers) // 2] if layer is None else layer
-        return feature_heatmap(heatmap_frame(self, layer, language or self.languages[0]))
+        return feature_heatmap(frames.heatmap_frame(self, layer, language or self.languages[0]))
 
     def _repr_html_(self) -> str:
-        what, counts = confirmed_counts(self)
+        what, counts = frames.confirmed_counts(self)
         return summary_html(f"{self!r}: {what}", counts, index=True)
 
     def __repr__(self) -> str:

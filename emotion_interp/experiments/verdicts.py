@@ -127,7 +127,8 @@ def steering_verdicts(
         layer: a layer or site; default: the bank's middle layer.
         dose: in units of the site's scale, fixed beforehand (`verdict_doses`, on other prompts).
         method: of the bank's directions.
-        options: what they are compared with; or its fields by keyword.
+        options: what they are compared with.
+        **choices: fields of `VerdictOptions`, by keyword.
 
     Returns:
         one row per emotion: emotion, judges (that know it), layer, site, method, dose, language (of the direction),

@@ -71,7 +71,9 @@ def verdict_doses(
     Args:
         setting: as for `steering_verdicts`, with other prompts.
         doses: above 0.
-        emotions, layer, method: as there.
+        emotions: default: all of the bank.
+        layer: a layer or site; default: the bank's middle layer.
+        method: of the bank's directions.
         folder: where texts are kept.
 
     Raises:

@@ -29,7 +29,18 @@ METHODS = [
 FREE = {
     # any text is right, or only the files, folders and repositories of the call decide
     *("text", "texts", "carrier", "carriers", "tested_on", "name", "revision", "token", "title", "source", "data"),
-    *("out", "path", "destination", "null_folder", "corpus", "held_out", "responses_file", "name_or_path", "saes"),
+    *(
+        "out",
+        "path",
+        "destination",
+        "null_folder",
+        "corpus",
+        "held_out",
+        "responses_file",
+        "folder",
+        "name_or_path",
+        "saes",
+    ),
     *("prompts", "tune_prompts", "test_prompts", "prefixes", "device", "template", "templates", "labels", "array"),
     *(
         "unit_emotions",
@@ -134,6 +145,7 @@ def good(tiny_subject, tiny_bank, small_concepts, tmp_path_factory):
         "text": "She wept.",
         "text_increment.text": space,
         "texts": ["She wept."],
+        "text_spaces.texts": ["She wept.", "He laughed."],
         "topics": [0, 1],
         "causal_universality.texts": ei.labelled_stimuli(["她哭了。", "他笑了。"], ["fear", "joy"], "zh"),
         "prompts": ["She said"],
@@ -163,6 +175,13 @@ def good(tiny_subject, tiny_bank, small_concepts, tmp_path_factory):
         "judges": {"en": _Judge(), "zh": _Judge()},
         "setting": ei.Setting(tiny_subject, tiny_bank, ["He said"], _Judge(), max_new_tokens=2),
         **{f"{name}.setting": ei.Setting(tiny_subject, tiny_bank, ["He said"]) for name in ("dial_grid", "dial_test")},
+        **{
+            f"{name}.setting": ei.Setting(
+                tiny_subject, tiny_bank, ["He said"], {"one": _Judge(), "two": _Judge()}, max_new_tokens=2
+            )
+            for name in ("steering_verdicts", "verdict_doses")
+        },
+        **{f"{name}.judges": {"one": _Judge(), "two": _Judge()} for name in ("steering_verdicts", "verdict_doses")},
         "cross_language.setting": ei.Setting(tiny_subject, tiny_bank),
         "max_new_tokens": 2,
         "valence": 1.0,
