@@ -214,7 +214,6 @@ def steer(
     """
     from emotion_interp.cli.progress import console, show_frame
     from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-    from emotion_interp.judges import NEUTRAL_PROMPTS
 
     if not prompts and grid is None:
         raise typer.BadParameter("give at least one prompt to continue, or --grid FILE.")
@@ -224,8 +223,11 @@ def steer(
     language = facts_of.spoken(language, prompts or [], model, bank, stimuli, seed if stimuli else 0)
     if grid is not None:
         named = tools.check_grid(grid, judge, kinds, language)
-        if not prompts and language not in NEUTRAL_PROMPTS:
-            raise UnknownNameError("language of the neutral prompts", language, NEUTRAL_PROMPTS)
+        if not prompts:
+            from emotion_interp.judges import NEUTRAL_PROMPTS
+
+            if language not in NEUTRAL_PROMPTS:
+                raise UnknownNameError("language of the neutral prompts", language, NEUTRAL_PROMPTS)
     amounts = tools.doses_of(doses)
     names = split_names(emotion)
     places = facts_of.check_layers(model, saes, None)

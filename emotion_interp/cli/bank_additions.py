@@ -194,12 +194,14 @@ def directions(
     from emotion_interp.bank.same_subject import require_same_subject
     from emotion_interp.cli.options import concepts_of_bank, corpus_texts, subject_of
     from emotion_interp.cli.progress import progress_bars, show_frame
-    from emotion_interp.directions import train_directions, with_output_directions, with_targeted_directions
-    from emotion_interp.experiments import output_scores
 
     wanted = split_names(methods)
     facts_of.check_layers(model, saes, layers)
     found = FeatureBank.load(bank)
+    # with these rooms comes torch: not before everything is known to be right
+    from emotion_interp.directions import train_directions, with_output_directions, with_targeted_directions
+    from emotion_interp.experiments import output_scores
+
     subject = subject_of(model, saes, None)
     require_same_subject(found, subject)
     place = out or bank

@@ -99,7 +99,7 @@ def run(
     """
     from emotion_interp.cli.progress import console, progress_bars, show_frame
     from emotion_interp.core.errors import UnknownNameError
-    from emotion_interp.study import StudySettings, preset_settings, run_study
+    from emotion_interp.study import StudySettings, preset_settings
     from emotion_interp.study.presets import preset as preset_of
 
     first, last = numbers(topics, "--topics", count=2) or [0, 0]
@@ -137,6 +137,9 @@ def run(
         if name not in concepts.emotions:
             raise UnknownNameError("emotion", name, concepts.emotions)
     table = norms_of(norms)
+    # with the room of the experiments comes torch: not before everything is known to be right
+    from emotion_interp.study import run_study
+
     subject = _subject_for_run(model, saes, layers, out, sae_tokens, sae_text, seed, quiet)
     with progress_bars(quiet) as bars:
         study = run_study(subject, concepts, out, settings, norms=table, progress=bars)

@@ -33,6 +33,9 @@ class Options:
         emotion_interp.core.arguments.UnknownArgumentError: FitOptions has no argument 'fold'. Did you mean 'folds'? It takes: folds, seed.
     """
 
+    NONE_TOO: ClassVar[tuple[str, ...]] = ()
+    """Counts of at least 1 elsewhere, of which 0 is a choice here."""
+
     __dataclass_fields__: ClassVar[dict[str, Any]]
     _given: frozenset[str]
 
@@ -45,6 +48,8 @@ class Options:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.name in self.NONE_TOO and type(value) is int and value == 0:
+                continue
             if field.name in self._given and value is not field.default:
                 check_argument(type(self).__name__, field.name, value, str(field.type))
 

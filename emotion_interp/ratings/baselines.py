@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.decomposition import TruncatedSVD
 
 from emotion_interp.concepts.text_baseline import TextVectors, encode_texts, encoder_folder
 from emotion_interp.core.errors import EmotionInterpError, tell
@@ -91,6 +90,9 @@ def _text_baselines(parts: Sequence[WordActivations]) -> dict[str, list[np.ndarr
     terms = vectors(own.words)
     kept = min(TEXT_COMPONENTS, min(terms.shape) - 1)
     if kept > 0:
+        # slow to import, and the shell imports this room before it knows that its values are right
+        from sklearn.decomposition import TruncatedSVD
+
         with np.errstate(divide="ignore", invalid="ignore"):
             svd = TruncatedSVD(kept, random_state=0).fit(terms)
         found = {"text": [svd.transform(vectors(part.words)) for part in parts]}

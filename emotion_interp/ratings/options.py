@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 
@@ -100,6 +100,8 @@ class FitOptions(Options):
         draws: site -> name of an outside set -> redrawn sets [draw, column] (`redrawn_outside`), each fitted
             too.
     """
+
+    NONE_TOO: ClassVar[tuple[str, ...]] = ("n_permutations",)
 
     folds: int = 10
     inner_folds: int = 5

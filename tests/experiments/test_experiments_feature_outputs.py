@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 import emotion_interp as ei
 from emotion_interp.bank.files import KEYS
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
-from emotion_interp.experiments import feature_outputs
+from emotion_interp.experiments import Setting, feature_outputs
 from emotion_interp.experiments.feature_outputs import COLUMNS, output_scores
 from emotion_interp.features.lens import lens_logits
 
@@ -205,7 +205,9 @@ def test_the_seed_fixes_everything_and_batches_change_nothing(measured, scores):
 def test_the_null_of_decoder_rows_leaves_the_banks_own_features_out(measured):
     subject, bank, _ = measured
     site = bank.site(LAYER)
-    vectors = feature_outputs._null(subject, bank, site, "en", "decoder", 10_000, 0)
+    vectors = feature_outputs._null(
+        Setting(subject, bank), site, "en", feature_outputs.OutputOptions(null="decoder", n_random=10_000)
+    )
     decoder = subject.saes[site].W_dec.detach().double().numpy()
     ids = {int(np.abs(decoder - v).sum(1).argmin()) for v in vectors}
     own = set(bank.table(layer=LAYER).query("selected or top")["feature"])

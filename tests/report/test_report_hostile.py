@@ -21,6 +21,7 @@ import pytest
 import emotion_interp
 import emotion_interp as ei
 from emotion_interp.core import Site
+from emotion_interp.core.result import Result
 from emotion_interp.report import render_report
 
 _SPEC = importlib.util.spec_from_file_location("synthetic_study", Path(__file__).parent / "synthetic_study.py")
@@ -99,21 +100,26 @@ def alignment(language: str = EVIL) -> Any:
     return ei.align(space, ei.load_norms("builtin"), n_permutations=20, controls={f"control{EVIL}": space})
 
 
-def results(tiny_bank: Any, tmp_path: Path) -> dict[str, Any]:
+def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]:
     """One hostile result of every class, by its name; a new class that shows itself as HTML belongs here."""
     from emotion_interp.directions.outputs import OutputScores
     from emotion_interp.directions.trained import TrainedDirections
+    from emotion_interp.experiments.causal_universality import CausalUniversality
     from emotion_interp.experiments.dial_grid import DialGrid
     from emotion_interp.experiments.dose_response import DoseResponse
     from emotion_interp.experiments.steering_test import SteeringTest
+    from emotion_interp.experiments.verdicts import SteeringVerdicts
+    from emotion_interp.experiments.verdicts_doses import VerdictDoses
     from emotion_interp.features.controls import FeatureControls
     from emotion_interp.features.examples import TopExamples
     from emotion_interp.features.lens import TokenLens
     from emotion_interp.features.probes import SparseProbes
     from emotion_interp.features.transfer import Transfer
     from emotion_interp.features.universality import Universality
+    from emotion_interp.geometry.cebra_space import CebraSpace
     from emotion_interp.geometry.compare import compare_spaces
     from emotion_interp.geometry.increment import Increment, PartialRSA, ReadoutGain
+    from emotion_interp.geometry.residual_results import ResidualFit, ResidualGeometry
     from emotion_interp.geometry.results import LayerAlignments
     from emotion_interp.ratings.curve import LearningCurve
     from emotion_interp.ratings.pattern import PaperPattern, PatternClaim
@@ -147,6 +153,8 @@ def results(tiny_bank: Any, tmp_path: Path) -> dict[str, Any]:
         if hasattr(ei.ConceptSet, "from_words")
         else ei.concept_set("en")
     )
+    numbers = ("own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine")
+    moved = rows.assign(**dict.fromkeys(numbers, 0.5), note=EVIL, p_exchange=0.5, passes=[True, False])
     made: list[Any] = [
         bank,
         FeatureControls(rows),
@@ -183,6 +191,17 @@ def results(tiny_bank: Any, tmp_path: Path) -> dict[str, Any]:
         Increment(EVIL, *[PartialRSA(0.1, (0.0, 0.2), 0.5, 0.1)] * 2, ReadoutGain(), None, 9, 9, 0),
         SaeTrainingResult(tmp_path, EVIL, {}, (figures,)),
         concepts,
+        Site(0),
+        ei.Direction(np.ones(4), layer=0, name=EVIL, language=EVIL, method=EVIL),
+        spaces[f"x{EVIL}"],
+        ei.Subject(tiny_subject.model, tokenizer=tiny_subject.tokenizer, name=f"tiny{EVIL}"),
+        CausalUniversality(EVIL, EVIL, moved, moved, {}, 0),
+        ResidualGeometry(
+            (ResidualFit(EVIL, Site(0), EVIL, EVIL, 3, 0.1, 0.1, alignment(), {}, {}, None),), 9, 9, (), (), 0, 0
+        ),
+        SteeringVerdicts(moved.assign(passes=[True, False]), rows, rows),
+        VerdictDoses(rows.assign(dose=0.5, gain=0.1, chosen=[True, False]), rows),
+        CebraSpace(np.eye(2, 3), [EVIL, "joy"], kind=EVIL, language=EVIL),
     ]
     return {type(one).__name__: one for one in made}
 
@@ -196,15 +215,16 @@ def shown_classes() -> set[str]:
         for thing in vars(importlib.import_module(module.name)).values():
             if (
                 inspect.isclass(thing)
-                and "_repr_html_" in vars(thing)
+                and hasattr(thing, "_repr_html_")
+                and thing is not Result
                 and thing.__module__.startswith("emotion_interp")
             ):
                 found.add(thing.__name__)
     return found
 
 
-def test_every_result_that_shows_itself_as_html_escapes_hostile_names(tiny_bank, tmp_path):
-    made = results(tiny_bank, tmp_path)
+def test_every_result_that_shows_itself_as_html_escapes_hostile_names(tiny_bank, tiny_subject, tmp_path):
+    made = results(tiny_bank, tiny_subject, tmp_path)
     assert shown_classes() == set(made), "a new result: add a hostile one to results()"
     for name, result in made.items():
         shown = result._repr_html_()
@@ -235,7 +255,7 @@ def test_html_is_made_in_one_place():
 
 def test_every_way_to_show_html_goes_through_the_one_place():
     """Each _repr_html_ returns what core/markup made, or what another view of the house makes."""
-    ours = {"frame_html", "summary_html", "fragment", "joined", "escaped", "_repr_html_"}
+    ours = {"facts_html", "frame_html", "summary_html", "fragment", "joined", "escaped", "_repr_html_"}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name == "_repr_html_":

@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial import procrustes
 from scipy.stats import spearmanr
 
+from emotion_interp.core.types import Site
 from emotion_interp.geometry import EmotionSpace, align, align_layers
 from emotion_interp.study.pictures import best_predictions, chance_limits, dissimilarity_table, point_covariances
 from emotion_interp.study.stages import _alignment_tables
@@ -93,7 +94,7 @@ def test_chance_limits_are_the_quantiles_of_reordered_ratings() -> None:
 def test_the_tables_hold_the_pairs_of_the_best_layer_only() -> None:
     spaces = [_space(0), _space(1), _space(2)]
     aligned = align_layers(spaces, _norms(), 19, n_bootstrap=0)
-    tables = _alignment_tables([(s.layer, "en", "features") for s in spaces], spaces, aligned)
+    tables = _alignment_tables(spaces, aligned)
     best = tables["alignment"].sort_values("rsa_rho").iloc[-1]["layer"]
     assert set(tables["rdms"]["layer"]) == {best} and len(tables["rdms"]) == 28
     assert {"model_var_x", "model_var_y", "model_cov"} <= set(tables["points"].columns)
@@ -109,7 +110,8 @@ def test_the_words_are_those_of_the_best_layer_within_each_language() -> None:
         (0, "all", "en", "zh", "valence", 0.95),
     ]
     keys = ["layer", "feature_set", "train_language", "test_language", "dimension"]
-    table = pd.DataFrame(rows, columns=[*keys, "r"])
+    table = pd.DataFrame(rows, columns=[*keys, "r"]).assign(site=lambda t: [str(Site(n)) for n in t["layer"]])
+    keys.append("site")
     words = pd.concat([table[keys].assign(word=w, human=5.0, predicted=4.0) for w in ("sun", "rain")])
     found = best_predictions(SimpleNamespace(to_frame=lambda: table, predictions=words))
     assert found["layer"].tolist() == [1, 1] and sorted(found["word"]) == ["rain", "sun"]
