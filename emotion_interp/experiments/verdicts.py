@@ -221,7 +221,7 @@ def _verdicts(
     known = np.asarray([several and len(asked.knowing(e)) == len(asked.judges) for e in asked.emotions])
     p = frame["p"].to_numpy(dtype=np.float64)
     frame["p_holm"] = holm(np.where(known, p, np.nan))
-    tested = np.flatnonzero(known & np.isfinite(p))
+    tested: list[int] = np.flatnonzero(known & np.isfinite(p)).tolist()
     frame["p_max_t"] = np.nan
     if len(tested) and min(len(v) for i in tested for v in nulls[i].values()) >= LEAST_FOR_MAX_T:
         targets = [{j: float(frame[f"target_{j}"].iloc[i]) for j in asked.judges} for i in tested]

@@ -94,7 +94,7 @@ def verdict_doses(
     for dose, length in zip(amounts, lengths, strict=True):
         records += [{"dose": dose, **one} for one in _gains(asked, steer_all(asked, length, folder))]
     each = pd.DataFrame(records)
-    kept = each[each["gain"].notna()]
+    kept: Any = each[each["gain"].notna()]
     if kept.empty:
         raise EmotionInterpError("no emotion with a direction is known to a judge, so no dose can be chosen.")
     rows = []
