@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 
 from benchmarks.house import NAME, ROOT, imported, modules, order
 
@@ -55,7 +56,9 @@ def picture(root: Path = ROOT) -> str:
             if other in below[room]:
                 lines.append(f'<circle cx="{LEFT + pitch * column}" cy="{y + 14}" r="4" fill="#3b6ea5"/>')
         said = purpose(room, root)
-        lines.append(f'<text x="{text}" y="{y + 19}" font-size="12" fill="#333333">{escape(said[:90])}</text>')
+        lines.append(
+            f'<text x="{text}" y="{y + 19}" font-size="12" fill="#333333">{escape(shorten(said, 84, placeholder=" ..."))}</text>'
+        )
     return "\n".join([*lines, "</svg>", ""])
 
 
