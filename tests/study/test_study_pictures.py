@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_chance_limits_are_the_quantiles_of_reordered_ratings() -> None:
 
 
 def test_the_tables_hold_the_pairs_of_the_best_layer_only() -> None:
-    spaces = [_space(0), _space(1), _space(2)]
+    spaces = [replace(_space(layer), site=Site(layer)) for layer in range(3)]
     aligned = align_layers(spaces, _norms(), 19, n_bootstrap=0)
     tables = _alignment_tables(spaces, aligned)
     best = tables["alignment"].sort_values("rsa_rho").iloc[-1]["layer"]
