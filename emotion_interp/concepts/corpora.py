@@ -163,7 +163,7 @@ def corpus_stimuli(
         if language is None and corpus == "brighter":
             raise EmotionInterpError(f"brighter has several languages; give language= one of {[*BRIGHTER_LANGUAGES]}.")
         language = language or "en"
-        texts = _read_corpus(corpus, language, split, _data_folder(data))
+        texts = _read_corpus(corpus, language, split, data)
     what = "stories" if corpus == "stories" else f"texts of {corpus}"
     naming: list[bool] = []
     if names == "drop":
@@ -192,8 +192,7 @@ _Text = tuple[str, str, str | None]
 """Text, emotion, group."""
 
 
-def _read_corpus(corpus: str, language: str, split: str, root: Path) -> list[_Text]:
-    labelled = root / "labelled"
+def _read_corpus(corpus: str, language: str, split: str, data: str | Path | None) -> list[_Text]:
     languages = tuple(BRIGHTER_LANGUAGES) if corpus == "brighter" else ("en",)
     if language not in languages:
         raise UnknownNameError(f"language of {corpus}", language, languages)
@@ -202,6 +201,9 @@ def _read_corpus(corpus: str, language: str, split: str, root: Path) -> list[_Te
     for one in splits:
         if one not in known:
             raise UnknownNameError(f"split of {corpus}", one, known)
+    # last: a wrong name is wrong with and without the data
+    root = _data_folder(data)
+    labelled = root / "labelled"
     if corpus == "stories":
         topics = {n for one in splits for n in STORY_TOPICS[one]}
         stories = read_stories(root / "corpora" / "emotion_stories.jsonl.gz")
