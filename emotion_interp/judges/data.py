@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +23,7 @@ from emotion_interp.concepts.corpora import (
 from emotion_interp.core.errors import FileFormatError, UnknownNameError
 from emotion_interp.core.reading import damage_named, read_text
 from emotion_interp.core.spelling import as_text
+from emotion_interp.training.balanced import is_evaluation_subtitle
 
 __all__ = [
     "CORPUS_JUDGES",
@@ -83,7 +83,6 @@ CORPUS_JUDGES: dict[str, tuple[str, ...]] = {
 
 _BRIGHTER = {"zh": "chn", "es": "esp"}
 _XED_LABELS = ("anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust")
-_XED_HELD_OUT = 5
 
 
 def corpus_texts(data: str | Path, corpus: str, language: str) -> tuple[list[LabelledText], list[LabelledText]]:
@@ -136,9 +135,7 @@ def _xed(path: Path) -> tuple[list[LabelledText], list[LabelledText]]:
             ) from None
         emotions = mapped_labels(name for name in names if name not in ("anticipation", "trust"))
         if emotions:
-            digest = hashlib.sha256(text.encode()).digest()
-            side = sides[int.from_bytes(digest[:4], "big") % _XED_HELD_OUT == 0]
-            side.append(LabelledText(text, emotions, "XED"))
+            sides[is_evaluation_subtitle(text)].append(LabelledText(text, emotions, "XED"))
     return sides
 
 

@@ -34,7 +34,7 @@ class EncoderRecipe:
     """
 
     tuned: int = 2
-    epochs: int = 3
+    epochs: int = 4
     batch: int = 32
     lr: float = 1e-4
     head_lr: float = 1e-3
