@@ -112,8 +112,8 @@ def read_columns(
         chosen = [picks[r] for r in batch.rows]
         if position in ("span", "text"):
             limit = SINK_FACTOR * float(np.median(size[real]))
-            kept = [pick[size[i, pick] <= limit] for i, pick in enumerate(chosen)]
-            chosen = [k if len(k) else pick for k, pick in zip(kept, chosen, strict=True)]
+            ordinary = [pick[size[i, pick] <= limit] for i, pick in enumerate(chosen)]
+            chosen = [k if len(k) else pick for k, pick in zip(ordinary, chosen, strict=True)]
         counts = np.asarray([len(c) for c in chosen])
         row, place = np.repeat(np.arange(len(chosen)), counts), np.concatenate(chosen)
         ids = np.concatenate([np.asarray(texts[r].ids)[c] for r, c in zip(batch.rows, chosen, strict=True)])
@@ -160,13 +160,13 @@ def _nonzero(
     tokens = activations[torch.from_numpy(row).to(device), torch.from_numpy(place).to(device)]
     # a bounded number of tokens at a time: never [all tokens, d_sae]
     chunk = max(1, 32_000_000 // reader.d_sae)
-    found = []
+    parts = []
     for start in range(0, len(tokens), chunk):
         latents = _encode(reader, tokens[start : start + chunk], columns).float()
         token, column = latents.nonzero(as_tuple=True)
         value = latents[token, column].cpu().numpy().astype(np.float64)
-        found.append((token.cpu().numpy() + start, column.cpu().numpy(), value))
-    token, column, value = (np.concatenate(x) for x in zip(*found, strict=True))
+        parts.append((token.cpu().numpy() + start, column.cpu().numpy(), value))
+    token, column, value = (np.concatenate(x) for x in zip(*parts, strict=True))
     return token, column, value
 
 

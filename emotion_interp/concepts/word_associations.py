@@ -78,14 +78,14 @@ def _resolve(strengths: dict[str, dict[str, float]], overlap: str) -> dict[str, 
     for emotion, words in strengths.items():
         for word, strength in words.items():
             owners[word][emotion] = strength
-    kept: dict[str, dict[str, float]] = {emotion: {} for emotion in strengths}
+    resolved: dict[str, dict[str, float]] = {emotion: {} for emotion in strengths}
     for word, places in owners.items():
         best = max(places.values())
         strongest = [emotion for emotion, strength in places.items() if strength == best]
         # a tie belongs to nobody: giving it to the first emotion would depend on the alphabet
         if len(places) == 1 or (overlap == "strongest" and len(strongest) == 1):
-            kept[strongest[0]][word] = best
-    return kept
+            resolved[strongest[0]][word] = best
+    return resolved
 
 
 def read_word_associations(
@@ -130,22 +130,23 @@ def read_word_associations(
                 spellings[same_word(word)][word] += count
         total = sum(answers[cue] for cue in own_cues)
         strengths[emotion] = {w: n / total for w, n in pooled.items() if n > 0 and n / total >= min_strength}
-    kept = _resolve(strengths, overlap)
+    resolved = _resolve(strengths, overlap)
     written = {form: max(sorted(forms), key=lambda w: forms[w]) for form, forms in spellings.items()}
     try:
         words = {
             emotion: [
-                ConceptWord(written[w], f"{emotion}.{w}") for w, _ in sorted(own.items(), key=lambda i: (-i[1], i[0]))
+                ConceptWord(written[w], f"{emotion}.{w}")
+                for w, _ in sorted(its_words.items(), key=lambda i: (-i[1], i[0]))
             ]
-            for emotion, own in kept.items()
+            for emotion, its_words in resolved.items()
         }
     except EmotionInterpError as error:
         raise FileFormatError(f"{path}: {error}") from error
-    few = sorted(emotion for emotion, own in words.items() if len(own) < 2)
+    few = sorted(emotion for emotion, its_words in words.items() if len(its_words) < 2)
     if few:
         raise EmotionInterpError(
             f"{path}: fewer than two words are left for {', '.join(few)} at min_strength={min_strength}, overlap={overlap!r}. "
             "Lower min_strength, give more cues, or choose another overlap."
         )
-    counted = Counter(w for own in kept.values() for w in own)
+    counted = Counter(w for its_words in resolved.values() for w in its_words)
     return build_part(language, words, {}, siblings=siblings, shared=[written[w] for w, n in counted.items() if n > 1])

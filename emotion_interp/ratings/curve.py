@@ -215,17 +215,17 @@ def _chosen(
 ) -> list[tuple[Site, str, np.ndarray | None]]:
     """(site, name, columns) of every curve; empty sets are left out."""
     asked = None if sets is None else BySite(sets)
-    found: list[tuple[Site, str, np.ndarray | None]] = []
+    choices: list[tuple[Site, str, np.ndarray | None]] = []
     for site in sorted({*part.activations, *part.dense}):
         if site in part.activations:
             everything = np.arange(part.activations[site].shape[1])
             named = {"all": everything} if asked is None else asked.get(site, {})
-            found += [(site, name, np.asarray(chosen, dtype=int)) for name, chosen in named.items() if len(chosen)]
+            choices += [(site, name, np.asarray(chosen, dtype=int)) for name, chosen in named.items() if len(chosen)]
         if dense and site in part.dense:
-            found.append((site, DENSE, None))
-    if not found:
+            choices.append((site, DENSE, None))
+    if not choices:
         raise EmotionInterpError("there is nothing to predict from; give layer -> [word, feature].")
-    return found
+    return choices
 
 
 def _split(groups: Sequence[str], share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

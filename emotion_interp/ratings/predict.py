@@ -217,13 +217,13 @@ def _checked_sets(
     if not train.activations and not train.dense:
         raise EmotionInterpError("there is nothing to predict from; give layer -> [word, feature].")
     named = {sites_at(train.activations, layer)[0]: names for layer, names in (feature_sets or {}).items()}
-    found: list[tuple[Site, str, np.ndarray | None]] = []
+    checked: list[tuple[Site, str, np.ndarray | None]] = []
     for site in sorted({*train.activations, *train.dense}):
         if site in train.activations:
             width = train.activations[site].shape[1]
             for name, columns in named.get(site, {ALL: None}).items():
                 if columns is None:
-                    found.append((site, name, np.arange(width)))
+                    checked.append((site, name, np.arange(width)))
                     continue
                 columns = np.unique(np.asarray(columns, dtype=int))
                 if len(columns) and not (columns[0] >= 0 and columns[-1] < width):
@@ -231,10 +231,10 @@ def _checked_sets(
                         f"the feature set {name!r} of layer {site.layer} ({site}) names features from {columns[0]} to {columns[-1]}; "
                         f"there are {width} (0 to {width - 1})."
                     )
-                found.append((site, name, columns))
+                checked.append((site, name, columns))
         if site in train.dense:
-            found.append((site, DENSE, None))
-    return found
+            checked.append((site, DENSE, None))
+    return checked
 
 
 def _fit(
