@@ -49,6 +49,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
         start += rows
 
 
+# Long: the hook, its pass and what must hold after it share one state.
 def forward_pass(
     subject: Subject,
     tokens: Sequence[TokenizedText],

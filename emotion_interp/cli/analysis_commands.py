@@ -155,6 +155,7 @@ def ratings(
 
 
 # long, with many parameters: the options of a shell command are its parameters, each with its help
+# Long: what the shell shows as options is the signature.
 @app.command()
 def steer(
     prompts: Annotated[

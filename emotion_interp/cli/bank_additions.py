@@ -33,6 +33,7 @@ Limit = Annotated[
 ]
 
 
+# Long: the signature is what the shell shows, the body one step after another, saved between.
 @features_app.command()
 def describe(
     bank: Bank,
@@ -161,6 +162,7 @@ def confirm(
     show_frame(summary_by_layer(extended), "confirmed: at the layer fixed on the discovery half", False)
 
 
+# Long: the signature is what the shell shows, the body one kind after another, saved between.
 @features_app.command()
 def directions(
     bank: Bank,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 
+# Long: what the shell shows as options is the signature.
 @app.command()
 def run(
     context: typer.Context,

@@ -88,6 +88,27 @@ def _resolve(strengths: dict[str, dict[str, float]], overlap: str) -> dict[str, 
     return resolved
 
 
+def _strengths(
+    wanted: Mapping[str, Iterable[str]],
+    counts: Mapping[str, Mapping[str, int]],
+    answers: Mapping[str, int],
+    min_strength: float,
+) -> tuple[dict[str, dict[str, float]], dict[str, Counter[str]]]:
+    """Emotion -> form -> share of the answers to its cues, and how often each form was spelt which way."""
+    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    strengths: dict[str, dict[str, float]] = {}
+    for emotion, given in wanted.items():
+        pooled: Counter[str] = Counter()
+        own_cues = {same_word(cue) for cue in given}
+        for cue in own_cues:
+            for word, count in counts[cue].items():
+                pooled[same_word(word)] += count
+                spellings[same_word(word)][word] += count
+        total = sum(answers[cue] for cue in own_cues)
+        strengths[emotion] = {w: n / total for w, n in pooled.items() if n > 0 and n / total >= min_strength}
+    return strengths, spellings
+
+
 def read_word_associations(
     path: str | Path,
     cues: Mapping[str, str | Iterable[str]] | None,
@@ -119,17 +140,7 @@ def read_word_associations(
             f"{path} has no answers to the cues {', '.join(map(repr, missing))}. Give cues={{emotion: [words]}} "
             "with cues that the file has, leaving out emotions that it lacks."
         )
-    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    strengths: dict[str, dict[str, float]] = {}
-    for emotion, given in wanted.items():
-        pooled: Counter[str] = Counter()
-        own_cues = {same_word(cue) for cue in given}
-        for cue in own_cues:
-            for word, count in counts[cue].items():
-                pooled[same_word(word)] += count
-                spellings[same_word(word)][word] += count
-        total = sum(answers[cue] for cue in own_cues)
-        strengths[emotion] = {w: n / total for w, n in pooled.items() if n > 0 and n / total >= min_strength}
+    strengths, spellings = _strengths(wanted, counts, answers, min_strength)
     resolved = _resolve(strengths, overlap)
     written = {form: max(sorted(forms), key=lambda w: forms[w]) for form, forms in spellings.items()}
     try:

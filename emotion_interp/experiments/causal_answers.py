@@ -74,25 +74,28 @@ class CausalSetting:
         return np.unique(table["feature"].to_numpy(dtype=np.int64)[: self.k])
 
 
+def _unanswered(setting: CausalSetting, emotion: str, features: Sequence[np.ndarray], n_texts: int) -> dict[str, Any]:
+    """The row of an emotion before anything was asked."""
+    row: dict[str, Any] = {"first": setting.first, "second": setting.second, "emotion": emotion}
+    row |= {"layer": setting.site.layer, "site": str(setting.site), "method": setting.method}
+    row |= {"measure": setting.measure, "n_texts": n_texts}
+    empty = ("own", "ablate", "swap", "effect", "effect_lo", "effect_hi", "recovered", "lo", "hi")
+    row |= dict.fromkeys(empty, float("nan"))
+    empty = ("others", "others_hi", "random", "random_hi", "p_others", "p_rank", "p_random", "p")
+    row |= dict.fromkeys(empty, float("nan"))
+    row |= {"n_others": 0, "n_random": 0, "cosine": float("nan")}
+    row |= {"n_features_first": len(features[0]), "n_features_second": len(features[1])}
+    return row | {"n_shared": len(np.intersect1d(*features)), "size_ratio": float("nan"), "note": ""}
+
+
+# Long: nothing is measured further once a part of it came to nothing.
 def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
     """The row of one emotion, what each other emotion recovered, and the draws of both nulls."""
-    shown, nan = setting.shown, float("nan")
+    shown = setting.shown
     own_texts = shown.of(emotion)
     left_out = [emotion, *setting.siblings.get(emotion, ())]
     features = [setting.features(emotion, language) for language in (setting.first, setting.second)]
-    row: dict[str, Any] = {"first": setting.first, "second": setting.second, "emotion": emotion}
-    row |= {
-        "layer": setting.site.layer,
-        "site": str(setting.site),
-        "method": setting.method,
-        "measure": setting.measure,
-    }
-    row |= {"n_texts": len(own_texts)}
-    row |= dict.fromkeys(("own", "ablate", "swap", "effect", "effect_lo", "effect_hi", "recovered", "lo", "hi"), nan)
-    row |= dict.fromkeys(("others", "others_hi", "random", "random_hi", "p_others", "p_rank", "p_random", "p"), nan)
-    row |= {"n_others": 0, "n_random": 0, "cosine": nan}
-    row |= {"n_features_first": len(features[0]), "n_features_second": len(features[1])}
-    row |= {"n_shared": len(np.intersect1d(features[0], features[1])), "size_ratio": nan, "note": ""}
+    row = _unanswered(setting, emotion, features, len(own_texts))
     result: dict[str, Any] = {"row": row, "exchanged": {}, "draws": {}}
     if not setting.judge.token_ids[emotion]:
         row["note"] = f"no word of {emotion!r} in {setting.second!r} is one token"
@@ -103,12 +106,12 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
         return result
     moves, place = swapping, list(setting.judge.emotions).index(emotion)
     row |= {"cosine": moves.cosine, "size_ratio": moves.size_ratio}
-    asked, is_own = own_texts, np.ones(len(own_texts), dtype=bool)
+    asked = own_texts
     if setting.measure == "auroc":
         others = np.flatnonzero(~np.isin(shown.labels, left_out))
         random = generator(setting.seed, "texts of others", setting.second, emotion)
         asked = np.concatenate([own_texts, np.sort(random.permutation(others)[: len(own_texts)])])
-        is_own = np.arange(len(asked)) < len(own_texts)
+    is_own = np.arange(len(asked)) < len(own_texts)
 
     def scored(rows: Any) -> np.ndarray:
         """[row, text]"""

@@ -85,6 +85,21 @@ class Universality(Result):
         return series_curves(rows, "pairs", ["of", *keys[1:]], **texts)
 
 
+def _check(bank: FeatureBank, first: str, second: str, features: str) -> None:
+    for language in (first, second):
+        if language not in bank.languages:
+            raise UnknownNameError("language", language, bank.languages)
+    if first == second:
+        raise EmotionInterpError(f"universality compares two languages; {first!r} was given twice.")
+    if features not in KINDS:
+        raise UnknownNameError("kind of features", features, KINDS)
+    if bank.rates is None:
+        raise EmotionInterpError(
+            "this bank was found by an earlier version that kept no firing rates, which the null needs. "
+            "Find the features again with find_features."
+        )
+
+
 @checked
 def universality(
     bank: FeatureBank,
@@ -121,22 +136,7 @@ def universality(
         >>> import emotion_interp as ei
         >>> ei.universality(bank, "en", "zh").by_layer()  # doctest: +SKIP
     """
-    for language in (first, second):
-        if language not in bank.languages:
-            raise UnknownNameError("language", language, bank.languages)
-    if first == second:
-        raise EmotionInterpError(f"universality compares two languages; {first!r} was given twice.")
-    if features not in KINDS:
-        raise UnknownNameError("kind of features", features, KINDS)
-    if bins < 1 or n_permutations < 1:
-        raise EmotionInterpError(
-            f"bins and n_permutations are whole numbers from 1; got {bins!r} and {n_permutations!r}."
-        )
-    if bank.rates is None:
-        raise EmotionInterpError(
-            "this bank was found by an earlier version that kept no firing rates, which the null needs. "
-            "Find the features again with find_features."
-        )
+    _check(bank, first, second, features)
     genres = genre_of(bank, first), genre_of(bank, second)
     if len(set(genres)) > 1:
         tell(

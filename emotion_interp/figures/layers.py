@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, band, checked, curve, finish, plain, rgba
 
 
+# Long: one picture, drawn trace after trace.
 def layer_curves(
     frame: Any,
     *,

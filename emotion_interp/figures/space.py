@@ -19,6 +19,7 @@ _CHI_SQUARE = 5.991464547107979
 """95% point of chi-square with 2 degrees of freedom: the squared size of the ellipse in standard deviations."""
 
 
+# Long: one picture, drawn trace after trace.
 def circumplex(frame: Any, *, title: str = "Human and model circumplex") -> go.Figure:
     """Each emotion where people put it and where the model puts it, joined by a thin line.
 

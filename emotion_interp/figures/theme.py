@@ -183,6 +183,7 @@ class LayoutChoices(TypedDict, total=False):
     narrow_traces: dict[int, dict[str, Any]] | None
 
 
+# Long: everything that all pictures share, once.
 def finish(
     figure: go.Figure,
     title: str,

@@ -47,6 +47,7 @@ class CebraSpace(EmotionSpace):
     seed: int = 0
 
 
+# Long: each fold is turned to the first one's centres, so the loop is one.
 @checked
 def cebra_space(
     units: EmotionSpace | Any,

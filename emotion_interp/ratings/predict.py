@@ -251,13 +251,8 @@ def _fit(
     fold_scores: FoldScores,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     features = train.matrix(site, name, columns)
-    keys = {
-        "layer": site.layer,
-        "site": str(site),
-        "feature_set": name,
-        "train_language": train.source.language,
-        "test_language": test.source.language,
-    }
+    keys = {"layer": site.layer, "site": str(site), "feature_set": name}
+    keys |= {"train_language": train.source.language, "test_language": test.source.language}
     if features.shape[1]:
         same = test is train
         human = train.human[:, [train.dimensions.index(d) for d in test.dimensions]]
@@ -285,19 +280,9 @@ def _fit(
         extra["r_pooled"] = scores["r"]
         scores |= {name: extra.pop(name) for name in ("r", "rho")}
         ceiling = test.source.norms.ceiling.get(dimension, float("nan"))
-        rows.append(
-            keys
-            | {"dimension": dimension}
-            | scores
-            | {
-                "r_over_ceiling": scores["r"] / ceiling if ceiling > 0 else float("nan"),
-                "ceiling": ceiling,
-                "n_words": len(test.rows),
-                "n_features": int(features.shape[1]),
-                "alpha": float(chosen[place]),
-            }
-            | extra
-        )
+        scores |= {"r_over_ceiling": scores["r"] / ceiling if ceiling > 0 else float("nan"), "ceiling": ceiling}
+        scores |= {"n_words": len(test.rows), "n_features": int(features.shape[1]), "alpha": float(chosen[place])}
+        rows.append(keys | {"dimension": dimension} | scores | extra)
         if features.shape[1]:
             values = {"human": truth, "predicted": predicted[:, place], "fold": test_fold}
             frames.append(pd.DataFrame({"word": test.words} | keys | {"dimension": dimension} | values))

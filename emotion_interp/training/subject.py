@@ -114,6 +114,7 @@ def _rate(step: int, recipe: SubjectRecipe) -> float:
     return min(1.0, (step + 1) / warm, max(0.0, (recipe.steps - step) / fall))
 
 
+# Long: what a run needs is made once and given to one loop that can be cut off anywhere.
 @checked
 def train_subject(
     data: str | Path,
