@@ -49,6 +49,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
         start += rows
 
 
+# Long: the hook, its pass and what must hold after it share one state.
 def forward_pass(
     subject: Subject,
     tokens: Sequence[TokenizedText],
@@ -116,7 +117,7 @@ def forward_pass(
                 rows, *(np.asarray(x) for x in zip(*((lengths[r], tokens[r].has_bos) for r in rows), strict=True))
             )
             reading.waiting.update(sites)
-            with lock_of(subject.model), surely(setting(_READING, reading)) as own, own:
+            with lock_of(subject.model), surely(setting(_READING, reading)) as until_done, until_done:
                 subject.model(torch.from_numpy(ids).to(subject.device), **options)
             check_open(scopes)
             if reading.waiting:

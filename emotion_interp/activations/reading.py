@@ -82,8 +82,8 @@ class _PointSums:
         rows, columns = [], []
         for i, pick in enumerate(picks):
             if pool:
-                kept = pick[norms[i, pick] <= limit]
-                pick = kept if len(kept) else pick
+                ordinary = pick[norms[i, pick] <= limit]
+                pick = ordinary if len(ordinary) else pick
             rows.append(np.full(len(pick), i))
             columns.append(pick)
         row, column = np.concatenate(rows), np.concatenate(columns)
@@ -100,11 +100,11 @@ class _PointSums:
     def results(self, n_stimuli: np.ndarray) -> dict[Site, SiteReadings]:
         dense = self.dense.means(n_stimuli)
         scale = float(streamed_median(self.norms, SINK_FACTOR * streamed_median(self.norms)))
-        found = {}
+        readings = {}
         for site, latents in self.latents.items():
             features, fired = (None, None) if latents is None else latents.means(n_stimuli)
-            found[site] = SiteReadings(site, features, fired, dense, scale, n_stimuli)
-        return found
+            readings[site] = SiteReadings(site, features, fired, dense, scale, n_stimuli)
+        return readings
 
 
 class _LatentSums:
@@ -203,13 +203,13 @@ def read_units(
     context = subject.context
 
     def pick(number: int, text: TokenizedText) -> np.ndarray:
-        found = _pick(text, None if spans is None else spans[number], position, skip)
-        if not len(found):
+        picked = _pick(text, None if spans is None else spans[number], position, skip)
+        if not len(picked):
             raise EmotionInterpError(
                 f"the target of {texts[number][:60]!r} becomes no token, or lies (in part) beyond the context of "
                 f"{context} tokens."
             )
-        return found
+        return picked
 
     tokens = PackedTexts(subject, texts, pick)
     n_units = int(unit_of.max()) + 1
@@ -228,8 +228,8 @@ def read_units(
 
     forward_pass(subject, tokens, list(points), on_site, batch_tokens=chosen.batch_tokens, progress=chosen.progress)
     n_stimuli = np.bincount(unit_of, minlength=n_units)
-    found = {site: reading for total in sums.values() for site, reading in total.results(n_stimuli).items()}
-    return {site: found[site] for site in dict.fromkeys(sites)}
+    readings = {site: reading for total in sums.values() for site, reading in total.results(n_stimuli).items()}
+    return {site: readings[site] for site in dict.fromkeys(sites)}
 
 
 def read_stimuli(

@@ -107,15 +107,15 @@ def check_layers(model: str | None, saes: str | None, layers: str | None) -> tup
     folder = bundled_folder() / "saes" if bundled and saes is None else Path(saes or "")
     if (saes is None and not bundled) or not folder.is_dir():
         return ()
-    found = set()
+    known_layers = set()
     for place in sae_folders(folder):
         try:
             config = json.loads((place / "cfg.json").read_text(encoding="utf-8"))
-            found.add(Site.parse((config.get("metadata") or config)["hook_name"]).layer)
+            known_layers.add(Site.parse((config.get("metadata") or config)["hook_name"]).layer)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             # the loader names what is wrong with it
             return ()
     for layer in asked:
-        if layer not in found:
-            raise UnknownNameError("SAE layer", layer, sorted(found))
-    return tuple(sorted(found))
+        if layer not in known_layers:
+            raise UnknownNameError("SAE layer", layer, sorted(known_layers))
+    return tuple(sorted(known_layers))

@@ -60,8 +60,8 @@ class SteeringVerdicts(Result):
     @property
     def passed(self) -> list[str]:
         """The emotions that pass."""
-        found: Any = self.frame[self.frame["passes"]]
-        return found["emotion"].tolist()
+        passing: Any = self.frame[self.frame["passes"]]
+        return passing["emotion"].tolist()
 
     def __repr__(self) -> str:
         judged: Any = self.frame["p_holm"].notna()
@@ -168,16 +168,16 @@ def steering_verdicts(
     drawn = shared_nulls(setting, asked.site, chosen.n_null, kinds, chosen.units, chosen.folder)
     steered = steer_all(asked, length, chosen.folder)
     means = {}
-    for kind, one in drawn.items():
-        made = written(asked.question, asked.site, one.units, length, kind, chosen.folder)
+    for kind, vectors in drawn.items():
+        made = written(asked.question, asked.site, vectors.units, length, kind, chosen.folder)
         means |= {(judge, kind): v.mean(1) for judge, v in answers(asked.judges, made).items()}
     rows, nulls = [], []
     for i, emotion in enumerate(asked.emotions):
-        row, found = _compared(asked, i, steered, means, drawn)
+        row, nulls_of = _compared(asked, i, steered, means, drawn)
         known = {"layer": asked.site.layer, "site": str(asked.site), "method": method, "dose": float(dose)}
         known |= {"language": setting.language, "text_language": setting.spoken}
         rows.append({"emotion": emotion, "judges": ", ".join(asked.knowing(emotion)), **known, **row})
-        nulls.append(found)
+        nulls.append(nulls_of)
     frame = _verdicts(pd.DataFrame(rows), nulls, asked, chosen, setting.seed)
     return SteeringVerdicts(frame, _null_frame(asked, means), steered.texts)
 
@@ -197,29 +197,29 @@ def _compared(
     """One emotion's figures, and the null values that they were compared with: (judge, kind) -> [direction]."""
     emotion = asked.emotions[i]
     row: dict[str, Any] = {}
-    found: dict[tuple[str, str], np.ndarray] = {}
-    there = asked.directions[i] is not None
+    nulls_of: dict[tuple[str, str], np.ndarray] = {}
+    has_direction = asked.directions[i] is not None
     for judge in asked.knowing(emotion):
         e = list(asked.judges[judge].emotions).index(emotion)
-        target = float(steered.own[judge][i, e]) if there else float("nan")
+        target = float(steered.own[judge][i, e]) if has_direction else float("nan")
         row |= {f"target_{judge}": target, f"unsteered_{judge}": float(steered.base[judge][:, e].mean())}
-        for kind, one in drawn.items() if there else ():
-            values = means[judge, kind][_not_own(asked, one, emotion), e]
+        for kind, random in drawn.items() if has_direction else ():
+            values = means[judge, kind][_not_own(asked, random, emotion), e]
             row[f"p_{judge}_{kind}"] = beyond(target, values)
-            found[judge, kind] = values
+            nulls_of[judge, kind] = values
     p = [v for k, v in row.items() if k.startswith("p_")]
     row["p"] = max(p) if p else float("nan")
-    row |= steered.quality[i] if there else dict.fromkeys(steered.quality[i], float("nan"))
+    row |= steered.quality[i] if has_direction else dict.fromkeys(steered.quality[i], float("nan"))
     row["n_texts"] = len(asked.question.written_prompts)
-    return row, found
+    return row, nulls_of
 
 
 def _not_own(asked: Aim, drawn: NullDirections, emotion: str) -> np.ndarray:
     """Which null directions are no decoder rows of the emotion's own selected features: [direction]."""
     if drawn.latents is None:
         return np.ones(len(drawn), dtype=bool)
-    own = np.asarray(asked.bank.selected_features(asked.site, emotion=emotion), dtype=np.int64)
-    return ~np.isin(drawn.latents, own)
+    own_features = np.asarray(asked.bank.selected_features(asked.site, emotion=emotion), dtype=np.int64)
+    return ~np.isin(drawn.latents, own_features)
 
 
 def _verdicts(

@@ -133,13 +133,26 @@ def top_examples(
     forward_pass(subject, tokens, list(features), on_site, **passes)
     rows = []
     for site in features:
-        for feature, rank, found in best[site].result():
-            text = shown[found.text]
-            pieces = token_pieces(text, tokens[found.text].offsets)[found.start : found.start + len(found.values)]
+        for feature, rank, example in best[site].result():
+            text = shown[example.text]
+            pieces = token_pieces(text, tokens[example.text].offsets)[
+                example.start : example.start + len(example.values)
+            ]
             source = unique[text]
             about = (source.emotion, source.language) if isinstance(source, Stimulus) else (None, None)
-            place = found.token - found.start
-            row = (site.layer, str(site), feature, rank, found.activation, text, pieces, found.values, place, *about)
+            place = example.token - example.start
+            row = (
+                site.layer,
+                str(site),
+                feature,
+                rank,
+                example.activation,
+                text,
+                pieces,
+                example.values,
+                place,
+                *about,
+            )
             rows.append(row)
     return TopExamples(pd.DataFrame(rows, columns=list(COLUMNS)), len(shown))
 
@@ -162,8 +175,8 @@ def bank_texts(bank: FeatureBank) -> list[Stimulus]:
         with suppress(UnknownNameError):
             carriers = concept_set(language).templates() or carriers
         names = list(carriers)
-        here: Any = bank.words[bank.words["language"] == language]
-        for number, row in enumerate(here.itertuples(index=False)):
+        spoken: Any = bank.words[bank.words["language"] == language]
+        for number, row in enumerate(spoken.itertuples(index=False)):
             name = names[number % len(names)]
             head, tail = carriers[name].split("{word}")
             span = (len(head), len(head) + len(row.word))
@@ -247,8 +260,8 @@ class _Best:
             token = int(values[i, :, f].argmax())
             first = max(int(has_bos[i]), token - self.before)
             last = min(self.lengths[text], token + self.after + 1)
-            found = _Found(key[0], text, token, first, [float(v) for v in values[i, first:last, f]])
-            (heapq.heappush if len(heap) < self.k else heapq.heapreplace)(heap, (*key, found))
+            example = _Found(key[0], text, token, first, [float(v) for v in values[i, first:last, f]])
+            (heapq.heappush if len(heap) < self.k else heapq.heapreplace)(heap, (*key, example))
             if len(heap) == self.k:
                 self.floor[f] = heap[0][0]
 

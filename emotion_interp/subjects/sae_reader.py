@@ -57,6 +57,7 @@ class SaeReader:
             unfolded activation norm without its factor.
     """
 
+    # Long: what is refused of an SAE, one after another, and what is then known of it.
     def __init__(self, sae: Any, site: Site | None = None, norm_factor: float | None = None) -> None:
         from sae_lens import SAE, TrainingSAE
 
