@@ -12,7 +12,10 @@ from .core import Direction as Direction
 from .core import EmotionInterpError as EmotionInterpError
 from .core import Site as Site
 from .core import Stimulus as Stimulus
+from .directions import check_parity as check_parity
 from .directions import dial as dial
+from .directions import export_direction as export_direction
+from .directions import import_directions as import_directions
 from .directions import null_texts as null_texts
 from .directions import random_directions as random_directions
 from .directions import targeted_direction as targeted_direction
