@@ -71,7 +71,9 @@ from .report import EmotionTrace as EmotionTrace
 from .report import emotion_trace as emotion_trace
 from .report import feature_card as feature_card
 from .steering import steer as steer
+from .study import load_sweep as load_sweep
 from .study import run_study as run_study
+from .study import sweep as sweep
 from .subjects import Subject as Subject
 from .subjects import load_subject as load_subject
 from .training import train_saes as train_saes
