@@ -3,45 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
-from emotion_interp.subjects.turns import ROLES, ChatText, Turn, Turns
-
-Message = Mapping[str, str]
-"""One message: {"role": "user", "content": "..."}; roles are those of `ROLES`."""
-
-Pairs = tuple[tuple[str, str], ...]
-
-
-def is_messages(value: Any) -> TypeGuard[Sequence[Message]]:
-    """Whether something is one conversation: a list of messages."""
-    return isinstance(value, (list, tuple)) and len(value) > 0 and isinstance(value[0], Mapping)
-
-
-def checked_messages(messages: Any) -> Pairs:
-    """(role, content) of each message.
-
-    Raises:
-        EmotionInterpError: no list of messages with a role and a text.
-        UnknownNameError: another role.
-    """
-    example = 'a conversation is a list of messages such as {"role": "user", "content": "Hello"}'
-    if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence) or not messages:
-        raise EmotionInterpError(f"{example}, got {messages!r:.80}.")
-    pairs = []
-    for number, message in enumerate(messages):
-        if not isinstance(message, Mapping) or set(message) != {"role", "content"}:
-            raise EmotionInterpError(f"{example}; message {number} is {message!r:.80}.")
-        role, content = message["role"], message["content"]
-        if role not in ROLES:
-            raise UnknownNameError(f"role of message {number}", role, ROLES)
-        if not isinstance(content, str):
-            raise EmotionInterpError(f"the content of message {number} is a text, got {content!r:.80}.")
-        pairs.append((role, content))
-    return tuple(pairs)
+from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
+from emotion_interp.core.messages import Pairs, checked_messages
+from emotion_interp.subjects.turns import ChatText, Turn, Turns
 
 
 def rendered(
@@ -75,7 +44,7 @@ def rendered(
         raise UnsupportedError(
             f"the chat template of {name} changes the words of these messages; they cannot be located."
         )
-    return ChatText(text, _turns(writer, text, pairs, frame, places))
+    return ChatText(text, _turns(writer, text, pairs, frame, places), [places[i] for i in range(len(pairs))])
 
 
 def left_open(text: ChatText) -> ChatText:
@@ -85,7 +54,7 @@ def left_open(text: ChatText) -> ChatText:
     *before, last = text.turns.each
     end = last.content[1]
     turns = Turns((*before, Turn(last.role, last.start, last.content, (end, end))), True, text.turns.end_ids)
-    return ChatText(text[:end], turns)
+    return ChatText(text[:end], turns, text.places)
 
 
 def control_tokens(tokenizer: Any) -> set[str]:
@@ -202,7 +171,7 @@ def _placed(text: str, frame: list[tuple[int, str]], contents: list[str]) -> dic
     at, found = len(frame[0][1]), {}
     if not text.startswith(frame[0][1]):
         return None
-    for (number, _), (following, after) in zip(frame, frame[1:], strict=False):
+    for (number, _), (following, after) in pairwise(frame):
         for change in _CHANGES:
             stop = at + len(change(contents[number]))
             whole = text[at:] == change(contents[number]) + after if following < 0 else True
@@ -228,7 +197,7 @@ def _turns(
         end = len(frame[0][1]) - len(between)
         start = end + len(closing)
         found.append(Turn("system", 0, (len(header), end), (end, start)))
-    for (number, _), (following, after) in zip(frame, frame[1:], strict=False):
+    for (number, _), (following, after) in pairwise(frame):
         role, (first, stop) = pairs[number][0], places[number]
         closing = after if following < 0 and not opened else _closing(after, writer.closing(role), marks)
         end = stop + len(closing)

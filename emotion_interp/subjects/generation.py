@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.messages import is_messages
 from emotion_interp.core.scopes import check_open, open_scopes, surely
 from emotion_interp.subjects.cache_check import can_pad
-from emotion_interp.subjects.chat import is_messages
 from emotion_interp.subjects.columns import left_padded
 from emotion_interp.subjects.decoding import Decoding, chunks, continuation_text
 from emotion_interp.subjects.plan import evaluation_mode

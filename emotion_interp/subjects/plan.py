@@ -55,7 +55,7 @@ def current_plan() -> ForwardPlan | None:
     return _PLAN.get()
 
 
-def using_plan(plan: ForwardPlan) -> Undoing:
+def using_plan(plan: ForwardPlan | None) -> Undoing:
     """Announce a forward pass's plan to the hooks that will fire in it; taken back on exit, also after an error."""
     return setting(_PLAN, plan)
 

@@ -13,8 +13,8 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, Uns
 from emotion_interp.core.files import require_working_directory
 from emotion_interp.core.markup import facts_html
 from emotion_interp.core.types import Site, sites_at
-from emotion_interp.subjects.checks import uncached
 from emotion_interp.subjects.chat import left_open, rendered
+from emotion_interp.subjects.checks import uncached
 from emotion_interp.subjects.generation import Prompts, chat, generate, stream
 from emotion_interp.subjects.sae_reader import SaeReader, named_apart
 from emotion_interp.subjects.site_check import check_readable

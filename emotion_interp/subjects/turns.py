@@ -9,9 +9,6 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 
-ROLES = ("system", "user", "assistant")
-"""Speakers of a conversation."""
-
 TURN_POSITIONS = ("system", "user_turn", "assistant_turn", "assistant_start", "end_of_user")
 """Positions that only a conversation has.
 
@@ -109,13 +106,15 @@ class ChatText(str):
 
     Attributes:
         turns: in characters.
+        places: [message] -> (start, stop) of its words.
     """
 
     turns: Turns
+    places: tuple[tuple[int, int], ...]
 
-    def __new__(cls, text: str, turns: Turns) -> ChatText:
+    def __new__(cls, text: str, turns: Turns, places: Sequence[tuple[int, int]] = ()) -> ChatText:
         made = super().__new__(cls, text)
-        made.turns = turns
+        made.turns, made.places = turns, tuple(places)
         return made
 
 
