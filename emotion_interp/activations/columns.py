@@ -13,6 +13,7 @@ from scipy.sparse import coo_matrix, diags
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.activations.reading import SINK_FACTOR, SiteReadings, _pick
+from emotion_interp.activations.shown import shown
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnsupportedError
 from emotion_interp.core.options import merged
 from emotion_interp.core.types import Site, Stimulus
@@ -46,8 +47,9 @@ def stimulus_tokens(
     Raises:
         EmotionInterpError: a target that becomes no token, or lies beyond the context.
     """
-    tokens = subject.tokenize_quietly([s.text for s in stimuli])
-    picks = [_pick(t, s.span, position, skip) for t, s in zip(tokens, stimuli, strict=True)]
+    texts, spans = shown(subject, stimuli)
+    tokens = subject.tokenize_quietly(texts)
+    picks = [_pick(t, span, position, skip) for t, span in zip(tokens, spans, strict=True)]
     for stimulus, pick in zip(stimuli, picks, strict=True):
         if not len(pick):
             raise EmotionInterpError(

@@ -11,20 +11,23 @@ import numpy as np
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.activations.packed import PackedTexts
+from emotion_interp.activations.shown import shown
 from emotion_interp.activations.spill import SPILL_BYTES, DenseSums, SparseRows, Spool, let_go, streamed_median
 from emotion_interp.concepts import concept_set
-from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
+from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.options import merged
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText, span_tokens
+from emotion_interp.subjects.turns import TURN_POSITIONS, conversations
 
 if TYPE_CHECKING:
     import torch
     from scipy.sparse import csr_matrix
 
 Position = Literal["last", "span", "text", "end"]
-POSITIONS: tuple[str, ...] = get_args(Position)
+POSITIONS: tuple[str, ...] = (*get_args(Position), *TURN_POSITIONS)
+_POOLED = ("span", "text", "system", "user_turn", "assistant_turn")
 SINK_FACTOR = 8.0
 """A token whose norm is this many times the site's median is an attention sink and is left out of pooling and scale."""
 
@@ -154,6 +157,13 @@ def _pick(tokens: TokenizedText, span: tuple[int, int] | None, position: str, sk
     if position == "text":
         start = min(first + skip, len(tokens) - 1)
         return np.arange(start, len(tokens))
+    if position in TURN_POSITIONS:
+        (turns,) = conversations(position, 1, [tokens.turns])
+        spans = turns.spans(position)
+        # one token before or behind a turn is read where the conversation is now
+        spans = spans[-1:] if position in ("assistant_start", "end_of_user") else spans
+        picks = [np.arange(max(a, first), min(b, len(tokens))) for a, b in spans]
+        return np.concatenate([*picks, np.zeros(0, dtype=np.int64)]).astype(np.int64)
     if span is None:
         raise EmotionInterpError(
             f"position {position!r} needs the target's character span; texts have none. Use 'text' or 'end'."
@@ -192,7 +202,7 @@ def read_units(
     chosen = merged(ReadOptions, options, choices)
     position, skip = chosen.position or "last", chosen.skip or 0
     if position not in POSITIONS:
-        raise EmotionInterpError(f"unknown position {position!r}; use 'last', 'span', 'text' or 'end'.")
+        raise UnknownNameError("position", position, POSITIONS)
     sites = list(subject.sites if sites is None else sites)
     if not sites:
         raise EmotionInterpError(f"{subject.name} has no SAE and no sites were named; pass saes= or sites=.")
@@ -208,6 +218,8 @@ def read_units(
             raise EmotionInterpError(
                 f"the target of {texts[number][:60]!r} becomes no token, or lies (in part) beyond the context of "
                 f"{context} tokens."
+                if position not in TURN_POSITIONS
+                else f"{texts[number][-60:]!r} has no token at {position!r}, or it lies beyond the context of {context} tokens."
             )
         return picked
 
@@ -223,7 +235,7 @@ def read_units(
 
     def on_site(site: Site, activations: Any, batch: Batch) -> None:
         sums[site].add(
-            activations, batch, [tokens.picks(r) for r in batch.rows], unit_of[batch.rows], position in ("span", "text")
+            activations, batch, [tokens.picks(r) for r in batch.rows], unit_of[batch.rows], position in _POOLED
         )
 
     forward_pass(subject, tokens, list(points), on_site, batch_tokens=chosen.batch_tokens, progress=chosen.progress)
@@ -235,8 +247,9 @@ def read_units(
 def read_stimuli(
     subject: Subject, stimuli: Sequence[Stimulus], units: Sequence[int] | np.ndarray, **options: Any
 ) -> dict[Site, SiteReadings]:
-    """`read_units` for stimuli, whose spans they carry."""
-    return read_units(subject, [s.text for s in stimuli], units, spans=[s.span for s in stimuli], **options)
+    """`read_units` for stimuli, whose spans and conversations they carry."""
+    texts, spans = shown(subject, stimuli)
+    return read_units(subject, texts, units, spans=spans, **options)
 
 
 def site_scale(subject: Subject, site: Site) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.languages import language_of
+from emotion_interp.core.messages import checked_messages
 from emotion_interp.core.types import Site, site_of
 from emotion_interp.figures import trace_heatmap
 from emotion_interp.report.tokens import display_units, token_view
@@ -31,7 +32,8 @@ class EmotionTrace:
     """Strengths [layer, token, emotion]; a token is a display unit, so characters split over tokens stay whole.
 
     1.0 means: as strong as on the emotion's own words in the bank (features), or a projection
-    of one site scale (dense). `language` is the one whose features were used: given, or that of the text.
+    of one site scale (dense). `language` is the one whose features were used: given, or that of the text. `speakers` says
+    whose turn each token belongs to ("system", "user", "assistant"), where the text is a conversation.
     """
 
     text: str
@@ -42,9 +44,10 @@ class EmotionTrace:
     kind: str
     language: str = ""
     sites: tuple[Site, ...] = ()
+    speakers: tuple[str, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
-        """Long table: layer, site, position, token, emotion, value."""
+        """Long table: layer, site, position, token, emotion, value; of a conversation also speaker."""
         n_layers, n_tokens, n_emotions = self.values.shape
         layer, token, emotion = np.meshgrid(range(n_layers), range(n_tokens), range(n_emotions), indexing="ij")
         return pd.DataFrame(
@@ -53,6 +56,7 @@ class EmotionTrace:
                 "site": np.asarray(list(map(str, self.sites)) or [""] * n_layers, dtype=object)[layer.ravel()],
                 "position": token.ravel(),
                 "token": np.asarray(self.tokens, dtype=object)[token.ravel()],
+                **({"speaker": np.asarray(self.speakers, dtype=object)[token.ravel()]} if self.speakers else {}),
                 "emotion": np.asarray(self.emotions, dtype=object)[emotion.ravel()],
                 "value": self.values.ravel(),
             }
@@ -94,18 +98,19 @@ class EmotionTrace:
 @checked
 def emotion_trace(
     subject: Subject,
-    text: str,
+    text: str | Sequence[Mapping[str, Any]],
     bank: FeatureBank,
     *,
     layers: Sequence[int | Site | str] | None = None,
     language: str | None = None,
     kind: Literal["features", "dense"] = "features",
 ) -> EmotionTrace:
-    """Trace every emotion over the tokens of a text (generated text too: pass what `subject.generate` returned).
+    """Trace every emotion over the tokens of a text or a conversation (generated text too: pass what came out).
 
     Args:
         subject: the bank's subject.
-        text: any text of at least one token.
+        text: any text of at least one token; or messages ({"role": ..., "content": ...}), as the model's chat template
+            writes them.
         bank: found with `find_features`.
         layers: layers, sites or names of sites; default: all of the bank's.
         language: whose features; default: the text's own, where it shows and the bank has it.
@@ -113,17 +118,20 @@ def emotion_trace(
             "dense" (projection on the difference-of-means direction, in units of the site's scale).
 
     Raises:
+        UnsupportedError: messages, and the model has no chat template or one that refuses them.
         EmotionInterpError: an empty text, a bank of another subject, or a text whose language does not show.
 
     Example:
         >>> emotion_trace(subject, "She opened the letter and wept.", bank)  # doctest: +SKIP
     """
-    if not text or not text.strip():
+    words = text if isinstance(text, str) else "\n".join(content for _, content in checked_messages(text))
+    if not words.strip():
         raise EmotionInterpError("the text is empty; give at least one word.")
+    text = text if isinstance(text, str) else subject.rendered(text)
     if kind not in ("features", "dense"):
         raise UnknownNameError("trace kind", kind, ("features", "dense"))
     require_same_subject(bank, subject)
-    language = language or language_of(text, bank.languages)
+    language = language or language_of(words, bank.languages)
     sites = [bank.site(layer) for layer in (bank.layers if layers is None else layers)]
     if subject.tokenize_quietly([text])[0].cut_at is not None:
         raise EmotionInterpError(f"the text has more tokens than the context of {subject.context}; trace it in parts.")
@@ -138,8 +146,10 @@ def emotion_trace(
         for j, (_, _, members) in enumerate(units):
             values[i, j] = strengths[members].max(0) if kind == "features" else strengths[members].mean(0)
     tokens = tuple(text[start:end] for start, end, _ in units)
+    speakers = tuple(readings.speakers[members[0]] for _, _, members in units) if readings.speakers else ()
     layers_of = tuple(site.layer for site in sites)
-    return EmotionTrace(text, tokens, tuple(bank.emotions), layers_of, values, kind, language, tuple(sites))
+    known = (kind, language, tuple(sites), speakers)
+    return EmotionTrace(text, tokens, tuple(bank.emotions), layers_of, values, *known)
 
 
 def _feature_strengths(bank: FeatureBank, site: Any, language: str, latents: np.ndarray) -> np.ndarray:
