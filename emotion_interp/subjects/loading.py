@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ from emotion_interp.core.files import require_working_directory, sha256_file
 from emotion_interp.core.leftovers import found_folder, is_temporary, sweep
 from emotion_interp.core.reading import checked_name, regular_file
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.load_options import OWN, LoadOptions
 from emotion_interp.subjects.lookup import checked_device, checked_release, located, reading_release
 from emotion_interp.subjects.named import find_weights
 from emotion_interp.subjects.sae_reader import SaeReader
+from emotion_interp.subjects.shelf import SaeSource, readers_of
 from emotion_interp.subjects.subject import Subject, wrap_transformers
 
 BUNDLED = "bundled"
@@ -36,6 +40,7 @@ def load_subject(
     layers: Iterable[int] | None = None,
     device: str = "auto",
     dtype: Any = None,
+    load: LoadOptions | None = None,
 ) -> Subject:
     """Load a subject: no name for the bundled one, a folder, a GGUF file, or a hub name (from the local cache when offline).
 
@@ -47,6 +52,7 @@ def load_subject(
         layers: keep only the SAEs of these layers.
         device: "auto" (a CUDA device if there is one), or a torch device.
         dtype: torch dtype of the model; default float32 on CPU, the checkpoint's own on a GPU.
+        load: how: device map, quantisation, revision, attention; dtype of the SAEs, and how many stay in memory.
 
     Raises:
         EmotionInterpError: the model cannot be found or read; a layer has no SAE.
@@ -58,6 +64,7 @@ def load_subject(
         Subject('bundled', 4 layers x 256, 4 SAEs, backend='bridge')
     """
     require_working_directory()
+    how = load or LoadOptions()
     if name_or_path is not None:
         checked_name(name_or_path, "a model's name")
     if isinstance(saes, (str, Path)):
@@ -68,18 +75,19 @@ def load_subject(
     weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
     source = weights.source
     # before torch is imported; the hub is asked once
-    found = located(source)
+    found = located(source, revision=how.revision) | how.from_pretrained()
     device, dtype = checked_device(device, dtype)
-    model, tokenizer, revision = _load_model(source, device, dtype, found)
+    model, tokenizer, revision = _load_model(source, device, dtype, found, how)
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
-    readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers)
+    readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers, how)
     provenance: dict[str, Any] = {
         "source": BUNDLED if bundled else Path(source).name,
         "dtype": str(model.cfg.dtype),
     }
     # a dequantised folder knows its digest; a gigabyte is not hashed again
     provenance.update(weights.provenance or {})
+    provenance.update(how.noted())
     file = Path(source) / "model.safetensors"
     if not file.is_file():
         provenance["revision"] = revision
@@ -91,7 +99,9 @@ def load_subject(
     return Subject(model, readers, tokenizer, name=name, provenance=provenance)
 
 
-def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> tuple[Any, Any, str | None]:
+def _load_model(
+    source: str, device: str, dtype: Any, found: dict[str, Any], how: LoadOptions
+) -> tuple[Any, Any, str | None]:
     """Bridge, tokenizer and the hub revision (None for a folder); `found`: where the files are, of `located`."""
     import torch
     from transformer_lens.model_bridge import TransformerBridge
@@ -119,9 +129,7 @@ def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> 
             type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         )
         auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
-        model: Any = auto_class.from_pretrained(
-            source, config=config, dtype=dtype, attn_implementation="eager", **found
-        )
+        model: Any = auto_class.from_pretrained(source, config=config, dtype=dtype, **how.of_model(), **found)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -129,29 +137,35 @@ def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> 
             f"no model can be loaded from {source!r} ({first}). Give a folder in Hugging Face layout, a hub name that is "
             "in the local cache or can be downloaded, or nothing for the bundled subject."
         ) from error
-    model.eval().to(device)
-    revision = getattr(model.config, "_commit_hash", None) or _cached_revision(source)
+    model.eval()
+    if how.device_map is None and how.quantization_config is None:
+        model.to(device)
+    revision = getattr(model.config, "_commit_hash", None) or _cached_revision(source, how.revision)
     return wrap_transformers(TransformerBridge, model, tokenizer, own_tokenizer=True), tokenizer, revision
 
 
-def _cached_revision(source: str) -> str | None:
+def _cached_revision(source: str, asked: str | None) -> str | None:
     """The commit of the snapshot in the local cache that a hub name was read from."""
     if Path(source).exists():
         return None
-    found = try_to_load_from_cache(source, "config.json")
+    found = try_to_load_from_cache(source, "config.json", revision=asked)
     return Path(found).parent.name if isinstance(found, str) else None
 
 
-def _load_saes(saes: Any, layers: list[int] | None, device: str, n_layers: int) -> list[SaeReader]:
+def _load_saes(saes: Any, layers: list[int] | None, device: str, n_layers: int, how: LoadOptions) -> list[SaeReader]:
     if saes is None:
         return []
     for layer in layers or ():
         if not 0 <= layer < n_layers:
             raise UnknownNameError("layer", layer, range(n_layers))
     if isinstance(saes, (str, Path)) and Path(saes).is_dir():
-        readers = [SaeReader(load_sae(folder, device)) for folder in sae_folders(saes)]
+        sources = [sae_source(folder, device, how.sae_name) for folder in sae_folders(saes)]
+        if layers is not None:
+            # what is not asked for is not loaded
+            sources = [s for s in sources if _layer_of(s.config) in (None, *layers)] or sources
+        readers = readers_of(sources, how.resident, device)
     elif isinstance(saes, (str, Path)):
-        readers = _from_release(str(saes), layers, device)
+        readers = _from_release(str(saes), layers, device, how)
     else:
         readers = [sae if isinstance(sae, SaeReader) else SaeReader(sae) for sae in saes]
     if layers is not None:
@@ -177,19 +191,46 @@ def sae_folders(root: str | Path) -> list[Path]:
     return folders
 
 
-def load_sae(folder: str | Path, device: str = "cpu") -> Any:
-    """One SAELens SAE from a folder, in float32.
+def load_sae(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> Any:
+    """One SAELens SAE from a folder, in float32 or another dtype; "own" is that of its file.
 
     Raises:
         FileFormatError: the folder is no SAELens SAE, or its files are damaged.
     """
     from sae_lens import SAE
 
+    folder = _checked_sae(folder)
+    with _readable(folder):
+        return SAE.load_from_disk(folder, device=device, dtype=None if dtype == OWN else dtype)
+
+
+def sae_source(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> SaeSource:
+    """An SAE of a folder, not yet loaded; arguments and errors as those of `load_sae`."""
+    from sae_lens import SAE
+    from sae_lens.loading.pretrained_sae_loaders import get_sae_lens_config_from_disk, handle_config_defaulting
+
+    folder = _checked_sae(folder)
+    with _readable(folder):
+        told = handle_config_defaulting(
+            get_sae_lens_config_from_disk(folder, device, None if dtype == OWN else {"dtype": dtype})
+        )
+        config = SAE.get_sae_config_class_for_architecture(told["architecture"]).from_dict(told)
+    return SaeSource(partial(load_sae, folder, device, dtype), config)
+
+
+def _checked_sae(folder: str | Path) -> Path:
     folder = found_folder(folder)
     for name in ("cfg.json", "sae_weights.safetensors"):
         regular_file(folder / name, "an SAE is a folder with cfg.json and sae_weights.safetensors", largest=None)
+    return folder
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
     try:
-        return SAE.load_from_disk(folder, device=device, dtype="float32")
+        yield
+    except EmotionInterpError:
+        raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise FileFormatError(
             f"{folder} is no readable SAELens SAE ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
@@ -197,9 +238,17 @@ def load_sae(folder: str | Path, device: str = "cpu") -> Any:
         ) from error
 
 
-def _from_release(release: str, layers: list[int] | None, device: str) -> list[SaeReader]:
+def _layer_of(config: Any) -> int | None:
+    """The layer that a configuration names."""
+    metadata = config.metadata
+    if "hook_name" not in metadata or not isinstance(metadata.hook_name, str):
+        return None
+    match = re.match(r"blocks\.(\d+)\.", metadata.hook_name)
+    return int(match[1]) if match else None
+
+
+def _from_release(release: str, layers: list[int] | None, device: str, how: LoadOptions) -> list[SaeReader]:
     """One SAE for each layer of a published release; where a layer has several, the first listed (the canonical one)."""
-    from sae_lens import SAE
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
     checked_release(release)
@@ -212,22 +261,29 @@ def _from_release(release: str, layers: list[int] | None, device: str) -> list[S
     missing = sorted(set(layers or ()) - set(chosen))
     if missing:
         raise UnknownNameError(f"layer of the SAE release {release}", missing[0], sorted(chosen))
-    readers = []
-    for sae_id in chosen.values():
-        try:
-            with reading_release(directory[release].repo_id):
-                sae = SAE.from_pretrained(release, sae_id, device=device)
-        except (OSError, ValueError) as error:
-            raise EmotionInterpError(
-                f"the SAE {sae_id!r} of release {release!r} can be neither downloaded nor found in the local cache: {error}"
-            ) from error
-        readers.append(SaeReader(sae, _site_of(sae, sae_id)))
-    return readers
+    repository = directory[release].repo_id
+    dtype = "float32" if how.sae_name == OWN else how.sae_name
+    sources = [
+        SaeSource(partial(_released, release, sae_id, repository, device, dtype), site=_site_of(sae_id))
+        for sae_id in chosen.values()
+    ]
+    return readers_of(sources, how.resident, device)
 
 
-def _site_of(sae: Any, sae_id: str) -> Site | None:
-    """The site from the metadata; some releases name it only in the id."""
-    if "hook_name" in sae.cfg.metadata and sae.cfg.metadata.hook_name:
-        return None
+def _released(release: str, sae_id: str, repository: str, device: str, dtype: str) -> Any:
+    """One SAE of a published release."""
+    from sae_lens import SAE
+
+    try:
+        with reading_release(repository):
+            return SAE.from_pretrained(release, sae_id, device=device, dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise EmotionInterpError(
+            f"the SAE {sae_id!r} of release {release!r} can be neither downloaded nor found in the local cache: {error}"
+        ) from error
+
+
+def _site_of(sae_id: str) -> Site | None:
+    """The site that an id names: some releases say it nowhere else."""
     match = re.match(r"blocks\.\d+\.(?:attn\.)?hook_\w+?(?=$|_\d)", sae_id)
     return Site.parse(match[0]) if match else None

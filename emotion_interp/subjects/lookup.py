@@ -45,7 +45,7 @@ def checked_model_name(name: str, what: str = "model") -> str:
     return name
 
 
-def located(name: str, what: str = "model", file: str = "config.json") -> dict[str, Any]:
+def located(name: str, what: str = "model", file: str = "config.json", revision: str | None = None) -> dict[str, Any]:
     """Options of `from_pretrained` for a checked name: `local_files_only` where the local cache has the model.
 
     Raises:
@@ -53,7 +53,7 @@ def located(name: str, what: str = "model", file: str = "config.json") -> dict[s
     """
     if Path(checked_model_name(name, what)).exists():
         return {}
-    if isinstance(try_to_load_from_cache(name, file), str):
+    if isinstance(try_to_load_from_cache(name, file, revision=revision), str):
         return {"local_files_only": True}
     require_on_hub(name, what)
     return {}
