@@ -42,6 +42,7 @@ from .features import find_features as find_features
 from .features import sparse_probes as sparse_probes
 from .features import token_lens as token_lens
 from .features import top_examples as top_examples
+from .features import train_readings as train_readings
 from .features import transfer as transfer
 from .features import universality as universality
 from .features import with_confirmation as with_confirmation
