@@ -18,7 +18,7 @@ from emotion_interp.subjects.named import find_weights
 from emotion_interp.subjects.sae_choice import SaeChoice
 from emotion_interp.subjects.sae_folders import load_sae
 from emotion_interp.subjects.sae_reader import SaeReader
-from emotion_interp.subjects.sae_sources import checked_saes, sae_sources
+from emotion_interp.subjects.sae_sources import checked_saes, chosen_saes
 from emotion_interp.subjects.subject import Subject, wrap_transformers
 
 __all__ = ["BUNDLED", "bundled_folder", "load_sae", "load_subject"]
@@ -157,7 +157,7 @@ def _load_saes(
         if not 0 <= layer < n_layers:
             raise UnknownNameError("layer", layer, range(n_layers))
     if isinstance(saes, (str, Path)):
-        readers = [source.reader(device) for source in sae_sources(saes, layers, choose)]
+        readers = [SaeReader(chosen.load(device)) for chosen in chosen_saes(saes, layers, choose)]
     elif choose:
         raise EmotionInterpError(
             "choose= is for a release, a repository or a folder of SAEs; these are given one by one."

@@ -17,12 +17,10 @@ from safetensors import SafetensorError
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, UnsupportedError, tell
 from emotion_interp.core.leftovers import found_folder, sweep
 from emotion_interp.core.reading import said
-from emotion_interp.core.types import Site
 from emotion_interp.subjects.lookup import cache_only, checked_model_name, checked_release, reading_release
 from emotion_interp.subjects.sae_choice import SaeChoice, SaeEntry, choose_saes
-from emotion_interp.subjects.sae_folders import SaePlace, sae_places
+from emotion_interp.subjects.sae_folders import SAELENS, SaePlace, sae_places
 from emotion_interp.subjects.sae_hub import hub_places
-from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.sae_releases import Release, release_names, release_of, releases_of_repo, require_readable
 
 UNREADABLE = (
@@ -35,32 +33,47 @@ _PATCHING = threading.RLock()
 
 
 @dataclass(frozen=True)
-class SaeSource:
+class ChosenSae:
     """One SAE that was chosen and is not loaded yet."""
 
     name: str
     """Of the release, repository or folder it is in."""
     entry: SaeEntry
-    load: Callable[[str, str], Any]
-    """(device, dtype) -> a SAELens SAE."""
+    open: Callable[[str, str], Any]
+    """(device, dtype) -> the SAELens SAE as its files have it."""
     published: bool = True
     """Whether `name` is a release or a repository, which is worth keeping."""
+    folder: Path | None = None
+    """Of a SAELens SAE on disk, whose configuration can be read alone."""
 
-    def reader(self, device: str = "cpu", dtype: str = "float32") -> SaeReader:
-        """The SAE, loaded, with its id and release in its metadata."""
-        sae = self.load(device, dtype)
+    def load(self, device: str = "cpu", dtype: str = "float32") -> Any:
+        """The SAELens SAE, its release and id in its metadata.
+
+        Warns:
+            UserWarning: it reads another site than the release's list says.
+        """
+        sae, entry = self.open(device, dtype), self.entry
         metadata = sae.cfg.metadata
         if self.published:
             metadata.sae_release = self.name
-        metadata.sae_id = self.entry.id
-        if self.entry.neuronpedia_id:
-            metadata.neuronpedia_id = self.entry.neuronpedia_id
-        return SaeReader(sae, _site_of(sae, self.entry))
+        metadata.sae_id = entry.id
+        if entry.neuronpedia_id:
+            metadata.neuronpedia_id = entry.neuronpedia_id
+        if "hook_name" not in metadata or not metadata.hook_name:
+            if entry.site is not None:
+                # some releases say it nowhere else
+                metadata.hook_name = entry.site.hook_name
+        elif entry.site is not None and metadata.hook_name != entry.site.hook_name:
+            tell(
+                f"the SAE {entry.id!r} is listed at {entry.site}, and its own configuration says {metadata.hook_name!r}: it is "
+                "read there."
+            )
+        return sae
 
 
-def sae_sources(
+def chosen_saes(
     saes: str | Path, layers: Iterable[int] | None = None, choose: SaeChoice | None = None
-) -> list[SaeSource]:
+) -> list[ChosenSae]:
     """The SAEs that a name, a folder and a choice mean; none is loaded.
 
     Args:
@@ -90,7 +103,7 @@ def sae_sources(
     chosen = choose_saes(release, described.entries, layers, choice)
     if choice or len(chosen) < sum(e.site in {c.site for c in chosen} for e in described.entries):
         say_chosen(release, chosen)
-    return [SaeSource(release, entry, _loader(described, entry)) for entry in chosen]
+    return [ChosenSae(release, entry, _loader(described, entry)) for entry in chosen]
 
 
 def checked_saes(name: str) -> str:
@@ -121,7 +134,7 @@ def say_chosen(name: str, chosen: list[SaeEntry]) -> None:
         print(line, file=sys.stderr)
 
 
-def _in_folder(folder: Path, layers: Iterable[int] | None, choice: SaeChoice) -> list[SaeSource]:
+def _in_folder(folder: Path, layers: Iterable[int] | None, choice: SaeChoice) -> list[ChosenSae]:
     """All SAEs of a folder, several at a site too; or those that are chosen."""
     sweep(found_folder(folder))
     places, name = sae_places(folder), folder.resolve().name
@@ -140,9 +153,14 @@ def _in_folder(folder: Path, layers: Iterable[int] | None, choice: SaeChoice) ->
     return _placed(name, places, published=False)
 
 
-def _placed(name: str, places: list[SaePlace], published: bool) -> list[SaeSource]:
+def _placed(name: str, places: list[SaePlace], published: bool) -> list[ChosenSae]:
     # an SAE in a folder says itself where it reads
-    return [SaeSource(name, SaeEntry(place.id, None), place.load, published) for place in places]
+    return [
+        ChosenSae(
+            name, SaeEntry(place.id, None), place.load, published, place.folder if place.layout == SAELENS else None
+        )
+        for place in places
+    ]
 
 
 def _loader(release: Release, entry: SaeEntry) -> Callable[[str, str], Any]:
@@ -203,15 +221,3 @@ def _shapes_from_files() -> Iterator[None]:
             yield
         finally:
             loaders.get_safetensors_tensor_shapes = asking
-
-
-def _site_of(sae: Any, entry: SaeEntry) -> Site | None:
-    """None where the SAE's own metadata says where it reads; else what the listing says."""
-    metadata = sae.cfg.metadata
-    if "hook_name" not in metadata or not metadata.hook_name:
-        return entry.site
-    if entry.site is not None and metadata.hook_name != entry.site.hook_name:
-        tell(
-            f"the SAE {entry.id!r} is listed at {entry.site}, and its own configuration says {metadata.hook_name!r}: it is read there."
-        )
-    return None

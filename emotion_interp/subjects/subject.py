@@ -15,6 +15,7 @@ from emotion_interp.core.markup import facts_html
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.subjects.checks import uncached
 from emotion_interp.subjects.generation import generate, stream
+from emotion_interp.subjects.sae_facts import tell_of_context, tell_of_other_models
 from emotion_interp.subjects.sae_reader import SaeReader, named_apart
 from emotion_interp.subjects.site_check import check_readable
 from emotion_interp.subjects.tokens import TokenizedText, bos_id, refuse_cuts, tell_of_cuts, tokenized
@@ -89,6 +90,8 @@ class Subject:
             self._check_fit(reader)
         self.readers: dict[Site, SaeReader] = dict(sorted((r.site, r) for r in named_apart(readers)))
         self._tell_of_bos()
+        tell_of_other_models(self)
+        tell_of_context(self)
 
     # -- what it is ---------------------------------------------------------------------------------------------------
     @property
