@@ -17,6 +17,7 @@ from emotion_interp.core.errors import NotFiniteError
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plan import ForwardPlan, current_plan, evaluation_mode, using_plan
+from emotion_interp.subjects.sae_facts import tell_of_long_texts
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText
 from emotion_interp.subjects.turns import Turns
@@ -81,6 +82,7 @@ def forward_pass(
     if not tokens or not sites:
         return
     lengths = [len(t) for t in tokens]
+    tell_of_long_texts(subject, lengths, sites)
     reading = _Reading()
 
     def make_hook(site: Site) -> Callable[..., None]:

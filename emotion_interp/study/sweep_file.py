@@ -21,7 +21,7 @@ class _Table(BaseModel):
     model_config = _CONFIG
 
 
-class SaeChoice(_Table):
+class SaeEntry(_Table):
     """SAEs of a release or folder, by width and sparsity where it has several of a layer."""
 
     release: Name
@@ -37,7 +37,7 @@ class SubjectEntry(_Table):
         description="'bundled', a folder, a GGUF file, a short name such as 'gemma-3-270m', or a hub name"
     )
     name: str | None = Field(None, description="what tables call it; default: the model's name")
-    saes: Name | list[Name | SaeChoice] | SaeChoice | None = None
+    saes: Name | list[Name | SaeEntry] | SaeEntry | None = None
     layers: list[Whole] | None = Field(None, description="layers of the SAEs; default: all")
     kinds: list[Name] | None = Field(None, description="kinds of site, such as 'resid_post'; default: all with an SAE")
     device: Name = "auto"
@@ -49,7 +49,7 @@ class SubjectEntry(_Table):
         return self.name or self.model.rstrip("/").rsplit("/", 1)[-1]
 
     @property
-    def sources(self) -> tuple[str | SaeChoice, ...]:
+    def sources(self) -> tuple[str | SaeEntry, ...]:
         """Its releases and folders of SAEs."""
         if self.saes is None:
             return ()

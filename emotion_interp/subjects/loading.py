@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +12,18 @@ from safetensors import SafetensorError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import require_working_directory, sha256_file
-from emotion_interp.core.leftovers import found_folder, is_temporary, sweep
-from emotion_interp.core.reading import checked_name, regular_file
-from emotion_interp.core.types import Site
-from emotion_interp.subjects.load_options import OWN, LoadOptions
-from emotion_interp.subjects.lookup import checked_device, checked_release, located, reading_release
+from emotion_interp.core.reading import checked_name
+from emotion_interp.subjects.load_options import LoadOptions
+from emotion_interp.subjects.lookup import checked_device, located
 from emotion_interp.subjects.named import find_weights
+from emotion_interp.subjects.sae_choice import SaeChoice
+from emotion_interp.subjects.sae_folders import load_sae
 from emotion_interp.subjects.sae_reader import SaeReader
-from emotion_interp.subjects.shelf import SaeSource, readers_of
+from emotion_interp.subjects.sae_sources import checked_saes, chosen_saes, sae_source
+from emotion_interp.subjects.shelf import readers_of
 from emotion_interp.subjects.subject import Subject, wrap_transformers
+
+__all__ = ["BUNDLED", "bundled_folder", "load_sae", "load_subject"]
 
 BUNDLED = "bundled"
 
@@ -40,6 +40,7 @@ def load_subject(
     layers: Iterable[int] | None = None,
     device: str = "auto",
     dtype: Any = None,
+    choose: SaeChoice | None = None,
     load: LoadOptions | None = None,
 ) -> Subject:
     """Load a subject: no name for the bundled one, a folder, a GGUF file, or a hub name (from the local cache when offline).
@@ -47,17 +48,20 @@ def load_subject(
     Args:
         name_or_path: None or "bundled"; a Hugging Face folder; a `.gguf` file, dequantised once into a cache folder; a
             name of `named_models()` such as "gemma-3-270m"; a hub name such as "gpt2".
-        saes: a SAELens release name, a folder of SAEs (each subfolder with cfg.json), or a list of SAELens SAEs.
-            None: no SAEs (the bundled subject brings its own).
+        saes: a SAELens release name, `user/repo` on the hub, a folder of SAEs (SAELens', or in the layout of
+            dictionary_learning, sparsify, Gemma Scope or OpenMOSS), or a list of SAELens SAEs. None: no SAEs (the bundled
+            subject brings its own).
         layers: keep only the SAEs of these layers.
         device: "auto" (a CUDA device if there is one), or a torch device.
         dtype: torch dtype of the model; default float32 on CPU, the checkpoint's own on a GPU.
+        choose: which SAEs of a release or folder that has several at one site: by width, l0 or ids.
         load: how: device map, quantisation, revision, attention; dtype of the SAEs, and how many stay in memory.
 
     Raises:
-        EmotionInterpError: the model cannot be found or read; a layer has no SAE.
+        EmotionInterpError: the model cannot be found or read; a layer has no SAE; several at one site and no choice.
         FileFormatError: a folder without config.json, or a GGUF file that cannot be read.
-        UnknownNameError: no such SAE release.
+        UnknownNameError: no such SAE release, or nothing in it that was chosen.
+        UnsupportedError: a release whose SAEs cannot be read here, with the reason.
 
     Example:
         >>> load_subject()  # doctest: +SKIP
@@ -70,7 +74,7 @@ def load_subject(
     if isinstance(saes, (str, Path)):
         checked_name(saes, "a release or folder of SAEs")
     if isinstance(saes, str):
-        checked_release(saes)
+        checked_saes(saes)
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
     weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
     source = weights.source
@@ -80,7 +84,7 @@ def load_subject(
     model, tokenizer, revision = _load_model(source, device, dtype, found, how)
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
-    readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers, how)
+    readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers, choose, how)
     provenance: dict[str, Any] = {
         "source": BUNDLED if bundled else Path(source).name,
         "dtype": str(model.cfg.dtype),
@@ -152,20 +156,21 @@ def _cached_revision(source: str, asked: str | None) -> str | None:
     return Path(found).parent.name if isinstance(found, str) else None
 
 
-def _load_saes(saes: Any, layers: list[int] | None, device: str, n_layers: int, how: LoadOptions) -> list[SaeReader]:
+def _load_saes(
+    saes: Any, layers: list[int] | None, device: str, n_layers: int, choose: SaeChoice | None, how: LoadOptions
+) -> list[SaeReader]:
     if saes is None:
         return []
     for layer in layers or ():
         if not 0 <= layer < n_layers:
             raise UnknownNameError("layer", layer, range(n_layers))
-    if isinstance(saes, (str, Path)) and Path(saes).is_dir():
-        sources = [sae_source(folder, device, how.sae_name) for folder in sae_folders(saes)]
-        if layers is not None:
-            # what is not asked for is not loaded
-            sources = [s for s in sources if _layer_of(s.config) in (None, *layers)] or sources
+    if isinstance(saes, (str, Path)):
+        sources = [sae_source(chosen, device, how.sae_name) for chosen in chosen_saes(saes, layers, choose)]
         readers = readers_of(sources, how.resident, device)
-    elif isinstance(saes, (str, Path)):
-        readers = _from_release(str(saes), layers, device, how)
+    elif choose:
+        raise EmotionInterpError(
+            "choose= is for a release, a repository or a folder of SAEs; these are given one by one."
+        )
     else:
         readers = [sae if isinstance(sae, SaeReader) else SaeReader(sae) for sae in saes]
     if layers is not None:
@@ -174,116 +179,3 @@ def _load_saes(saes: Any, layers: list[int] | None, device: str, n_layers: int, 
             raise UnknownNameError("SAE layer", missing[0], sorted({r.site.layer for r in readers}))
         readers = [r for r in readers if r.site.layer in layers]
     return readers
-
-
-def sae_folders(root: str | Path) -> list[Path]:
-    """Folders under `root` (or itself) that hold a SAELens SAE.
-
-    Raises:
-        FileFormatError: there is none.
-    """
-    root = found_folder(root)
-    sweep(root)
-    folders = sorted(p.parent for p in root.rglob("cfg.json") if (p.parent / "sae_weights.safetensors").is_file())
-    folders = [f for f in folders if not any(is_temporary(part) for part in f.relative_to(root).parts)]
-    if not folders:
-        raise FileFormatError(f"{root} holds no SAE: a folder with cfg.json and sae_weights.safetensors is needed.")
-    return folders
-
-
-def load_sae(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> Any:
-    """One SAELens SAE from a folder, in float32 or another dtype; "own" is that of its file.
-
-    Raises:
-        FileFormatError: the folder is no SAELens SAE, or its files are damaged.
-    """
-    from sae_lens import SAE
-
-    folder = _checked_sae(folder)
-    with _readable(folder):
-        return SAE.load_from_disk(folder, device=device, dtype=None if dtype == OWN else dtype)
-
-
-def sae_source(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> SaeSource:
-    """An SAE of a folder, not yet loaded; arguments and errors as those of `load_sae`."""
-    from sae_lens import SAE
-    from sae_lens.loading.pretrained_sae_loaders import get_sae_lens_config_from_disk, handle_config_defaulting
-
-    folder = _checked_sae(folder)
-    with _readable(folder):
-        told = handle_config_defaulting(
-            get_sae_lens_config_from_disk(folder, device, None if dtype == OWN else {"dtype": dtype})
-        )
-        config = SAE.get_sae_config_class_for_architecture(told["architecture"]).from_dict(told)
-    return SaeSource(partial(load_sae, folder, device, dtype), config)
-
-
-def _checked_sae(folder: str | Path) -> Path:
-    folder = found_folder(folder)
-    for name in ("cfg.json", "sae_weights.safetensors"):
-        regular_file(folder / name, "an SAE is a folder with cfg.json and sae_weights.safetensors", largest=None)
-    return folder
-
-
-@contextmanager
-def _readable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except EmotionInterpError:
-        raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise FileFormatError(
-            f"{folder} is no readable SAELens SAE ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
-            "It needs cfg.json and sae_weights.safetensors as SAE.save_model or save_inference_model write them."
-        ) from error
-
-
-def _layer_of(config: Any) -> int | None:
-    """The layer that a configuration names."""
-    metadata = config.metadata
-    if "hook_name" not in metadata or not isinstance(metadata.hook_name, str):
-        return None
-    match = re.match(r"blocks\.(\d+)\.", metadata.hook_name)
-    return int(match[1]) if match else None
-
-
-def _from_release(release: str, layers: list[int] | None, device: str, how: LoadOptions) -> list[SaeReader]:
-    """One SAE for each layer of a published release; where a layer has several, the first listed (the canonical one)."""
-    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-
-    checked_release(release)
-    directory = get_pretrained_saes_directory()
-    chosen: dict[int, str] = {}
-    for sae_id in directory[release].saes_map:
-        match = re.search(r"(?:blocks\.|layer_|layers\.|layer)(\d+)", sae_id)
-        if match and (layers is None or int(match[1]) in layers):
-            chosen.setdefault(int(match[1]), sae_id)
-    missing = sorted(set(layers or ()) - set(chosen))
-    if missing:
-        raise UnknownNameError(f"layer of the SAE release {release}", missing[0], sorted(chosen))
-    repository = directory[release].repo_id
-    dtype = "float32" if how.sae_name == OWN else how.sae_name
-    sources = [
-        SaeSource(partial(_released, release, sae_id, repository, device, dtype), site=_site_of(sae_id))
-        for sae_id in chosen.values()
-    ]
-    return readers_of(sources, how.resident, device)
-
-
-def _released(release: str, sae_id: str, repository: str, device: str, dtype: str) -> Any:
-    """One SAE of a published release."""
-    from sae_lens import SAE
-
-    try:
-        with reading_release(repository):
-            return SAE.from_pretrained(release, sae_id, device=device, dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise EmotionInterpError(
-            f"the SAE {sae_id!r} of release {release!r} can be neither downloaded nor found in the local cache: {error}"
-        ) from error
-
-
-def _site_of(sae_id: str) -> Site | None:
-    """The site that an id names: some releases say it nowhere else."""
-    match = re.match(r"blocks\.\d+\.(?:attn\.)?hook_\w+?(?=$|_\d)", sae_id)
-    return Site.parse(match[0]) if match else None

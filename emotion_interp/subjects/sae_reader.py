@@ -207,7 +207,8 @@ class SaeReader:
     def provenance(self) -> dict[str, Any]:
         """What decides the numbers: release, id, hook, architecture, transform."""
         metadata = self.config.metadata
-        known = {k: metadata[k] for k in ("model_name", "neuronpedia_id", "hook_name") if k in metadata}
+        names = ("sae_release", "sae_id", "model_name", "neuronpedia_id", "hook_name", "context_size", "prepend_bos")
+        known = {k: metadata[k] for k in names if k in metadata}
         return {
             **{k: str(v) for k, v in known.items() if v is not None},
             "site": str(self.site),
