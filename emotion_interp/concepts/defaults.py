@@ -18,10 +18,15 @@ SIZES = ("standard", "large")
 
 
 @cache
+
+OTHER_FILES = ("scenes.toml", "neutral.toml")
+"""Shipped beside the concept sets, and none of them."""
+
+
 def shipped_languages() -> tuple[str, ...]:
     """Languages with a shipped concept set, in alphabetical order."""
     folder = resources.files("emotion_interp.concepts")
-    names = (f.name for f in folder.iterdir() if f.name.endswith(".toml") and f.name != "scenes.toml")
+    names = (f.name for f in folder.iterdir() if f.name.endswith(".toml") and f.name not in OTHER_FILES)
     return tuple(sorted(name.removesuffix(".toml") for name in names))
 
 
