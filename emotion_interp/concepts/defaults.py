@@ -16,13 +16,11 @@ BARE = ("t0", SLOT)
 SIZES = ("standard", "large")
 """Sizes of the shipped sets: 19 to 24 words an emotion, or at least 42 that begin with those."""
 
-
-@cache
-
 OTHER_FILES = ("scenes.toml", "neutral.toml")
 """Shipped beside the concept sets, and none of them."""
 
 
+@cache
 def shipped_languages() -> tuple[str, ...]:
     """Languages with a shipped concept set, in alphabetical order."""
     folder = resources.files("emotion_interp.concepts")
