@@ -21,7 +21,8 @@ from emotion_interp.subjects.tokens import TokenizedText, span_tokens
 
 if TYPE_CHECKING:
     import torch
-    from scipy.sparse import csr_matrix
+
+    from emotion_interp.stats.sparse import Sparse
 
 Position = Literal["last", "span", "text", "end"]
 POSITIONS: tuple[str, ...] = get_args(Position)
@@ -40,8 +41,8 @@ class SiteReadings:
     """
 
     site: Site
-    features: csr_matrix | None
-    fired: csr_matrix | None
+    features: Sparse | None
+    fired: Sparse | None
     dense: np.ndarray
     scale: float
     n_stimuli: np.ndarray
@@ -130,7 +131,7 @@ class _LatentSums:
             self.rows.add(units[first:last], stimulus, latent, pooled[index].cpu().numpy())
             first = last
 
-    def means(self, n_stimuli: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
+    def means(self, n_stimuli: np.ndarray) -> tuple[Sparse, Sparse]:
         """Mean activation and share of stimuli in which a latent was active: [unit, latent] each."""
         return self.rows.means(n_stimuli)
 

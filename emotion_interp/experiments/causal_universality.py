@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import torch
 
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import FileFormatError, tell
 from emotion_interp.core.files import atomic_file, sha256_of
-from emotion_interp.core.markup import summary_html
 from emotion_interp.core.options import merged
+from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Stimulus
 from emotion_interp.experiments.causal_answers import FEATURES, CausalSetting, answers, share_beyond
 from emotion_interp.experiments.causal_options import CausalChoices, CausalOptions, causal_setting
 from emotion_interp.experiments.corrections import needed_directions
+from emotion_interp.figures import interval_rows
 from emotion_interp.stats.corrections import holm
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ PERMUTATIONS = 9999
 
 
 @checked_methods
-@dataclass(frozen=True, eq=False)
-class CausalUniversality:
+@dataclass(frozen=True, eq=False, repr=False)
+class CausalUniversality(Result):
     """How much of an emotion's effect in one language comes back when another language's feature stands in its place.
 
     frame: one row per emotion; exchanges: recovered by every other emotion of the first language as well, one row for each
@@ -48,9 +50,7 @@ class CausalUniversality:
     draws: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     seed: int = 0
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per emotion; columns: see `causal_universality`."""
-        return self.frame.copy()
+    COLUMNS = ("emotion", "own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine", "note")
 
     def matrix(self) -> pd.DataFrame:
         """Recovered, by emotion of the text (rows) and emotion of the first language put in (columns)."""
@@ -80,10 +80,11 @@ class CausalUniversality:
             f"effect of their own, {passed} beyond both nulls)"
         )
 
-    def _repr_html_(self) -> str:
-        columns = ["emotion", "own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine", "note"]
-        frame: Any = self.frame
-        return summary_html(self, frame[columns])
+    def plot(self) -> go.Figure:
+        """What comes back of each emotion's effect, with its interval."""
+        rows = self.frame.dropna(subset=["recovered"]).assign(series=f"{self.first} in {self.second}")
+        rows = rows.rename(columns={"emotion": "name", "recovered": "value"})
+        return interval_rows(rows, title="Causal universality", x_title="recovered share of the effect")
 
 
 @checked

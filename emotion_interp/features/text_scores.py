@@ -17,6 +17,7 @@ from emotion_interp.features.design import Design
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge
 from emotion_interp.features.retest import design_of
 from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
+from emotion_interp.stats.sparse import Matrix, dense
 
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank
@@ -97,20 +98,16 @@ def _signed(values: np.ndarray, codes: np.ndarray, target: int, neutral: int | N
     return np.where(codes == target, sample, -sample) @ values
 
 
-def compacted(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
+def compacted(first: Matrix, second: Matrix) -> tuple[np.ndarray, np.ndarray]:
     """Both halves in a basis of the first one's rows: same inner products with everything learnt on the first, in at most
     as many dimensions as it has rows."""
     if first.shape[1] <= first.shape[0]:
-        return _dense(first), _dense(second)
-    kernel, cross = _dense(first @ first.T), _dense(second @ first.T)
+        return dense(first), dense(second)
+    kernel, cross = dense(first @ first.T), dense(second @ first.T)
     values, vectors = np.linalg.eigh(kernel)
     nonzero = values > values[-1] * 1e-10
     roots, vectors = np.sqrt(values[nonzero]), vectors[:, nonzero]
     return vectors * roots, cross @ (vectors / roots)
-
-
-def _dense(matrix: Any) -> np.ndarray:
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)
 
 
 def text_space_table(words: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -149,8 +149,8 @@ class ResidualOptions(Options):
         seed: as in `align`.
     """
 
-    fit_topics: Sequence[Any] | None = None
-    test_topics: Sequence[Any] | None = None
+    fit_topics: Sequence[Hashable] | None = None
+    test_topics: Sequence[Hashable] | None = None
     noise: bool = True
     language: str | None = None
     labels: Mapping[str, str] | None = None
@@ -164,8 +164,8 @@ class ResidualOptions(Options):
 class ResidualChoices(TypedDict, total=False):
     """`ResidualOptions`, by keyword."""
 
-    fit_topics: Sequence[Any] | None
-    test_topics: Sequence[Any] | None
+    fit_topics: Sequence[Hashable] | None
+    test_topics: Sequence[Hashable] | None
     noise: bool
     language: str | None
     labels: Mapping[str, str] | None

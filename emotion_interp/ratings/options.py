@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypedDict
 
@@ -107,7 +107,7 @@ class FitOptions(Options):
     inner_folds: int = 5
     alphas: Sequence[float] = ALPHAS
     seed: int = 0
-    groups: Sequence[Any] | None = None
+    groups: Sequence[Hashable] | None = None
     transfer: Sequence[WordActivations] = ()
     n_permutations: int = 199
     n_bootstrap: int = 500
@@ -121,7 +121,7 @@ class FitChoices(TypedDict, total=False):
     inner_folds: int
     alphas: Sequence[float]
     seed: int
-    groups: Sequence[Any] | None
+    groups: Sequence[Hashable] | None
     transfer: Sequence[WordActivations]
     n_permutations: int
     n_bootstrap: int

@@ -22,6 +22,7 @@ from emotion_interp.ratings.words import RatedWords as RatedWords
 from emotion_interp.ratings.words import WordActivations
 from emotion_interp.stats.folds import FoldScores, group_permutations
 from emotion_interp.stats.ridge import assign_folds, nested_ridge
+from emotion_interp.stats.sparse import Matrix
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -127,13 +128,13 @@ def joined(parts: Sequence[Ratings]) -> Ratings:
 
 
 def predict_from_activations(
-    activations: Mapping[Any, Any],
+    activations: Mapping[Any, Matrix],
     words: Sequence[str],
     norms: Norms,
     feature_sets: Mapping[Any, Mapping[str, Any]] | None = None,
     language: str = "en",
     *,
-    dense: Mapping[Any, Any] | None = None,
+    dense: Mapping[Any, Matrix] | None = None,
     options: FitOptions | None = None,
     **choices: Unpack[FitChoices],
 ) -> Ratings:

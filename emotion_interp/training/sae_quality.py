@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import torch
 
 from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.markup import frame_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
+from emotion_interp.figures import series_curves
 from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.subject import Subject, TokenizedText
@@ -32,9 +34,12 @@ _ENCODE_TOKENS = 2048
 _BATCH_TOKENS = 2048
 
 
-@dataclass(frozen=True)
-class SaeQuality:
-    """Figures of every SAE on every group of texts.
+@dataclass(frozen=True, repr=False)
+class SaeQuality(Result):
+    """Figures of every SAE on every group of texts: one row for each site and group.
+
+    Columns ev, ev_standardized, l0, silent_share, ce, ce_spliced, ce_zero, ce_recovered, tokens; silent_share is that of the
+    SAE over all groups together; the cross-entropies are in nats, NaN for groups of words.
 
     Example:
         >>> sae_quality(subject, {"en": english, "en words": words}, words=["en words"]).to_frame()  # doctest: +SKIP
@@ -42,12 +47,12 @@ class SaeQuality:
 
     frame: pd.DataFrame
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row for each site and group: ev, ev_standardized, l0, silent_share, ce, ce_spliced, ce_zero, ce_recovered, tokens.
+    SERIES = ("group",)
 
-        silent_share is that of the SAE over all groups together; the cross-entropies are in nats, NaN for groups of words.
-        """
-        return self.frame.copy()
+    def plot(self) -> go.Figure:
+        """Standardised explained variance over the layers, a line for each group of texts."""
+        texts = {"title": "SAEs on unseen text by layer", "y_title": "standardised explained variance"}
+        return series_curves(self.frame, "ev_standardized", ("group", "site"), **texts)
 
     def shortfalls(self) -> list[str]:
         """One line for each figure outside `TARGETS`."""
@@ -67,9 +72,6 @@ class SaeQuality:
             if share > TARGETS["silent_share"]:
                 lines.append(f"{site}: {share:.0%} of the latents silent, wanted at most 10%")
         return lines
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.frame, digits=3)
 
 
 def sae_quality(

@@ -9,13 +9,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import plotly.graph_objects as go
 import torch
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import read_signed_json
-from emotion_interp.core.markup import frame_html
 from emotion_interp.core.reading import said
+from emotion_interp.core.result import Result
+from emotion_interp.figures import series_curves
 from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.loading import load_sae
 
@@ -49,8 +50,8 @@ class SaeFigures:
     recalibrated: bool
 
 
-@dataclass(frozen=True)
-class SaeTrainingResult:
+@dataclass(frozen=True, repr=False)
+class SaeTrainingResult(Result):
     """Trained SAEs: their folder and their figures.
 
     Example:
@@ -63,10 +64,12 @@ class SaeTrainingResult:
     recipe: dict[str, Any]
     figures: tuple[SaeFigures, ...]
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row for each layer: layer, d_sae, k, explained_variance, l0, silent_share, tokens, seconds, ..."""
-        columns = [field.name for field in fields(SaeFigures)]
-        return pd.DataFrame([[getattr(row, name) for name in columns] for row in self.figures], columns=columns)
+    ROWS = "figures"
+
+    def plot(self) -> go.Figure:
+        """Explained variance over the layers."""
+        texts = {"title": "Trained SAEs by layer", "y_title": "explained variance"}
+        return series_curves(self.to_frame(), "explained_variance", (), **texts)
 
     def saes(self, device: str = "cpu") -> list[Any]:
         """The SAELens SAEs, in order of layer."""
@@ -84,9 +87,6 @@ class SaeTrainingResult:
             if row.silent_share > TARGETS["silent_share"]:
                 lines.append(f"layer {row.layer}: {row.silent_share:.0%} of the latents silent, wanted at most 20%")
         return lines
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.to_frame(), digits=3)
 
     @classmethod
     def load(cls, folder: str | Path) -> SaeTrainingResult:
