@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from emotion_interp.bank import frames
 from emotion_interp.bank.directions import DirectionKey, Directions
@@ -24,6 +23,7 @@ from emotion_interp.core.markup import summary_html
 from emotion_interp.core.schema import check_table
 from emotion_interp.core.types import Direction, Site, sites_at
 from emotion_interp.figures import feature_heatmap
+from emotion_interp.stats.sparse import Sparse, by_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +118,7 @@ class FeatureBank:
         language: str | None = None,
         selected: bool = False,
         columns: str | Sequence[str] = "all",
-        **conditions: Any,
+        **conditions: object,
     ) -> pd.DataFrame:
         """Scored features, best first; filter by emotion, layer, language; `selected=True` keeps the chosen ones.
 
@@ -235,16 +235,16 @@ class FeatureBank:
         self._check(emotion, language)
         if self.manifest.get("stimuli", "words") != "words":
             return list(self.manifest["concept_words"][language][emotion])
-        frame: Any = self.words
+        frame = self.words
         chosen = (frame["emotion"] == emotion) & (frame["language"] == language)
         return frame[chosen & (frame["side"] == "confirmation")]["word"].tolist()
 
-    def unit_activations(self, layer: int | Site | str, language: str | None = None) -> tuple[pd.DataFrame, Any]:
+    def unit_activations(self, layer: int | Site | str, language: str | None = None) -> tuple[pd.DataFrame, Sparse]:
         """Units and their sparse mean activations at one `site`: (words frame, csr [unit, feature])."""
         site = self.site(layer)
         rows = self.rows_at(self.activations, site)
         shape = (len(self.words), int(self.manifest["d_sae"][str(site)]))
-        matrix = csr_matrix((rows["activation"], (rows["unit"], rows["feature"])), shape=shape)
+        matrix = by_rows((rows["activation"], (rows["unit"], rows["feature"])), shape)
         if language is None:
             return self.words, matrix
         self._check(None, language)

@@ -110,7 +110,7 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
     return path
 
 
-def read_bank(path: str | Path) -> dict[str, Any]:
+def read_bank(path: str | Path) -> dict[str, object]:
     """The fields of a `FeatureBank` from its folder; see `FeatureBank.load`."""
     path = found_folder(checked_name(path, "a bank's folder"))
     manifest = _read_manifest(path)
@@ -126,7 +126,7 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise FileFormatError(f"{path} cannot be read: {error}") from error
     check_scales(str(path), metadata, manifest)
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "features": frames["features.parquet"],
         "summary": frames["summary.parquet"],
         "words": frames["words.parquet"],
@@ -166,7 +166,7 @@ def manifest_file(path: Path) -> Path:
     return file
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> dict[str, object]:
     file = manifest_file(path)
     manifest = read_json(file)
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:

@@ -250,7 +250,7 @@ def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[Any]], 
                     f"{', '.join(map(str, sorted(allowed)))}."
                 )
     if "feature" in frame.columns and len(frame):
-        by: Any = frame["site"]
+        by = frame["site"]
         top: Any = frame["feature"].groupby(by).max()
         for place, feature in top.items():
             if feature >= widths[place]:
@@ -259,7 +259,7 @@ def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[Any]], 
                 )
 
 
-def _check_lengths(name: str, frame: Any, keys: list[str]) -> None:
+def _check_lengths(name: str, frame: pd.DataFrame, keys: list[str]) -> None:
     """Vectors of one space have one length."""
     if frame is None:
         return
@@ -287,7 +287,7 @@ def _check_order(where: str, summary: Any, emotions: list[str]) -> None:
             )
 
 
-def check_scales(where: str, metadata: Mapping[str, str] | None, manifest: Mapping[str, Any]) -> None:
+def check_scales(where: str, metadata: Mapping[str, str] | None, manifest: Mapping[str, object]) -> None:
     """Refuse scales that differ from those which the file of directions carries itself.
 
     Raises:
@@ -307,7 +307,7 @@ def check_scales(where: str, metadata: Mapping[str, str] | None, manifest: Mappi
         )
 
 
-def _differing(one: Any, two: Any) -> str:
+def _differing(one: object, two: Any) -> str:
     """The first difference of two dictionaries or lists, in words."""
     pairs = [
         dict(enumerate(part)) if isinstance(part, list) else dict(part) if isinstance(part, Mapping) else {}

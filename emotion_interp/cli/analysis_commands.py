@@ -241,7 +241,7 @@ def steer(
     layer = features_bank.layers[len(features_bank.layers) // 2] if layer is None else layer
     emotions = tools.emotions_of(emotion, features_bank)
     if grid is not None:
-        options: dict[str, Any] = {"max_new_tokens": tokens, "generation": {"do_sample": sample}, "seed": seed}
+        options: dict[str, object] = {"max_new_tokens": tokens, "generation": {"do_sample": sample}, "seed": seed}
         setting = tools.grid_setting(subject, features_bank, prompts, language, judge, **options)
         judged = tools.steering_grid(setting, grid, emotions, amounts, layer, method, n_random=random, kinds=named)
         console(quiet).print(f"table: {grid}, picture: {grid.with_suffix('.html')}")

@@ -282,7 +282,7 @@ def _tested(
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.features import transfer
 
-    texts: Any = name if name in ("words", "scenes") else _stimuli(name, bank, seed, limit)
+    texts = name if name in ("words", "scenes") else _stimuli(name, bank, seed, limit)
     result = transfer(subject, concepts, bank, texts, tested_on=name, found_on=shown, seed=seed)
     show_frame(result.by_layer(), f"Top features tested on {name}", False)
     return result.add_to(bank)

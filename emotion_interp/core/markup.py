@@ -87,7 +87,7 @@ def frame_html(frame: pd.DataFrame, digits: int | None = None, index: bool = Fal
         digits: decimals of its numbers; default: as pandas writes them.
         index: show the names of its rows.
     """
-    shown: Any = frame.copy()
+    shown = frame.copy()
     for place, kind in enumerate(frame.dtypes):
         if kind.kind not in "biufcmM":
             shown.isetitem(place, frame.iloc[:, place].map(_cell))
@@ -115,7 +115,7 @@ def _value(value: object) -> object:
     return value if isinstance(value, (Markup, int, float)) else escaped(value)
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> Any:
     if isinstance(value, str):
         return clean(value)
     # lists, arrays and dictionaries are written with the text in them

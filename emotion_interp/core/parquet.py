@@ -62,7 +62,7 @@ def read_parquet(path: str | Path, largest: int = LARGEST_TABLE, most_rows: int 
 
 def _unpacked(column: Any) -> int:
     """Bytes of a column, repeated values counted as often as they occur."""
-    pc: Any = pyarrow.compute
+    pc = pyarrow.compute
     if not pa.types.is_dictionary(column.type):
         return column.nbytes
     lengths = pc.binary_length(column.dictionary).take(column.indices)

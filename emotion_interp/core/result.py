@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
 
@@ -76,7 +77,7 @@ class Result:
         """
         raise EmotionInterpError(f"a {type(self).__name__} has no picture; view() and to_frame() have its rows.")
 
-    def add_to(self, bank: Any) -> Any:
+    def add_to(self, bank: FeatureBank) -> Any:
         """A bank that keeps it, the same as `bank.add(result)`; the one given stays as it is.
 
         Raises:
@@ -112,7 +113,7 @@ def chosen_columns(frame: pd.DataFrame, columns: str | Iterable[str] | None, sho
     return frame[names]
 
 
-def made_by(result: R, function: str, arguments: Mapping[str, Any]) -> R:
+def made_by(result: R, function: str, arguments: Mapping[str, object]) -> R:
     """The same result, knowing the call that made it."""
     if "settings" in vars(type(result)).get("__dataclass_fields__", ()):
         # one that keeps settings of its own, as its file has them

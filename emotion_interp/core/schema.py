@@ -95,7 +95,7 @@ def check_table(name: str, frame: pd.DataFrame, table: Table) -> None:
 
 def _check_column(name: str, column: str, values: Any, rule: Column) -> None:
     gone = values.isna().to_numpy(dtype=bool)
-    kinds: dict[str, Any] = {
+    kinds: dict[str, object] = {
         "whole": pd.api.types.is_integer_dtype,
         "number": pd.api.types.is_numeric_dtype,
         "truth": pd.api.types.is_bool_dtype,

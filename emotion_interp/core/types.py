@@ -188,7 +188,7 @@ class Direction:
     name: str = "direction"
     language: str | None = None
     method: str = "custom"
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         Site(self.layer, self.kind)
@@ -213,7 +213,7 @@ class Direction:
 
     def hooks(
         self, dose: float = 0.5, scale: float | None = None, has_bos: bool = True
-    ) -> list[tuple[str, Callable[..., Any]]]:
+    ) -> list[tuple[str, Callable[..., object]]]:
         """Hooks that add `dose * scale * unit` to a TransformerLens model: for `model.hooks(fwd_hooks=...)` and the like.
 
         The same as `steer(subject, direction, dose, positions="all")`, for models that are no Subject. A hook sees nothing
@@ -286,10 +286,10 @@ class _AddingHook:
     def __init__(self, name: str, vector: np.ndarray, has_bos: bool) -> None:
         self.name, self.vector, self.has_bos = name, vector, has_bos
         self._thread = threading.get_ident()
-        self._kept: dict[tuple[Any, Any], Any] = {}
-        self._last: Any = None
+        self._kept: dict[tuple[object, object], object] = {}
+        self._last: object = None
 
-    def __call__(self, activations: Any, hook: Any = None) -> Any:
+    def __call__(self, activations: Any, hook: object = None) -> Any:
         del hook
         if threading.get_ident() != self._thread:
             # silent here, the thread that it was meant for might run without it; acting, it would steer a stranger's

@@ -74,10 +74,10 @@ class EffectOptions(Options):
     positions: Positions = "from_last_prompt_token"
     seed: int = 0
     scale: float | Mapping[Site, float] | None = None
-    generation: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, object] = field(default_factory=dict)
 
 
-def effect_options(kind: type[E], options: E | None, choices: Mapping[str, Any]) -> E:
+def effect_options(kind: type[E], options: E | None, choices: Mapping[str, object]) -> E:
     """The options of a call that takes those of `decode` as keywords too."""
     names = {f.name for f in fields(kind)}
     made = merged(kind, options, {k: v for k, v in choices.items() if k in names})
@@ -93,7 +93,7 @@ def measure_effects(
     judge: TextJudge | NextWords | None = None,
     *,
     options: EffectOptions | None = None,
-    **choices: Any,
+    **choices: object,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """What each vector, at one length, changes in the text: mean activation of every SAE feature, or judged emotions.
 
@@ -171,7 +171,7 @@ def fit_effects(
     spread = effects.var(0)
     best: tuple[float, float, np.ndarray] | None = None
     for penalty in 10.0 ** np.arange(-4, 4):
-        predicted: Any = cross_val_predict(Ridge(penalty), units, effects, cv=folds)
+        predicted = cross_val_predict(Ridge(penalty), units, effects, cv=folds)
         guessed = np.asarray(predicted).reshape(effects.shape)
         errors = ((guessed - effects) ** 2).mean(0)
         # every effect counts alike, whatever its size

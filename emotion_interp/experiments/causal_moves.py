@@ -31,7 +31,7 @@ class Latents:
         rates: share of the tokens, without BOS, at which each feature fires [feature].
     """
 
-    values: tuple[Any, ...]
+    values: tuple[object, ...]
     decoder: np.ndarray
     rates: np.ndarray
 
@@ -42,7 +42,7 @@ def latents_of(reader: Any, shown: ShownTexts) -> Latents:
     values = tuple(
         csr_matrix(reader.encode(torch.from_numpy(x).to(device)).double().cpu().numpy()) for x in shown.stream
     )
-    real: Any = vstack([v[int(t.has_bos) :] for v, t in zip(values, shown.tokens, strict=True)], format="csc")
+    real = vstack([v[int(t.has_bos) :] for v, t in zip(values, shown.tokens, strict=True)], format="csc")
     decoder = reader.decoder_rows(range(reader.d_sae)).double().cpu().numpy()
     return Latents(values, decoder, firing_rates(real))
 

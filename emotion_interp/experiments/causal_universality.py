@@ -54,8 +54,7 @@ class CausalUniversality(Result):
 
     def matrix(self) -> pd.DataFrame:
         """Recovered, by emotion of the text (rows) and emotion of the first language put in (columns)."""
-        table: Any = self.exchanges.pivot(index="emotion", columns="put_in", values="recovered")
-        return table
+        return self.exchanges.pivot(index="emotion", columns="put_in", values="recovered")
 
     def by_layer(self) -> pd.DataFrame:
         """One row: all emotions in one test.
@@ -64,7 +63,7 @@ class CausalUniversality(Result):
         z: mean standardised place of an emotion's own among all that were put in; p_exchange: emotions of the first
         language exchanged at random among the reliable ones, from four of them on.
         """
-        frame: Any = self.frame
+        frame = self.frame
         reliable: Any = frame[frame["recovered"].notna()]
         z, p = exchange_test(self.exchanges, reliable["emotion"].tolist(), self.seed)
         row = {c: frame[c].iloc[0] for c in ("first", "second", "layer", "site", "method")}
@@ -91,7 +90,7 @@ class CausalUniversality(Result):
 def causal_universality(
     subject: Subject,
     bank: FeatureBank,
-    texts: Sequence[Stimulus] | Mapping[str, Any],
+    texts: Sequence[Stimulus] | Mapping[str, object],
     first: str,
     second: str,
     emotions: Sequence[str] | None = None,
@@ -208,7 +207,7 @@ def _digest(setting: CausalSetting) -> list[str]:
     """Of the directions or features of both languages, and of the SAE's decoder."""
     if setting.method == FEATURES:
         languages = (setting.first, setting.second)
-        used: list[Any] = [setting.features(e, x).tolist() for x in languages for e in setting.bank.emotions]
+        used: list[object] = [setting.features(e, x).tolist() for x in languages for e in setting.bank.emotions]
     else:
         keys = [(setting.site, x, setting.method) for x in (setting.first, setting.second)]
         used = [np.asarray(setting.bank.directions[key], dtype=np.float32).tobytes() for key in keys]

@@ -87,7 +87,7 @@ class DialGridChoices(TypedDict, total=False):
     null_samples: int
 
 
-_SIMPLE: dict[str, Any] = {
+_SIMPLE: dict[str, object] = {
     "takes": ("judge", "language", "text_language", "positions", "max_new_tokens", "samples", "seed"),
     "judge": "CoordinateJudge | None",
     "generation": {"do_sample": True},
@@ -236,8 +236,8 @@ def dial_test(
     trial = replace(setting, prompts=tune_prompts, samples=chosen.tune_samples)
     few = replace(chosen, n_null=0, null_samples=1)
     tuning = pd.concat([dial_grid(trial, *trial_place, options=few).fit for trial_place in tried], ignore_index=True)
-    score: Any = (tuning["slope_valence"] + tuning["slope_arousal"]).fillna(-np.inf)
-    intact: Any = tuning["share_intact"] >= chosen.least_intact
+    score = (tuning["slope_valence"] + tuning["slope_arousal"]).fillna(-np.inf)
+    intact = tuning["share_intact"] >= chosen.least_intact
     if not bool(intact.any()):
         intact = tuning["share_intact"] == tuning["share_intact"].max()
     best = int(score.where(intact, -np.inf).to_numpy().argmax())

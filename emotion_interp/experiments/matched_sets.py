@@ -63,7 +63,7 @@ class FiredOn:
 def fired_on(subject: Subject, site: Site, texts: Sequence[str]) -> FiredOn:
     """Read texts once; activations of the site's SAE at every token without BOS."""
     reader = writable_reader(subject, site)
-    parts: list[Any] = []
+    parts: list[object] = []
 
     def on_site(place: Site, activations: Any, batch: Batch) -> None:
         del place

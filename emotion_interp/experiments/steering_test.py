@@ -208,7 +208,7 @@ def steering_test(
     return SteeringTest(table, grid, evaluated.confusion, evaluated.texts, _null_frame(evaluated))
 
 
-def _with_choice(table: Any, grid: Any, best: pd.DataFrame) -> Any:
+def _with_choice(table: pd.DataFrame, grid: Any, best: pd.DataFrame) -> Any:
     """The evaluated cells with what chose them, and an empty row for every emotion and method that nothing chose."""
     keys = ["emotion", "method"]
     table = table.merge(best[[*keys, "tune_shift", "tune_z", "intact"]], on=keys, how="left")
@@ -220,7 +220,7 @@ def _with_choice(table: Any, grid: Any, best: pd.DataFrame) -> Any:
     return table
 
 
-def _corrected(table: Any, found: Evaluated, correction: str, seed: int) -> Any:
+def _corrected(table: pd.DataFrame, found: Evaluated, correction: str, seed: int) -> Any:
     """p over the emotions of one method, and over the emotions' chosen rows."""
     for method in table["method"].unique():
         rows = (table["method"] == method).to_numpy()
@@ -229,7 +229,7 @@ def _corrected(table: Any, found: Evaluated, correction: str, seed: int) -> Any:
     rank = table["tune_z"].where(table["tune_z"].notna(), table["tune_shift"])
     broken = table["intact"].eq(False)
     whole = (~broken & rank.notna()).groupby(table["emotion"]).transform("any")
-    first: Any = rank.mask(broken & whole).dropna().groupby(table["emotion"]).idxmax()
+    first = rank.mask(broken & whole).dropna().groupby(table["emotion"]).idxmax()
     table["chosen"] = table.index.isin(list(first))
     table["p_holm_chosen"] = holm(table["p"].where(table["chosen"]).to_numpy(dtype=float))
     if correction == "maxT":
@@ -239,7 +239,7 @@ def _corrected(table: Any, found: Evaluated, correction: str, seed: int) -> Any:
     return table
 
 
-def _max_t_by(table: Any, groups: Any, found: Evaluated, seed: int) -> np.ndarray:
+def _max_t_by(table: pd.DataFrame, groups: Any, found: Evaluated, seed: int) -> np.ndarray:
     """max-T over the emotions of each group; the first rows of the table are the evaluated cells."""
     result = np.full(len(table), np.nan)
     for places in table.iloc[: len(found.nulls)].groupby(groups.iloc[: len(found.nulls)]).indices.values():
@@ -265,14 +265,18 @@ def _null_frame(found: Evaluated) -> pd.DataFrame:
 
 
 def _asked(
-    tuning: Any, emotions: Sequence[str], layers: Sequence[Any] | None, doses: Sequence[float], methods: Sequence[str]
+    tuning: object,
+    emotions: Sequence[str],
+    layers: Sequence[object] | None,
+    doses: Sequence[float],
+    methods: Sequence[str],
 ) -> pd.DataFrame:
     """Those rows of a tuning grid that a test asks for."""
     frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
     chosen = frame[frame["emotion"].isin(emotions) & frame["method"].isin(methods)]
     same: Any = np.isclose(chosen["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float))
     chosen = chosen[same.any(1)]
-    asked: dict[str, tuple[Any, Any]] = {
+    asked: dict[str, tuple[object, object]] = {
         "emotion": (emotions, chosen["emotion"]),
         "method": (methods, chosen["method"]),
     }

@@ -58,7 +58,7 @@ class SteeringVerdicts(Result):
     @property
     def passed(self) -> list[str]:
         """The emotions that pass."""
-        passing: Any = self.frame[self.frame["passes"]]
+        passing = self.frame[self.frame["passes"]]
         return passing["emotion"].tolist()
 
     def __repr__(self) -> str:
@@ -184,7 +184,7 @@ def _compared(
     steered: Steered,
     means: Mapping[tuple[str, str], np.ndarray],
     drawn: Mapping[str, NullDirections],
-) -> tuple[dict[str, Any], dict[tuple[str, str], np.ndarray]]:
+) -> tuple[dict[str, object], dict[tuple[str, str], np.ndarray]]:
     """One emotion's figures, and the null values that they were compared with: (judge, kind) -> [direction]."""
     emotion = asked.emotions[i]
     row: dict[str, Any] = {}

@@ -94,7 +94,7 @@ def verdict_doses(
     for dose, length in zip(amounts, lengths, strict=True):
         records += [{"dose": dose, **record} for record in _gains(asked, steer_all(asked, length, folder))]
     each = pd.DataFrame(records)
-    finite: Any = each[each["gain"].notna()]
+    finite = each[each["gain"].notna()]
     if finite.empty:
         raise EmotionInterpError("no emotion with a direction is known to a judge, so no dose can be chosen.")
     rows = []
@@ -108,7 +108,7 @@ def verdict_doses(
     return VerdictDoses(frame.assign(chosen=np.arange(len(frame)) == best), each)
 
 
-def _gains(asked: Aim, steered: Steered) -> list[dict[str, Any]]:
+def _gains(asked: Aim, steered: Steered) -> list[dict[str, object]]:
     has_direction = np.asarray([direction is not None for direction in asked.directions])
     known = [len(asked.knowing(e)) == len(asked.judges) for e in asked.emotions]
     low, high = STABLE_PERPLEXITY

@@ -141,7 +141,7 @@ def dose_monotonicity(table: Any) -> pd.DataFrame:
 
 def _written(table: Any) -> Any:
     """Judged rows at doses above 0, by dose."""
-    frame: Any = table.to_frame() if hasattr(table, "to_frame") else table
+    frame = table.to_frame() if hasattr(table, "to_frame") else table
     needed = [*_GROUP, "dose", "target", "shift", "regime", "in_window"]
     if "site" not in frame and "layer" in frame:
         # a table of before there were sites

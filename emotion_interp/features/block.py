@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_interp.core.arguments import check_fields
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.types import Site
 from emotion_interp.features.dense import contrast_means, neutral_components, project_out
 from emotion_interp.stats.corrections import holm
@@ -92,7 +93,7 @@ class Block:
         fired = share >= CARRIERS if self._levels is None else above(self._reading.features, self._levels)
         return fired[self._units[side]]
 
-    def _values(self, side: str, columns: Any) -> np.ndarray:
+    def _values(self, side: str, columns: object) -> np.ndarray:
         """Activations of some features, [unit, feature] float64."""
         features: Any = self._reading.features
         return features[self._units[side]][:, columns].toarray().astype(np.float64)
@@ -183,7 +184,7 @@ class Block:
         clean = dense
         if self.neutral is not None:
             clean = project_out(dense, neutral_components(first[self.codes == self.neutral]))
-        picked: Any = frame[frame["selected"] | frame["top"]]
+        picked = rows_where(frame, frame["selected"] | frame["top"])
         used = np.unique(picked["feature"].to_numpy())
         contrast = contrast_means(self._values("discovery", used), self.codes, self.n_classes, self.neutral)
         sae = np.zeros((len(self.emotions), reader.d_in))
@@ -217,7 +218,7 @@ class Block:
             n_own = int((self.codes2 == i).sum())
             if top.empty or not n_own:
                 continue
-            row: Any = top.iloc[0]
+            row = top.iloc[0]
             feature = int(row["feature"])
             values = every[:, [int(np.searchsorted(fixed, feature))]]
             held = composite_auroc(pairwise_auroc(values, self.codes2, i, self.n_classes), i, self.neutral)[0]

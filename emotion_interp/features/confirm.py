@@ -67,7 +67,7 @@ def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations
     columns = {"held_out_specificity": np.full(len(summary), np.nan), "p_specificity": np.full(len(summary), np.nan)}
     rival: list[str | None] = [None] * len(summary)
     for language in bank.languages:
-        words: Any = bank.words
+        words = bank.words
         held = ((words["language"] == language) & (words["side"] == "confirmation")).to_numpy()
         units = words[held]
         rows = np.flatnonzero((summary["language"] == language).to_numpy())
@@ -138,7 +138,7 @@ def confirmed_sets(
         )
         columns["held_out_specificity"][rows], columns["p_specificity"][rows] = tested[:2]
         rival[rows] = tested[2]
-        part: Any = frame.iloc[rows]
+        part = frame.iloc[rows]
         medians = part.groupby(["layer", "site", "k"])["auroc"].median().groupby(["layer", "site"]).mean()
         fixed[rows] = (part["site"] == medians.idxmax()[1]).to_numpy()
     frame = frame.assign(rival=rival, **columns)
@@ -177,7 +177,7 @@ def with_confirmed_sets(
             "the bank has no probes; fit them first: bank = sparse_probes(subject, ...).add_to(bank)."
         )
     words, shown, units = design_of(concepts, bank, stimuli)
-    frame: Any = bank.extras["probes"].reset_index(drop=True)
+    frame = bank.extras["probes"].reset_index(drop=True)
     frame = frame.drop(columns=[c for c in (*COLUMNS, "confirmed", "p_heldout") if c in frame])
     columns = {
         Site.parse(str(name)): np.unique(
@@ -201,7 +201,7 @@ def with_confirmed_sets(
     scores: dict[str, list[np.ndarray]] = {}
     for row in frame.to_dict("records"):
         unit_words: Any = words[held & np.asarray(words["language"] == row["language"])]
-        features: Any = readings[Site.parse(row["site"])].features
+        features = readings[Site.parse(row["site"])].features
         values = features[unit_words["unit"].to_numpy()][:, np.asarray(row["features"], dtype=np.int64)].toarray()
         scores.setdefault(row["language"], []).append(
             values.astype(np.float64) @ np.asarray(row["weights"], dtype=np.float64)

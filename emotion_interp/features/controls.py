@@ -198,7 +198,7 @@ def controls_from_readings(
         spoken: Any = units[units["language"] == language]
         if reading.features is None or reading.fired is None:
             raise EmotionInterpError(f"the readings of {site} have no features.")
-        fired: Any = fires_on_units(reading.features, reading.fired, spoken["unit"].to_numpy(), kind == "words")
+        fired = fires_on_units(reading.features, reading.fired, spoken["unit"].to_numpy(), kind == "words")
         side_words = spoken[spoken["side"] == SIDE].reset_index(drop=True)
         cell = _Cell(
             side_words, reading.features[side_words["unit"].to_numpy()], fired[side_words["unit"].to_numpy()], kind
@@ -228,7 +228,7 @@ def controls_from_readings(
 class _Cell:
     """Held-out units of one site and language."""
 
-    def __init__(self, units: pd.DataFrame, values: Any, fired: Any, kind: str) -> None:
+    def __init__(self, units: pd.DataFrame, values: Any, fired: object, kind: str) -> None:
         self.units, self.values, self.fired, self.kind = units, values.tocsc(), fired.tocsc(), kind
         self.emotion = units["emotion"].to_numpy()
         self.place = units["position"].to_numpy(dtype=np.float64)
@@ -268,7 +268,7 @@ class _Cell:
             "positional": above & np.isfinite(adjusted) & ~(adjusted_lo > 0.5),
         }
 
-    def _matched(self, values: np.ndarray, fired: Any, pairs: pd.DataFrame) -> dict[str, Any]:
+    def _matched(self, values: np.ndarray, fired: Any, pairs: pd.DataFrame) -> dict[str, object]:
         left = np.asarray([self.row[u] for u in pairs["unit"]], dtype=np.int64)
         right = np.asarray([self.row[u] for u in pairs["neutral"]], dtype=np.int64)
         n = len(left)

@@ -98,12 +98,12 @@ def chosen_features(
     """
     require_same_subject(bank, subject)
     sites = bank.sites if layers is None else sorted({s for layer in layers for s in sites_at(bank.sites, layer)})
-    frame: Any = bank.features[bank.features["selected"] | bank.features["top"]] if rows is None else rows
+    frame = bank.features[bank.features["selected"] | bank.features["top"]] if rows is None else rows
     features_of = {s: np.unique(frame.loc[frame["site"] == str(s), "feature"].to_numpy(dtype=np.int64)) for s in sites}
     return {site: features for site, features in features_of.items() if len(features)}
 
 
-def residual_rows(subject: Subject, site: Site, features: Any) -> torch.Tensor:
+def residual_rows(subject: Subject, site: Site, features: object) -> torch.Tensor:
     """Decoder rows as they stand in the residual stream: [feature, d_model] float32; a head's output goes through W_O."""
     rows = subject.readers[site].decoder_rows(features).float()
     if site.kind == "z":

@@ -116,7 +116,7 @@ def unit_covariates(
     n_units = len(words)
     sizes = np.bincount(units, minlength=n_units)
 
-    def mean(values: Any) -> np.ndarray:
+    def mean(values: object) -> np.ndarray:
         return np.bincount(units, weights=np.asarray(values, dtype=np.float64), minlength=n_units) / sizes
 
     first = {int(unit): stimulus for unit, stimulus in zip(units[::-1], list(stimuli)[::-1], strict=True)}
@@ -148,7 +148,7 @@ def match_neutral(units: pd.DataFrame, side: str = "confirmation") -> pd.DataFra
     Returns:
         Frame with columns language, emotion, unit, neutral; empty where there are no neutral units.
     """
-    rows: list[tuple[Any, ...]] = []
+    rows: list[tuple[object, ...]] = []
     side_units: Any = units[units["side"] == side]
     for language, frame in side_units.groupby("language", sort=True):
         known = [c for c in MATCHED_ON if np.isfinite(frame[c].to_numpy(dtype=np.float64)).all()]

@@ -161,7 +161,7 @@ def _manifest(
     readings: Mapping[Site, SiteReadings],
     blocks: list[Block],
     how: FoundOptions,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What a bank says of where it comes from."""
     emotions, languages = blocks[0].emotions, list(dict.fromkeys(b.language for b in blocks))
     return {

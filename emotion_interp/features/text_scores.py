@@ -59,7 +59,7 @@ def text_scores(
         kind: "words" (their letters are counted), or texts.
         seed: of the folds of the probe.
     """
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, str], dict[str, object]] = {}
     for language in words["language"].unique():
         spoken: Any = words[words["language"] == language]
         shown = [texts[int(i)] for i in spoken["unit"]]
@@ -147,7 +147,7 @@ def with_text_scores(bank: FeatureBank, design: Design) -> FeatureBank:
 
 def _with_text_scores(bank: FeatureBank, words: pd.DataFrame, texts: Sequence[str], kind: str) -> FeatureBank:
     scores = text_scores(words, texts, bank.emotions, kind, int(bank.manifest["seed"]))
-    old: Any = bank.summary
+    old = bank.summary
     old = old.drop(columns=[c for c in old if c in set(scores) - {"language", "emotion"}])
     bank = replace(bank, summary=old.merge(scores, on=["language", "emotion"], how="left"))
     return bank if kind == "words" else bank.with_table("text_space", text_space_table(words, texts))

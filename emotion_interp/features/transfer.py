@@ -227,7 +227,7 @@ def _test(
     codes = np.asarray([index[e] for e in units["emotion"]])
     assert reading.features is not None and reading.fired is not None
     ids, place = np.unique(rows["feature"].to_numpy(), return_inverse=True)
-    fired: Any = fires_on_units(reading.features, reading.fired, unit, kind == "words")
+    fired = fires_on_units(reading.features, reading.fired, unit, kind == "words")
     fired = fired[unit][:, ids]
     values = reading.features[unit][:, ids].toarray().astype(np.float64)
     p = fisher_enrichment(fired, codes, n_classes)

@@ -150,7 +150,7 @@ def universality(
         first_bins, two = (
             rate_bins(rates[lang].loc[alive].to_numpy(dtype=np.float64), bins) for lang in (first, second)
         )
-        head: dict[str, Any] = {"first": first, "second": second, "layer": site.layer, "site": str(site)}
+        head: dict[str, object] = {"first": first, "second": second, "layer": site.layer, "site": str(site)}
         of = {"first_genre": genres[0], "second_genre": genres[1]}
         # with one site at each layer the draws are named by the layer alone, as in every table that was ever kept
         named = [str(site)] if len(bank.sites) > len(bank.layers) else []

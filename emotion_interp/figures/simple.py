@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.labels import annotate, place_labels
@@ -52,7 +53,7 @@ def interval_rows(frame: Any, *, title: str, x_title: str = "value") -> go.Figur
     return figure
 
 
-def named_points(frame: Any, *, title: str, x_title: str, y_title: str) -> go.Figure:
+def named_points(frame: pd.DataFrame, *, title: str, x_title: str, y_title: str) -> go.Figure:
     """Points with their names beside them.
 
     Args:
@@ -94,7 +95,7 @@ def named_points(frame: Any, *, title: str, x_title: str, y_title: str) -> go.Fi
     return figure
 
 
-def square_heatmap(frame: Any, *, title: str, value: str) -> go.Figure:
+def square_heatmap(frame: pd.DataFrame, *, title: str, value: str) -> go.Figure:
     """A square table of numbers, name by name.
 
     Args:

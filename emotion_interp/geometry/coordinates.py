@@ -43,7 +43,7 @@ def standardised(values: np.ndarray) -> np.ndarray:
     return (values - values.mean()) / values.std()
 
 
-def as_norms(norms: Any, language: str | None = None) -> Norms:
+def as_norms(norms: object, language: str | None = None) -> Norms:
     """Norms as they are; a frame indexed or columned by emotion or word becomes norms."""
     if isinstance(norms, Norms):
         return norms

@@ -166,7 +166,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], list[str] | No
         raise FileFormatError(f"{path} is not a readable .safetensors file: {said(error)}.") from error
     if text is None:
         return arrays, None
-    names: Any = [part.strip() for part in text.split(",")]
+    names = [part.strip() for part in text.split(",")]
     if text.lstrip().startswith(("[", "{", '"')):
         names = parse_json(text, f"{path}: the metadata entry {NAMES!r}")
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
@@ -215,7 +215,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _layer_number(path: Path, line: Any, cell: str) -> int:
+def _layer_number(path: Path, line: object, cell: str) -> int:
     if not cell.isdigit():
         raise FileFormatError(f"{path}, row {line}, column 'layer': a whole number is needed, got {cell!r}.")
     return int(cell)

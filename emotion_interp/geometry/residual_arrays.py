@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 @checked
 def residual_alignments(
-    activations: Mapping[Any, Matrix],
-    predictors: Mapping[str, Any],
+    activations: Mapping[object, Matrix],
+    predictors: Mapping[str, object],
     emotions: Sequence[str],
     topics: Sequence[Hashable],
     norms: Norms | pd.DataFrame,
@@ -152,12 +152,12 @@ def _parts(
     stories: _Stories,
     name: str,
     blocks: tuple[np.ndarray, ...],
-    activations: Mapping[Any, Matrix],
+    activations: Mapping[object, Matrix],
     n_components: int,
     ridge: float,
     n_bootstrap: int,
     seed: int,
-) -> dict[Any, _Part]:
+) -> dict[object, _Part]:
     predictors = stacked(blocks, stories.fit) if blocks else None
     regression = None if predictors is None else TopicRidge(predictors[stories.fit], stories.topics)
     people, names = human_dissimilarity(stories.human.z), stories.human.emotions

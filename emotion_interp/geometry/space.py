@@ -95,7 +95,7 @@ class EmotionSpace(Result):
 
     @classmethod
     def from_units(
-        cls, units: Any, unit_emotions: Sequence[str], emotions: Sequence[str] | None = None, **options: Any
+        cls, units: Any, unit_emotions: Sequence[str], emotions: Sequence[str] | None = None, **options: object
     ) -> EmotionSpace:
         """A space from one vector per word or text [unit, dimension] and the emotion of each; `emotions` in the given
         order or that of first appearance, each at the mean of its units. `options`: layer, site, kind, language. Errors

@@ -74,7 +74,7 @@ def content_similarity(unsteered: Sequence[str], steered: Sequence[str], languag
     words = [sorted(content_words(text, language)) for text in (*unsteered, *steered)]
     if not any(words):
         return np.full(len(unsteered), np.nan)
-    whole: Any = list
+    whole = list
     weights: Any = TfidfVectorizer(analyzer=whole, dtype=np.float64).fit_transform(words)
     n = len(unsteered)
     cosine = np.asarray(weights[:n].multiply(weights[n:]).sum(axis=1)).ravel()

@@ -46,7 +46,7 @@ class TunedEncoder:
             self.model: Any = BertModel.from_pretrained(
                 folder, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
             )
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            self.tokenizer: object = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError, KeyError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FileFormatError(f"{folder} holds no BERT encoder ({first}).") from error
@@ -203,7 +203,7 @@ def read_encoder_judge(path: str | Path, folder: str | Path, usable: float) -> E
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
         known = content["format"] == FORMAT
         classes, unseen = tuple(map(str, content["classes"])), tuple(map(str, content["unseen"]))
-        scores: Any = pd.DataFrame(content["scores"], columns=["emotion", "source", "n", "auroc", "f1"])
+        scores = pd.DataFrame(content["scores"], columns=["emotion", "source", "n", "auroc", "f1"])
         base, tuned, language = str(content["base_sha256"]), int(content["tuned"]), str(content["language"])
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise FileFormatError(f"{path} is no file of an encoder judge: {error!r}.") from None
@@ -240,7 +240,7 @@ def load_encoder_judge(path: Path, usable: float) -> EncoderJudge:
     return read_encoder_judge(path, folder, usable)
 
 
-def _first(output: Any) -> Any:
+def _first(output: object) -> Any:
     return output[0] if isinstance(output, tuple) else output
 
 

@@ -196,7 +196,7 @@ def load_judge(
 
 
 def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
-    content: Any = read_skops(path, TRUSTED_TYPES)
+    content = read_skops(path, TRUSTED_TYPES)
     if isinstance(content, dict) and content.get("kind") == KIND:
         reads = content.get("reads", READS[0])
         if reads not in READS:
@@ -215,7 +215,7 @@ def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
     if not isinstance(unseen, list) or not all(isinstance(source, str) for source in unseen):
         raise FileFormatError(f"{path} is damaged: its data sets of other kinds are {unseen!r}, no list of names.")
     scores = _checked_scores(path, content["scores"])
-    seen_scores: Any = scores[~scores["source"].isin(unseen)]
+    seen_scores = scores[~scores["source"].isin(unseen)]
     means: dict[str, float] = seen_scores.groupby("emotion")["auroc"].mean().to_dict()
     known = [str(c) for c in pipeline.classes_ if c != NEUTRAL]
     usable = tuple(e for e in known if means.get(e, 0.0) >= USABLE_AUROC)
@@ -229,7 +229,7 @@ def _checked_scores(path: Path, scores: object) -> Any:
     rows = scores if isinstance(scores, list) and all(isinstance(row, dict) for row in scores) else None
     if rows is None or not all(set(row) == set(columns) for row in rows):
         raise FileFormatError(f"{path} is damaged: its scores are no table of {', '.join(columns)}.")
-    frame: Any = pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=columns)
     try:
         kinds = {"emotion": str, "source": str, "n": int, "auroc": float, "f1": float}
         return frame.astype(kinds) if len(frame) else frame

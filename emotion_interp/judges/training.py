@@ -119,7 +119,7 @@ def train_corpus_judge(data: str | Path, out: str | Path, corpus: str, language:
     return scores
 
 
-def fit(texts: Sequence[LabelledText], features: Mapping[str, Any]) -> Any:
+def fit(texts: Sequence[LabelledText], features: Mapping[str, object]) -> Any:
     """A scikit-learn pipeline fitted on labelled texts; its `classes_` are emotions and "neutral"."""
     pairs = [(t, e) for t in texts for e in (t.emotions or (NEUTRAL,))]
     labels = np.asarray([e for _, e in pairs])

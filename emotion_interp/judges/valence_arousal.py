@@ -43,7 +43,7 @@ class ValenceArousalJudge:
         reads: name of the emotion judge, "en" or "comments" (which has read no story).
     """
 
-    vectorizers: tuple[Any, ...]
+    vectorizers: tuple[object, ...]
     weights: np.ndarray
     intercept: np.ndarray
     centre: np.ndarray
@@ -87,7 +87,7 @@ def log_probabilities(emotions: Any, texts: Sequence[str]) -> np.ndarray:
 
 def design_matrix(
     vectorizers: Sequence[Any],
-    emotions: Any,
+    emotions: object,
     texts: Sequence[str],
     centre: np.ndarray,
     spread: np.ndarray,

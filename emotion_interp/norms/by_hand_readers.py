@@ -82,7 +82,7 @@ def read_cvaw(paths: Sequence[Path]) -> pd.DataFrame:
 
 def read_cvaw3(paths: Sequence[Path]) -> pd.DataFrame:
     """CVAW 3: the columns of CVAW and Frequency, values padded with blanks; a word rated twice gets its mean ratings."""
-    frame: Any = read_cvaw(paths)
+    frame = read_cvaw(paths)
     how = {c: "mean" for c in frame.columns if c != "word"}
     return frame.groupby("word", sort=False, as_index=False).agg(how)
 

@@ -54,7 +54,7 @@ def pick(table: Table, columns: Mapping[str, str], path: Path) -> pd.DataFrame:
     return picked
 
 
-def numeric(frame: Any, path: Path) -> pd.DataFrame:
+def numeric(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Every column but word, form and group as numbers; `FileFormatError` that names the first cell that is none.
 
     Numbers with a decimal comma are read where all of a column are written so; NA and NaN are missing.
@@ -64,7 +64,7 @@ def numeric(frame: Any, path: Path) -> pd.DataFrame:
         cells = frame[column].where(frame[column].isna(), frame[column].astype(str).str.strip())
         cells = cells.where(~cells.isin(_MISSING))
         cells = _decimal_points(cells, frame, column, path)
-        parsed: Any = pd.to_numeric(cells, errors="coerce")
+        parsed = pd.to_numeric(cells, errors="coerce")
         numbers: Any = parsed.astype("float64")
         wrong = (numbers.isna() | np.isinf(numbers)) & cells.notna()
         if wrong.any():
@@ -87,7 +87,7 @@ def _refuse_thousands(there: Any, column: str, path: Path) -> None:
         )
 
 
-def _decimal_points(cells: Any, frame: Any, column: str, path: Path) -> Any:
+def _decimal_points(cells: Any, frame: pd.DataFrame, column: str, path: Path) -> Any:
     """The cells with points for decimal commas."""
     filled = cells.dropna()
     if column == "n" or column.endswith("_n"):

@@ -179,7 +179,7 @@ class Norms:
         return f"Norms({self.name!r}, {self.language}, {len(self):,} {self.unit}s, scale {low:g} to {high:g}, ceiling {ceilings})"
 
     def _repr_html_(self) -> str:
-        head: Any = self.table.head(8)
+        head = self.table.head(8)
         return fragment("<p>{}<br><small>{}</small></p>{}", repr(self), self.citation, frame_html(head))
 
 
@@ -228,7 +228,7 @@ def _checked(table: Any, name: str, scale: tuple[float, float]) -> pd.DataFrame:
     return table
 
 
-def _check_counted(table: Any, column: str, name: str) -> None:
+def _check_counted(table: pd.DataFrame, column: str, name: str) -> None:
     """An SD or a number of raters is missing, or a finite number that is not negative."""
     try:
         values = table[column].to_numpy(float)

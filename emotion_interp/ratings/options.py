@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import ClassVar, Literal, TypedDict
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class FitOptions(Options):
     transfer: Sequence[WordActivations] = ()
     n_permutations: int = 199
     n_bootstrap: int = 500
-    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None
+    draws: Mapping[object, Mapping[str, np.ndarray]] | None = None
 
 
 class FitChoices(TypedDict, total=False):
@@ -125,7 +125,7 @@ class FitChoices(TypedDict, total=False):
     transfer: Sequence[WordActivations]
     n_permutations: int
     n_bootstrap: int
-    draws: Mapping[Any, Mapping[str, np.ndarray]] | None
+    draws: Mapping[object, Mapping[str, np.ndarray]] | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -177,7 +177,7 @@ class _Test:
         code: str,
     ) -> PatternClaim:
         """The row with what the words alone predict, and its verdict in that light."""
-        levels: dict[str, Any] = {}
+        levels: dict[str, object] = {}
         lowest = []
         for name in LEVELS:
             beside = self._pick(name, first[1], code, first[2])
@@ -270,7 +270,7 @@ class _Test:
         )
 
 
-def _warn(series: Sequence[Series], draws: Mapping[tuple[Any, ...], RedrawnSeries], outside: str) -> None:
+def _warn(series: Sequence[Series], draws: Mapping[tuple[object, ...], RedrawnSeries], outside: str) -> None:
     names = {s.feature_set for s in series}
     drawn = [len(redrawn.predicted) for key, redrawn in draws.items() if key[1] == outside]
     if outside in names and min(drawn, default=1) < MIN_DRAWS:

@@ -51,7 +51,7 @@ class Ratings(Result):
 
     table: pd.DataFrame
     predictions: pd.DataFrame
-    draws: Mapping[tuple[Any, ...], RedrawnSeries] = field(default_factory=dict)
+    draws: Mapping[tuple[object, ...], RedrawnSeries] = field(default_factory=dict)
 
     COLUMNS = (
         "layer",
@@ -128,13 +128,13 @@ def joined(parts: Sequence[Ratings]) -> Ratings:
 
 
 def predict_from_activations(
-    activations: Mapping[Any, Matrix],
+    activations: Mapping[object, Matrix],
     words: Sequence[str],
     norms: Norms,
-    feature_sets: Mapping[Any, Mapping[str, Any]] | None = None,
+    feature_sets: Mapping[object, Mapping[str, object]] | None = None,
     language: str = "en",
     *,
-    dense: Mapping[Any, Matrix] | None = None,
+    dense: Mapping[object, Matrix] | None = None,
     options: FitOptions | None = None,
     **choices: Unpack[FitChoices],
 ) -> Ratings:
@@ -190,7 +190,7 @@ def predict_from_activations(
         FoldScores(part.groups, part_fold, chosen.n_bootstrap, seed)
         for part, part_fold in zip(data, part_folds, strict=True)
     ]
-    fitted: dict[tuple[Site, bytes | None, int], tuple[list[dict[str, Any]], pd.DataFrame]] = {}
+    fitted: dict[tuple[Site, bytes | None, int], tuple[list[dict[str, object]], pd.DataFrame]] = {}
     for site, name, columns in sets:
         for number, (part, part_fold) in enumerate(zip(data, part_folds, strict=True)):
             key = (site, None if columns is None else columns.tobytes(), number)
@@ -250,7 +250,7 @@ def _fit(
     alphas: Sequence[float],
     orders: np.ndarray,
     fold_scores: FoldScores,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[list[dict[str, object]], pd.DataFrame]:
     features = train.matrix(site, name, columns)
     keys = {"layer": site.layer, "site": str(site), "feature_set": name}
     keys |= {"train_language": train.source.language, "test_language": test.source.language}

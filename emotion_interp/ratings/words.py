@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -25,12 +24,12 @@ class WordActivations:
     kept as `BySite`, so a layer's number stands for its `resid_post`. `groups`: one label per word; words of one group (a lemma, translations of each other) stay in one fold.
     """
 
-    activations: Mapping[Any, Matrix]
+    activations: Mapping[object, Matrix]
     words: Sequence[str]
     norms: Norms
     language: str = "en"
     groups: Sequence[Hashable] | None = None
-    dense: Mapping[Any, Matrix] = field(default_factory=dict)
+    dense: Mapping[object, Matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind in ("activations", "dense"):

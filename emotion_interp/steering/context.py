@@ -215,9 +215,9 @@ class _RowVectors:
 
     def __init__(self, site: Site, vectors: np.ndarray, index: np.ndarray | None) -> None:
         self.site, self.vectors, self.index = site, vectors, index
-        self._kept: dict[tuple[Any, Any], torch.Tensor] = {}
+        self._kept: dict[tuple[object, object], torch.Tensor] = {}
         # the rows of a batch stay the same from token to token; one tuple, since threads may share it
-        self._last: tuple[Any, Any, Any] = (None, None, None)
+        self._last: tuple[object, object, object] = (None, None, None)
 
     def of(self, activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
         """[1, d_model] where all rows share one, else [row, 1, d_model]."""

@@ -103,7 +103,7 @@ def sae_quality(
         if name not in groups:
             raise EmotionInterpError(f"words names {name!r}, which is none of the groups {', '.join(groups)}.")
     fired = {site: torch.zeros(subject.saes[site].cfg.d_sae, dtype=torch.bool) for site in sites}
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     limits: dict[Site, float] = {}
     # texts first: what counts as a sink is learnt from running text
     for name in sorted(groups, key=lambda group: group in words):
@@ -148,7 +148,7 @@ def last_token_activations(subject: Subject, texts: Sequence[str], sites: Sequen
     return activations_of
 
 
-def _figures(sae: Any, activations: torch.Tensor, fired: torch.Tensor) -> dict[str, Any]:
+def _figures(sae: Any, activations: torch.Tensor, fired: torch.Tensor) -> dict[str, object]:
     """Explained variance (plain and standardised), L0 and tokens; latents that fire are marked in `fired`."""
     mean = activations.double().mean(0)
     variance = (activations.double() - mean).square().sum(0)
@@ -198,7 +198,7 @@ def _losses(
 def _splice(sae: Any, limit: float) -> Any:
     """A hook that puts an SAE's reconstruction, or zeros, in place of every token but position 0 and sinks."""
 
-    def hook_fn(activations: torch.Tensor, hook: Any) -> torch.Tensor:
+    def hook_fn(activations: torch.Tensor, hook: object) -> torch.Tensor:
         del hook
         values = activations.float()
         new = torch.zeros_like(values) if sae is None else sae.decode(sae.encode(values))
@@ -209,7 +209,7 @@ def _splice(sae: Any, limit: float) -> Any:
     return hook_fn
 
 
-def _cross_entropy(subject: Subject, windows: Sequence[TokenizedText], hooks: list[Any]) -> float:
+def _cross_entropy(subject: Subject, windows: Sequence[TokenizedText], hooks: list[object]) -> float:
     total, count = 0.0, 0
     with torch.no_grad(), evaluation_mode(subject.model), subject.model.hooks(fwd_hooks=hooks):
         # one window at a time: the logits of a batch over a large vocabulary do not fit a cache

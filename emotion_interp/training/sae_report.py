@@ -61,7 +61,7 @@ class SaeTrainingResult(Result):
 
     folder: Path
     model_name: str
-    recipe: dict[str, Any]
+    recipe: dict[str, object]
     figures: tuple[SaeFigures, ...]
 
     ROWS = "figures"
@@ -71,7 +71,7 @@ class SaeTrainingResult(Result):
         texts = {"title": "Trained SAEs by layer", "y_title": "explained variance"}
         return series_curves(self.to_frame(), "explained_variance", (), **texts)
 
-    def saes(self, device: str = "cpu") -> list[Any]:
+    def saes(self, device: str = "cpu") -> list[object]:
         """The SAELens SAEs, in order of layer."""
         return [load_quietly(layer_folder(self.folder, row.layer), device) for row in self.figures]
 
@@ -164,7 +164,7 @@ class HeldOutSums:
                 self.fired |= on.any(0)
                 self.tokens += len(x)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         """explained_variance, l0, silent_share, held_out_tokens.
 
         Raises:
@@ -193,7 +193,7 @@ def mean_l0(sae: Any, activations: torch.Tensor) -> float:
         return sum(counts) / len(activations)
 
 
-def threshold_for(sae: Any, activations: torch.Tensor, k: float, units: torch.Tensor | None = None) -> float:
+def threshold_for(sae: object, activations: torch.Tensor, k: float, units: torch.Tensor | None = None) -> float:
     """The one threshold that leaves k active latents per token on these activations (BatchTopK's rule on all of them).
 
     With `units` [d_sae] each latent is compared with the threshold times its unit.

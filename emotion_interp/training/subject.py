@@ -81,7 +81,7 @@ def _rows(documents: list[Document], tokenizer: Any, context: int) -> np.ndarray
 
 def _prepare(
     data: Path, out: Path, recipe: SubjectRecipe, report: Callable[[str], None]
-) -> tuple[Any, np.ndarray, Any]:
+) -> tuple[object, np.ndarray, object]:
     """Tokenizer, packed training rows and held-out rows; made once and kept for a resumed run."""
     cache = out / "packed.npz"
     if cache.exists() and (out / "tokenizer.json").exists():

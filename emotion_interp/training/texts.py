@@ -30,7 +30,7 @@ class Texts(NamedTuple):
 
 
 def load_texts(
-    path: str | Path, limit: int | None = None, keep: Callable[[dict[str, Any]], bool] | None = None
+    path: str | Path, limit: int | None = None, keep: Callable[[dict[str, object]], bool] | None = None
 ) -> list[str]:
     """Read texts from a file: .txt (paragraphs split by empty lines, or lines if there are none), .jsonl or .csv with "text".
 
@@ -72,13 +72,13 @@ def load_texts(
     return texts
 
 
-def _paragraphs(path: Path) -> Iterator[dict[str, Any]]:
+def _paragraphs(path: Path) -> Iterator[dict[str, object]]:
     whole = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     for text in whole.split("\n\n") if "\n\n" in whole.strip() else whole.split("\n"):
         yield {"text": text}
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+def _json_lines(path: Path) -> Iterator[dict[str, object]]:
     for number, line in text_lines(path):
         if not line.strip():
             continue
@@ -90,7 +90,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+def _csv_rows(path: Path) -> Iterator[dict[str, object]]:
     table = read_table(path)
     column = table.find("text")
     if column is None:
