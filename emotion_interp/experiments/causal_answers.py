@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import t
 
 from emotion_interp.core.seeds import generator
@@ -116,7 +115,7 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, object]:
         asked = np.concatenate([own_texts, np.sort(random.permutation(others)[: len(own_texts)])])
     is_own = np.arange(len(asked)) < len(own_texts)
 
-    def scored(rows: pd.DataFrame) -> np.ndarray:
+    def scored(rows: Sequence[object]) -> np.ndarray:
         """[row, text]"""
         count = moves.moves.set_rows(rows)
         place_of = (setting.subject, setting.site, shown, asked)
@@ -152,7 +151,7 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, object]:
     lo, hi = np.percentile(ratios[np.isfinite(ratios)], [2.5, 97.5])
     row |= {"recovered": float((values[2] - values[1]) / effect), "lo": float(lo), "hi": float(hi)}
 
-    def recovered(rows: Sequence[Any]) -> np.ndarray:
+    def recovered(rows: Sequence[object]) -> np.ndarray:
         return (statistics(scored(rows), is_own, setting.measure) - values[1]) / effect if len(rows) else np.zeros(0)
 
     compared, result["exchanged"], result["draws"] = _against_nulls(
@@ -206,10 +205,10 @@ class _Swapping:
     """What one emotion's rows are: as they are, without, swapped, and the nulls."""
 
     moves: Any
-    own: Any
-    nothing: Any
-    swap: Any
-    singles: dict[str, object]
+    own: object
+    nothing: object
+    swap: object
+    singles: Mapping[str, object]
     random: Callable[[], list[object]]
     cosine: float
     size_ratio: float
@@ -231,7 +230,7 @@ def _swapping(
         singles = {e: v for e in names if (v := setting.vector(e, setting.first)) is not None}
         moves = DirectionMoves(setting.shown, own_features, left_out)
 
-        def drawn() -> list[Any]:
+        def drawn() -> list[object]:
             return list(random_rows(setting.latents, features[0], features[1], count, setting.seed, setting.site))
 
         return _Swapping(

@@ -17,6 +17,7 @@ from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.judges.next_word import NextWords
+from emotion_interp.stats.sparse import Matrix
 from emotion_interp.steering.hooks import Chosen, hooked, unsteered
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.session import Session
@@ -63,7 +64,7 @@ class ShownTexts:
         """Numbers of an emotion's texts."""
         return np.flatnonzero(self.labels == emotion)
 
-    def means(self, values: Sequence[Any], left_out: Sequence[str]) -> np.ndarray:
+    def means(self, values: Sequence[Matrix], left_out: Sequence[str]) -> np.ndarray:
         """Mean of each token's values [text][token, column] over the texts of all other labels: [place, column].
 
         Place 0 stands for every token of a text, the next for each token of the question, which is the same in all texts.
