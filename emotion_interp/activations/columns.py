@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,7 @@ def read_columns(
     subject: Subject,
     stimuli: Sequence[Stimulus],
     units: Sequence[int] | np.ndarray,
-    columns: Mapping[Site, Any],
+    columns: Mapping[Site, Sequence[int] | np.ndarray],
     *,
     token_units: Collection[int] | None = None,
     options: ReadOptions | None = None,
@@ -185,5 +185,5 @@ def _encode(reader: SaeReader, tokens: torch.Tensor, columns: np.ndarray) -> tor
     return latents[:, torch.from_numpy(columns).to(latents.device)]
 
 
-def _sum_by_token(frame: pd.DataFrame) -> Any:
+def _sum_by_token(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.groupby(["unit", "token", "feature"], as_index=False, sort=True)["total"].sum()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from emotion_interp.stats.sparse import Sparse
+    from emotion_interp.subjects.sae_reader import SaeReader
 
 Position = Literal["last", "span", "text", "end"]
 POSITIONS: tuple[str, ...] = get_args(Position)
@@ -111,7 +112,7 @@ class _PointSums:
 class _LatentSums:
     """Running sums of one SAE's pooled latents."""
 
-    def __init__(self, reader: Any, n_units: int, limit: int) -> None:
+    def __init__(self, reader: SaeReader, n_units: int, limit: int) -> None:
         self.reader = reader
         self.rows = SparseRows(n_units, reader.d_sae, limit)
 
@@ -222,7 +223,7 @@ def read_units(
     limit = spill_bytes // (3 * len(points) + 3 * len(set(sites)))
     sums = {point: _PointSums(subject, members, n_units, limit) for point, members in points.items()}
 
-    def on_site(site: Site, activations: Any, batch: Batch) -> None:
+    def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         sums[site].add(
             activations, batch, [tokens.picks(r) for r in batch.rows], unit_of[batch.rows], position in ("span", "text")
         )

@@ -6,9 +6,10 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -141,7 +142,10 @@ def read_bank(path: str | Path) -> dict[str, object]:
     return fields
 
 
-def with_sites(frame: Any, sites: Iterable[Site]) -> Any:
+FrameOrNone = TypeVar("FrameOrNone", pd.DataFrame, pd.DataFrame | None)
+
+
+def with_sites(frame: FrameOrNone, sites: Iterable[Site]) -> FrameOrNone:
     """A table with its column `site`; in banks of earlier versions the layer alone named it."""
     if frame is None or "site" in frame or "layer" not in frame:
         return frame

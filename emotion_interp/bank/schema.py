@@ -222,7 +222,7 @@ def check_bank(where: str, fields: Mapping[str, Any]) -> None:
     _check_order(where, fields["summary"], list(manifest["emotions"]))
 
 
-def _check_directions(where: str, directions: Directions, manifest: Any, scales: Iterable[str]) -> None:
+def _check_directions(where: str, directions: Directions, manifest: Mapping[str, Any], scales: Iterable[str]) -> None:
     n_emotions = len(manifest["emotions"])
     widths: dict[Site, int] = {}
     for (site, language, _), (key, array) in zip(directions, directions.arrays().items(), strict=True):
@@ -240,7 +240,7 @@ def _check_directions(where: str, directions: Directions, manifest: Any, scales:
             raise NotFiniteError(f"{where}: {key} has NaN or infinite values.")
 
 
-def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[Any]], widths: Mapping[str, int]) -> None:
+def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[object]], widths: Mapping[str, int]) -> None:
     for column, allowed in known.items():
         if column in frame.columns:
             strange = [value for value in frame[column].unique() if value not in allowed]
@@ -275,7 +275,7 @@ def _check_lengths(name: str, frame: pd.DataFrame, keys: list[str]) -> None:
         )
 
 
-def _check_order(where: str, summary: Any, emotions: list[str]) -> None:
+def _check_order(where: str, summary: pd.DataFrame, emotions: list[str]) -> None:
     """Rows of directions are emotions by their place, and the summary is written in the same order."""
     place = {emotion: i for i, emotion in enumerate(emotions)}
     for (site, language), rows in summary.groupby(["site", "language"], sort=False):

@@ -230,7 +230,7 @@ def directions(
                 progress=tick,
             )
         shown_columns = ["gain", "preferred", "gain_dense", "preferred_dense", "cosine_dense"]
-        by_layer: Any = trained.to_frame().groupby(["layer", "language"])[shown_columns]
+        by_layer = trained.to_frame().groupby(["layer", "language"])[shown_columns]
         show_frame(by_layer.mean().reset_index(), "Held-out texts: mean over emotions", False)
         extended = trained.add_to(extended)
         extended.save(place)

@@ -7,12 +7,16 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from emotion_interp.core.annotations import BY_NAME, fits, hint, is_number, items_of, members, name_of, shown, wanted
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.result import Result, made_by
 from emotion_interp.core.similar import similar, suggestion
+
+if TYPE_CHECKING:
+    import numpy as np
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -210,7 +214,7 @@ def check_argument(owner: str, name: str, value: object, annotation: str) -> Non
             check_number(f"{owner}: {name}", item, RANGES[name])
 
 
-def as_array(what: str, value: Any, dtype: str) -> Any:
+def as_array(what: str, value: Any, dtype: str) -> np.ndarray:
     """A tensor, array or nested list of numbers as a numpy array of its own.
 
     Raises:

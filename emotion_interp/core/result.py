@@ -130,7 +130,7 @@ def made_by(result: R, function: str, arguments: Mapping[str, object]) -> R:
     return made
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """A value that reads well and weighs little: numbers, texts and short lists as they are, others by their kind."""
     if value is None or isinstance(value, (str, int, float)):
         return value

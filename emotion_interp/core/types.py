@@ -7,13 +7,17 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from emotion_interp.core.arguments import as_array, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.markup import facts_html, fragment
+
+if TYPE_CHECKING:
+    import torch
+
 
 T = TypeVar("T")
 
@@ -182,7 +186,7 @@ class Direction:
         array([0.6, 0.8], dtype=float32)
     """
 
-    vector: Any
+    vector: np.ndarray
     layer: int
     kind: str = "resid_post"
     name: str = "direction"
@@ -289,7 +293,7 @@ class _AddingHook:
         self._kept: dict[tuple[object, object], object] = {}
         self._last: object = None
 
-    def __call__(self, activations: Any, hook: object = None) -> Any:
+    def __call__(self, activations: torch.Tensor, hook: object = None) -> torch.Tensor:
         del hook
         if threading.get_ident() != self._thread:
             # silent here, the thread that it was meant for might run without it; acting, it would steer a stranger's
@@ -312,7 +316,7 @@ class _AddingHook:
         return moved
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: object) -> bool:
     """Whether it is a finite number (True and False are none)."""
     try:
         return not isinstance(value, (bool, np.bool_)) and bool(np.isfinite(float(value)))

@@ -24,6 +24,9 @@ from emotion_interp.steering.operations import writable_reader
 from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
+    import torch
+
+    from emotion_interp.subjects.sae_reader import SaeReader
     from emotion_interp.subjects.subject import Subject
 
 
@@ -262,7 +265,7 @@ def _place(effects: SteeringEffects, name: str | int) -> int:
     return effects.names.index(str(name))
 
 
-def _units(vectors: Any) -> np.ndarray:
+def _units(vectors: np.ndarray) -> np.ndarray:
     """[vector, d_model] at length one, float64."""
     if hasattr(vectors, "detach"):
         vectors = vectors.detach().cpu().numpy()
@@ -275,7 +278,7 @@ def _units(vectors: Any) -> np.ndarray:
     return array / lengths
 
 
-def _read(question: Question, site: Site, rows: RowInterventions, reader: Any) -> np.ndarray:
+def _read(question: Question, site: Site, rows: RowInterventions, reader: SaeReader) -> np.ndarray:
     """Mean activation of every feature over the continuations' tokens, read unsteered: [row, feature]."""
     subject = question.subject
     prompts = [list(t.ids) for t in subject.tokenize(question.prompts, whole=True)]
@@ -290,7 +293,7 @@ def _read(question: Question, site: Site, rows: RowInterventions, reader: Any) -
                 starts.append(len(prompt))
     sums, counts = np.zeros((rows.n_rows, reader.d_sae)), np.zeros(rows.n_rows)
 
-    def on_site(place: Site, activations: Any, batch: Batch) -> None:
+    def on_site(place: Site, activations: torch.Tensor, batch: Batch) -> None:
         del place
         for i, r in enumerate(batch.rows):
             written = activations[i, starts[r] : len(texts[r].ids)]

@@ -153,7 +153,7 @@ def show(
         )
     stream: list[Any] = [None] * len(tokens)
 
-    def on_site(place: Site, activations: Any, batch: Batch) -> None:
+    def on_site(place: Site, activations: torch.Tensor, batch: Batch) -> None:
         del place
         for row, text in enumerate(batch.rows):
             stream[text] = activations[row, : batch.lengths[row]].float().cpu().numpy()

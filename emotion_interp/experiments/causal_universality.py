@@ -17,6 +17,7 @@ import torch
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import FileFormatError, tell
 from emotion_interp.core.files import atomic_file, sha256_of
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
@@ -64,7 +65,7 @@ class CausalUniversality(Result):
         language exchanged at random among the reliable ones, from four of them on.
         """
         frame = self.frame
-        reliable: Any = frame[frame["recovered"].notna()]
+        reliable = rows_where(frame, frame["recovered"].notna())
         z, p = exchange_test(self.exchanges, reliable["emotion"].tolist(), self.seed)
         row = {c: frame[c].iloc[0] for c in ("first", "second", "layer", "site", "method")}
         row |= {"n_emotions": len(frame), "n_reliable": len(reliable), "n_passed": int((frame["p_holm"] < 0.05).sum())}
@@ -72,7 +73,7 @@ class CausalUniversality(Result):
         return pd.DataFrame([row])
 
     def __repr__(self) -> str:
-        frame: Any = self.frame
+        frame = self.frame
         reliable, passed = int(frame["recovered"].notna().sum()), int((frame["p_holm"] < 0.05).sum())
         return (
             f"CausalUniversality({self.first!r} in {self.second!r} texts, {len(self.frame)} emotions, {reliable} with an "
@@ -217,7 +218,9 @@ def _digest(setting: CausalSetting) -> list[str]:
     ]
 
 
-def exchange_test(exchanges: Any, emotions: Sequence[str], seed: int, count: int = PERMUTATIONS) -> tuple[float, float]:
+def exchange_test(
+    exchanges: pd.DataFrame, emotions: Sequence[str], seed: int, count: int = PERMUTATIONS
+) -> tuple[float, float]:
     """Mean standardised recovery by an emotion's own counterpart, and its p when counterparts are exchanged.
 
     Each row of [emotion of the text, emotion put in] is standardised over all that were put in, so that no emotion with a

@@ -84,7 +84,7 @@ def shuffled_directions(
     if n < 1:
         raise EmotionInterpError(f"at least one shuffle is needed, got n={n!r}.")
     require_same_subject(bank, subject)
-    words: Any
+    words: pd.DataFrame
     words, shown, units = design_of(concepts, bank, stimuli)
     if language not in set(words["language"]):
         raise UnknownNameError("language of the stimuli", language, sorted(set(words["language"])))

@@ -62,7 +62,7 @@ class SteeringVerdicts(Result):
         return passing["emotion"].tolist()
 
     def __repr__(self) -> str:
-        judged: Any = self.frame["p_holm"].notna()
+        judged = self.frame["p_holm"].notna()
         return f"SteeringVerdicts({len(self.passed)} of {int(judged.sum())} judged emotions pass)"
 
 
@@ -214,7 +214,7 @@ def _not_own(asked: Aim, drawn: NullDirections, emotion: str) -> np.ndarray:
 
 
 def _verdicts(
-    frame: Any, nulls: Sequence[Mapping[tuple[str, str], np.ndarray]], asked: Aim, alpha: float, seed: int
+    frame: pd.DataFrame, nulls: Sequence[Mapping[tuple[str, str], np.ndarray]], asked: Aim, alpha: float, seed: int
 ) -> pd.DataFrame:
     """Holm and max-T over the emotions that all judges know, who passes, and why the others do not."""
     several = len(asked.judges) > 1

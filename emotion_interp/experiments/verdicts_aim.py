@@ -80,7 +80,7 @@ class Steered:
     texts: pd.DataFrame = field(repr=False)
 
 
-def aim(setting: Setting, emotions: Sequence[str] | None, layer: Any, method: str) -> Aim:
+def aim(setting: Setting, emotions: Sequence[str] | None, layer: int | Site | str | None, method: str) -> Aim:
     """Directions and judges, checked before a text is written.
 
     Raises:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site
 from emotion_interp.experiments.setting import Setting, simple_call
@@ -47,7 +48,7 @@ class VerdictDoses(Result):
     @property
     def dose(self) -> float:
         """The chosen dose."""
-        rows: Any = self.frame[self.frame["chosen"]]
+        rows = rows_where(self.frame, self.frame["chosen"])
         return float(rows["dose"].iloc[0])
 
 

@@ -13,6 +13,7 @@ from emotion_interp.bank.confirmation import COLUMNS, decide, decided
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.types import Site
 from emotion_interp.features.retest import design_of
 from emotion_interp.features.specific import PERMUTATIONS, specificity_test
@@ -123,7 +124,7 @@ def confirmed_sets(
     columns: dict[str, Any] = {c: np.full(n, np.nan) for c in ("p_heldout", "held_out_specificity", "p_specificity")}
     rival, fixed = np.full(n, None, dtype=object), np.zeros(n, dtype=bool)
     for language, of_language in scores.items():
-        held_words: Any = words[(words["language"] == language) & (words["side"] == "confirmation")]
+        held_words = rows_where(words, (words["language"] == language) & (words["side"] == "confirmation"))
         rows = np.flatnonzero((frame["language"] == language).to_numpy())
         codes = held_words["emotion"].map({e: i for i, e in enumerate([*emotions, "neutral"])}).to_numpy()
         values = np.column_stack(of_language)
@@ -200,7 +201,7 @@ def with_confirmed_sets(
     ).sites
     scores: dict[str, list[np.ndarray]] = {}
     for row in frame.to_dict("records"):
-        unit_words: Any = words[held & np.asarray(words["language"] == row["language"])]
+        unit_words = rows_where(words, held & np.asarray(words["language"] == row["language"]))
         features = readings[Site.parse(row["site"])].features
         values = features[unit_words["unit"].to_numpy()][:, np.asarray(row["features"], dtype=np.int64)].toarray()
         scores.setdefault(row["language"], []).append(

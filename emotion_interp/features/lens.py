@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from emotion_interp.core.types import Site, sites_at
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
     from emotion_interp.subjects import Subject
 
@@ -83,7 +84,7 @@ def token_lens(
 
 
 def chosen_features(
-    subject: Subject, bank: FeatureBank, layers: Iterable[int] | None = None, rows: Any = None
+    subject: Subject, bank: FeatureBank, layers: Iterable[int] | None = None, rows: pd.DataFrame | None = None
 ) -> dict[Site, np.ndarray]:
     """Ids of the selected and top features of each site (all emotions and languages), sorted; the bank must fit.
 
@@ -178,7 +179,7 @@ def _unembedding(subject: Subject) -> torch.Tensor:
     return weight.detach()
 
 
-def token_text(tokenizer: Any, token: int) -> str:
+def token_text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
     """One token as it reads, its leading space kept; bytes that are no whole character as "<0xE7>".
 
     Example:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from emotion_interp.bank.directions import Directions
 from emotion_interp.concepts import ConceptSet
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Direction, Site, Stimulus, sites_at
@@ -264,7 +265,7 @@ class _Halves:
     """One site and language: activations, classes and groups of both halves."""
 
     def __init__(self, words: pd.DataFrame, language: str, emotions: list[str], reading: SiteReadings) -> None:
-        spoken: Any = words[words["language"] == language]
+        spoken = rows_where(words, words["language"] == language)
         self.neutral = len(emotions) if (spoken["emotion"] == NEUTRAL).any() else None
         self.n_classes = len(emotions) + (self.neutral is not None)
         index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
@@ -272,8 +273,8 @@ class _Halves:
         first, second = (spoken[spoken["side"] == side] for side in ("discovery", "confirmation"))
         self.codes, self.codes2 = (half["emotion"].map(index).to_numpy() for half in (first, second))
         self.groups = first["group"].to_numpy()
-        discovered: Any = reading.features[first["unit"].to_numpy()]
-        held: Any = reading.features[second["unit"].to_numpy()]
+        discovered = reading.features[first["unit"].to_numpy()]
+        held = reading.features[second["unit"].to_numpy()]
         # only features that fire on the discovery half can be chosen there
         self.alive = np.flatnonzero(firing_rates(discovered))
         self._values, self._values2 = discovered[:, self.alive].tocsc(), held[:, self.alive].tocsc()

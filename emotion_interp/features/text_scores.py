@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from emotion_interp.concepts.text_baseline import text_readings
 from emotion_interp.core.errors import EmotionInterpError, tell
+from emotion_interp.core.frames import rows_where
 from emotion_interp.features.dense import contrast_means
 from emotion_interp.features.design import Design
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge
@@ -61,7 +62,7 @@ def text_scores(
     """
     rows: dict[tuple[str, str], dict[str, object]] = {}
     for language in words["language"].unique():
-        spoken: Any = words[words["language"] == language]
+        spoken = rows_where(words, words["language"] == language)
         shown = [texts[int(i)] for i in spoken["unit"]]
         discovery, held = (np.flatnonzero(spoken["side"] == side) for side in ("discovery", "confirmation"))
         labels = spoken["emotion"].to_numpy()
@@ -118,7 +119,7 @@ def text_space_table(words: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for language in words["language"].unique():
-        spoken: Any = words[(words["language"] == language) & (words["emotion"] != NEUTRAL)]
+        spoken = rows_where(words, (words["language"] == language) & (words["emotion"] != NEUTRAL))
         labels = spoken["emotion"].to_numpy()
         emotions = list(dict.fromkeys(labels))
         if len(emotions) < 2:

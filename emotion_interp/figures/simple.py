@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -13,7 +11,7 @@ from emotion_interp.figures.theme import COLOURS, SEQUENTIAL, checked, finish, p
 _SIDE = 480
 
 
-def interval_rows(frame: Any, *, title: str, x_title: str = "value") -> go.Figure:
+def interval_rows(frame: pd.DataFrame, *, title: str, x_title: str = "value") -> go.Figure:
     """One row per name: its value as a point, its interval as a line, and zero.
 
     Args:

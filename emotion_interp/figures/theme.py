@@ -32,7 +32,9 @@ CHARACTER_WIDTH = 0.58
 """Mean width of a Latin character in units of the font size."""
 
 
-def checked(frame: Any, picture: str, required: tuple[str, ...], numeric: tuple[str, ...] = ()) -> Any:
+def checked(
+    frame: pd.DataFrame, picture: str, required: tuple[str, ...], numeric: tuple[str, ...] = ()
+) -> pd.DataFrame:
     """A copy of `frame` with its columns checked and the numeric ones (where present) as float64.
 
     Args:
@@ -68,7 +70,7 @@ def checked(frame: Any, picture: str, required: tuple[str, ...], numeric: tuple[
     return frame
 
 
-def only(frame: pd.DataFrame, column: str, chosen: object, picture: str) -> Any:
+def only(frame: pd.DataFrame, column: str, chosen: object, picture: str) -> pd.DataFrame:
     """The rows of one value of `column`; without a choice the frame must hold just one value."""
     if column not in frame.columns:
         return frame
@@ -101,7 +103,7 @@ def rgba(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def curve(figure: go.Figure, x: Any, y: Any, name: object, number: int, where: str, dash: str = "solid") -> None:
+def curve(figure: go.Figure, x: object, y: object, name: object, number: int, where: str, dash: str = "solid") -> None:
     """One named series as a line with markers; `where` says in the hover text where a point lies ("layer %{x}")."""
     figure.add_scatter(
         x=x,
@@ -181,7 +183,7 @@ class LayoutChoices(TypedDict, total=False):
     narrow: dict[str, object] | None
     narrow_height: int | None
     narrow_min_width: int | None
-    narrow_traces: dict[int, dict[str, Any]] | None
+    narrow_traces: dict[int, dict[str, object]] | None
 
 
 # Long: everything that all pictures share, once.

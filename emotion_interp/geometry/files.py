@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -180,7 +180,7 @@ def _read_csv(path: Path, layer: int | None) -> tuple[list[str] | None, np.ndarr
         twice = sorted({c for c in table.columns if table.columns.count(c) > 1})
         raise FileFormatError(f"{path} has several columns called {', '.join(map(repr, twice))}; name each by itself.")
     named, of_layer = table.find("emotion"), table.find("layer")
-    frame: Any = table.frame().fillna("").map(str.strip)
+    frame = table.frame().fillna("").map(str.strip)
     if of_layer is not None:
         numbers = sorted({_layer_number(path, line, cell) for line, cell in frame[of_layer].items()})
         chosen = picked_layer(path, numbers, layer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
@@ -75,7 +74,7 @@ def content_similarity(unsteered: Sequence[str], steered: Sequence[str], languag
     if not any(words):
         return np.full(len(unsteered), np.nan)
     whole = list
-    weights: Any = TfidfVectorizer(analyzer=whole, dtype=np.float64).fit_transform(words)
+    weights = TfidfVectorizer(analyzer=whole, dtype=np.float64).fit_transform(words)
     n = len(unsteered)
     cosine = np.asarray(weights[:n].multiply(weights[n:]).sum(axis=1)).ravel()
     known = np.array([bool(before and after) for before, after in zip(words[:n], words[n:], strict=True)], dtype=bool)

@@ -76,7 +76,7 @@ def term_list(path: Path, terms: object) -> list[str]:
     return names
 
 
-def fresh_vectorizer(path: Path, given: object, names: Sequence[str]) -> Any:
+def fresh_vectorizer(path: Path, given: object, names: Sequence[str]) -> TfidfVectorizer:
     """A TF-IDF of the recipe with the file's n-grams and weights.
 
     Raises:
@@ -111,7 +111,7 @@ def fresh_vectorizer(path: Path, given: object, names: Sequence[str]) -> Any:
     return fresh
 
 
-def fresh_pipeline(path: Path, pipeline: object, terms: object) -> Any:
+def fresh_pipeline(path: Path, pipeline: object, terms: object) -> Pipeline:
     """TF-IDF and logistic regression with the file's numbers, if they are what they should be and fit each other.
 
     Raises:
@@ -134,7 +134,7 @@ def fresh_pipeline(path: Path, pipeline: object, terms: object) -> Any:
     rows = 1 if len(classes) == 2 else len(classes)
     if coefficients.shape != (rows, len(vectorizer.vocabulary_)) or len(intercept) != rows or len(classes) < 2:
         raise FileFormatError(f"{path} is damaged: its n-grams, weights and classes differ in number.")
-    fresh: Any = LogisticRegression()
+    fresh = LogisticRegression()
     fresh.coef_, fresh.intercept_ = coefficients, intercept
     fresh.classes_ = np.asarray([str(c) for c in classes])
     fresh.n_features_in_ = coefficients.shape[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,7 @@ class LearningCurve(Result):
         Raises:
             UnknownNameError: no such dimension or layer.
         """
-        rows: Any = self.table
+        rows = self.table
         if dimension not in set(rows["dimension"]):
             raise UnknownNameError("dimension", dimension, sorted(set(rows["dimension"])))
         layer = int(rows["layer"].max()) if layer is None else layer

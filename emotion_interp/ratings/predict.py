@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import BySite, Site, site_of, sites_at
@@ -86,7 +87,7 @@ class Ratings(Result):
             EmotionInterpError: several languages, and none was named.
         """
         sites = [Site.parse(name) for name in self.predictions["site"].unique()]
-        rows: Any = self.predictions[self.predictions["site"] == str(sites_at(sites, layer)[0])]
+        rows = rows_where(self.predictions, self.predictions["site"] == str(sites_at(sites, layer)[0]))
         asked = {"feature_set": feature_set, "dimension": dimension}
         asked |= {"train_language": train_language, "test_language": test_language}
         for column, value in asked.items():
@@ -107,7 +108,7 @@ class Ratings(Result):
         """Predicted against human ratings at a layer, the words that are furthest off named; options and errors as in
         `predicted`. Without a layer: r of every feature set over the layers."""
         if layer is None:
-            rows: Any = self.table[self.table["dimension"] == dimension]
+            rows = rows_where(self.table, self.table["dimension"] == dimension)
             texts = {"title": f"Predicted {dimension} by layer", "y_title": "r", "bounds": ("r_lo", "r_hi")}
             return series_curves(rows, "r", self.SERIES, **texts)
         frame = self.predicted(layer, feature_set, dimension, **options)

@@ -18,6 +18,7 @@ from emotion_interp.steering.positions import Positions, RowPositions, check_pos
 from emotion_interp.steering.schedules import Schedule
 
 if TYPE_CHECKING:
+    from emotion_interp.subjects.sae_reader import SaeReader
     from emotion_interp.subjects.subject import Subject
 
 
@@ -181,7 +182,7 @@ def sae_operation(
 
 
 def _feature_delta(
-    reader: Any, index: np.ndarray, op: str, amounts: np.ndarray, threshold: float
+    reader: SaeReader, index: np.ndarray, op: str, amounts: np.ndarray, threshold: float
 ) -> Callable[[torch.Tensor, Chosen], torch.Tensor]:
     rows = reader.decoder_rows(index)
     target = rows.new_tensor(amounts.tolist())

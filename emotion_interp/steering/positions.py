@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -68,7 +67,7 @@ Positions = (
 )
 
 
-def check_positions(positions: Any) -> None:
+def check_positions(positions: object) -> None:
     """Refuse anything that selects no positions.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,10 @@ from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.subject import Subject, TokenizedText
 from emotion_interp.training.sae_activations import read_windows, sink_limits, text_windows, without_sinks
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
 
 TARGETS = {"ev_standardized": 0.75, "l0": 64.0, "silent_share": 0.10, "ce_recovered": 0.90}
 """What an SAE needs before its features are read as the model's: least, most, most, least."""
@@ -148,7 +152,7 @@ def last_token_activations(subject: Subject, texts: Sequence[str], sites: Sequen
     return activations_of
 
 
-def _figures(sae: Any, activations: torch.Tensor, fired: torch.Tensor) -> dict[str, object]:
+def _figures(sae: SAE, activations: torch.Tensor, fired: torch.Tensor) -> dict[str, object]:
     """Explained variance (plain and standardised), L0 and tokens; latents that fire are marked in `fired`."""
     mean = activations.double().mean(0)
     variance = (activations.double() - mean).square().sum(0)
@@ -195,7 +199,7 @@ def _losses(
     return losses
 
 
-def _splice(sae: Any, limit: float) -> Any:
+def _splice(sae: SAE, limit: float) -> Any:
     """A hook that puts an SAE's reconstruction, or zeros, in place of every token but position 0 and sinks."""
 
     def hook_fn(activations: torch.Tensor, hook: object) -> torch.Tensor:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 import torch
@@ -19,6 +19,10 @@ from emotion_interp.core.result import Result
 from emotion_interp.figures import series_curves
 from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.loading import load_sae
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
 
 TRAINING_FILE = "training.json"
 FORMAT = 2
@@ -129,7 +133,7 @@ def layer_folder(out: Path, layer: int) -> Path:
     return out / f"layer_{layer}"
 
 
-def load_quietly(folder: Path, device: str) -> Any:
+def load_quietly(folder: Path, device: str) -> SAE:
     """`load_sae` without SAELens' advice on how to load the model, which is here already."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*model_from_pretrained_kwargs")
@@ -144,7 +148,7 @@ class HeldOutSums:
         shift: a vector near the mean [d_model]; subtracting it first keeps the variance exact under a large mean.
     """
 
-    def __init__(self, sae: Any, shift: torch.Tensor) -> None:
+    def __init__(self, sae: SAE, shift: torch.Tensor) -> None:
         self.sae, self.shift = sae, shift.double()
         self.tokens, self.error, self.square, self.active = 0, 0.0, 0.0, 0
         self.total = torch.zeros_like(self.shift)
@@ -181,12 +185,12 @@ class HeldOutSums:
         }
 
 
-def pre_activations(sae: Any, activations: torch.Tensor) -> torch.Tensor:
+def pre_activations(sae: SAE, activations: torch.Tensor) -> torch.Tensor:
     """What a JumpReLU SAE compares with its threshold: [token, d_model] -> [token, d_sae]."""
     return sae.process_sae_in(activations) @ sae.W_enc + sae.b_enc
 
 
-def mean_l0(sae: Any, activations: torch.Tensor) -> float:
+def mean_l0(sae: SAE, activations: torch.Tensor) -> float:
     """Mean number of active latents per token."""
     with torch.no_grad():
         counts: Iterable[int] = (int(fires(sae.encode(x)).sum()) for x in activations.split(_ENCODE_TOKENS))
@@ -199,7 +203,7 @@ def threshold_for(sae: object, activations: torch.Tensor, k: float, units: torch
     With `units` [d_sae] each latent is compared with the threshold times its unit.
     """
     wanted = max(1, round(k * len(activations)))
-    largest: list[Any] = []
+    largest: list[torch.Tensor] = []
     with torch.no_grad():
         for x in activations.split(_ENCODE_TOKENS):
             values = pre_activations(sae, x).relu()
