@@ -13,10 +13,14 @@ from scipy.sparse import coo_matrix, diags
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.activations.reading import SINK_FACTOR, SiteReadings, _pick
+from emotion_interp.activations.shown import shown
+from emotion_interp.activations.spill import SPILL_BYTES
+from emotion_interp.activations.waiting import WaitingTokens
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnsupportedError
 from emotion_interp.core.options import merged
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.stats.firing import fires
+from emotion_interp.subjects.shelf import scarce
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText, tell_of_cuts
 
@@ -46,8 +50,9 @@ def stimulus_tokens(
     Raises:
         EmotionInterpError: a target that becomes no token, or lies beyond the context.
     """
-    tokens = subject.tokenize_quietly([s.text for s in stimuli])
-    picks = [_pick(t, s.span, position, skip) for t, s in zip(tokens, stimuli, strict=True)]
+    texts, spans = shown(subject, stimuli)
+    tokens = subject.tokenize_quietly(texts)
+    picks = [_pick(t, span, position, skip) for t, span in zip(tokens, spans, strict=True)]
     for stimulus, pick in zip(stimuli, picks, strict=True):
         if not len(pick):
             raise EmotionInterpError(
@@ -97,8 +102,14 @@ def read_columns(
     summed: dict[Site, list[pd.DataFrame]] = {site: [] for site in wanted}
     norms: dict[Site, list[np.ndarray]] = {site: [] for site in wanted}
     readers = subject.readers
+    waiting = {}
+    if scarce([readers[site] for site in wanted if site in readers]):
+        waiting = {site: WaitingTokens(SPILL_BYTES // len(wanted)) for site in wanted}
 
     def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
+        import torch
+
+        device = activations.device
         size = activations.float().norm(dim=-1).cpu().numpy()
         real = real_tokens(batch, activations.shape[1])
         if not np.isfinite(size[real]).all():
@@ -114,18 +125,32 @@ def read_columns(
         counts = np.asarray([len(c) for c in chosen])
         row, place = np.repeat(np.arange(len(chosen)), counts), np.concatenate(chosen)
         ids = np.concatenate([np.asarray(texts[r].ids)[c] for r, c in zip(batch.rows, chosen, strict=True)])
-        token, column, value = _nonzero(readers[site], activations, row, place, wanted[site])
-        stimulus, feature = batch.rows[row[token]], wanted[site][column]
-        shape = (len(chosen), len(wanted[site]))
-        mean = coo_matrix((value / counts[row[token]], (row[token], column)), shape=shape).tocsr()
+        read = activations[torch.from_numpy(row).to(device), torch.from_numpy(place).to(device)]
+        if site in waiting:
+            waiting[site].add(read, batch.rows, row, counts, ids)
+        else:
+            encode(site, read, batch.rows, row, counts, ids)
+
+    def encode(
+        site: Site, read: torch.Tensor, rows: np.ndarray, row: np.ndarray, counts: np.ndarray, ids: np.ndarray
+    ) -> None:
+        token, column, value = _nonzero(readers[site], read, wanted[site])
+        stimulus, feature = rows[row[token]], wanted[site][column]
+        mean = coo_matrix(
+            (value / counts[row[token]], (row[token], column)), shape=(len(rows), len(wanted[site]))
+        ).tocsr()
         mean.sum_duplicates()
-        pooled[site].append((batch.rows, mean))
+        pooled[site].append((rows, mean))
         unit = unit_of[stimulus]
         frame = pd.DataFrame({"unit": unit, "token": ids[token], "feature": feature, "total": value})
         summed[site].append(_sum_by_token(frame[by_token[unit]]))
 
     passes = {"batch_tokens": chosen_options.batch_tokens, "progress": chosen_options.progress}
     forward_pass(subject, texts, list(wanted), on_site, **passes)
+    for site, pieces in waiting.items():
+        for read, (rows, row, counts, ids) in pieces:
+            encode(site, read, rows, row, counts, ids)
+    waiting.clear()
     n_stimuli = np.bincount(unit_of, minlength=n_units)
     sites = {}
     for site, parts in pooled.items():
@@ -151,14 +176,8 @@ def _site_readings(
     return SiteReadings(site, features, fired, dense, scale, n_stimuli)
 
 
-def _nonzero(
-    reader: SaeReader, activations: torch.Tensor, row: np.ndarray, place: np.ndarray, columns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _nonzero(reader: SaeReader, tokens: torch.Tensor, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Active chosen latents of the read tokens: (token index, index into `columns`, activation)."""
-    import torch
-
-    device = activations.device
-    tokens = activations[torch.from_numpy(row).to(device), torch.from_numpy(place).to(device)]
     # a bounded number of tokens at a time: never [all tokens, d_sae]
     chunk = max(1, 32_000_000 // reader.d_sae)
     parts = []

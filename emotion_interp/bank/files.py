@@ -46,7 +46,7 @@ _FILES: tuple[str, ...] = (
 )
 _RATES = "rates.parquet"
 """Optional: banks found before it was added lack it and still load."""
-EXTRA_TABLES = ("controls", "outputs", "transfer", "tokens", "examples", "probes", "text_space")
+EXTRA_TABLES = ("controls", "outputs", "transfer", "tokens", "examples", "probes", "readings", "text_space")
 """Optional tables that later analyses add to a bank; `schema.TABLES` says what each must be."""
 CARDS = ("CARD.md", "README.md")
 """Names of a card beside a bank: in `saved_features/`, and where it was pushed."""

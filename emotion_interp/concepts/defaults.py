@@ -16,12 +16,15 @@ BARE = ("t0", SLOT)
 SIZES = ("standard", "large")
 """Sizes of the shipped sets: 19 to 24 words an emotion, or at least 42 that begin with those."""
 
+OTHER_FILES = ("scenes.toml", "neutral.toml")
+"""Shipped beside the concept sets, and none of them."""
+
 
 @cache
 def shipped_languages() -> tuple[str, ...]:
     """Languages with a shipped concept set, in alphabetical order."""
     folder = resources.files("emotion_interp.concepts")
-    names = (f.name for f in folder.iterdir() if f.name.endswith(".toml") and f.name != "scenes.toml")
+    names = (f.name for f in folder.iterdir() if f.name.endswith(".toml") and f.name not in OTHER_FILES)
     return tuple(sorted(name.removesuffix(".toml") for name in names))
 
 

@@ -43,7 +43,13 @@ LIKE = {
 }
 BY_NAME = {"bank": "Bank", "concepts": "ConceptSet", "subject": "SubjectLike", "table": "DataFrame | Table"}
 """Parameters that are annotated `Any` because a room above may not be imported."""
-ALIASES = {"ReadAt": "str", "SpaceKind": "str", "Tick": "Callable", "NDArray": "Any"}
+ALIASES = {
+    "Prompts": "str | Sequence[str | Mapping[str, Any] | Sequence[Mapping[str, Any]]]",
+    "ReadAt": "str",
+    "SpaceKind": "str",
+    "Tick": "Callable",
+    "NDArray": "Any",
+}
 WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path"}
 LISTS = ("Sequence", "Iterable", "list", "tuple", "set", "Collection")
 MAPPINGS = ("Mapping", "dict")

@@ -14,6 +14,7 @@ import numpy as np
 from emotion_interp.core.arguments import as_array, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.markup import facts_html, fragment
+from emotion_interp.core.messages import Pairs
 
 if TYPE_CHECKING:
     import torch
@@ -153,7 +154,8 @@ class Stimulus:
     """One text shown to the subject, with the character span of its target.
 
     `group` joins what must stay on one side of a split (a lemma, its translations). `emotion` is "neutral" for the
-    contrast class.
+    contrast class. `messages` are the conversation in which a chat model is shown the text: (role, content), with
+    `{text}` in its place; none: the text alone.
     """
 
     text: str
@@ -163,6 +165,7 @@ class Stimulus:
     template: str
     language: str
     group: str
+    messages: Pairs = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):

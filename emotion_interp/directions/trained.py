@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import softplus
 
+from emotion_interp.activations.shown import shown as as_shown
 from emotion_interp.bank.added import with_added_directions
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.same_subject import require_same_subject
@@ -220,7 +221,7 @@ def _texts(
     words, shown, units = design_of(concepts, bank, asked.stimuli)
     side = dict(zip(words["unit"], words["side"], strict=True))
     spoken = [(s, side[u]) for s, u in zip(shown, units, strict=True) if s.language == language]
-    tokens = subject.tokenize_quietly([s.text for s, _ in spoken])
+    tokens = subject.tokenize_quietly(as_shown(subject, [s for s, _ in spoken])[0])
     halves: dict[str, list[list[tuple[int, ...]]]] = {
         k: [[] for _ in bank.emotions] for k in ("discovery", "confirmation")
     }

@@ -63,7 +63,8 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
     position = bank.manifest.get("position", "last")
     path = None
     if folder is not None:
-        asked = [setting.subject.name, known_by(setting.subject), str(site), position, [s.text for s in shown]]
+        texts = [[s.text, s.messages] if s.messages else s.text for s in shown]
+        asked = [setting.subject.name, known_by(setting.subject), str(site), position, texts]
         path = Path(folder) / f"words_{sha256_of([*asked, list(map(list, rows))])[:32]}.npy"
     if path is not None and path.is_file():
         values = _loaded(path, (len(rows), setting.subject.d_model))

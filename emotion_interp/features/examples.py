@@ -26,6 +26,7 @@ from emotion_interp.features.lens import chosen_features
 from emotion_interp.features.options import ExampleChoices, ExampleOptions
 from emotion_interp.figures import series_curves
 from emotion_interp.stats.firing import fires
+from emotion_interp.subjects.shelf import in_turns
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -131,7 +132,8 @@ def top_examples(
         best[site].add(activations, batch)
 
     passes: dict[str, Any] = {"batch_tokens": chosen.batch_tokens, "progress": chosen.progress}
-    forward_pass(subject, tokens, list(features), on_site, **passes)
+    for group in in_turns(subject.readers, list(features)):
+        forward_pass(subject, tokens, group, on_site, **passes)
     rows = []
     for site in features:
         for feature, rank, example in best[site].result():

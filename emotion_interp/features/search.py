@@ -23,7 +23,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.block import Block, Selection
 from emotion_interp.features.confirm import with_confirmation
-from emotion_interp.features.design import design_stimuli
+from emotion_interp.features.design import Design, design_stimuli
 from emotion_interp.features.options import FoundChoices, FoundOptions
 from emotion_interp.features.text_scores import with_text_scores
 from emotion_interp.stats.corrections import benjamini_hochberg
@@ -88,6 +88,13 @@ def find_features(
     readings = read_stimuli(subject, design.stimuli, design.units, sites=wanted, options=reading)
     place = {"position": reading.position, "skip": reading.skip}
     how = FoundOptions(selection=selection, seed=seed, kind=design.kind, **place)
+    return bank_from_design(subject, concepts, design, readings, how)
+
+
+def bank_from_design(
+    subject: Subject, concepts: ConceptSet, design: Design, readings: dict[Site, SiteReadings], how: FoundOptions
+) -> FeatureBank:
+    """The whole bank of a design that was read: features, their confirmation, and the texts alone beside them."""
     bank = bank_from_readings(subject, concepts, design.words, readings, options=how)
     if design.kind != "words":
         # texts that name their emotion are found by their words: how many do is part of what the bank is

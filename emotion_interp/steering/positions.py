@@ -9,11 +9,11 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.subjects.plan import ForwardPlan
+from emotion_interp.subjects.turns import OPEN, TURN_POSITIONS, conversations, mask_of
 
 POSITIONS = ("all", "all_with_bos", "prompt", "generated", "from_last_prompt_token")
-"""Named selections of token positions. Only "all_with_bos" and explicit lists ever touch BOS."""
-
-_END = np.iinfo(np.int64).max
+"""Named selections of token positions. Only "all_with_bos" and explicit lists ever touch BOS. A conversation has
+`TURN_POSITIONS` too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,9 @@ class RowPositions:
         for kind, rows in self._groups:
             places = np.flatnonzero(np.isin(plan.rows, rows))
             if len(places):
+                turns = None if plan.turns is None else [plan.turns[k] for k in places]
                 part = ForwardPlan(
-                    plan.positions[places], plan.prompt_lengths[places], plan.rows[places], plan.has_bos[places]
+                    plan.positions[places], plan.prompt_lengths[places], plan.rows[places], plan.has_bos[places], turns
                 )
                 shares.append((kind, places, part))
         return shares
@@ -71,13 +72,13 @@ def check_positions(positions: object) -> None:
     """Refuse anything that selects no positions.
 
     Raises:
-        UnknownNameError: a name that is none of `POSITIONS`.
+        UnknownNameError: a name that is none of `POSITIONS` and `TURN_POSITIONS`.
         EmotionInterpError: a negative index, an empty or backward slice, or another type.
     """
     wanted = "positions is a name, an index, a slice, a list of indices or a function"
     if isinstance(positions, str):
-        if positions not in POSITIONS:
-            raise UnknownNameError("positions", positions, POSITIONS)
+        if positions not in (*POSITIONS, *TURN_POSITIONS):
+            raise UnknownNameError("positions", positions, (*POSITIONS, *TURN_POSITIONS))
     elif isinstance(positions, (bool, np.bool_)):
         raise EmotionInterpError(f"{wanted}, got {positions!r}.")
     elif isinstance(positions, (int, np.integer)):
@@ -108,7 +109,7 @@ def select(positions: Positions, plan: ForwardPlan) -> np.ndarray:
     """Which columns of a forward pass are acted on: [row, column].
 
     Args:
-        positions: a name of `POSITIONS`; an index k (from k on, BOS counting as 0 but left out); `slice(start, stop)`
+        positions: a name of `POSITIONS` or `TURN_POSITIONS`; an index k (from k on, BOS counting as 0 but left out); `slice(start, stop)`
             for a span, `slice(start, None, n)` for every n-th token from start on (BOS left out as well); a list of
             indices; a function of (positions [row, column] with -1 on padding, prompt lengths [row]); or `RowPositions`.
         plan: the pass.
@@ -119,6 +120,8 @@ def select(positions: Positions, plan: ForwardPlan) -> np.ndarray:
         for kind, rows, part in positions.parts(plan):
             mask[rows] = select(kind, part)
         return mask
+    if isinstance(positions, str) and positions in TURN_POSITIONS:
+        return mask_of(positions, at, plan.turns)
     span = _span(positions, plan)
     if span is not None:
         first, stop, step = span
@@ -145,10 +148,13 @@ def first_positions(positions: Positions, plan: ForwardPlan) -> np.ndarray:
     """
     count = len(plan.positions)
     if isinstance(positions, RowPositions):
-        first = np.full(count, _END)
+        first = np.full(count, OPEN)
         for kind, rows, part in positions.parts(plan):
             first[rows] = first_positions(kind, part)
         return first
+    if isinstance(positions, str) and positions in TURN_POSITIONS:
+        rows = [turns.spans(positions) for turns in conversations(positions, count, plan.turns)]
+        return np.asarray([spans[0][0] if spans else OPEN for spans in rows])
     span = _span(positions, plan)
     if span is not None:
         return np.broadcast_to(np.asarray(span[0]).reshape(-1), (count,))
@@ -156,7 +162,7 @@ def first_positions(positions: Positions, plan: ForwardPlan) -> np.ndarray:
         return np.full(count, min(int(p) for p in positions))  # type: ignore[union-attr]
     whole = np.broadcast_to(np.arange(int(plan.positions.max()) + 1), (count, int(plan.positions.max()) + 1))
     mask = np.asarray(positions(whole, plan.prompt_lengths))
-    return np.where(mask.any(1), mask.argmax(1), _END)
+    return np.where(mask.any(1), mask.argmax(1), OPEN)
 
 
 def _span(positions: Positions, plan: ForwardPlan) -> tuple[object, object, int] | None:

@@ -14,7 +14,19 @@ PACKAGE = Path(ei.__file__).parent
 ROOT = PACKAGE.parent
 TESTS = Path(__file__).parents[1]
 ORDER = (
-    *("cli", "study", "experiments", "directions", "ratings", "judges", "report", "geometry", "features", "training"),
+    *(
+        "cli",
+        "app",
+        "study",
+        "experiments",
+        "directions",
+        "ratings",
+        "judges",
+        "report",
+        "geometry",
+        "features",
+        "training",
+    ),
     *("steering", "activations", "bank", "concepts", "subjects", "norms", "figures", "stats", "core"),
 )
 """From the top to the bottom; `DESIGN.md` has it."""
