@@ -6,7 +6,7 @@ from functools import reduce
 from itertools import product
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
+    from emotion_interp.norms import Norms
     from emotion_interp.subjects import Subject
 
 Model = Annotated[
@@ -87,7 +88,7 @@ def concepts_of_bank(bank: FeatureBank) -> ConceptSet:
     return next((c for c in sets if c.sha256 == bank.manifest.get("concepts_sha256")), sets[0])
 
 
-def norms_of(name: str) -> Any:
+def norms_of(name: str) -> Norms:
     """Norms by name, or from the path of a table."""
     from emotion_interp.norms import load_norms
 

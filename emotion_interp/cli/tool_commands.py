@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,7 +27,7 @@ def norms_list(as_json: Annotated[bool, typer.Option("--json", help="JSON record
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.norms import norms_table
 
-    table: Any = norms_table()
+    table = norms_table()
     columns = ["name", "language", "dimensions", "n_words", "licence", "found_in"]
     show_frame(table if as_json else table[columns], "Norms", as_json)
 
