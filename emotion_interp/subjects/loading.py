@@ -18,6 +18,7 @@ from emotion_interp.core.files import require_working_directory, sha256_file
 from emotion_interp.core.leftovers import found_folder, is_temporary, sweep
 from emotion_interp.core.reading import checked_name, regular_file
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.lean import lean_tokenizer
 from emotion_interp.subjects.load_options import OWN, LoadOptions
 from emotion_interp.subjects.lookup import checked_device, checked_release, located, reading_release
 from emotion_interp.subjects.named import find_weights
@@ -122,7 +123,7 @@ def _load_model(
         dtype = torch.float32 if device == "cpu" else "auto"
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **found)
+        tokenizer = lean_tokenizer(AutoTokenizer.from_pretrained(source, **found))
         config = AutoConfig.from_pretrained(source, **found)
         # some models that also see images are listed only as such; their text side is a causal model like another
         seeing = (
