@@ -13,6 +13,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import require_working_directory, sha256_file
 from emotion_interp.core.reading import checked_name
+from emotion_interp.subjects.lean import lean_tokenizer
 from emotion_interp.subjects.load_options import LoadOptions
 from emotion_interp.subjects.lookup import checked_device, located
 from emotion_interp.subjects.named import find_weights
@@ -126,7 +127,7 @@ def _load_model(
         dtype = torch.float32 if device == "cpu" else "auto"
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **found)
+        tokenizer = lean_tokenizer(AutoTokenizer.from_pretrained(source, **found))
         config = AutoConfig.from_pretrained(source, **found)
         # some models that also see images are listed only as such; their text side is a causal model like another
         seeing = (
