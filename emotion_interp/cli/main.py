@@ -10,6 +10,7 @@ import warnings
 from emotion_interp.cli import (
     study_commands,
     page_commands,
+    sweep_commands,
     analysis_commands,
     bank_commands,
     bank_additions,
@@ -26,6 +27,7 @@ __all__ = ["app", "main"]
 COMMANDS = (
     study_commands,
     page_commands,
+    sweep_commands,
     analysis_commands,
     bank_commands,
     bank_additions,

@@ -52,6 +52,9 @@ WRONG = {
     "destination": "a b",
     "source": "a b",
     "study": "no/such",
+    "file": "no/such.toml",
+    "folder": "no/such",
+    "engine": "typo",
 }
 """A wrong value by the name of an option or argument."""
 FREE = {"text", "prompts", "words", "revision"}
