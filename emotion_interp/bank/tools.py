@@ -216,11 +216,13 @@ def _joined_manifest(first: FeatureBank, second: FeatureBank) -> dict[str, Any]:
         for b in (first, second)
     ]
     known = {s["site"] for s in one.get("saes", ())}
+    talk = {**one.get("conversation", {}), **two.get("conversation", {})}
     return {
         **one,
         "languages": list(dict.fromkeys([*one["languages"], *two["languages"]])),
         "saes": [*one.get("saes", ()), *(s for s in two.get("saes", ()) if s["site"] not in known)],
         "n_tested": one["n_tested"] + two["n_tested"],
         **{k: {**one[k], **two[k]} for k in ("d_sae", "labels", "concept_words", "n_alive")},
+        **({"conversation": talk} if talk else {}),
         "merged": [*parts[0], *parts[1]],
     }
