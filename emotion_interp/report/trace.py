@@ -73,9 +73,10 @@ class EmotionTrace:
     def view(self, layer: int | Site | str | None = None, title: str = "") -> TokenView:
         """Coloured tokens at one layer, the emotion selectable; works without a network."""
         index = self._layer(layer)
-        return token_view(
+        view = token_view(
             list(self.tokens), self.values[index], list(self.emotions), layer=self.layers[index], title=title
         )
+        return replace(view, speakers=self.speakers)
 
     def plot(self, layer: int | Site | str | None = None) -> Any:
         """Heat map of token x emotion at one layer."""
