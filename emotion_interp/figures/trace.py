@@ -75,7 +75,8 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
     ticks = list(range(len(positions)))
     figure.update_xaxes(title="token", tickvals=ticks, ticktext=names, tickangle=-90, showgrid=False)
     figure.update_yaxes(title="emotion", type="category", autorange="reversed", showgrid=False, dtick=1)
-    _mark_turns(figure, speakers)
+    if speakers:
+        _mark_turns(figure, speakers)
     figure.update_xaxes(tickfont={"size": 11})
     figure.update_yaxes(tickfont={"size": 11})
     return figure
