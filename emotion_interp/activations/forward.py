@@ -17,6 +17,7 @@ from emotion_interp.core.errors import NotFiniteError
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plan import ForwardPlan, current_plan, evaluation_mode, using_plan
+from emotion_interp.subjects.sae_facts import tell_of_long_texts
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText
 from emotion_interp.subjects.turns import Turns
@@ -50,6 +51,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
         start += rows
 
 
+# Long: the hook, its pass and what must hold after it share one state.
 def forward_pass(
     subject: Subject,
     tokens: Sequence[TokenizedText],
@@ -80,6 +82,7 @@ def forward_pass(
     if not tokens or not sites:
         return
     lengths = [len(t) for t in tokens]
+    tell_of_long_texts(subject, lengths, sites)
     reading = _Reading()
 
     def make_hook(site: Site) -> Callable[..., None]:
@@ -120,8 +123,8 @@ def forward_pass(
             plan = _plan(reading.batch, width, [tokens[row].turns for row in rows])
             with (
                 lock_of(subject.model),
-                surely(setting(_READING, reading)) as own,
-                own,
+                surely(setting(_READING, reading)) as until_done,
+                until_done,
                 surely(using_plan(plan)) as announced,
                 announced,
             ):

@@ -9,6 +9,7 @@ import warnings
 # the order of the list in --help
 from emotion_interp.cli import (
     study_commands,
+    page_commands,
     analysis_commands,
     bank_commands,
     bank_additions,
@@ -22,7 +23,15 @@ from emotion_interp.cli.root import app
 
 __all__ = ["app", "main"]
 
-COMMANDS = (study_commands, analysis_commands, bank_commands, bank_additions, tool_commands, training_commands)
+COMMANDS = (
+    study_commands,
+    page_commands,
+    analysis_commands,
+    bank_commands,
+    bank_additions,
+    tool_commands,
+    training_commands,
+)
 """Each adds its commands to the application as it is imported."""
 
 

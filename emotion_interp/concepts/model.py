@@ -200,11 +200,11 @@ class LanguageConcepts:
 
     def subset(self, emotions: Iterable[str]) -> LanguageConcepts | None:
         """Only these emotions (neutral words and templates stay); None if the language has none of them."""
-        kept = set(emotions)
+        wanted = set(emotions)
         concepts = tuple(
-            Concept(c.emotion, c.label, c.words, tuple(s for s in c.siblings if s in kept), c.shared)
+            Concept(c.emotion, c.label, c.words, tuple(s for s in c.siblings if s in wanted), c.shared)
             for c in self.concepts
-            if c.emotion in kept
+            if c.emotion in wanted
         )
         return replace(self, concepts=concepts) if concepts else None
 

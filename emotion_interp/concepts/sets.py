@@ -224,13 +224,13 @@ class ConceptSet:
             UnknownNameError: a name that the set does not have.
             EmotionInterpError: nothing is left of a language.
         """
-        kept = chosen_names("emotion", emotions, self.emotions)
+        chosen = chosen_names("emotion", emotions, self.emotions)
         parts = []
         for language in chosen_names("language", languages, self.languages):
-            part = self._part(language).subset(kept)
+            part = self._part(language).subset(chosen)
             if part is None:
                 raise EmotionInterpError(
-                    f"the set has none of {', '.join(kept)} in {language!r}; leave that language out."
+                    f"the set has none of {', '.join(chosen)} in {language!r}; leave that language out."
                 )
             parts.append(part)
         return ConceptSet(tuple(parts))

@@ -110,14 +110,14 @@ def sites_at(sites: Iterable[Site], layer: int | Site | str) -> list[Site]:
     if isinstance(layer, str):
         layer = Site.parse(layer)
     if not isinstance(layer, Site):
-        found = sorted((s for s in known if s.layer == layer), key=lambda s: (s.kind != "resid_post", s))
-        if not found:
+        matching = sorted((s for s in known if s.layer == layer), key=lambda s: (s.kind != "resid_post", s))
+        if not matching:
             raise UnknownNameError("layer", layer, sorted({s.layer for s in known}))
-        return found
-    found = [layer] if layer in known else [s for s in known if s.point == layer]
-    if not found:
+        return matching
+    matching = [layer] if layer in known else [s for s in known if s.point == layer]
+    if not matching:
         raise UnknownNameError("site", str(layer), map(str, known))
-    return found
+    return matching
 
 
 def site_of(layer: int | Site | str) -> Site:

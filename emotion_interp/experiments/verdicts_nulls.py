@@ -54,8 +54,8 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
             "the bank was found on texts, so differences of shuffled labels need them: give units=, labelled texts such as "
             "corpus_stimuli('stories', split='subject'), or null_texts(...)."
         )
-    here = bank.words[(bank.words["language"] == language) & (bank.words["side"] == "discovery")]
-    rows = {key: i for i, key in enumerate(zip(here["emotion"], here["word"], strict=True))}
+    chosen = bank.words[(bank.words["language"] == language) & (bank.words["side"] == "discovery")]
+    rows = {key: i for i, key in enumerate(zip(chosen["emotion"], chosen["word"], strict=True))}
     talk = tuple((role, content) for role, content in bank.manifest.get("conversation", {}).get(language, ()))
     known = concept_set(language, size="large").stimuli()
     shown = [replace(s, messages=talk) for s in known if (s.emotion, s.word) in rows]

@@ -37,14 +37,14 @@ class RowPositions:
 
     def __post_init__(self) -> None:
         groups: dict[Any, tuple[Any, list[int]]] = {}
-        for row, one in enumerate(self.each):
-            if isinstance(one, RowPositions):
+        for row, kind in enumerate(self.each):
+            if isinstance(kind, RowPositions):
                 raise EmotionInterpError("a row's positions are a name, an index, a slice, a list or a function.")
-            check_positions(one)
-            key = (type(one), str(one)) if isinstance(one, (str, int, slice)) else id(one)
-            groups.setdefault(key, (one, []))[1].append(row)
+            check_positions(kind)
+            key = (type(kind), str(kind)) if isinstance(kind, (str, int, slice)) else id(kind)
+            groups.setdefault(key, (kind, []))[1].append(row)
         object.__setattr__(self, "each", tuple(self.each))
-        object.__setattr__(self, "_groups", [(one, np.asarray(rows)) for one, rows in groups.values()])
+        object.__setattr__(self, "_groups", [(kind, np.asarray(rows)) for kind, rows in groups.values()])
 
     def parts(self, plan: ForwardPlan) -> list[tuple[Any, np.ndarray, ForwardPlan]]:
         """(positions, batch rows, their plan) of the rows that are treated alike."""
@@ -52,15 +52,16 @@ class RowPositions:
             raise EmotionInterpError(
                 f"the batch has a row {int(plan.rows.max())}, but there are positions for {len(self.each)} rows."
             )
-        found = []
-        for one, rows in self._groups:
-            here = np.flatnonzero(np.isin(plan.rows, rows))
-            if len(here):
-                turns = None if plan.turns is None else [plan.turns[k] for k in here]
-                own = (plan.positions[here], plan.prompt_lengths[here], plan.rows[here], plan.has_bos[here])
-                part = ForwardPlan(*own, turns)
-                found.append((one, here, part))
-        return found
+        shares = []
+        for kind, rows in self._groups:
+            places = np.flatnonzero(np.isin(plan.rows, rows))
+            if len(places):
+                turns = None if plan.turns is None else [plan.turns[k] for k in places]
+                part = ForwardPlan(
+                    plan.positions[places], plan.prompt_lengths[places], plan.rows[places], plan.has_bos[places], turns
+                )
+                shares.append((kind, places, part))
+        return shares
 
 
 Positions = (
@@ -117,8 +118,8 @@ def select(positions: Positions, plan: ForwardPlan) -> np.ndarray:
     at = plan.positions
     if isinstance(positions, RowPositions):
         mask = np.zeros(at.shape, dtype=bool)
-        for one, rows, part in positions.parts(plan):
-            mask[rows] = select(one, part)
+        for kind, rows, part in positions.parts(plan):
+            mask[rows] = select(kind, part)
         return mask
     if isinstance(positions, str) and positions in TURN_POSITIONS:
         return mask_of(positions, at, plan.turns)
@@ -149,8 +150,8 @@ def first_positions(positions: Positions, plan: ForwardPlan) -> np.ndarray:
     count = len(plan.positions)
     if isinstance(positions, RowPositions):
         first = np.full(count, OPEN)
-        for one, rows, part in positions.parts(plan):
-            first[rows] = first_positions(one, part)
+        for kind, rows, part in positions.parts(plan):
+            first[rows] = first_positions(kind, part)
         return first
     if isinstance(positions, str) and positions in TURN_POSITIONS:
         rows = [turns.spans(positions) for turns in conversations(positions, count, plan.turns)]

@@ -16,7 +16,10 @@ from emotion_interp.core.types import Site, sites_at
 from emotion_interp.subjects.chat import left_open, rendered
 from emotion_interp.subjects.checks import uncached
 from emotion_interp.subjects.generation import Prompts, chat, generate, stream
-from emotion_interp.subjects.sae_reader import SaeReader, named_apart
+from emotion_interp.subjects.sae_facts import tell_of_context, tell_of_other_models
+from emotion_interp.subjects.sae_identity import named_apart
+from emotion_interp.subjects.sae_reader import SaeReader
+from emotion_interp.subjects.shelf import SaeView
 from emotion_interp.subjects.site_check import check_readable
 from emotion_interp.subjects.tokens import TokenizedText, bos_id, refuse_cuts, tell_of_cuts, tokenized
 from emotion_interp.subjects.turns import ChatText
@@ -91,12 +94,14 @@ class Subject:
             self._check_fit(reader)
         self.readers: dict[Site, SaeReader] = dict(sorted((r.site, r) for r in named_apart(readers)))
         self._tell_of_bos()
+        tell_of_other_models(self)
+        tell_of_context(self)
 
     # -- what it is ---------------------------------------------------------------------------------------------------
     @property
-    def saes(self) -> dict[Site, Any]:
-        """The SAELens SAEs by site."""
-        return {site: reader.sae for site, reader in self.readers.items()}
+    def saes(self) -> Mapping[Site, Any]:
+        """The SAELens SAEs by site; those that wait on disk are loaded as they are asked for."""
+        return SaeView(self.readers)
 
     @property
     def sites(self) -> list[Site]:

@@ -56,15 +56,20 @@ def test_every_token_is_said_by_the_one_whose_turn_it_is(chats, banks, family, k
 
 def test_the_picture_and_the_page_show_who_speaks(chats, banks, tmp_path):
     trace = ei.emotion_trace(chats["qwen"], MESSAGES, banks["qwen"])
-    figure = trace.plot()
-    assert [a.hovertext for a in figure.layout.annotations] == ["system", "user", "assistant", "user", "assistant"]
-    assert len(figure.layout.shapes) == 4
-    assert any(name.startswith("user: ") for name in figure.data[0].customdata[0])
+    for figure in (trace.plot(), trace.plot(layer=0)):
+        assert [a.hovertext for a in figure.layout.annotations] == ["system", "user", "assistant", "user", "assistant"]
+        assert len(figure.layout.shapes) == 4
+        assert any(name.startswith("user: ") for name in figure.data[0].customdata[0])
     page = trace.save(tmp_path / "trace.html").read_text(encoding="utf-8")
-    assert page.count("<li><b>user</b>") == 2 and page.count("<li><b>assistant</b>") == 2
-    assert "<b>happy" not in page and "&lt;b&gt;happy" in page
+    assert page.count('<b class="ei-speaker">assistant</b>') >= 2 and '<b class="ei-speaker">system</b>' in page
+    for first, stop in trace.sentences:
+        assert len(set(trace.speakers[first:stop])) == 1
+    assert [stop for _, stop in trace.sentences][:-1] == [first for first, _ in trace.sentences][1:]
+    assert "<b>happy" not in page and "&lt;b&gt;" in page
+    assert trace.view().html.count("<li><b>user</b>") == 2
     plain = ei.emotion_trace(chats["qwen"], "I feel happy", banks["qwen"])
-    assert not plain.plot().layout.annotations and 'ei-turns"' not in plain.view().html
+    assert not plain.plot(layer=0).layout.annotations and 'ei-turns"' not in plain.view().html
+    assert '"ei-speaker"' not in plain.save(tmp_path / "plain.html").read_text(encoding="utf-8")
 
 
 def test_a_speaker_of_a_frame_is_plain_text_in_the_picture():
