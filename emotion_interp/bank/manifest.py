@@ -41,6 +41,7 @@ class Manifest(BaseModel):
     provenance: dict[str, object] | None = None
     saes: list[Sae] = []
     concepts_sha256: str | None = None
+    conversation: dict[str, list[list[str]]] = {}
     position: str | None = None
     skip: int = Field(default=8, ge=0)
     selection: dict[str, int | float | str | None] = {}

@@ -216,11 +216,13 @@ def _joined_manifest(first: FeatureBank, second: FeatureBank) -> dict[str, objec
         for b in (first, second)
     ]
     known = {s["site"] for s in first_manifest.get("saes", ())}
+    talk = {**first_manifest.get("conversation", {}), **two.get("conversation", {})}
     return {
         **first_manifest,
         "languages": list(dict.fromkeys([*first_manifest["languages"], *two["languages"]])),
         "saes": [*first_manifest.get("saes", ()), *(s for s in two.get("saes", ()) if s["site"] not in known)],
         "n_tested": first_manifest["n_tested"] + two["n_tested"],
         **{k: {**first_manifest[k], **two[k]} for k in ("d_sae", "labels", "concept_words", "n_alive")},
+        **({"conversation": talk} if talk else {}),
         "merged": [*parts[0], *parts[1]],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,9 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
         )
     chosen = bank.words[(bank.words["language"] == language) & (bank.words["side"] == "discovery")]
     rows = {key: i for i, key in enumerate(zip(chosen["emotion"], chosen["word"], strict=True))}
-    shown = [s for s in concept_set(language, size="large").stimuli() if (s.emotion, s.word) in rows]
+    talk = tuple((role, content) for role, content in bank.manifest.get("conversation", {}).get(language, ()))
+    known = concept_set(language, size="large").stimuli()
+    shown = [replace(s, messages=talk) for s in known if (s.emotion, s.word) in rows]
     lacking = set(rows) - {(s.emotion, s.word) for s in shown}
     if lacking:
         raise EmotionInterpError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.concepts.model import conversation_of
 from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site, Stimulus
@@ -48,6 +49,14 @@ def design_of(
     Raises:
         EmotionInterpError: the concepts or texts are not those of the bank, or texts of a user are not given.
     """
+    talk = {lang: m for lang, m in bank.manifest.get("conversation", {}).items() if lang in bank.languages}
+    if conversation_of(concepts.parts, bank.languages) != talk:
+        raise EmotionInterpError(
+            "the bank was found in a conversation, and these concepts are shown in another or in none: pass the concepts "
+            "as they were, by in_chat(...)."
+            if talk
+            else "the bank was found on plain texts, and these concepts are shown in a conversation; pass them without in_chat()."
+        )
     kind = bank.manifest["stimuli"]
     if kind == "texts" and stimuli is None:
         raise EmotionInterpError("the bank was found on texts of your own; pass them again as stimuli=.")

@@ -15,6 +15,7 @@ from emotion_interp.activations import read_stimuli
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.directions import Directions
+from emotion_interp.concepts.model import conversation_of
 from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
@@ -171,6 +172,7 @@ def _manifest(
 ) -> dict[str, object]:
     """What a bank says of where it comes from."""
     emotions, languages = blocks[0].emotions, list(dict.fromkeys(b.language for b in blocks))
+    talk = conversation_of(concepts.parts, languages)
     return {
         "subject": subject.name,
         "provenance": subject.provenance,
@@ -181,6 +183,7 @@ def _manifest(
         "labels": {lang: {e: concepts.label(e, lang) for e in emotions} for lang in languages},
         "concepts_sha256": concepts.sha256,
         "concept_words": {lang: {e: list(concepts.words(e, lang)) for e in emotions} for lang in languages},
+        **({"conversation": talk} if talk else {}),
         "stimuli": how.kind,
         "position": how.position,
         "skip": how.skip,

@@ -24,7 +24,14 @@ from emotion_interp.features.readout import KINDS, LEVELS, NAMED
 from emotion_interp.features.text_states import logged
 from emotion_interp.figures.trace import trace_heatmap, trace_layers
 from emotion_interp.report.tokens import display_units, token_view
-from emotion_interp.report.trace_parts import ReadoutFacts, check_marks, readout_facts, sentence_ranges, within
+from emotion_interp.report.trace_parts import (
+    ReadoutFacts,
+    by_speaker,
+    check_marks,
+    readout_facts,
+    sentence_ranges,
+    within,
+)
 from emotion_interp.report.trace_view import ShownTrace, trace_html, trace_page
 
 if TYPE_CHECKING:
@@ -172,9 +179,10 @@ class EmotionTrace(Result):
     def view(self, layer: int | Site | str | None = None, title: str = "") -> TokenView:
         """Coloured tokens at one layer, the emotion selectable; works without a network."""
         index = self.layer_index(layer)
-        return token_view(
+        view = token_view(
             list(self.tokens), self.values[index], list(self.emotions), layer=self.layers[index], title=title
         )
+        return replace(view, speakers=self.speakers)
 
     def plot(self, layer: int | Site | str | None = None) -> go.Figure:
         """Map of emotions by tokens: at one layer, or with a slider over the layers."""
@@ -207,6 +215,7 @@ class EmotionTrace(Result):
             none if self.token_levels is None else self.token_levels,
             none if self.sentence_levels is None else self.sentence_levels,
             {k: tuple(f.line for f in self._facts(k)) for k in kinds},
+            self.speakers,
         )
 
     def _repr_html_(self) -> str:
@@ -280,6 +289,7 @@ def emotion_trace(
         unread[i] = [bool(sink[members].all()) for _, _, members in units]
     other = next(k for k in KINDS if k != kind)
     spans = tuple((start, end) for start, end, _ in units)
+    speakers = tuple(readings.speakers[members[0]] for _, _, members in units) if readings.speakers else ()
     level = LEVELS.index(NAMED)
     levels = [
         np.stack([getattr(r, name)[[r.emotions.index(e) for e in emotions], level] for r in _of(readouts, sites, kind)])
@@ -295,14 +305,14 @@ def emotion_trace(
         language,
         tuple(sites),
         beside=both[other],
-        detected=detect_language(text),
+        detected=detect_language(words),
         spans=spans,
-        sentences=sentence_ranges(text, spans),
+        sentences=by_speaker(sentence_ranges(text, spans), speakers),
         marks=tuple(tuple(m for m, places in (marks or {}).items() if within(span, places)) for span in spans),
         unread=unread,
         token_levels=levels[0],
         sentence_levels=levels[1],
-        speakers=tuple(readings.speakers[members[0]] for _, _, members in units) if readings.speakers else (),
+        speakers=speakers,
         facts=tuple(readout_facts(r) for name in KINDS for r in _of(readouts, sites, name)),
     )
 
