@@ -19,11 +19,13 @@ from emotion_interp.cli import (
 # isort: on
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.root import app
+from emotion_interp.cli.sae_options import add_sae_options
 
 __all__ = ["app", "main"]
 
 COMMANDS = (study_commands, analysis_commands, bank_commands, bank_additions, tool_commands, training_commands)
 """Each adds its commands to the application as it is imported."""
+add_sae_options(app)
 
 
 def fail(message: str) -> None:
