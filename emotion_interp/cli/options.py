@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emotion_interp.cli import checks
+from emotion_interp.cli.sae_options import sae_choice
 from emotion_interp.cli.values import numbers, plain_languages, split_names
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ Model = Annotated[
 ]
 Saes = Annotated[
     str | None,
-    typer.Option("--saes", callback=checks.saes_name, help="SAELens release, folder of SAEs, or 'train' (for run)."),
+    typer.Option(
+        "--saes",
+        callback=checks.saes_name,
+        help="SAELens release, user/repo on the hub, folder of SAEs, or 'train' (for run).",
+    ),
 ]
 Layers = Annotated[
     str | None,
@@ -97,10 +102,10 @@ def norms_of(name: str) -> Norms:
 
 
 def subject_of(model: str | None, saes: str | None, layers: str | None) -> Subject:
-    """Load what --model, --saes and --layers name."""
+    """Load what --model, --saes and --layers name, and --width, --l0 and --sae-ids choose."""
     from emotion_interp.subjects import load_subject
 
-    return load_subject(model, saes=saes, layers=numbers(layers, "--layers"))
+    return load_subject(model, saes=saes, layers=numbers(layers, "--layers"), choose=sae_choice())
 
 
 def bank_of(

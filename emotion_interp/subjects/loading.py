@@ -79,6 +79,8 @@ def load_subject(
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
     weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
     source = weights.source
+    if choose and saes is None and not bundled:
+        raise EmotionInterpError("choose= picks among the SAEs that saes= names, and there is no saes=.")
     # before torch is imported; the hub is asked once
     found = located(source, revision=how.revision) | how.from_pretrained()
     device, dtype = checked_device(device, dtype)

@@ -246,7 +246,8 @@ class _Encoding(no_gradients):
     def start(self) -> None:
         super().start()
         sae = self.sae
-        shape = (sae.reshape_fn_in, sae.d_head)
+        # an SAE of z has no d_head before it has seen an input
+        shape = (sae.reshape_fn_in, getattr(sae, "d_head", None))
         self.later(lambda: _forget(sae, shape))
         x = self.activations.to(sae.device, sae.dtype)
         if sae.dtype.itemsize == 2 and not bool(x.isfinite().all()):
