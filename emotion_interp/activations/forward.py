@@ -16,9 +16,11 @@ import numpy as np
 from emotion_interp.core.errors import NotFiniteError
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.plan import evaluation_mode
+from emotion_interp.subjects.plan import ForwardPlan, current_plan, evaluation_mode, using_plan
+from emotion_interp.subjects.sae_facts import tell_of_long_texts
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText
+from emotion_interp.subjects.turns import Turns
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +51,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
         start += rows
 
 
+# Long: the hook, its pass and what must hold after it share one state.
 def forward_pass(
     subject: Subject,
     tokens: Sequence[TokenizedText],
@@ -79,6 +82,7 @@ def forward_pass(
     if not tokens or not sites:
         return
     lengths = [len(t) for t in tokens]
+    tell_of_long_texts(subject, lengths, sites)
     reading = _Reading()
 
     def make_hook(site: Site) -> Callable[..., None]:
@@ -116,7 +120,14 @@ def forward_pass(
                 rows, *(np.asarray(x) for x in zip(*((lengths[r], tokens[r].has_bos) for r in rows), strict=True))
             )
             reading.waiting.update(sites)
-            with lock_of(subject.model), surely(setting(_READING, reading)) as own, own:
+            plan = _plan(reading.batch, width, [tokens[row].turns for row in rows])
+            with (
+                lock_of(subject.model),
+                surely(setting(_READING, reading)) as until_done,
+                until_done,
+                surely(using_plan(plan)) as announced,
+                announced,
+            ):
                 subject.model(torch.from_numpy(ids).to(subject.device), **options)
             check_open(scopes)
             if reading.waiting:
@@ -124,6 +135,15 @@ def forward_pass(
                 raise NotFiniteError(f"the hook {missing.hook_name} never fired in a forward pass of {subject.name}.")
             if progress is not None:
                 progress(len(rows))
+
+
+def _plan(batch: Batch, width: int, turns: Sequence[Turns | None]) -> ForwardPlan | None:
+    """What steering needs to know of a pass of conversations: who speaks where. Of texts it works the plan out itself."""
+    if not any(turns):
+        return current_plan()
+    columns = np.broadcast_to(np.arange(width), (len(batch.rows), width))
+    positions = np.where(columns < batch.lengths[:, None], columns, -1)
+    return ForwardPlan(positions, batch.lengths, np.arange(len(batch.rows)), batch.has_bos, turns)
 
 
 class _Reading:

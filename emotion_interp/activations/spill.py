@@ -204,18 +204,18 @@ class SparseRows:
         entries = np.zeros(n_units, dtype=np.int64)
         for units, starts in self._pieces:
             entries += np.bincount(units, weights=np.diff(starts), minlength=n_units).astype(np.int64)
-        found = [_GrowingCsr(self.shape, self.limit) for _ in range(2)]
+        matrices = [_GrowingCsr(self.shape, self.limit) for _ in range(2)]
         reached, first = np.cumsum(entries), 0
         while first < n_units:
             before = int(reached[first - 1]) if first else 0
             last = max(first + 1, int(np.searchsorted(reached, before + _CHUNK // 4, side="right")))
-            for result, total in zip(found, self._sum_units(first, last), strict=True):
+            for result, total in zip(matrices, self._sum_units(first, last), strict=True):
                 weights = 1.0 / np.maximum(n_stimuli[first:last], 1)
                 result.append(total, np.repeat(weights, np.diff(total.indptr)))
             first = last
         self.columns = self.values = Spool(np.int32, 0)
         self._pieces, self._last = [], None
-        features, fired = (result.matrix() for result in found)
+        features, fired = (result.matrix() for result in matrices)
         return features, fired
 
     def _sum_units(self, first: int, last: int) -> tuple[Any, Any]:

@@ -236,8 +236,8 @@ class FeatureBank:
         if self.manifest.get("stimuli", "words") != "words":
             return list(self.manifest["concept_words"][language][emotion])
         frame: Any = self.words
-        here = (frame["emotion"] == emotion) & (frame["language"] == language)
-        return frame[here & (frame["side"] == "confirmation")]["word"].tolist()
+        chosen = (frame["emotion"] == emotion) & (frame["language"] == language)
+        return frame[chosen & (frame["side"] == "confirmation")]["word"].tolist()
 
     def unit_activations(self, layer: int | Site | str, language: str | None = None) -> tuple[pd.DataFrame, Any]:
         """Units and their sparse mean activations at one `site`: (words frame, csr [unit, feature])."""
@@ -249,8 +249,8 @@ class FeatureBank:
             return self.words, matrix
         self._check(None, language)
         keep = (self.words["language"] == language).to_numpy()
-        kept: Any = self.words[keep]
-        return kept.reset_index(drop=True), matrix[np.flatnonzero(keep)]
+        units: Any = self.words[keep]
+        return units.reset_index(drop=True), matrix[np.flatnonzero(keep)]
 
     # -- adding and comparing -----------------------------------------------------------------------------------------
     def add(self, result: Any) -> FeatureBank:

@@ -76,10 +76,10 @@ def bank_card(bank: FeatureBank) -> str:
 def _naming(manifest: dict[str, Any]) -> list[str]:
     """A row that says how many texts name their emotion, and of which emotion most do."""
     parts = []
-    for language, found in manifest.get("naming", {}).items():
-        most = max(found["shares"].items(), key=lambda item: item[1], default=None)
-        own = f", of {most[0]} {most[1]:.0%}" if most else ""
-        parts.append(f"{found['naming']:,} of {found['texts']:,} ({language}{own})")
+    for language, shares in manifest.get("naming", {}).items():
+        most = max(shares["shares"].items(), key=lambda item: item[1], default=None)
+        most_named = f", of {most[0]} {most[1]:.0%}" if most else ""
+        parts.append(f"{shares['naming']:,} of {shares['texts']:,} ({language}{most_named})")
     return [f"| texts that name their emotion | {markdown('; '.join(parts))} |"] if parts else []
 
 

@@ -45,7 +45,7 @@ _FILES: tuple[str, ...] = (
 )
 _RATES = "rates.parquet"
 """Optional: banks found before it was added lack it and still load."""
-EXTRA_TABLES = ("controls", "outputs", "transfer", "tokens", "examples", "probes", "text_space")
+EXTRA_TABLES = ("controls", "outputs", "transfer", "tokens", "examples", "probes", "readings", "text_space")
 """Optional tables that later analyses add to a bank; `schema.TABLES` says what each must be."""
 CARDS = ("CARD.md", "README.md")
 """Names of a card beside a bank: in `saved_features/`, and where it was pushed."""
@@ -62,8 +62,8 @@ def require_bank_place(path: str | Path) -> None:
     path = Path(path)
     require_place(path, folder=True)
     if path.is_dir():
-        own = {*_FILES, _RATES, "manifest.json", *CARDS, *(f"{name}.parquet" for name in EXTRA_TABLES)}
-        names = [entry.name for entry in path.iterdir() if entry.name not in own]
+        bank_files = {*_FILES, _RATES, "manifest.json", *CARDS, *(f"{name}.parquet" for name in EXTRA_TABLES)}
+        names = [entry.name for entry in path.iterdir() if entry.name not in bank_files]
         # a card whose writing was killed goes with the folder
         foreign = sorted(name for name in names if not is_temporary(name))
         if foreign:
@@ -199,9 +199,9 @@ def _check_hashes(path: Path, hashes: dict[str, str], rows: dict[str, int] | Non
                 f"{path / name} was changed after it was saved (its SHA-256 differs from the manifest)."
             )
     try:
-        there = rows_of(path, hashes)
+        present = rows_of(path, hashes)
     except (OSError, ValueError) as error:
         raise FileFormatError(f"{path} has a table that is no parquet file: {error}.") from None
-    for name, count in there.items():
+    for name, count in present.items():
         if rows is not None and rows.get(name) != count:
             raise FileFormatError(f"{path / name} has {count} rows; the manifest says {rows.get(name)}.")

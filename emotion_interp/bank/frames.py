@@ -48,8 +48,8 @@ def grouped_columns(bank: FeatureBank, frame: pd.DataFrame, columns: str | Seque
     if isinstance(columns, str):
         if columns not in GROUPS:
             raise UnknownNameError("group of columns", columns, ("all", "short", *GROUPS))
-        own = bank.extras.get(columns)
-        names = [*KEYS, *(GROUPS[columns] if own is None else [c for c in own if c not in KEYS])]
+        extra = bank.extras.get(columns)
+        names = [*KEYS, *(GROUPS[columns] if extra is None else [c for c in extra if c not in KEYS])]
         names = [c for c in names if c in frame or c in bank.summary]
     known = [c for c in bank.summary if c in names and c not in frame]
     if known:
@@ -62,8 +62,8 @@ def heatmap_frame(bank: FeatureBank, layer: int | Site | str, language: str) -> 
     site = bank.site(layer)
     words, matrix = bank.unit_activations(site, language)
     summary: Any = bank.summary
-    here: Any = bank.rows_at(summary, site)
-    tops = here[here["language"] == language]["feature"].unique()
+    at_site: Any = bank.rows_at(summary, site)
+    tops = at_site[at_site["language"] == language]["feature"].unique()
     names = [*bank.emotions, "neutral"]
     codes = np.asarray([names.index(e) for e in words["emotion"]])
     values = matrix[:, tops].toarray().astype(np.float64)
@@ -128,9 +128,9 @@ def confirmed_counts(bank: FeatureBank) -> tuple[str, pd.DataFrame]:
     if not both:
         return "emotions with a feature confirmed by an earlier rule (Fisher's test alone, at every layer)", counts
     fixed = summary[summary["layer_fixed"]].groupby(["language", "site"])["confirmed"].sum()
-    found = ", ".join(f"{language} {n} at {site}" for (language, site), n in fixed.items())
+    said = ", ".join(f"{language} {n} at {site}" for (language, site), n in fixed.items())
     what = "emotions whose top feature passes both held-out tests, at each layer for itself (not corrected over layers)"
-    return f"{what}; confirmed: {found}", counts
+    return f"{what}; confirmed: {said}", counts
 
 
 def rows_that_pass(frame: pd.DataFrame, condition: str, value: Any) -> Any:

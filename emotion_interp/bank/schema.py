@@ -159,6 +159,22 @@ TABLES: dict[str, Table] = {
         },
         ("site", "language", "emotion", "k"),
     ),
+    "readings": Table(
+        {
+            **{k: v for k, v in _NAMED.items() if k != "feature"},
+            "kind": text("features", "dense"),
+            "source": text(),
+            "features": _NUMBERS,
+            "weights": _NUMBERS,
+            "bias": number(),
+            "token_quantiles": _NUMBERS,
+            "text_quantiles": _NUMBERS,
+            "top1": share(missing=True),
+            "top3": share(missing=True),
+            "n_texts": whole(),
+        },
+        ("site", "language", "emotion", "kind"),
+    ),
     "text_space": Table(
         {"language": text(), "baseline": text("text", "encoder"), "emotion": text(), "vector": _NUMBERS},
         ("language", "baseline", "emotion"),

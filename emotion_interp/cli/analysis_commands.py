@@ -79,14 +79,14 @@ def features(
     from emotion_interp.cli.progress import show_frame
 
     subject = subject_of(model, saes, layers)
-    found = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names)
+    features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names)
     if out is not None:
-        found.save(out)
+        features_bank.save(out)
     if emotion is None and layer is None:
-        show_frame(summary_by_layer(found), repr(found), as_json)
+        show_frame(summary_by_layer(features_bank), repr(features_bank), as_json)
         return
     columns = ["layer", "language", "emotion", "feature", "auroc", "specificity", "coverage", "q", "selected", "top"]
-    frame: Any = found.table(emotion=emotion, layer=layer)[columns]
+    frame: Any = features_bank.table(emotion=emotion, layer=layer)[columns]
     show_frame(frame if as_json else frame.head(40), f"features of {emotion or 'all emotions'}", as_json)
 
 
@@ -116,9 +116,9 @@ def align(
     facts_of.check_choice(facts_of.facts_for(model, bank, languages, stimuli, seed), languages=languages)
     table = norms_of(norms)  # first: a wrong name must not cost a search
     subject = subject_of(model, saes, layers)
-    found = bank_of(bank, subject, languages, seed, quiet, stimuli)
+    features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli)
     settings = StudySettings(norms=norms, n_permutations=permutations, seed=seed)
-    frame: Any = alignment_frames(subject, found, table, settings)["alignment"]
+    frame: Any = alignment_frames(subject, features_bank, table, settings)["alignment"]
     columns = ["layer", "language", "kind", "valence_pc", "valence_r", "valence_lo", "valence_hi", "valence_p_layers"]
     columns += ["arousal_pc", "arousal_r", "arousal_p_layers", "rsa_rho", "rsa_p", "procrustes_disparity", "n_emotions"]
     show_frame(frame if as_json else frame[columns], "Emotion space against people", as_json)
@@ -149,12 +149,13 @@ def ratings(
     facts_of.check_choice(facts_of.facts_for(model, bank, languages, stimuli, seed), languages=languages)
     table = norms_of(norms)
     subject = subject_of(model, saes, layers)
-    found = bank_of(bank, subject, languages, seed, quiet, stimuli)
-    result = predict_ratings(subject, table, bank=found, max_words=words or None, seed=seed)
+    features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli)
+    result = predict_ratings(subject, table, bank=features_bank, max_words=words or None, seed=seed)
     show_frame(result.to_frame(), "Predicted word ratings", as_json)
 
 
 # long, with many parameters: the options of a shell command are its parameters, each with its help
+# Long: what the shell shows as options is the signature.
 @app.command()
 def steer(
     prompts: Annotated[
@@ -236,17 +237,17 @@ def steer(
     facts_of.say_language(asked_language, language, prompts or [], quiet)
     subject = subject_of(model, saes, None)
     # here the seed is that of the sampling: another one must not mean another bank, unless a search is asked for
-    found = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
-    layer = found.layers[len(found.layers) // 2] if layer is None else layer
-    emotions = tools.emotions_of(emotion, found)
+    features_bank = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
+    layer = features_bank.layers[len(features_bank.layers) // 2] if layer is None else layer
+    emotions = tools.emotions_of(emotion, features_bank)
     if grid is not None:
         options: dict[str, Any] = {"max_new_tokens": tokens, "generation": {"do_sample": sample}, "seed": seed}
-        setting = tools.grid_setting(subject, found, prompts, language, judge, **options)
+        setting = tools.grid_setting(subject, features_bank, prompts, language, judge, **options)
         judged = tools.steering_grid(setting, grid, emotions, amounts, layer, method, n_random=random, kinds=named)
         console(quiet).print(f"table: {grid}, picture: {grid.with_suffix('.html')}")
         tools.show_grid(judged, f"layer {layer}, {method}, {judge} judge", as_json)
         return
-    directions = {e: found.direction(e, layer=layer, language=language, method=method) for e in emotions}
+    directions = {e: features_bank.direction(e, layer=layer, language=language, method=method) for e in emotions}
     new = {"max_new_tokens": tokens, "do_sample": sample, "seed": seed}
     shown = tools.continued(subject, prompts or (), directions, dose, **new)
     show_frame(shown, f"{emotion}, layer {layer}, dose {dose:g}, {method}", as_json)
@@ -284,9 +285,9 @@ def trace(
     facts_of.check_choice(facts, languages=language, layer=layer, layers=places)
     facts_of.say_language(asked_language, language, [text], quiet)
     subject = subject_of(model, saes, None)
-    found = bank_of(bank, subject, language, seed, quiet, stimuli)
-    layer = found.layers[len(found.layers) // 2] if layer is None else layer
-    result = emotion_trace(subject, text, found, layers=[layer], language=language)
+    features_bank = bank_of(bank, subject, language, seed, quiet, stimuli)
+    layer = features_bank.layers[len(features_bank.layers) // 2] if layer is None else layer
+    result = emotion_trace(subject, text, features_bank, layers=[layer], language=language)
     if out is not None:
         result.save(out)
         console(quiet).print(f"token view: {out}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from emotion_interp.cli.bank_facts import BankFacts, bank_facts
 from emotion_interp.cli.options import concepts_of
 from emotion_interp.cli.values import numbers, plain_languages, some_of, split_names
-from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 
 ALL = "all"
 
@@ -93,9 +92,9 @@ def check_layers(model: str | None, saes: str | None, layers: str | None) -> tup
 
     Reads the model's config.json (in a folder or the local cache) and the SAEs' cfg.json; knows nothing of a release.
     """
-    from emotion_interp.core.types import Site
-    from emotion_interp.subjects.loading import bundled_folder, sae_folders
+    from emotion_interp.subjects.loading import bundled_folder
     from emotion_interp.subjects.lookup import config_of
+    from emotion_interp.subjects.sae_folders import sae_places
 
     bundled = model in (None, "bundled")
     config = config_of(str(bundled_folder() / "model") if bundled else str(model))
@@ -107,15 +106,16 @@ def check_layers(model: str | None, saes: str | None, layers: str | None) -> tup
     folder = bundled_folder() / "saes" if bundled and saes is None else Path(saes or "")
     if (saes is None and not bundled) or not folder.is_dir():
         return ()
-    found = set()
-    for place in sae_folders(folder):
-        try:
-            config = json.loads((place / "cfg.json").read_text(encoding="utf-8"))
-            found.add(Site.parse((config.get("metadata") or config)["hook_name"]).layer)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # the loader names what is wrong with it
-            return ()
+    places = sae_places(folder)
+    try:
+        sites = [place.entry().site for place in places]
+    except (FileFormatError, UnknownNameError):
+        # the loader names what is wrong with it
+        return ()
+    if None in sites:
+        return ()
+    known_layers = {site.layer for site in sites if site is not None}
     for layer in asked:
-        if layer not in found:
-            raise UnknownNameError("SAE layer", layer, sorted(found))
-    return tuple(sorted(found))
+        if layer not in known_layers:
+            raise UnknownNameError("SAE layer", layer, sorted(known_layers))
+    return tuple(sorted(known_layers))

@@ -78,13 +78,13 @@ def concepts_of_bank(bank: FeatureBank) -> ConceptSet:
     """The shipped concepts that a bank was found with: all of its languages, or its emotions alone (`--emotions`)."""
     from emotion_interp.concepts.defaults import SIZES
 
-    found: list[ConceptSet] = []
+    sets: list[ConceptSet] = []
     for sizes in product(SIZES, repeat=len(bank.languages)):
         whole = concepts_of(",".join(f"{name}:{size}" for name, size in zip(bank.languages, sizes, strict=True)))
-        own = [emotion for emotion in whole.emotions if emotion in bank.emotions]
-        found += [whole.subset(emotions=own), whole] if own else [whole]
+        known = [emotion for emotion in whole.emotions if emotion in bank.emotions]
+        sets += [whole.subset(emotions=known), whole] if known else [whole]
     # a bank that none of them made (merged, or of older words) is taken for one of the standard words
-    return next((c for c in found if c.sha256 == bank.manifest.get("concepts_sha256")), found[0])
+    return next((c for c in sets if c.sha256 == bank.manifest.get("concepts_sha256")), sets[0])
 
 
 def norms_of(name: str) -> Any:
@@ -175,7 +175,7 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None, name
     spare = [name for name in pairs if name not in spoken]
     if spare:
         raise EmotionInterpError(f"a corpus is named for {spare[0]!r}, but the languages are {languages}.")
-    found = []
+    stimuli = []
     for name in spoken:
         place, colon, split = pairs[name].partition(":")
         if place not in CORPORA:
@@ -184,8 +184,8 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None, name
         if colon and not split:
             raise EmotionInterpError(f"{pairs[name]!r} names no split; say for example {place}:test.")
         split = split or ("subject" if place == "stories" else "train")
-        found += corpus_stimuli(place, name, split=split, limit=limit, seed=seed, names=names)
-    return found
+        stimuli += corpus_stimuli(place, name, split=split, limit=limit, seed=seed, names=names)
+    return stimuli
 
 
 def default_stimuli(stimuli: str | None, bundled: bool, own: bool = False) -> str:

@@ -27,12 +27,12 @@ TABLES = (".csv", ".parquet")
 def doses_of(text: str) -> list[float]:
     """'0.1,0.2' -> [0.1, 0.2]."""
     try:
-        found = [float(part) for part in text.split(",") if part.strip()]
+        doses = [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        found = []
-    if not found:
+        doses = []
+    if not doses:
         raise EmotionInterpError(f"--doses are numbers with commas, such as 0.1,0.2,0.4; got {text!r}.")
-    return found
+    return doses
 
 
 def emotions_of(text: str, bank: FeatureBank) -> list[str]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 
+# Long: what the shell shows as options is the signature.
 @app.command()
 def run(
     context: typer.Context,
@@ -125,8 +126,8 @@ def run(
         # what stands on the command line wins over the preset, what is a default does not
         chosen = preset_of(preset)
         options = {"n_permutations": "permutations", "max_rated_words": "rated_words"}
-        kept = {k for k in asked if k not in chosen.settings or _given(context, options.get(k, k))}
-        settings = preset_settings(preset, **{k: asked[k] for k in kept})
+        given = {k for k in asked if k not in chosen.settings or _given(context, options.get(k, k))}
+        settings = preset_settings(preset, **{k: asked[k] for k in given})
         norms = settings.norms
         languages = languages if _given(context, "languages") else ",".join(chosen.languages)
         for note in settings.notes:

@@ -76,8 +76,8 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")
 
     rows = [{"model": "bundled", "release": "(ships with the package)", "saes": 4, "weights": "here"}]
     for model in named_models().to_dict("records"):
-        here = model["weights"] if model["weights"] != "missing" else model["install"]
-        rows.append({"model": model["name"], "release": "(no SAEs)", "saes": 0, "weights": here})
+        weights = model["weights"] if model["weights"] != "missing" else model["install"]
+        rows.append({"model": model["name"], "release": "(no SAEs)", "saes": 0, "weights": weights})
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
     for release, entry in get_pretrained_saes_directory().items():
@@ -103,8 +103,8 @@ def doctor() -> None:
             say(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             say(f"{name} is missing; pip install {name}")
-    here = (bundled_folder() / "model" / "model.safetensors").is_file()
-    say(f"bundled subject: {'there' if here else 'missing; reinstall the package'}")
+    bundled = (bundled_folder() / "model" / "model.safetensors").is_file()
+    say(f"bundled subject: {'there' if bundled else 'missing; reinstall the package'}")
     data = os.environ.get("EMOTION_INTERP_DATA")
     state = "not set" if not data else ("there" if Path(data).is_dir() else "names no folder")
     say(f"EMOTION_INTERP_DATA: {state}")

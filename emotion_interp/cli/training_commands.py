@@ -58,6 +58,7 @@ def train_subject(
     say(str(path))
 
 
+# Long: what the shell shows as options is the signature.
 @app.command("train-saes")
 def train_saes(
     model: Model = None,

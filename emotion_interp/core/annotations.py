@@ -43,7 +43,13 @@ LIKE = {
 }
 BY_NAME = {"bank": "Bank", "concepts": "ConceptSet", "subject": "SubjectLike", "table": "DataFrame | Table"}
 """Parameters that are annotated `Any` because a room above may not be imported."""
-ALIASES = {"ReadAt": "str", "SpaceKind": "str", "Tick": "Callable", "NDArray": "Any"}
+ALIASES = {
+    "Prompts": "str | Sequence[str | Mapping[str, Any] | Sequence[Mapping[str, Any]]]",
+    "ReadAt": "str",
+    "SpaceKind": "str",
+    "Tick": "Callable",
+    "NDArray": "Any",
+}
 WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path"}
 LISTS = ("Sequence", "Iterable", "list", "tuple", "set", "Collection")
 MAPPINGS = ("Mapping", "dict")
@@ -63,7 +69,7 @@ def shown(value: Any) -> str:
 @functools.cache
 def members(annotation: str) -> tuple[ast.expr, ...]:
     """The members of a union."""
-    found: list[ast.expr] = []
+    kinds: list[ast.expr] = []
 
     def split(node: ast.expr) -> None:
         if isinstance(node, ast.BinOp):
@@ -72,10 +78,10 @@ def members(annotation: str) -> tuple[ast.expr, ...]:
         elif isinstance(node, ast.Name) and node.id in ALIASES:
             split(ast.parse(ALIASES[node.id], mode="eval").body)
         else:
-            found.append(node)
+            kinds.append(node)
 
     split(ast.parse(annotation, mode="eval").body)
-    return tuple(found)
+    return tuple(kinds)
 
 
 def name_of(kind: ast.expr) -> str:
@@ -136,7 +142,7 @@ def fits(value: Any, kind: ast.expr) -> bool:
     if name in LISTS:
         return _is_list(value, name) and _hold(value, items_of(kind))
     if name in LIKE:
-        return not isinstance(value, type) and all(hasattr(value, one) for one in LIKE[name])
+        return not isinstance(value, type) and all(hasattr(value, method) for method in LIKE[name])
     if name in MAKERS.keys() - {"Halves"} or name.endswith("Options"):
         return name in {base.__name__ for base in type(value).__mro__}
     # another library's object, or an alias that the function checks itself

@@ -184,7 +184,10 @@ def check_against_bank(arguments: Mapping[str, Any]) -> None:
         known: Sequence[object] = getattr(bank, f"{kind}s", None) or ()
         lists = [arguments.get(name) for name in (f"{kind}s", OTHERS.get(kind, ""))]
         # an iterator would be used up
-        given = [arguments.get(kind), *(one for many in lists if isinstance(many, (list, tuple, set)) for one in many)]
+        given = [
+            arguments.get(kind),
+            *(item for many in lists if isinstance(many, (list, tuple, set)) for item in many),
+        ]
         for name in given if known else ():
             if isinstance(name, str) and name not in known:
                 raise UnknownNameError(kind, name, known)

@@ -61,9 +61,9 @@ class Table:
 
     def frame(self) -> pd.DataFrame:
         """The cells as a frame, empty ones as NaN; its index is the line in the file. Of columns called alike the first."""
-        kept = {name: k for k, name in reversed(list(enumerate(self.columns)))}
+        places = {name: k for k, name in reversed(list(enumerate(self.columns)))}
         data = {
-            name: [cells[k] or None for _, cells in self.body] for name, k in sorted(kept.items(), key=lambda i: i[1])
+            name: [cells[k] or None for _, cells in self.body] for name, k in sorted(places.items(), key=lambda i: i[1])
         }
         return pd.DataFrame(data, index=[line for line, _ in self.body], dtype=object)
 
@@ -126,7 +126,7 @@ def parse_table(
 
 def separator_of(text: str) -> str:
     """What separates the columns, by the first line that is not empty: the sign it has most of outside quotes."""
-    line = next((one for one in text.splitlines() if one.strip()), "")
+    line = next((text_line for text_line in text.splitlines() if text_line.strip()), "")
     bare = "".join(part for k, part in enumerate(line.split('"')) if k % 2 == 0)
     counts = {sign: bare.count(sign) for sign in SEPARATORS}
     if not any(counts.values()):

@@ -14,6 +14,7 @@ import numpy as np
 from emotion_interp.core.arguments import as_array, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.markup import facts_html, fragment
+from emotion_interp.core.messages import Pairs
 
 T = TypeVar("T")
 
@@ -109,14 +110,14 @@ def sites_at(sites: Iterable[Site], layer: int | Site | str) -> list[Site]:
     if isinstance(layer, str):
         layer = Site.parse(layer)
     if not isinstance(layer, Site):
-        found = sorted((s for s in known if s.layer == layer), key=lambda s: (s.kind != "resid_post", s))
-        if not found:
+        matching = sorted((s for s in known if s.layer == layer), key=lambda s: (s.kind != "resid_post", s))
+        if not matching:
             raise UnknownNameError("layer", layer, sorted({s.layer for s in known}))
-        return found
-    found = [layer] if layer in known else [s for s in known if s.point == layer]
-    if not found:
+        return matching
+    matching = [layer] if layer in known else [s for s in known if s.point == layer]
+    if not matching:
         raise UnknownNameError("site", str(layer), map(str, known))
-    return found
+    return matching
 
 
 def site_of(layer: int | Site | str) -> Site:
@@ -149,7 +150,8 @@ class Stimulus:
     """One text shown to the subject, with the character span of its target.
 
     `group` joins what must stay on one side of a split (a lemma, its translations). `emotion` is "neutral" for the
-    contrast class.
+    contrast class. `messages` are the conversation in which a chat model is shown the text: (role, content), with
+    `{text}` in its place; none: the text alone.
     """
 
     text: str
@@ -159,6 +161,7 @@ class Stimulus:
     template: str
     language: str
     group: str
+    messages: Pairs = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):

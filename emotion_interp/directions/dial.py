@@ -129,16 +129,16 @@ def dial(
 
 
 def _directions(bank: Any, layer: int | Site | str, language: str, method: str) -> dict[str, Direction]:
-    found: dict[str, Direction] = {}
+    directions: dict[str, Direction] = {}
     failure: EmotionInterpError | None = None
     for emotion in bank.emotions:
         try:
-            found[emotion] = bank.direction(emotion, layer=layer, language=language, method=method)
+            directions[emotion] = bank.direction(emotion, layer=layer, language=language, method=method)
         except EmotionInterpError as error:
             failure = error
-    if failure is not None and not found:
+    if failure is not None and not directions:
         raise failure
-    return found
+    return directions
 
 
 def _weights(units: np.ndarray, ratings: np.ndarray, asked: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:

@@ -97,8 +97,8 @@ def with_output_directions(subject: Subject, bank: FeatureBank, weight: str = "o
     for site in bank.sites:
         for language in bank.languages:
             vectors = np.zeros((len(bank.emotions), subject.readers[site].d_in), dtype=np.float32)
-            here = table[(table["site"] == str(site)) & (table["language"] == language)]
-            for emotion, rows in here.groupby("emotion"):
+            chosen = table[(table["site"] == str(site)) & (table["language"] == language)]
+            for emotion, rows in chosen.groupby("emotion"):
                 weights = np.maximum(np.nan_to_num(rows[weight].to_numpy(dtype=np.float64)), 0.0)
                 decoder = subject.readers[site].decoder_rows(rows["feature"].to_numpy()).double().cpu().numpy()
                 units = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)

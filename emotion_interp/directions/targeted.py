@@ -227,12 +227,12 @@ def targeted_direction(
         )
     wanted = dict(target) if isinstance(target, Mapping) else {target: 1.0}
     mixture = np.zeros(len(effects.names))
-    for one, weight in wanted.items():
-        mixture[_place(effects, one)] += weight
+    for emotion, weight in wanted.items():
+        mixture[_place(effects, emotion)] += weight
     towards = effects.weights @ mixture
     size = float(np.linalg.norm(towards))
     if side_effects:
-        columns = effects.weights[:, [_place(effects, one) for one in side_effects]]
+        columns = effects.weights[:, [_place(effects, emotion) for emotion in side_effects]]
         basis, sizes, _ = np.linalg.svd(columns, full_matrices=False)
         basis = basis[:, sizes > 1e-9 * max(float(sizes[0]), 1e-300)]
         towards = towards - side_weight * basis @ (basis.T @ towards)
@@ -281,8 +281,8 @@ def _read(question: Question, site: Site, rows: RowInterventions, reader: Any) -
     prompts = [list(t.ids) for t in subject.tokenize(question.prompts, whole=True)]
     made = continue_all(question, rows)
     texts, owners, starts = [], [], []
-    for row, one in enumerate(made.tokens):
-        for prompt, new in zip(prompts, one, strict=True):
+    for row, tokens in enumerate(made.tokens):
+        for prompt, new in zip(prompts, tokens, strict=True):
             if new:
                 ids = [*prompt, *new]
                 texts.append(TokenizedText(tuple(ids), (), bool(subject.has_bos([ids])[0])))

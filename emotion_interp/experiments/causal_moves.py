@@ -90,11 +90,14 @@ class FeatureMoves:
         return values @ self.latents.decoder[ids]
 
     def delta(self, text: int, rows: np.ndarray) -> np.ndarray:
-        own = self.part(text, self.own)
+        own_part = self.part(text, self.own)
         # the own set itself leaves the stream exactly as it is
         same = [len(s) == len(self.own) and f == 1 and np.array_equal(s, self.own) for s, f in self.rows]
         return np.stack(
-            [np.zeros_like(own) if same[r] else self.rows[r][1] * self.part(text, self.rows[r][0]) - own for r in rows]
+            [
+                np.zeros_like(own_part) if same[r] else self.rows[r][1] * self.part(text, self.rows[r][0]) - own_part
+                for r in rows
+            ]
         )
 
     def size(self, features: np.ndarray, texts: np.ndarray) -> float:
@@ -104,10 +107,10 @@ class FeatureMoves:
 
     def cosine(self, first: np.ndarray, second: np.ndarray, texts: np.ndarray) -> float:
         """Cosine of what two sets add, over all changed tokens of some texts at once."""
-        one, two = (
+        first_move, two = (
             np.concatenate([self.part(int(i), ids)[self.shown.changed[i]] for i in texts]) for ids in (first, second)
         )
-        return float((one * two).sum() / max(np.linalg.norm(one) * np.linalg.norm(two), 1e-300))
+        return float((first_move * two).sum() / max(np.linalg.norm(first_move) * np.linalg.norm(two), 1e-300))
 
 
 def random_sets(latents: Latents, features: np.ndarray, own: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -54,8 +54,8 @@ class CausalUniversality:
 
     def matrix(self) -> pd.DataFrame:
         """Recovered, by emotion of the text (rows) and emotion of the first language put in (columns)."""
-        found: Any = self.exchanges.pivot(index="emotion", columns="put_in", values="recovered")
-        return found
+        table: Any = self.exchanges.pivot(index="emotion", columns="put_in", values="recovered")
+        return table
 
     def by_layer(self) -> pd.DataFrame:
         """One row: all emotions in one test.
@@ -146,8 +146,8 @@ def causal_universality(
     """
     chosen = merged(CausalOptions, options, choices)
     setting, some = causal_setting(subject, bank, texts, (first, second), emotions, chosen)
-    found = {e: _kept(setting, e, chosen.null_folder) for e in some}
-    frame: Any = pd.DataFrame([one["row"] for one in found.values()])
+    answered = {e: _kept(setting, e, chosen.null_folder) for e in some}
+    frame: Any = pd.DataFrame([answer["row"] for answer in answered.values()])
     tested = int(frame["p"].notna().sum())
     if 0 < chosen.n_random < needed_directions(tested):
         tell(
@@ -158,11 +158,11 @@ def causal_universality(
     frame = frame[[c for c in frame.columns if c != "note"] + ["note"]]
     rows = [
         {"emotion": e, "put_in": other, "recovered": value}
-        for e, one in found.items()
-        for other, value in one["exchanged"].items()
+        for e, answer in answered.items()
+        for other, value in answer["exchanged"].items()
     ]
     exchanges = pd.DataFrame(rows, columns=["emotion", "put_in", "recovered"])
-    draws = {e: {name: np.asarray(v) for name, v in one["draws"].items()} for e, one in found.items()}
+    draws = {e: {name: np.asarray(v) for name, v in answer["draws"].items()} for e, answer in answered.items()}
     return CausalUniversality(first, second, frame, exchanges, draws, chosen.seed)
 
 
@@ -186,10 +186,10 @@ def _kept(setting: CausalSetting, emotion: str, folder: str | Path | None) -> di
             return json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             raise FileFormatError(f"{path} is no kept answer of an emotion ({error}); delete it.") from error
-    found = answers(setting, emotion)
+    answer = answers(setting, emotion)
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(found), encoding="utf-8")
-    return found
+        temporary.write_text(json.dumps(answer), encoding="utf-8")
+    return answer
 
 
 def _known_by(setting: CausalSetting) -> object:
@@ -213,7 +213,7 @@ def _digest(setting: CausalSetting) -> list[str]:
         used = [np.asarray(setting.bank.directions[key], dtype=np.float32).tobytes() for key in keys]
     decoder = setting.latents.decoder.astype(np.float32).tobytes()
     return [
-        hashlib.sha256(one if isinstance(one, bytes) else str(one).encode()).hexdigest() for one in (*used, decoder)
+        hashlib.sha256(part if isinstance(part, bytes) else str(part).encode()).hexdigest() for part in (*used, decoder)
     ]
 
 
@@ -229,6 +229,6 @@ def exchange_test(exchanges: Any, emotions: Sequence[str], seed: int, count: int
     matrix = exchanges.pivot(index="emotion", columns="put_in", values="recovered").loc[names]
     spread = matrix.std(axis=1, ddof=0).replace(0.0, 1.0)
     scores = matrix.sub(matrix.mean(axis=1), axis=0).div(spread, axis=0)[names].fillna(0.0).to_numpy()
-    own, random, places = float(np.diag(scores).mean()), generator(seed, "exchange"), np.arange(len(names))
+    observed, random, places = float(np.diag(scores).mean()), generator(seed, "exchange"), np.arange(len(names))
     drawn = np.asarray([scores[places, random.permutation(len(names))].mean() for _ in range(count)])
-    return own, share_beyond(own - 1e-12, drawn)
+    return observed, share_beyond(observed - 1e-12, drawn)

@@ -103,12 +103,12 @@ def cross_language(
         if not known:
             raise EmotionInterpError(f"the judge of {spoken!r} knows none of {list(emotions)}.")
         tune, test = given[spoken]
-        for found in names:
-            pair = replace(setting, prompts=test, judge=judge, language=found, text_language=spoken)
+        for from_language in names:
+            pair = replace(setting, prompts=test, judge=judge, language=from_language, text_language=spoken)
             result = steering_test(pair, known, tune, chosen.layers, chosen.doses, chosen.methods, options=chosen)
             frame: Any = result.to_frame()
             rows = frame[frame["chosen"]].reset_index(drop=True)
-            rows.insert(0, "direction_language", found)
+            rows.insert(0, "direction_language", from_language)
             rows.insert(1, "text_language", spoken)
             parts.append(rows)
     return pd.concat(parts, ignore_index=True)

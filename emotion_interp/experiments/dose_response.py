@@ -132,5 +132,5 @@ def dose_response(
     warn_if_none_can_pass(chosen.n_random, len(question.asked), chosen.alpha)
     cells = make_cells(bank, question.asked, places, methods, amounts, setting.language)
     sites = [c.direction.site for c in cells if c.direction is not None]
-    found = evaluate(replace(question, nulls=make_nulls(setting, chosen, sites)), cells, bank.scales)
-    return DoseResponse(found.table, found.confusion, found.texts)
+    evaluated = evaluate(replace(question, nulls=make_nulls(setting, chosen, sites)), cells, bank.scales)
+    return DoseResponse(evaluated.table, evaluated.confusion, evaluated.texts)

@@ -208,8 +208,8 @@ def _null(setting: Setting, site: Site, language: str, asked: OutputOptions) -> 
     reader = subject.readers[site]
     if asked.null == "random":
         return rng.standard_normal((n_random, subject.d_model))
-    here: Any = bank.features[bank.features["site"] == str(site)]
-    taken = here.loc[here["selected"] | here["top"], "feature"].to_numpy()
+    at_site: Any = bank.features[bank.features["site"] == str(site)]
+    taken = at_site.loc[at_site["selected"] | at_site["top"], "feature"].to_numpy()
     pool = np.arange(reader.d_sae)
     if bank.rates is not None and not bank.rates.empty:
         rates = bank.rows_at(bank.rates, site)

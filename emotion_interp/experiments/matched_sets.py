@@ -129,9 +129,9 @@ def fully_matched(fired: FiredOn, features: np.ndarray, count: int, seed: int, t
         taken = np.sqrt(np.maximum((some @ inner[np.ix_(members, members)] * some).sum(1), 0)).mean()
         return max(abs(np.log(max(taken, 1e-12) / norm)), abs(np.log(rates[others[members]].mean() / rate))) / limit
 
-    found: dict[tuple[int, ...], None] = {}
+    sets: dict[tuple[int, ...], None] = {}
     for attempt in range(_SEARCHES * count):
-        if len(found) == count or (attempt == _TRIES and not found):
+        if len(sets) == count or (attempt == _TRIES and not sets):
             break
         members = _alike(random, np.log(alone), np.log(rates[others]), own_alone, rates[features])
         best = distance(members)
@@ -143,8 +143,8 @@ def fully_matched(fired: FiredOn, features: np.ndarray, count: int, seed: int, t
             if len(set(swapped.tolist())) == size and (now := distance(swapped)) < best:
                 members, best = swapped, now
         if best <= 1:
-            found[tuple(sorted(others[members].tolist()))] = None
-    return np.asarray(list(found), dtype=np.int64).reshape(len(found), size)
+            sets[tuple(sorted(others[members].tolist()))] = None
+    return np.asarray(list(sets), dtype=np.int64).reshape(len(sets), size)
 
 
 def _alike(

@@ -110,7 +110,7 @@ class Setting:
 
     def __repr__(self) -> str:
         said = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[4:] if getattr(self, f.name) != f.default]
-        return f"Setting({self.subject.name!r}, {len(self.prompts)} prompts{''.join(f', {one}' for one in said)})"
+        return f"Setting({self.subject.name!r}, {len(self.prompts)} prompts{''.join(f', {fact}' for fact in said)})"
 
 
 def simple_call(
@@ -134,12 +134,18 @@ def simple_call(
     field_of = {renamed.get(name, name): name for name in ("subject", "bank", "prompts", *takes)}
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
-        own = {name: one for name, one in parameters(function).items() if name != "setting"}
-        asked = {n: own.get(n) or _field(n, field_of[n], judge, defaults) for n in ("subject", "bank", *order)}
-        asked |= {n: own.get(n) or _field(n, field_of[n], judge, defaults) for n in (*own, *field_of) if n not in asked}
+        own_parameters = {name: parameter for name, parameter in parameters(function).items() if name != "setting"}
+        asked = {
+            n: own_parameters.get(n) or _field(n, field_of[n], judge, defaults) for n in ("subject", "bank", *order)
+        }
+        asked |= {
+            n: own_parameters.get(n) or _field(n, field_of[n], judge, defaults)
+            for n in (*own_parameters, *field_of)
+            if n not in asked
+        }
         first = len(order) + 2
-        form = [one.replace(kind=one.POSITIONAL_OR_KEYWORD) for one in [*asked.values()][:first]]
-        form += [one.replace(kind=one.KEYWORD_ONLY) for one in [*asked.values()][first:]]
+        form = [parameter.replace(kind=parameter.POSITIONAL_OR_KEYWORD) for parameter in [*asked.values()][:first]]
+        form += [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in [*asked.values()][first:]]
         if generation is not None:
             form.append(inspect.Parameter("generation", inspect.Parameter.VAR_KEYWORD, annotation="Any"))
         signature = inspect.Signature(form)
@@ -147,9 +153,9 @@ def simple_call(
         def make(*args: Any, **kwargs: Any) -> R:
             given = signature.bind(*args, **kwargs).arguments
             chosen = {**(generation or {}), **given.pop("generation", {})}
-            choices = {**defaults} | {field_of[n]: value for n, value in given.items() if n not in own}
+            choices = {**defaults} | {field_of[n]: value for n, value in given.items() if n not in own_parameters}
             setting = Setting(**choices, generation=chosen)
-            return function(setting, **{n: value for n, value in given.items() if n in own})
+            return function(setting, **{n: value for n, value in given.items() if n in own_parameters})
 
         vars(make)["__signature__"] = signature
         make.__name__, make.__qualname__ = function.__name__, function.__qualname__
@@ -168,9 +174,13 @@ def simple_call(
 
 def _field(name: str, field_name: str, judge: str, defaults: Mapping[str, Any]) -> inspect.Parameter:
     """A field of a setting as a parameter of the simple call; what every experiment needs has no default."""
-    one = {f.name: f for f in fields(Setting)}[field_name]
-    default = inspect.Parameter.empty if one.default is MISSING or field_name == "prompts" else one.default
-    annotation = judge if field_name == "judge" else one.type
+    setting_field = {f.name: f for f in fields(Setting)}[field_name]
+    default = (
+        inspect.Parameter.empty
+        if setting_field.default is MISSING or field_name == "prompts"
+        else setting_field.default
+    )
+    annotation = judge if field_name == "judge" else setting_field.type
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(field_name, default), annotation=annotation
     )

@@ -203,9 +203,9 @@ def steering_test(
         place = c["layer"] if by_layer else c["site"]
         cells += make_cells(setting.bank, [c["emotion"]], [place], [c["method"]], [c["dose"]], setting.language)
     nulls = make_nulls(setting, chosen, [c.direction.site for c in cells if c.direction])
-    found = evaluate(replace(question, nulls=nulls), cells, setting.bank.scales)
-    table = _corrected(_with_choice(found.table, grid, best), found, chosen.correction, setting.seed)
-    return SteeringTest(table, grid, found.confusion, found.texts, _null_frame(found))
+    evaluated = evaluate(replace(question, nulls=nulls), cells, setting.bank.scales)
+    table = _corrected(_with_choice(evaluated.table, grid, best), evaluated, chosen.correction, setting.seed)
+    return SteeringTest(table, grid, evaluated.confusion, evaluated.texts, _null_frame(evaluated))
 
 
 def _with_choice(table: Any, grid: Any, best: pd.DataFrame) -> Any:
@@ -234,8 +234,8 @@ def _corrected(table: Any, found: Evaluated, correction: str, seed: int) -> Any:
     table["p_holm_chosen"] = holm(table["p"].where(table["chosen"]).to_numpy(dtype=float))
     if correction == "maxT":
         groups = {"p_maxT": table["method"], "p_maxT_chosen": table["chosen"].where(table["chosen"])}
-        for name, own in groups.items():
-            table[name] = _max_t_by(table, own, found, seed)
+        for name, members in groups.items():
+            table[name] = _max_t_by(table, members, found, seed)
     return table
 
 
@@ -257,8 +257,8 @@ def _null_frame(found: Evaluated) -> pd.DataFrame:
     columns = ["emotion", "method", "judge", "kind", "target"]
     parts = [
         pd.DataFrame({"emotion": e, "method": m, "judge": judge, "kind": kind, "target": values}, columns=columns)
-        for e, m, one in zip(found.table["emotion"], found.table["method"], found.nulls, strict=True)
-        for (judge, kind), values in one.items()
+        for e, m, null in zip(found.table["emotion"], found.table["method"], found.nulls, strict=True)
+        for (judge, kind), values in null.items()
         if len(values)
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -269,21 +269,24 @@ def _asked(
 ) -> pd.DataFrame:
     """Those rows of a tuning grid that a test asks for."""
     frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
-    kept = frame[frame["emotion"].isin(emotions) & frame["method"].isin(methods)]
-    same: Any = np.isclose(kept["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float))
-    kept = kept[same.any(1)]
-    asked: dict[str, tuple[Any, Any]] = {"emotion": (emotions, kept["emotion"]), "method": (methods, kept["method"])}
-    asked["dose"] = ([d for d, there in zip(doses, same.any(0), strict=True) if not there], ())
+    chosen = frame[frame["emotion"].isin(emotions) & frame["method"].isin(methods)]
+    same: Any = np.isclose(chosen["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float))
+    chosen = chosen[same.any(1)]
+    asked: dict[str, tuple[Any, Any]] = {
+        "emotion": (emotions, chosen["emotion"]),
+        "method": (methods, chosen["method"]),
+    }
+    asked["dose"] = ([d for d, present in zip(doses, same.any(0), strict=True) if not present], ())
     if layers is not None:
         # a hook may have several names, and the grid has one
         named = [Site.parse(x) if isinstance(x, str) else x for x in layers]
         places = {int(x) if isinstance(x, (int, np.integer)) else str(x) for x in named}
-        kept = kept[kept["layer"].isin(places) | kept["site"].isin(places)]
-        asked["layer"] = (places, {*kept["layer"], *kept["site"]})
-    for what, (wanted, there) in asked.items():
-        lacking = [x for x in wanted if x not in set(there)]
+        chosen = chosen[chosen["layer"].isin(places) | chosen["site"].isin(places)]
+        asked["layer"] = (places, {*chosen["layer"], *chosen["site"]})
+    for what, (wanted, present) in asked.items():
+        lacking = [x for x in wanted if x not in set(present)]
         if lacking:
             raise EmotionInterpError(
                 f"the tuning grid has no {what} {lacking[0]!r}; make it with all that is asked for."
             )
-    return kept.reset_index(drop=True)
+    return chosen.reset_index(drop=True)

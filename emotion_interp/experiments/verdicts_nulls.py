@@ -53,8 +53,8 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
             "the bank was found on texts, so differences of shuffled labels need them: give units=, labelled texts such as "
             "corpus_stimuli('stories', split='subject'), or null_texts(...)."
         )
-    here = bank.words[(bank.words["language"] == language) & (bank.words["side"] == "discovery")]
-    rows = {key: i for i, key in enumerate(zip(here["emotion"], here["word"], strict=True))}
+    chosen = bank.words[(bank.words["language"] == language) & (bank.words["side"] == "discovery")]
+    rows = {key: i for i, key in enumerate(zip(chosen["emotion"], chosen["word"], strict=True))}
     shown = [s for s in concept_set(language, size="large").stimuli() if (s.emotion, s.word) in rows]
     lacking = set(rows) - {(s.emotion, s.word) for s in shown}
     if lacking:
@@ -64,7 +64,8 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
     position = bank.manifest.get("position", "last")
     path = None
     if folder is not None:
-        asked = [setting.subject.name, known_by(setting.subject), str(site), position, [s.text for s in shown]]
+        texts = [[s.text, s.messages] if s.messages else s.text for s in shown]
+        asked = [setting.subject.name, known_by(setting.subject), str(site), position, texts]
         path = Path(folder) / f"words_{sha256_of([*asked, list(map(list, rows))])[:32]}.npy"
     if path is not None and path.is_file():
         values = _loaded(path, (len(rows), setting.subject.d_model))

@@ -99,8 +99,8 @@ def chosen_features(
     require_same_subject(bank, subject)
     sites = bank.sites if layers is None else sorted({s for layer in layers for s in sites_at(bank.sites, layer)})
     frame: Any = bank.features[bank.features["selected"] | bank.features["top"]] if rows is None else rows
-    found = {s: np.unique(frame.loc[frame["site"] == str(s), "feature"].to_numpy(dtype=np.int64)) for s in sites}
-    return {site: features for site, features in found.items() if len(features)}
+    features_of = {s: np.unique(frame.loc[frame["site"] == str(s), "feature"].to_numpy(dtype=np.int64)) for s in sites}
+    return {site: features for site, features in features_of.items() if len(features)}
 
 
 def residual_rows(subject: Subject, site: Site, features: Any) -> torch.Tensor:

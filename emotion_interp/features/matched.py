@@ -123,8 +123,8 @@ def unit_covariates(
     frequency = []
     for unit in range(n_units):
         stimulus = first[unit]
-        own = stimulus.text[slice(*stimulus.span)]
-        frequency.append(log_frequency(own, stimulus.language, whole=kind == "words"))
+        spoken = stimulus.text[slice(*stimulus.span)]
+        frequency.append(log_frequency(spoken, stimulus.language, whole=kind == "words"))
     return words.assign(
         n_tokens=mean(target),
         frequency=frequency,
@@ -149,8 +149,8 @@ def match_neutral(units: pd.DataFrame, side: str = "confirmation") -> pd.DataFra
         Frame with columns language, emotion, unit, neutral; empty where there are no neutral units.
     """
     rows: list[tuple[Any, ...]] = []
-    here: Any = units[units["side"] == side]
-    for language, frame in here.groupby("language", sort=True):
+    side_units: Any = units[units["side"] == side]
+    for language, frame in side_units.groupby("language", sort=True):
         known = [c for c in MATCHED_ON if np.isfinite(frame[c].to_numpy(dtype=np.float64)).all()]
         values = frame[known].to_numpy(dtype=np.float64)
         spread = values.std(0)
@@ -160,10 +160,15 @@ def match_neutral(units: pd.DataFrame, side: str = "confirmation") -> pd.DataFra
         if not len(neutral):
             continue
         for emotion in sorted(set(frame["emotion"]) - {NEUTRAL}):
-            own = np.flatnonzero(frame["emotion"] == emotion)
-            cost = cdist(values[own], values[neutral], "sqeuclidean") if known else np.zeros((len(own), len(neutral)))
+            of_emotion = np.flatnonzero(frame["emotion"] == emotion)
+            cost = (
+                cdist(values[of_emotion], values[neutral], "sqeuclidean")
+                if known
+                else np.zeros((len(of_emotion), len(neutral)))
+            )
             left, right = linear_sum_assignment(cost)
             rows += [
-                (language, emotion, int(unit[own[a]]), int(unit[neutral[b]])) for a, b in zip(left, right, strict=True)
+                (language, emotion, int(unit[of_emotion[a]]), int(unit[neutral[b]]))
+                for a, b in zip(left, right, strict=True)
             ]
     return pd.DataFrame(rows, columns=["language", "emotion", "unit", "neutral"])

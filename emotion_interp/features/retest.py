@@ -55,11 +55,11 @@ def design_of(
     # texts are known by their content: their numbers depend on what else was read
     name = "text_sha256" if "text_sha256" in bank.words and "text_sha256" in design.words else "word"
     keys = ["language", "emotion", name, "side"]
-    made, kept = (set(map(tuple, frame[keys].to_numpy())) for frame in (design.words, bank.words))
-    if not kept <= made:
+    made, bank_words = (set(map(tuple, frame[keys].to_numpy())) for frame in (design.words, bank.words))
+    if not bank_words <= made:
         raise EmotionInterpError(
             "these concepts or stimuli are not those the bank was found with: "
-            f"{sorted(kept - made)[0][:3]} is missing or on the other side of the split. "
+            f"{sorted(bank_words - made)[0][:3]} is missing or on the other side of the split. "
             f"Pass the concept set of the languages {', '.join(bank.languages)}, or the same texts."
         )
     return design.words, design.stimuli, design.units

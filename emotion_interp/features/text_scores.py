@@ -60,26 +60,28 @@ def text_scores(
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for language in words["language"].unique():
-        here: Any = words[words["language"] == language]
-        own = [texts[int(i)] for i in here["unit"]]
-        found, held = (np.flatnonzero(here["side"] == side) for side in ("discovery", "confirmation"))
-        labels = here["emotion"].to_numpy()
+        spoken: Any = words[words["language"] == language]
+        shown = [texts[int(i)] for i in spoken["unit"]]
+        discovery, held = (np.flatnonzero(spoken["side"] == side) for side in ("discovery", "confirmation"))
+        labels = spoken["emotion"].to_numpy()
         neutral = len(emotions) if (labels == NEUTRAL).any() else None
         n_classes = len(emotions) + (neutral is not None)
         index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
         codes = np.asarray([index[e] for e in labels])
-        for name, values in text_readings(own, str(language), "word" if kind == "words" else "text", found).items():
-            first, second = compacted(values[found], values[held])
-            means = contrast_means(first, codes[found], n_classes, neutral)
+        for name, values in text_readings(
+            shown, str(language), "word" if kind == "words" else "text", discovery
+        ).items():
+            first, second = compacted(values[discovery], values[held])
+            means = contrast_means(first, codes[discovery], n_classes, neutral)
             for i, emotion in enumerate(emotions):
-                if not (codes[found] == i).any() or not (codes[held] == i).any():
+                if not (codes[discovery] == i).any() or not (codes[held] == i).any():
                     continue
                 scores = {f"{name}_auroc": second @ means[i]}
                 if probes:
-                    groups = here["group"].to_numpy()[found]
-                    weights, _ = cross_validated_ridge(first, codes[found], i, neutral, n_classes, groups, seed)
+                    groups = spoken["group"].to_numpy()[discovery]
+                    weights, _ = cross_validated_ridge(first, codes[discovery], i, neutral, n_classes, groups, seed)
                     scores = {
-                        f"{name}_means_auroc": second @ _signed(first, codes[found], i, neutral),
+                        f"{name}_means_auroc": second @ _signed(first, codes[discovery], i, neutral),
                         f"{name}_probe_auroc": second @ weights,
                     }
                 row = rows.setdefault((str(language), emotion), {})
@@ -102,8 +104,8 @@ def compacted(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
         return _dense(first), _dense(second)
     kernel, cross = _dense(first @ first.T), _dense(second @ first.T)
     values, vectors = np.linalg.eigh(kernel)
-    kept = values > values[-1] * 1e-10
-    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    nonzero = values > values[-1] * 1e-10
+    roots, vectors = np.sqrt(values[nonzero]), vectors[:, nonzero]
     return vectors * roots, cross @ (vectors / roots)
 
 
@@ -119,16 +121,16 @@ def text_space_table(words: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for language in words["language"].unique():
-        here: Any = words[(words["language"] == language) & (words["emotion"] != NEUTRAL)]
-        labels = here["emotion"].to_numpy()
+        spoken: Any = words[(words["language"] == language) & (words["emotion"] != NEUTRAL)]
+        labels = spoken["emotion"].to_numpy()
         emotions = list(dict.fromkeys(labels))
         if len(emotions) < 2:
             continue
-        for name, values in text_readings([texts[int(i)] for i in here["unit"]], str(language)).items():
+        for name, values in text_readings([texts[int(i)] for i in spoken["unit"]], str(language)).items():
             means = np.stack([np.asarray(values[labels == e].mean(axis=0)).ravel() for e in emotions])
             left, singular, _ = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
-            kept = singular > singular[0] * 1e-9
-            for emotion, vector in zip(emotions, left[:, kept] * singular[kept], strict=True):
+            nonzero = singular > singular[0] * 1e-9
+            for emotion, vector in zip(emotions, left[:, nonzero] * singular[nonzero], strict=True):
                 row = {"language": str(language), "baseline": name, "emotion": emotion, "vector": vector.tolist()}
                 rows.append(row)
     return pd.DataFrame(rows, columns=["language", "baseline", "emotion", "vector"])
@@ -166,14 +168,14 @@ def add_text_scores(bank: FeatureBank, concepts: ConceptSet, stimuli: Sequence[S
         >>> bank.summary[["emotion", "auroc_heldout", "dense_auroc", "text_auroc"]]  # doctest: +SKIP
     """
     words, shown, units = design_of(concepts, bank, stimuli)
-    kept = words["language"].isin(bank.languages) & words["emotion"].isin([*bank.emotions, NEUTRAL])
-    places = np.flatnonzero(kept.to_numpy())
-    own = words.iloc[places].reset_index(drop=True)
-    renamed = {int(u): i for i, u in enumerate(own["unit"])}
+    usable_words = words["language"].isin(bank.languages) & words["emotion"].isin([*bank.emotions, NEUTRAL])
+    places = np.flatnonzero(usable_words.to_numpy())
+    scored_words = words.iloc[places].reset_index(drop=True)
+    renamed = {int(u): i for i, u in enumerate(scored_words["unit"])}
     inside = [i for i, u in enumerate(units) if int(u) in renamed]
-    own["unit"] = np.arange(len(own))
+    scored_words["unit"] = np.arange(len(scored_words))
     kind = str(bank.manifest["stimuli"])
-    again = Design(kind, own, [shown[i] for i in inside], np.asarray([renamed[int(units[i])] for i in inside]))
+    again = Design(kind, scored_words, [shown[i] for i in inside], np.asarray([renamed[int(units[i])] for i in inside]))
     return with_text_scores(bank, again)
 
 

@@ -191,15 +191,15 @@ def transfer_from_readings(
     groups: Any = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
         site = Site.parse(site_name)
-        here: Any = units[units["language"] == language]
-        sizes = here["emotion"].value_counts()
+        spoken: Any = units[units["language"] == language]
+        sizes = spoken["emotion"].value_counts()
         usable = sorted(e for e in sizes.index[sizes >= MIN_UNITS] if e != NEUTRAL)
         rows = rows[rows["emotion"].isin(usable)]
         neutral = len(usable) if sizes.get(NEUTRAL, 0) >= MIN_UNITS else None
         if rows.empty or len(usable) + (neutral is not None) < 2:
             continue
-        here = here[here["emotion"].isin([*usable, NEUTRAL] if neutral is not None else usable)]
-        parts.append(_test(rows, here, usable, neutral, readings[site], kind, n_resamples, seed))
+        spoken = spoken[spoken["emotion"].isin([*usable, NEUTRAL] if neutral is not None else usable)]
+        parts.append(_test(rows, spoken, usable, neutral, readings[site], kind, n_resamples, seed))
     if not parts:
         raise EmotionInterpError(
             f"no emotion of these features has {MIN_UNITS} units and a contrast in its language; "
@@ -290,13 +290,13 @@ def _new_stimuli(
     elif "text_sha256" in bank.words:
         seen |= set(bank.words["text_sha256"])
     wanted = [s for s in given if s.language in bank.languages and s.emotion in {*bank.emotions, NEUTRAL}]
-    kept = [s for s in wanted if text_hash(s.text) not in seen]
-    if not kept:
+    unseen = [s for s in wanted if text_hash(s.text) not in seen]
+    if not unseen:
         raise EmotionInterpError(
             f"nothing is left to test on: of {len(given)} stimuli {len(wanted)} have a language and emotion of the bank "
-            f"({', '.join(bank.languages)}), and the bank was found on {len(wanted) - len(kept)} of those."
+            f"({', '.join(bank.languages)}), and the bank was found on {len(wanted) - len(unseen)} of those."
         )
-    return kept, len(wanted) - len(kept)
+    return unseen, len(wanted) - len(unseen)
 
 
 def _shipped(concepts: ConceptSet, bank: FeatureBank, kind: str) -> list[Stimulus]:

@@ -20,6 +20,7 @@ _SCALE = [[0.0, "#00441b"], [0.25, "#238b45"], [0.5, "#74c476"], [0.75, "#c7e9c0
 _MOST_NAMES = 40
 
 
+# Long: one picture, drawn trace after trace.
 def dissimilarity_pair(frame: Any, *, title: str = "Which emotions are alike") -> go.Figure:
     """Dissimilarity of every pair of emotions, in the model (left) and for people (right), on one colour scale.
 

@@ -62,6 +62,7 @@ def _narrow(emotions: list[str], across: int) -> dict[str, Any]:
     return {"narrow": changes, "narrow_height": height}
 
 
+# Long: one picture, drawn trace after trace.
 def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4) -> go.Figure:
     """Per emotion: probability of the target emotion (top, each on a scale of its own) and perplexity ratio over the dose.
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish, only, plain
 
 
+# Long: one picture, drawn trace after trace.
 def feature_heatmap(
     frame: Any,
     *,

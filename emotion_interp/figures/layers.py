@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, band, checked, curve, finish, plain, rgba
 
 
+# Long: one picture, drawn trace after trace.
 def layer_curves(
     frame: Any,
     *,
@@ -124,8 +125,8 @@ def series_curves(
     """
     if "site" in frame:
         frame = frame.assign(site=[re.sub(r"^blocks\.\d+\.(attn\.)?hook_", "", str(site)) for site in frame["site"]])
-    there = [c for c in series if c in frame and frame[c].notna().all()]
-    telling = [c for c in there if frame[c].nunique() > 1] or there[:1]
+    filled = [c for c in series if c in frame and frame[c].notna().all()]
+    telling = [c for c in filled if frame[c].nunique() > 1] or filled[:1]
     names = [", ".join(map(str, row)) or value for row in frame[telling].itertuples(index=False)]
     renamed = {value: "value", **dict(zip(bounds, ("lo", "hi"), strict=False))}
     rows = frame[["layer", *renamed]].rename(columns=renamed).assign(series=names)

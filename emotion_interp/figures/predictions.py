@@ -16,6 +16,7 @@ _SIDE, _NARROW_SIDE = 480, 290
 _NARROW_NAMED = 8
 
 
+# Long: one picture, drawn trace after trace.
 def predicted_vs_human(
     frame: Any,
     *,

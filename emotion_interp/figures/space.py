@@ -19,6 +19,7 @@ _CHI_SQUARE = 5.991464547107979
 """95% point of chi-square with 2 degrees of freedom: the squared size of the ellipse in standard deviations."""
 
 
+# Long: one picture, drawn trace after trace.
 def circumplex(frame: Any, *, title: str = "Human and model circumplex") -> go.Figure:
     """Each emotion where people put it and where the model puts it, joined by a thin line.
 
@@ -165,12 +166,12 @@ def _labels(
         centres = free_labels(
             order, anchors, names, obstacles, (side, side), font_size=font, point_radius=radius, rings=rings
         )
-    kept = sorted(centres)
+    ordered = sorted(centres)
     return annotate(
-        [plain(names[i]) for i in kept],
-        [(float(human[i, 0]), float(human[i, 1])) for i in kept],
-        [anchors[i] for i in kept],
-        [centres[i] for i in kept],
+        [plain(names[i]) for i in ordered],
+        [(float(human[i, 0]), float(human[i, 1])) for i in ordered],
+        [anchors[i] for i in ordered],
+        [centres[i] for i in ordered],
         font_size=font,
     )
 
@@ -181,11 +182,11 @@ def _ellipses(frame: Any, model: np.ndarray) -> list[Any]:
         return [None] * len(model)
     circle = np.linspace(0, 2 * np.pi, 37)
     unit = np.column_stack([np.cos(circle), np.sin(circle)])
-    found: list[Any] = []
+    ellipses: list[Any] = []
     for point, (xx, yy, xy) in zip(model, frame[list(_COVARIANCE)].to_numpy(dtype=float), strict=True):
         if not np.isfinite([xx, yy, xy]).all():
-            found.append(None)
+            ellipses.append(None)
             continue
         values, axes = np.linalg.eigh([[xx, xy], [xy, yy]])
-        found.append(point + unit * np.sqrt(np.maximum(values, 0) * _CHI_SQUARE) @ axes.T)
-    return found
+        ellipses.append(point + unit * np.sqrt(np.maximum(values, 0) * _CHI_SQUARE) @ axes.T)
+    return ellipses

@@ -143,8 +143,8 @@ def legend_rows(entries: tuple[str, ...], width: float, size: float = 12) -> int
     """Rows that a horizontal legend takes on `width` pixels, filled from the left as Plotly does."""
     rows, used = 0, math.inf
     for name in entries:
-        own = text_width(name, size) + 50
-        rows, used = (rows, used + own) if used + own <= width else (rows + 1, own)
+        needed = text_width(name, size) + 50
+        rows, used = (rows, used + needed) if used + needed <= width else (rows + 1, needed)
     return rows
 
 
@@ -183,6 +183,7 @@ class LayoutChoices(TypedDict, total=False):
     narrow_traces: dict[int, dict[str, Any]] | None
 
 
+# Long: everything that all pictures share, once.
 def finish(
     figure: go.Figure,
     title: str,

@@ -72,3 +72,58 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
     figure.update_xaxes(tickfont={"size": 11})
     figure.update_yaxes(tickfont={"size": 11})
     return figure
+
+
+def trace_layers(frame: Any, *, start: int = 0, title: str = "Emotions along the text, layer by layer") -> go.Figure:
+    """`trace_heatmap` of every layer, with a slider over the layers; one colour scale for all.
+
+    Args:
+        frame: columns `layer, position, token, emotion, value`.
+        start: place of the layer that is shown first.
+        title: the figure's title.
+
+    Raises:
+        EmotionInterpError: missing columns, or no rows.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"layer": [0, 1], "position": 0, "token": "wept", "emotion": "sadness", "value": [0.0, 2.0]})
+        >>> [step.label for step in trace_layers(frame).layout.sliders[0].steps]
+        ['0', '1']
+    """
+    frame = checked(frame, "trace_layers", ("layer", "position", "token", "emotion", "value"), ("position", "value"))
+    # several SAEs at one layer are steps of their own
+    place = "site" if "site" in frame and frame["site"].nunique() > frame["layer"].nunique() else "layer"
+    steps = list(dict.fromkeys(frame[place]))
+    start = min(max(start, 0), len(steps) - 1)
+    largest = float(frame["value"].abs().max()) or 1.0
+    signed = bool((frame["value"] < 0).any())
+    figure = trace_heatmap(frame[frame[place] == steps[start]].drop(columns=["layer"]), title=title)
+    bar, hover = figure.data[0].colorbar, figure.data[0]
+    scale = {"zmin": -largest if signed else 0, "zmax": largest, "zmid": None}
+    scale["colorscale"] = DIVERGING if signed else SEQUENTIAL
+    maps = []
+    for number, step in enumerate(steps):
+        drawn = trace_heatmap(frame[frame[place] == step].drop(columns=["layer"])).data[0]
+        maps.append(
+            drawn.update(scale).update(visible=number == start, colorbar=bar, hovertemplate=hover.hovertemplate)
+        )
+    layout = figure.layout
+    result = go.Figure(maps, layout)
+    shown = [[number == step for number in range(len(steps))] for step in range(len(steps))]
+    slider = {
+        "active": start,
+        "currentvalue": {"prefix": f"{place} "},
+        "pad": {"t": 10},
+        "y": 0,
+        "yanchor": "top",
+        "steps": [
+            {"label": str(step), "method": "restyle", "args": [{"visible": visible}]}
+            for step, visible in zip(steps, shown, strict=True)
+        ],
+    }
+    bottom = float(layout.margin.b or 80)
+    result.update_layout(
+        sliders=[slider | {"pad": {"t": bottom}}], margin_b=bottom + 90, height=float(layout.height or 450) + 90
+    )
+    return result

@@ -98,15 +98,15 @@ def align(
     if isinstance(chosen.halves, Mapping):
         raise EmotionInterpError("halves of one space are two spaces; a mapping is for align_layers.")
     alignment = _group([space], human, orders, settings, [chosen.halves])[0]
-    found = {}
+    fits = {}
     for name, control in (controls or {}).items():
         missing = [e for e in human.emotions if e not in control.emotions]
         if missing:
             raise EmotionInterpError(f"the control space {name!r} lacks {', '.join(missing)}; give the same emotions.")
-        found[name] = _group([control], human, orders, settings, [None])[0]
+        fits[name] = _group([control], human, orders, settings, [None])[0]
     require_same_stimuli(space, controls or {})
     text = {**space.baselines, **text_controls(controls or {})} if chosen.text is None else chosen.text
-    return replace(_beside([space], [alignment], text, human, orders, settings)[0], controls=found)
+    return replace(_beside([space], [alignment], text, human, orders, settings)[0], controls=fits)
 
 
 @checked
@@ -152,16 +152,16 @@ def align_layers(
         elif space.site is None and isinstance(key, Site):
             space = replace(space, site=key)
         families.setdefault((space.language, space.kind), {})[key] = space
-    found: dict[Any, Alignment] = {}
+    alignments: dict[Any, Alignment] = {}
     for (language, _), family in families.items():
         members = list(family.values())
-        own = _of_language(norms, language, "norms")
-        settings, human = _human(members, own, coordinates, n_permutations, seed, chosen)
+        ratings = _of_language(norms, language, "norms")
+        settings, human = _human(members, ratings, coordinates, n_permutations, seed, chosen)
         orders = permutations(len(human.emotions), n_permutations, seed)
         aligned = _group(members, human, orders, settings, [halves.get(key) for key in family])
         aligned = _beside(members, aligned, chosen.text, human, orders, settings)
-        found |= dict(zip(family, aligned, strict=True))
-    return LayerAlignments(tuple(found[key] for key in keyed))
+        alignments |= dict(zip(family, aligned, strict=True))
+    return LayerAlignments(tuple(alignments[key] for key in keyed))
 
 
 def _beside(

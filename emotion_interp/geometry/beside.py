@@ -37,7 +37,7 @@ def beside_texts(
             given: Mapping[str, EmotionSpace] = space.baselines
         else:
             given = {text.kind: text} if isinstance(text, EmotionSpace) else text
-        own, added = {}, {}
+        alone, added = {}, {}
         for name, baseline in given.items():
             samples = min(n_permutations, SAMPLES), min(n_bootstrap, SAMPLES), GAIN_FOLDS, seed
             # first: it says what is missing, should the baseline lack emotions
@@ -45,8 +45,8 @@ def beside_texts(
             key = hash(baseline.vectors.tobytes())
             if key not in fits:
                 fits[key] = fit(baseline)
-            own[name] = replace(fits[key], layer=space.layer, site=space.site, language=space.language, kind=name)
-        result.append(replace(alignment, baselines=own, increments=added))
+            alone[name] = replace(fits[key], layer=space.layer, site=space.site, language=space.language, kind=name)
+        result.append(replace(alignment, baselines=alone, increments=added))
     return result
 
 

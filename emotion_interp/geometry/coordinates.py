@@ -94,20 +94,20 @@ def human_coordinates(
     rated = flat[columns].notna().all(axis=1).to_numpy()
     names = (flat["form"].fillna(flat["matched"]) if "form" in flat else flat["matched"]).to_numpy()
     numbers = [(flat[c].to_numpy(float), _error_variance(flat, c)) for c in columns]
-    found, rows, shown, start = [], [], [], 0
+    means, rows, shown, start = [], [], [], 0
     for emotion, its_words in asked.items():
         keep = start + np.flatnonzero(rated[start : start + len(its_words)])
         start += len(its_words)
         if len(keep):
-            found.append(emotion)
+            means.append(emotion)
             # the error of a mean of words: their error variances add up, over the square of their number
             rows.append([v for m, var in numbers for v in (m[keep].mean(), np.sqrt(var[keep].sum()) / len(keep))])
             shown.append(", ".join(map(str, names[keep])))
-    unmatched = tuple(e for e in emotions if e not in set(found))
-    if len(found) < MIN_EMOTIONS:
+    unmatched = tuple(e for e in emotions if e not in set(means))
+    if len(means) < MIN_EMOTIONS:
         without = f" Without one: {', '.join(unmatched)}. Give labels={{emotion: rated word}}." if unmatched else ""
         raise EmotionInterpError(
-            f"only {len(found)} of {len(emotions)} emotions have a rating in the norms {norms.name!r}; at least "
+            f"only {len(means)} of {len(emotions)} emotions have a rating in the norms {norms.name!r}; at least "
             f"{MIN_EMOTIONS} are needed.{without or ' Take more emotions.'}"
         )
     values = np.array(rows, dtype=np.float64)
@@ -116,7 +116,7 @@ def human_coordinates(
             raise EmotionInterpError(f"all emotions have the same human {column}; nothing can be correlated with it.")
     errors = [v if np.isfinite(v).all() else None for v in values.T[1::2]]
     return HumanCoordinates(
-        tuple(found),
+        tuple(means),
         tuple(shown),
         values[:, 0],
         values[:, 2] if with_arousal else None,

@@ -182,8 +182,8 @@ def _read_csv(path: Path, layer: int | None) -> tuple[list[str] | None, np.ndarr
     named, of_layer = table.find("emotion"), table.find("layer")
     frame: Any = table.frame().fillna("").map(str.strip)
     if of_layer is not None:
-        found = sorted({_layer_number(path, line, cell) for line, cell in frame[of_layer].items()})
-        chosen = picked_layer(path, found, layer)
+        numbers = sorted({_layer_number(path, line, cell) for line, cell in frame[of_layer].items()})
+        chosen = picked_layer(path, numbers, layer)
         frame = frame[frame[of_layer].map(float) == chosen].drop(columns=of_layer)
     if table.columns and not table.columns[0]:
         # a row's number, as pandas writes it, or the names

@@ -75,10 +75,10 @@ def residual_alignments(
     if chosen.noise:
         sizes = {name: sum(b.shape[1] for b in blocks) for name, blocks in runs.items()}
         runs |= {f"{_NOISE}{name})": (noise_like(name, n, size, seed),) for name, size in sizes.items()}
-    own = [topics[i] for i in test.tolist()]
+    test_topics = [topics[i] for i in test.tolist()]
     fitted_on = [topics[i] for i in np.flatnonzero(fit).tolist()]
     orders = (
-        story_orders(codes, own, n_permutations, seed),
+        story_orders(codes, test_topics, n_permutations, seed),
         story_orders(np.arange(len(fitted_on)), fitted_on, n_permutations, seed, "fitted on"),
         permutations(len(human.emotions), n_permutations, seed),
     )
@@ -108,7 +108,7 @@ def residual_alignments(
         len(fitted_on),
         len(test),
         tuple(dict.fromkeys(fitted_on)),
-        tuple(dict.fromkeys(own)),
+        tuple(dict.fromkeys(test_topics)),
         n_permutations,
         seed,
     )
@@ -161,18 +161,18 @@ def _parts(
     regression = None if predictors is None else TopicRidge(predictors[stories.fit], stories.topics)
     people, names = human_dissimilarity(stories.human.z), stories.human.emotions
     statistics = StoryStatistics(stories.human.z, n_components, ridge)
-    found = {}
+    parts = {}
     for key, matrix in activations.items():
         if any(same(block, matrix) for block in blocks):
             continue
-        outputs, own = alive_columns(matrix, stories.fit, stories.test)
-        plain = stories.means(own)
+        outputs, alive = alive_columns(matrix, stories.fit, stories.test)
+        plain = stories.means(alive)
         if regression is None or predictors is None:
-            moved = permuted_means(own, stories.orders, len(names))
-            found[key] = _Part(plain, plain, statistics(chain([plain], moved)), None)
+            moved = permuted_means(alive, stories.orders, len(names))
+            parts[key] = _Part(plain, plain, statistics(chain([plain], moved)), None)
             continue
         chosen = regression.chosen(outputs)
-        left = own - regression.predict(outputs, chosen, predictors[stories.test])
+        left = alive - regression.predict(outputs, chosen, predictors[stories.test])
         vectors = stories.means(left)
         null, partial = {}, None
         if not name.startswith(_NOISE):
@@ -181,8 +181,8 @@ def _parts(
             null = statistics(chain([vectors], moved))
             model, alone = (model_dissimilarity(EmotionSpace(v, names)) for v in (vectors, text))
             partial = partial_rsa(model, alone, people, stories.emotion_orders, n_bootstrap, seed)
-        found[key] = _Part(plain, vectors, null, partial)
-    return found
+        parts[key] = _Part(plain, vectors, null, partial)
+    return parts
 
 
 def _largest(nulls: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

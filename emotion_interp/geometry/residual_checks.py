@@ -22,23 +22,23 @@ def topic_halves(
         raise EmotionInterpError(
             f"{shown}{len(emotions)} emotions and {len(topics)} topics; give one emotion and one topic for each story."
         )
-    there = sorted(set(topics), key=lambda t: (str(type(t)), t))
+    known = sorted(set(topics), key=lambda t: (str(type(t)), t))
     if fit is None and test is None:
-        fit, test = there[: len(there) // 2], there[len(there) // 2 :]
+        fit, test = known[: len(known) // 2], known[len(known) // 2 :]
     elif fit is None:
-        fit = [t for t in there if t not in set(test)]
+        fit = [t for t in known if t not in set(test)]
     elif test is None:
-        test = [t for t in there if t not in set(fit)]
-    both = [str(t) for t in there if t in set(fit) and t in set(test)]
+        test = [t for t in known if t not in set(fit)]
+    both = [str(t) for t in known if t in set(fit) and t in set(test)]
     if both:
         raise EmotionInterpError(
             f"topics to fit on and to test on are others; in both: {', '.join(both)}. A ridge fitted on the stories it is "
             "read from takes away even what noise predicts."
         )
-    unknown = [str(t) for t in (*fit, *test) if t not in set(there)]
+    unknown = [str(t) for t in (*fit, *test) if t not in set(known)]
     if unknown:
         raise EmotionInterpError(
-            f"no story has the topic {', '.join(unknown)}; the topics are {', '.join(map(str, there))}."
+            f"no story has the topic {', '.join(unknown)}; the topics are {', '.join(map(str, known))}."
         )
     if len(set(fit)) < 2 or not len(test):
         raise EmotionInterpError(
@@ -53,8 +53,8 @@ def rated_stories(
     """Ratings of the test stories' emotions, and the numbers of the stories that have one, with their emotion's place."""
     human = human_coordinates(sorted({emotions[i] for i in np.flatnonzero(test).tolist()}), norms, labels=labels)
     place = {e: i for i, e in enumerate(human.emotions)}
-    kept: list[int] = [i for i in np.flatnonzero(test).tolist() if emotions[i] in place]
-    return human, np.asarray(kept), np.asarray([place[emotions[i]] for i in kept])
+    rated: list[int] = [i for i in np.flatnonzero(test).tolist() if emotions[i] in place]
+    return human, np.asarray(rated), np.asarray([place[emotions[i]] for i in rated])
 
 
 def predictor_blocks(name: str, given: Any, n: int) -> tuple[np.ndarray, ...]:

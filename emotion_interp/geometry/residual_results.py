@@ -118,9 +118,9 @@ class ResidualGeometry(Result):
 
     def joined(self, other: ResidualGeometry) -> ResidualGeometry:
         """The fits of two runs over the same stories (own and random weights)."""
-        own = (*self.fits, *other.fits)
+        both = (*self.fits, *other.fits)
         return ResidualGeometry(
-            own, self.n_fit, self.n_test, self.fit_topics, self.test_topics, self.n_permutations, self.seed
+            both, self.n_fit, self.n_test, self.fit_topics, self.test_topics, self.n_permutations, self.seed
         )
 
     def __repr__(self) -> str:

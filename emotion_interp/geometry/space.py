@@ -136,8 +136,8 @@ class EmotionSpace(Result):
             # a slice of everything is the same array: spaces of many units are not copied for nothing
             everything = len(keep) == len(self.unit_emotions)
             units, names = (self.units if everything else self.units[keep]), [self.unit_emotions[i] for i in keep]
-        kept = {name: baseline.subset(emotions) for name, baseline in self.baselines.items()}
-        tags = (self.layer, self.kind, self.language, units, names, self.stimuli, kept, self.site)
+        baselines = {name: baseline.subset(emotions) for name, baseline in self.baselines.items()}
+        tags = (self.layer, self.kind, self.language, units, names, self.stimuli, baselines, self.site)
         return EmotionSpace(self.vectors[rows], emotions, *tags)
 
     def to_frame(self) -> pd.DataFrame:

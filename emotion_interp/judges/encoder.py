@@ -109,8 +109,8 @@ class TunedEncoder:
         """
         try:
             for prefix, module in (("upper.", self.upper), ("head.", self.head)):
-                own = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
-                module.load_state_dict(own)
+                state = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
+                module.load_state_dict(state)
         except RuntimeError as error:
             raise FileFormatError(
                 f"the tuned layers do not fit the encoder: {str(error).splitlines()[-1].strip()}"
@@ -216,8 +216,8 @@ def read_encoder_judge(path: str | Path, folder: str | Path, usable: float) -> E
         )
     encoder = TunedEncoder(folder, len(classes), tuned)
     encoder.load_state(tensors)
-    own: Any = scores[~scores["source"].isin(unseen)]
-    means: dict[str, float] = own.groupby("emotion")["auroc"].mean().to_dict()
+    seen_scores: Any = scores[~scores["source"].isin(unseen)]
+    means: dict[str, float] = seen_scores.groupby("emotion")["auroc"].mean().to_dict()
     names = [c for c in classes if c != "neutral"]
     good = tuple(e for e in names if means.get(e, 0.0) >= usable)
     bad = {e: float(means.get(e, float("nan"))) for e in names if e not in good}

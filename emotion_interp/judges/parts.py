@@ -85,27 +85,27 @@ def fresh_vectorizer(path: Path, given: Any, names: Sequence[str]) -> Any:
     if type(given) is not TfidfVectorizer:
         raise FileFormatError(f"{path} holds something else than TF-IDF.")
     recipe: dict[str, Any] = TfidfVectorizer(**_RECIPE).get_params()
-    found = {name: vars(given).get(name, _ABSENT) for name in recipe}
+    values = {name: vars(given).get(name, _ABSENT) for name in recipe}
     for name in ("analyzer", "ngram_range"):
-        recipe[name] = found[name]
-    if found["token_pattern"] in TOKEN_PATTERNS:
-        recipe["token_pattern"] = found["token_pattern"]
+        recipe[name] = values[name]
+    if values["token_pattern"] in TOKEN_PATTERNS:
+        recipe["token_pattern"] = values["token_pattern"]
     for name, value in recipe.items():
-        if name not in _FIT_ONLY and not _same(found[name], value):
+        if name not in _FIT_ONLY and not _same(values[name], value):
             raise FileFormatError(
-                f"{path}: the vectoriser has {name}={_short(found[name])}, the recipe of a judge {name}={_short(value)}; it is "
+                f"{path}: the vectoriser has {name}={_short(values[name])}, the recipe of a judge {name}={_short(value)}; it is "
                 "not loaded."
             )
-    if found["analyzer"] not in _ANALYZERS or not _is_range(found["ngram_range"]):
+    if values["analyzer"] not in _ANALYZERS or not _is_range(values["ngram_range"]):
         raise FileFormatError(
-            f"{path}: the vectoriser has analyzer={_short(found['analyzer'])} and ngram_range={_short(found['ngram_range'])}; "
+            f"{path}: the vectoriser has analyzer={_short(values['analyzer'])} and ngram_range={_short(values['ngram_range'])}; "
             f"a judge's are {', '.join(_ANALYZERS)} and at most (1, {LONGEST_NGRAM})."
         )
     weights = _array(path, "n-gram weights", getattr(vars(given).get("_tfidf"), "idf_", None), 1)
     if not len(set(names)) == len(names) == len(weights):
         raise FileFormatError(f"{path} is damaged: its n-grams and weights differ in number.")
-    own = {name: found[name] for name in ("analyzer", "ngram_range", "token_pattern")}
-    fresh = TfidfVectorizer(**{**own, **_RECIPE})
+    chosen = {name: values[name] for name in ("analyzer", "ngram_range", "token_pattern")}
+    fresh = TfidfVectorizer(**{**chosen, **_RECIPE})
     fresh.vocabulary_ = {term: i for i, term in enumerate(names)}
     fresh.idf_ = weights
     return fresh

@@ -215,8 +215,8 @@ def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
     if not isinstance(unseen, list) or not all(isinstance(source, str) for source in unseen):
         raise FileFormatError(f"{path} is damaged: its data sets of other kinds are {unseen!r}, no list of names.")
     scores = _checked_scores(path, content["scores"])
-    own: Any = scores[~scores["source"].isin(unseen)]
-    means: dict[str, float] = own.groupby("emotion")["auroc"].mean().to_dict()
+    seen_scores: Any = scores[~scores["source"].isin(unseen)]
+    means: dict[str, float] = seen_scores.groupby("emotion")["auroc"].mean().to_dict()
     known = [str(c) for c in pipeline.classes_ if c != NEUTRAL]
     usable = tuple(e for e in known if means.get(e, 0.0) >= USABLE_AUROC)
     unusable = {e: float(means.get(e, float("nan"))) for e in known if e not in usable}

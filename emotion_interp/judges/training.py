@@ -160,11 +160,11 @@ def held_out_scores(classes: Sequence[str], probabilities: np.ndarray, texts: Se
         if emotion == NEUTRAL:
             continue
         for source in dict.fromkeys(sources):
-            here = sources == source
-            truth = np.asarray([emotion in t.emotions for t in texts])[here]
+            of_source = sources == source
+            truth = np.asarray([emotion in t.emotions for t in texts])[of_source]
             if LEAST_TEXTS <= truth.sum() < len(truth):
-                auroc = float(roc_auc_score(truth, probabilities[here, column]))
-                f1 = _f1(truth, guessed[here] == column)
+                auroc = float(roc_auc_score(truth, probabilities[of_source, column]))
+                f1 = _f1(truth, guessed[of_source] == column)
                 rows.append(
                     {"emotion": emotion, "source": str(source), "n": int(truth.sum()), "auroc": auroc, "f1": f1}
                 )

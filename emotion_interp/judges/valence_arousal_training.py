@@ -90,9 +90,9 @@ def fit_valence_arousal(
             judge = ValenceArousalJudge(
                 vectorizers, weights, np.asarray(ridge.intercept_), centre, spread, share, emotions, {}
             )
-            found = correlations(judge, *dev)
-            if best is None or found.mean() > best[0]:
-                best = (float(found.mean()), judge)
+            r = correlations(judge, *dev)
+            if best is None or r.mean() > best[0]:
+                best = (float(r.mean()), judge)
     assert best is not None
     return best[1]
 
@@ -136,8 +136,8 @@ def train_valence_arousal_judge(data: str | Path, out: str | Path, reads: str = 
     frame: Any = emobank_texts(data)
     sides = {}
     for split in ("train", "dev", "test"):
-        here = frame[frame["split"] == split]
-        sides[split] = (here["text"].tolist(), here[list(DIMENSIONS)].to_numpy(dtype=np.float64))
+        part = frame[frame["split"] == split]
+        sides[split] = (part["text"].tolist(), part[list(DIMENSIONS)].to_numpy(dtype=np.float64))
     judge = fit_valence_arousal(sides["train"], sides["dev"], emotions)
     rows = []
     for split in ("dev", "test"):

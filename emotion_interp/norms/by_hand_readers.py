@@ -32,13 +32,13 @@ def _by_name(
     columns: dict[str, str] = {}
     for name, spellings in (wanted | optional).items():
         for spelling in spellings:
-            found = [c for c in table.columns if _plain(c) == _plain(spelling)]
-            if len(found) > 1:
+            matches = [c for c in table.columns if _plain(c) == _plain(spelling)]
+            if len(matches) > 1:
                 raise FileFormatError(
-                    f"{path} has {len(found)} columns for {name}: {', '.join(map(repr, found))}. Keep one."
+                    f"{path} has {len(matches)} columns for {name}: {', '.join(map(repr, matches))}. Keep one."
                 )
-            if found:
-                columns[found[0]] = name
+            if matches:
+                columns[matches[0]] = name
                 break
         else:
             if name in wanted:

@@ -89,13 +89,13 @@ def _refuse_thousands(there: Any, column: str, path: Path) -> None:
 
 def _decimal_points(cells: Any, frame: Any, column: str, path: Path) -> Any:
     """The cells with points for decimal commas."""
-    there = cells.dropna()
+    filled = cells.dropna()
     if column == "n" or column.endswith("_n"):
-        _refuse_thousands(there, column, path)
-    commas = there[there.str.contains(",", regex=False)]
+        _refuse_thousands(filled, column, path)
+    commas = filled[filled.str.contains(",", regex=False)]
     if not len(commas):
         return cells
-    others = there[there.str.contains(".", regex=False)]
+    others = filled[filled.str.contains(".", regex=False)]
     line = commas.index[0]
     if len(others) or not commas.map(lambda cell: bool(_COMMA.match(cell))).all():
         raise FileFormatError(
@@ -103,7 +103,7 @@ def _decimal_points(cells: Any, frame: Any, column: str, path: Path) -> Any:
             "decimal comma in all rows or in none."
         )
     counted = column == "n" or column.endswith("_n")
-    if counted and (len(commas) < len(there) or all(len(cell.split(",")[1]) == 3 for cell in commas)):
+    if counted and (len(commas) < len(filled) or all(len(cell.split(",")[1]) == 3 for cell in commas)):
         raise FileFormatError(
             f"{path}, line {line}: {column} is {commas.iloc[0]!r}, which may be a decimal comma, thousands or two cells; write "
             "whole numbers without a comma."

@@ -79,7 +79,7 @@ class Norms:
         The share of the variance between words that is no sampling error of the raters. Dimensions without SD or n
         are left out.
         """
-        found = {}
+        values = {}
         for dimension in self.dimensions:
             if f"{dimension}_sd" not in self.table or f"{dimension}_n" not in self.table:
                 continue
@@ -89,8 +89,8 @@ class Norms:
             known = np.isfinite(means) & np.isfinite(deviations) & (raters > 0)
             if known.sum() >= 3 and np.var(means[known], ddof=1) > 0:
                 noise = np.mean(deviations[known] ** 2 / raters[known])
-                found[dimension] = float(np.clip(1 - noise / np.var(means[known], ddof=1), 0, 1))
-        return found
+                values[dimension] = float(np.clip(1 - noise / np.var(means[known], ddof=1), 0, 1))
+        return values
 
     @property
     def ceiling(self) -> dict[str, float]:
@@ -120,12 +120,12 @@ class Norms:
             [['joy', 'case']]
         """
         words = words if isinstance(words, str) else list(words)
-        found = self._rows(words)
-        rows = np.array([row for row, _ in found], dtype=int)
+        places = self._rows(words)
+        rows = np.array([row for row, _ in places], dtype=int)
         frame = self.table.reindex(np.where(rows < 0, len(self.table), rows)).reset_index(drop=True)
         frame = frame.rename(columns={"word": "matched"})
         frame.insert(0, "word", [str(w) for w in words])
-        frame.insert(2, "matched_by", [how for _, how in found])
+        frame.insert(2, "matched_by", [how for _, how in places])
         return frame
 
     def match_report(self, words: Iterable[str]) -> pd.DataFrame:

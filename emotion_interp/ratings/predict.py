@@ -217,13 +217,13 @@ def _checked_sets(
     if not train.activations and not train.dense:
         raise EmotionInterpError("there is nothing to predict from; give layer -> [word, feature].")
     named = {sites_at(train.activations, layer)[0]: names for layer, names in (feature_sets or {}).items()}
-    found: list[tuple[Site, str, np.ndarray | None]] = []
+    checked: list[tuple[Site, str, np.ndarray | None]] = []
     for site in sorted({*train.activations, *train.dense}):
         if site in train.activations:
             width = train.activations[site].shape[1]
             for name, columns in named.get(site, {ALL: None}).items():
                 if columns is None:
-                    found.append((site, name, np.arange(width)))
+                    checked.append((site, name, np.arange(width)))
                     continue
                 columns = np.unique(np.asarray(columns, dtype=int))
                 if len(columns) and not (columns[0] >= 0 and columns[-1] < width):
@@ -231,10 +231,10 @@ def _checked_sets(
                         f"the feature set {name!r} of layer {site.layer} ({site}) names features from {columns[0]} to {columns[-1]}; "
                         f"there are {width} (0 to {width - 1})."
                     )
-                found.append((site, name, columns))
+                checked.append((site, name, columns))
         if site in train.dense:
-            found.append((site, DENSE, None))
-    return found
+            checked.append((site, DENSE, None))
+    return checked
 
 
 def _fit(
@@ -251,13 +251,8 @@ def _fit(
     fold_scores: FoldScores,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     features = train.matrix(site, name, columns)
-    keys = {
-        "layer": site.layer,
-        "site": str(site),
-        "feature_set": name,
-        "train_language": train.source.language,
-        "test_language": test.source.language,
-    }
+    keys = {"layer": site.layer, "site": str(site), "feature_set": name}
+    keys |= {"train_language": train.source.language, "test_language": test.source.language}
     if features.shape[1]:
         same = test is train
         human = train.human[:, [train.dimensions.index(d) for d in test.dimensions]]
@@ -285,19 +280,9 @@ def _fit(
         extra["r_pooled"] = scores["r"]
         scores |= {name: extra.pop(name) for name in ("r", "rho")}
         ceiling = test.source.norms.ceiling.get(dimension, float("nan"))
-        rows.append(
-            keys
-            | {"dimension": dimension}
-            | scores
-            | {
-                "r_over_ceiling": scores["r"] / ceiling if ceiling > 0 else float("nan"),
-                "ceiling": ceiling,
-                "n_words": len(test.rows),
-                "n_features": int(features.shape[1]),
-                "alpha": float(chosen[place]),
-            }
-            | extra
-        )
+        scores |= {"r_over_ceiling": scores["r"] / ceiling if ceiling > 0 else float("nan"), "ceiling": ceiling}
+        scores |= {"n_words": len(test.rows), "n_features": int(features.shape[1]), "alpha": float(chosen[place])}
+        rows.append(keys | {"dimension": dimension} | scores | extra)
         if features.shape[1]:
             values = {"human": truth, "predicted": predicted[:, place], "fold": test_fold}
             frames.append(pd.DataFrame({"word": test.words} | keys | {"dimension": dimension} | values))

@@ -15,7 +15,7 @@ from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import escaped
 from emotion_interp.core.types import Site
 from emotion_interp.report.blocks import cell
-from emotion_interp.report.tokens import POLICY, _span, _visible
+from emotion_interp.report.tokens import POLICY, _span, visible
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
@@ -165,4 +165,4 @@ def _text(value: Any) -> str:
 def _tokens(heading: str, tokens: tuple[str, ...]) -> str:
     if not tokens:
         return ""
-    return f"<h4>{heading}</h4>" + "".join(f"<code>{escaped(_visible(t))}</code>" for t in tokens)
+    return f"<h4>{heading}</h4>" + "".join(f"<code>{escaped(visible(t))}</code>" for t in tokens)

@@ -17,6 +17,7 @@ from emotion_interp.report.geometry_section import geometry_blocks
 from emotion_interp.report.places import best_places, with_places
 
 
+# Long: one section, block after block.
 def features_blocks(study: StudyData) -> list[dict[str, Any]]:
     """Curve over layers; per layer and language the table of top features and the heat map; controls and cards."""
     summary = with_places(study.frame("summary"))

@@ -97,7 +97,7 @@ class TokenView:
         """An HTML fragment without the bundle; safe for any token text."""
         limit, first = self.limit, self.strongest
         data = {
-            "tokens": [_inert(_visible(token)) for token in self.tokens],
+            "tokens": [_inert(visible(token)) for token in self.tokens],
             "values": [[float(f"{v:.4g}") for v in row] for row in self.values.tolist()],
             "limit": float(f"{limit:.4g}"),
             "positive": _rgb(POSITIVE, 1.0),
@@ -287,7 +287,7 @@ def merge_bytes(
     return texts, np.array(merged).reshape(len(units), array.shape[1])
 
 
-def _visible(token: str) -> str:
+def visible(token: str) -> str:
     """Line breaks and tabs as signs; CircuitsVis still breaks the line after a newline."""
     return named(token.replace("\r", "").replace("\n", "↵\n").replace("\t", "⇥"))
 
@@ -308,4 +308,4 @@ def _rgb(colour: tuple[int, int, int], share: float) -> str:
 
 def _span(token: str, value: float, limit: float) -> str:
     colour = _rgb(POSITIVE if value >= 0 else NEGATIVE, abs(value) / limit)
-    return f'<span style="background:{colour}" title="{value:.4g}">{escaped(_visible(token))}</span>'
+    return f'<span style="background:{colour}" title="{value:.4g}">{escaped(visible(token))}</span>'

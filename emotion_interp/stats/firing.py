@@ -76,7 +76,7 @@ def activity(features: Any, units: np.ndarray) -> np.ndarray:
 def above(features: Any, levels: np.ndarray) -> Any:
     """Activations above their feature's level, sparse boolean [unit, feature]."""
     matrix: Any = csr_matrix(features)
-    kept = matrix.data > levels[matrix.indices]
-    ends = np.append(0, np.cumsum(kept))[matrix.indptr]
+    reaches = matrix.data > levels[matrix.indices]
+    ends = np.append(0, np.cumsum(reaches))[matrix.indptr]
     ones = np.ones(ends[-1], dtype=bool)
-    return csr_matrix((ones, matrix.indices[kept], ends), shape=matrix.shape)
+    return csr_matrix((ones, matrix.indices[reaches], ends), shape=matrix.shape)

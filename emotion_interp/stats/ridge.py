@@ -102,7 +102,7 @@ def _penalised(matrix: np.ndarray, target: np.ndarray, alphas: Sequence[float]) 
     work = np.empty(matrix.shape, order="F")
     places = np.arange(len(matrix))
     solve: Any = get_lapack_funcs("posv", (work,))
-    found = []
+    solved = []
     for alpha in alphas:
         # a symmetric matrix is its own transpose: written through it, the copy runs along memory
         work.T[...] = matrix
@@ -110,8 +110,8 @@ def _penalised(matrix: np.ndarray, target: np.ndarray, alphas: Sequence[float]) 
         _, solution, failed = solve(work, target, lower=1, overwrite_a=1)
         if failed:
             raise EmotionInterpError(f"the penalty {alpha:g} is too small for these features; give larger alphas.")
-        found.append(solution)
-    return found
+        solved.append(solution)
+    return solved
 
 
 def _choose(errors: np.ndarray, alphas: Sequence[float]) -> np.ndarray:

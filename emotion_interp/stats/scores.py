@@ -80,11 +80,13 @@ def specificity(pairwise: np.ndarray, target: int, siblings: set[int], neutral: 
 
 def standardised_mean_difference(values: np.ndarray, codes: np.ndarray, target: int) -> np.ndarray:
     """Cohen's d of the class against all other units, pooled standard deviation: [column]; 0 where nothing varies."""
-    own, rest = values[codes == target], values[codes != target]
-    if len(own) < 2 or len(rest) < 2:
+    of_target, rest = values[codes == target], values[codes != target]
+    if len(of_target) < 2 or len(rest) < 2:
         return np.full(values.shape[1], np.nan)
-    spread = ((len(own) - 1) * own.var(0, ddof=1) + (len(rest) - 1) * rest.var(0, ddof=1)) / (len(own) + len(rest) - 2)
-    difference = own.mean(0) - rest.mean(0)
+    spread = ((len(of_target) - 1) * of_target.var(0, ddof=1) + (len(rest) - 1) * rest.var(0, ddof=1)) / (
+        len(of_target) + len(rest) - 2
+    )
+    difference = of_target.mean(0) - rest.mean(0)
     return np.divide(difference, np.sqrt(spread), out=np.zeros_like(difference), where=spread > 0)
 
 
@@ -110,25 +112,25 @@ def bootstrap_composite(
     """
     values = np.asarray(values, dtype=np.float64)
     codes = np.asarray(codes)
-    own = values[codes == target]
-    if not len(own):
+    of_target = values[codes == target]
+    if not len(of_target):
         return float("nan"), float("nan")
-    order = np.argsort(own, kind="stable")
-    drawn = np.concatenate(list(_resamples(len(own), n, rng)))[:, order]
+    order = np.argsort(of_target, kind="stable")
+    drawn = np.concatenate(list(_resamples(len(of_target), n, rng)))[:, order]
     # own units at or above each of them, so that a rival's score is a look-up and no comparison of all pairs
-    share = np.zeros((n, len(own) + 1), dtype=np.int32)
+    share = np.zeros((n, len(of_target) + 1), dtype=np.int32)
     share[:, :-1] = np.cumsum(drawn[:, ::-1], axis=1)[:, ::-1]
     others, against_neutral = [], None
     for c in range(n_classes):
         members = values[codes == c]
         if c == target or not len(members):
             continue
-        at_least, above = (np.searchsorted(own[order], members, side=side) for side in ("left", "right"))
+        at_least, above = (np.searchsorted(of_target[order], members, side=side) for side in ("left", "right"))
         auroc, start = np.empty(n), 0
         for weight in _resamples(len(members), n, rng):
             part = slice(start, start + len(weight))
             wins = share[part][:, at_least] + share[part][:, above]
-            auroc[part] = (wins * weight).sum(1) / (2 * len(own) * len(members))
+            auroc[part] = (wins * weight).sum(1) / (2 * len(of_target) * len(members))
             start = part.stop
         if c == neutral:
             against_neutral = auroc

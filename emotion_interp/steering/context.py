@@ -71,8 +71,8 @@ def steer(
     with unsteered():
         each = [row_interventions(subject, [d], [a], scale) for d, a in zip(several, amounts, strict=True)]
     vectors: dict[Site, np.ndarray] = {}
-    for one in each:
-        for site, vector in one.vectors.items():
+    for position in each:
+        for site, vector in position.vectors.items():
             vectors[site] = vectors[site] + vector if site in vectors else vector
     return steer_rows(subject, RowInterventions(vectors, shared=True), positions, schedule)
 
@@ -228,12 +228,12 @@ class _RowVectors:
         if self.index is None:
             return self._kept[key]
         batch = chosen.plan.rows
-        last_batch, last_key, found = self._last
+        last_batch, last_key, vectors = self._last
         if last_batch is not batch or last_key != key:
             if batch.max() >= len(self.index):
                 raise EmotionInterpError(
                     f"the batch has a row {int(batch.max())}, but {self.site} has interventions for {len(self.index)} rows."
                 )
-            found = self._kept[key][torch.from_numpy(self.index[batch]).to(activations.device)][:, None]
-            self._last = batch, key, found
-        return found
+            vectors = self._kept[key][torch.from_numpy(self.index[batch]).to(activations.device)][:, None]
+            self._last = batch, key, vectors
+        return vectors

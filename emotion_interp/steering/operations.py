@@ -48,13 +48,13 @@ def project_out(
         raise EmotionInterpError("project_out needs at least one direction, got an empty list.")
     check_positions(positions)
     by_site: dict[Site, list[np.ndarray]] = {}
-    for one in several:
-        check_direction(subject, one)
-        if one.kind == "resid_mid":
+    for each in several:
+        check_direction(subject, each)
+        if each.kind == "resid_mid":
             raise UnsupportedError(
-                f"{one.site} is written as an addition at attn_out; project out at resid_pre or resid_post."
+                f"{each.site} is written as an addition at attn_out; project out at resid_pre or resid_post."
             )
-        by_site.setdefault(one.site, []).append(one.unit.astype(np.float64))
+        by_site.setdefault(each.site, []).append(each.unit.astype(np.float64))
     changes = {site: _projection(_basis(np.stack(units))) for site, units in by_site.items()}
     return hooked(subject, changes, positions, schedule)
 

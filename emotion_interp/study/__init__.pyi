@@ -5,3 +5,6 @@ from .presets import preset_settings as preset_settings
 from .run import Study as Study
 from .run import run_study as run_study
 from .settings import StudySettings as StudySettings
+from .sweep import sweep as sweep
+from .sweep_results import SweepResults as SweepResults
+from .sweep_results import load_sweep as load_sweep

@@ -7,6 +7,7 @@ Hooks that act on some positions only need this. With a KV cache a hook first se
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from emotion_interp.core.scopes import Undoing, setting
+from emotion_interp.subjects.turns import Turns
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +28,14 @@ class ForwardPlan:
         prompt_lengths: [row], tokens of each row's prompt, BOS included.
         rows: [row], each row's index in the caller's list (a pass may run a part of it, in another order).
         has_bos: [row], whether position 0 is BOS; one for all may be given.
+        turns: [row], who speaks where, None for a row that is no conversation; None: none is.
     """
 
     positions: np.ndarray
     prompt_lengths: np.ndarray
     rows: np.ndarray
     has_bos: Any
+    turns: Sequence[Turns | None] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_bos", np.broadcast_to(np.asarray(self.has_bos, dtype=bool), (len(self.rows),)))
@@ -51,7 +55,7 @@ def current_plan() -> ForwardPlan | None:
     return _PLAN.get()
 
 
-def using_plan(plan: ForwardPlan) -> Undoing:
+def using_plan(plan: ForwardPlan | None) -> Undoing:
     """Announce a forward pass's plan to the hooks that will fire in it; taken back on exit, also after an error."""
     return setting(_PLAN, plan)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.scopes import lock_of
+from emotion_interp.subjects.turns import ChatText, TokenRow, Turns
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,21 @@ class TokenizedText:
     """Token ids of one text with character offsets; `ids[0]` is BOS where `has_bos`.
 
     The offset of a BOS is (0, 0), or its place where the text spells it. `cut_at` is where in the text the context
-    ended; None: all of it is there.
+    ended; None: all of it is there. `turns` tells who speaks where, in tokens, if the text is a conversation.
     """
 
     ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     has_bos: bool
     cut_at: int | None = None
+    turns: Turns | None = None
+
+    @property
+    def row(self) -> TokenRow:
+        """The ids as `decode` takes them, with the turns of a conversation."""
+        found = TokenRow(self.ids)
+        found.turns = self.turns
+        return found
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -99,7 +108,8 @@ def tokenized(
             ids, offsets = [tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
         cut_at = int(offsets[context][0]) if len(ids) > context else None
         kept = tuple((int(a), int(b)) for a, b in offsets[:context])
-        result.append(TokenizedText(tuple(ids[:context]), kept, prepend or spelled, cut_at))
+        turns = text.turns.in_tokens(kept) if isinstance(text, ChatText) else None
+        result.append(TokenizedText(tuple(ids[:context]), kept, prepend or spelled, cut_at, turns))
     return result
 
 

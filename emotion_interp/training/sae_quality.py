@@ -133,17 +133,17 @@ def sae_quality(
 def last_token_activations(subject: Subject, texts: Sequence[str], sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
     """The stream at the last token of each text: site -> [text, d_model], float32."""
     tokens = subject.tokenize(texts)
-    found: dict[Site, torch.Tensor] = {}
+    activations_of: dict[Site, torch.Tensor] = {}
 
     def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         last = torch.as_tensor(batch.lengths - 1, device=activations.device)
         rows = activations[torch.arange(len(last), device=activations.device), last].float()
-        if site not in found:
-            found[site] = torch.zeros(len(tokens), rows.shape[1], device=rows.device)
-        found[site][torch.as_tensor(batch.rows, device=rows.device)] = rows
+        if site not in activations_of:
+            activations_of[site] = torch.zeros(len(tokens), rows.shape[1], device=rows.device)
+        activations_of[site][torch.as_tensor(batch.rows, device=rows.device)] = rows
 
     forward_pass(subject, tokens, sites, on_site, batch_tokens=_BATCH_TOKENS)
-    return found
+    return activations_of
 
 
 def _figures(sae: Any, activations: torch.Tensor, fired: torch.Tensor) -> dict[str, Any]:
@@ -184,13 +184,13 @@ def _losses(
     if not chosen:
         return {}
     plain = _cross_entropy(subject, chosen, [])
-    found = {}
+    losses = {}
     for site in sites:
         spliced = _cross_entropy(subject, chosen, [(site.hook_name, _splice(subject.saes[site], limits[site]))])
         zero = _cross_entropy(subject, chosen, [(site.hook_name, _splice(None, limits[site]))])
         recovered = (zero - spliced) / (zero - plain) if zero > plain else float("nan")
-        found[site] = {"ce": plain, "ce_spliced": spliced, "ce_zero": zero, "ce_recovered": recovered}
-    return found
+        losses[site] = {"ce": plain, "ce_spliced": spliced, "ce_zero": zero, "ce_recovered": recovered}
+    return losses
 
 
 def _splice(sae: Any, limit: float) -> Any:
@@ -198,11 +198,11 @@ def _splice(sae: Any, limit: float) -> Any:
 
     def hook_fn(activations: torch.Tensor, hook: Any) -> torch.Tensor:
         del hook
-        own = activations.float()
-        new = torch.zeros_like(own) if sae is None else sae.decode(sae.encode(own))
-        keep = own.norm(dim=-1, keepdim=True) > limit
+        values = activations.float()
+        new = torch.zeros_like(values) if sae is None else sae.decode(sae.encode(values))
+        keep = values.norm(dim=-1, keepdim=True) > limit
         keep[:, 0] = True
-        return torch.where(keep, own, new).to(activations.dtype)
+        return torch.where(keep, values, new).to(activations.dtype)
 
     return hook_fn
 

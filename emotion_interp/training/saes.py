@@ -109,6 +109,7 @@ class SaeRecipe:
         return self.d_sae or self.expansion * d_model
 
 
+# Long: what a run needs is made once and given to one loop that can be cut off anywhere.
 @checked
 def train_saes(
     subject: Subject,

@@ -114,6 +114,7 @@ def _rate(step: int, recipe: SubjectRecipe) -> float:
     return min(1.0, (step + 1) / warm, max(0.0, (recipe.steps - step) / fall))
 
 
+# Long: what a run needs is made once and given to one loop that can be cut off anywhere.
 @checked
 def train_subject(
     data: str | Path,
@@ -147,13 +148,13 @@ def train_subject(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     if (out / "recipe.json").exists():
-        there = read_json(out / "recipe.json")
+        recorded = read_json(out / "recipe.json")
         # a longer or shorter run may go on from the same checkpoint: the plateau does not depend on the end
         free = {"tokens", "decay", "warmup"}
-        if {k: v for k, v in there.items() if k not in free} != {
+        if {k: v for k, v in recorded.items() if k not in free} != {
             k: v for k, v in asdict(recipe).items() if k not in free
         }:
-            raise EmotionInterpError(f"{out} holds a run of another recipe ({there}); choose another folder.")
+            raise EmotionInterpError(f"{out} holds a run of another recipe ({recorded}); choose another folder.")
     write_json(out / "recipe.json", asdict(recipe))
     tokenizer, train, held = _prepare(Path(data), out, recipe, report)
 

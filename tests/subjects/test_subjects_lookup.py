@@ -10,7 +10,8 @@ import pytest
 
 import emotion_interp as ei
 from emotion_interp.core import EmotionInterpError, UnknownNameError
-from emotion_interp.subjects.lookup import checked_model_name, checked_release, config_of, located, release_names
+from emotion_interp.subjects.lookup import checked_model_name, checked_release, config_of, located
+from emotion_interp.subjects.sae_releases import release_names
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a b", "../x", "./x", "a/b/c", "x\0y", "a\\b", "-x", "a--b", "x" * 97, "é"])
