@@ -67,5 +67,7 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     page = (tmp_path / "site" / "api" / "features.html").read_text(encoding="utf-8")
     assert "find_features" in page and "Parameters" in page
     for path in (tmp_path / "site").rglob("*.html"):
-        loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', path.read_text(encoding="utf-8"))
+        loaded = re.findall(
+            r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', path.read_text(encoding="utf-8")
+        )
         assert not loaded, (path.name, loaded[:3])

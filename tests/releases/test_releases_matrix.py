@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import emotion_interp as ei
-from emotion_interp.subjects.sae_releases import release_names, release_of
-from tests.releases.cases import CASES, REFUSED
+from tests.releases.cases import CASES
 from tests.releases.cells import release_cells
 from tests.releases.hub import hub_at
 
