@@ -75,7 +75,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")
     from emotion_interp.subjects.named import named_models
     from emotion_interp.subjects.sae_releases import release_names, release_of
 
-    rows: list[dict[str, Any]] = [
+    rows: list[dict[str, str | int]] = [
         {
             "model": "bundled",
             "release": "(ships with the package)",
