@@ -55,6 +55,7 @@ async def body_of(request: Request) -> bytes:
     return body
 
 
+# Long: the pages and what each answers share the subject and its lock.
 def application(subject: Subject, bank: FeatureBank, token: str, hosts: frozenset[str], origin: Origin) -> Application:
     """The page as an ASGI application.
 

@@ -143,7 +143,7 @@ class EmotionTrace(Result):
         values = self.sentence_values()[i]
         order = np.argsort(-values, axis=1)
         level = None if self.sentence_levels is None else self.sentence_levels[i]
-        rows: dict[str, Any] = {"sentence": [self.sentence(n) for n in range(len(values))]}
+        rows: dict[str, object] = {"sentence": [self.sentence(n) for n in range(len(values))]}
         rows |= self._strongest(values, level)
         rows["next"] = [", ".join(self.emotions[j] for j in row[1:3]) for row in order]
         if self.beside is not None:
@@ -225,6 +225,7 @@ class EmotionTrace(Result):
         return f"EmotionTrace({self.text[:40]!r}, {len(self.tokens)} tokens, {len(self.emotions)} emotions, layers {list(self.layers)})"
 
 
+# Long: what may be asked is checked before anything is read.
 @checked
 def emotion_trace(
     subject: Subject,

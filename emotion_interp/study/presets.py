@@ -46,7 +46,7 @@ class Preset:
     """Settings, languages, and the choices behind them that are ours (`notes`, one sentence each)."""
 
     name: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     languages: tuple[str, ...]
     notes: tuple[str, ...]
 

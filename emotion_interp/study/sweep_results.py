@@ -93,7 +93,7 @@ class SweepResults(Result):
             UnknownNameError: there is no such bank.
             EmotionInterpError: there are several.
         """
-        units: Any = self.table("units")
+        units = self.table("units")
         rows = units[units["stage"] == "features"]
         for name, value in zip(KEYS, (subject, stimuli, position, seed), strict=True):
             known = list(dict.fromkeys(rows[name].tolist()))

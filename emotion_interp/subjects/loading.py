@@ -37,7 +37,7 @@ def bundled_folder() -> Path:
 @checked
 def load_subject(
     name_or_path: str | Path | None = None,
-    saes: str | Path | Sequence[Any] | None = None,
+    saes: str | Path | Sequence[object] | None = None,
     layers: Iterable[int] | None = None,
     device: str = "auto",
     dtype: Any = None,
@@ -88,7 +88,7 @@ def load_subject(
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
     readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers, choose, how)
-    provenance: dict[str, Any] = {
+    provenance: dict[str, object] = {
         "source": BUNDLED if bundled else Path(source).name,
         "dtype": str(model.cfg.dtype),
     }
@@ -136,7 +136,7 @@ def _load_model(
             type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         )
         auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
-        model: Any = auto_class.from_pretrained(source, config=config, dtype=dtype, **how.of_model(), **found)
+        model = auto_class.from_pretrained(source, config=config, dtype=dtype, **how.of_model(), **found)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from emotion_interp.core.arguments import ArgumentError
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -171,7 +170,7 @@ def _of_widths(name: str, entries: list[SaeEntry], widths: tuple[str, ...]) -> l
 
 def _of_l0(name: str, entries: list[SaeEntry], l0: str | float) -> list[SaeEntry]:
     """Of each site and width the entries at the level, or nearest to the number."""
-    groups: dict[tuple[Any, str], list[SaeEntry]] = {}
+    groups: dict[tuple[object, str], list[SaeEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.site, entry.width), []).append(entry)
     chosen: set[str] = set()
@@ -197,7 +196,7 @@ def _of_l0(name: str, entries: list[SaeEntry], l0: str | float) -> list[SaeEntry
 
 
 def _refuse_ambiguous(name: str, entries: list[SaeEntry], choice: SaeChoice) -> None:
-    groups: dict[Any, list[SaeEntry]] = {}
+    groups: dict[object, list[SaeEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.site, entry.width if len(choice.widths) > 1 else ""), []).append(entry)
     for (site, _), group in groups.items():

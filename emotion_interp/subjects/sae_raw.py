@@ -35,7 +35,7 @@ class RawSae:
     """What the input is multiplied with; it is folded into the weights."""
     by_decoder_norm: bool = False
     """Whether latents are given in units of their decoder rows' lengths; folded as well."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
 
 def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> Any:
@@ -47,7 +47,7 @@ def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> Any:
     sae_class, config_class = get_sae_class(raw.architecture)
     d_sae, d_in = raw.tensors["W_dec"].shape
     known = {name: value for name, value in raw.metadata.items() if value is not None}
-    options: dict[str, Any] = {} if raw.k is None else {"k": raw.k}
+    options: dict[str, object] = {} if raw.k is None else {"k": raw.k}
     config = config_class(
         d_in=d_in,
         d_sae=d_sae,
