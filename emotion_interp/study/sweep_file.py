@@ -134,7 +134,7 @@ class SweepFile(_Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _whole_numbers_are_numbers(cls, value: Any) -> Any:
+    def _whole_numbers_are_numbers(cls, value: object) -> object:
         return _with_floats(value)
 
     def places(self, kind: str) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ class SweepFile(_Table):
 _FLOATS = {"doses", "gpus", "memory_gigabytes", "max_q", "min_coverage", "min_specificity", "sparsity"}
 
 
-def _with_floats(value: Any, key: str = "") -> Any:
+def _with_floats(value: object, key: str = "") -> object:
     """TOML tells 1 from 1.0; where a number is wanted both are one."""
     if isinstance(value, dict):
         return {name: _with_floats(item, name) for name, item in value.items()}

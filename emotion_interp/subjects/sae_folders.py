@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
@@ -21,6 +21,10 @@ from emotion_interp.subjects.sae_formats import dictionary_entry, dictionary_rea
 from emotion_interp.subjects.sae_identity import width_name
 from emotion_interp.subjects.sae_raw import RawSae, as_saelens
 from emotion_interp.subjects.sae_scopes import gemma_scope_entry, gemma_scope_read, openmoss_entry, openmoss_read
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
 
 SAELENS = "SAELens"
 Entry, Read = Callable[[Path, str], SaeEntry], Callable[[Path], RawSae]
@@ -73,7 +77,7 @@ class SaePlace:
                 f"the configuration of {self.folder} is no {self.layout} SAE's ({said(error, 120)})."
             ) from error
 
-    def load(self, device: str = "cpu", dtype: str = "float32") -> Any:
+    def load(self, device: str = "cpu", dtype: str = "float32") -> SAE:
         """The SAE as a SAELens object.
 
         Raises:
@@ -130,7 +134,7 @@ def places_among(names: Iterable[str], root: Path, shown: str) -> list[SaePlace]
     return [found[folder] for folder in sorted(found)]
 
 
-def load_sae(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> Any:
+def load_sae(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> SAE:
     """One SAELens SAE from a folder, in float32 or another dtype; "own" is that of its file.
 
     Raises:

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -15,6 +15,10 @@ from safetensors import SafetensorError
 from emotion_interp.core.errors import FileFormatError
 from emotion_interp.core.reading import regular_file, said
 from emotion_interp.core.types import Site
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
 
 Tensors = dict[str, Any]
 
@@ -38,7 +42,7 @@ class RawSae:
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 
-def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> Any:
+def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> SAE:
     """The SAELens SAE that encodes as the library does which wrote the folder."""
     from sae_lens.registry import get_sae_class
     from sae_lens.saes.sae import SAEMetadata

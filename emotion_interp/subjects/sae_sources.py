@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
@@ -25,6 +25,11 @@ from emotion_interp.subjects.sae_folders import SAELENS, SaePlace, sae_config, s
 from emotion_interp.subjects.sae_hub import hub_places
 from emotion_interp.subjects.sae_releases import Release, release_names, release_of, releases_of_repo, require_readable
 from emotion_interp.subjects.shelf import SaeSource
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+    from sae_lens.saes.sae import SAEMetadata
+
 
 UNREADABLE = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError),
@@ -42,14 +47,14 @@ class ChosenSae:
     name: str
     """Of the release, repository or folder it is in."""
     entry: SaeEntry
-    open: Callable[[str, str], Any]
+    open: Callable[[str, str], SAE]
     """(device, dtype) -> the SAELens SAE as its files have it."""
     published: bool = True
     """Whether `name` is a release or a repository, which is worth keeping."""
     folder: Path | None = None
     """Of a SAELens SAE on disk, whose configuration can be read alone."""
 
-    def load(self, device: str = "cpu", dtype: str = "float32") -> Any:
+    def load(self, device: str = "cpu", dtype: str = "float32") -> SAE:
         """The SAELens SAE, its release and id in its metadata.
 
         Warns:
@@ -59,7 +64,7 @@ class ChosenSae:
         self.tell_of_itself(sae.cfg.metadata)
         return sae
 
-    def tell_of_itself(self, metadata: Any) -> None:
+    def tell_of_itself(self, metadata: SAEMetadata) -> None:
         """Where it comes from and what it reads, into SAELens' metadata of it.
 
         Warns:
@@ -194,8 +199,8 @@ def _placed(name: str, places: list[SaePlace], published: bool) -> list[ChosenSa
     ]
 
 
-def _loader(release: Release, entry: SaeEntry) -> Callable[[str, str], Any]:
-    def load(device: str, dtype: str) -> Any:
+def _loader(release: Release, entry: SaeEntry) -> Callable[[str, str], SAE]:
+    def load(device: str, dtype: str) -> SAE:
         from sae_lens import SAE
 
         if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0").lower() in ("1", "y", "yes", "true"):
@@ -203,7 +208,7 @@ def _loader(release: Release, entry: SaeEntry) -> Callable[[str, str], Any]:
                 "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD lets files of strangers run code when they are loaded; unset it."
             )
 
-        def read() -> Any:
+        def read() -> SAE:
             with _shapes_from_files():
                 return SAE.from_pretrained(release.name, entry.id, device=device, dtype=dtype)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="nn.Module")
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "context_length", "n_ctx", "seq_length")
 """Names under which configurations give the longest text."""
-_COMPARED: weakref.WeakSet[Any] = weakref.WeakSet()
+_COMPARED: weakref.WeakSet[object] = weakref.WeakSet()
 """Bridges that were compared with their models here and handed to nobody yet."""
 
 
