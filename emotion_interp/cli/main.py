@@ -13,6 +13,7 @@ from emotion_interp.cli import (
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
     training_commands,
 )
@@ -29,6 +30,7 @@ COMMANDS = (
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
     training_commands,
 )

@@ -116,8 +116,9 @@ class PlainConfig:
         except (KeyError, TypeError, ValueError):
             raise FileFormatError("the configuration of an SAE has d_in and d_sae, whole numbers.") from None
         known = {f.name for f in fields(cls)} - {"metadata", "kind", *sizes}
-        given = {name: value for name, value in settings.items() if name in known and value is not None}
-        return cls(**sizes, **(given | {"normalize_activations": norm}), kind=kind, metadata=PlainMetadata(**facts))
+        given: dict[str, Any] = {n: value for n, value in settings.items() if n in known and value is not None}
+        given |= {**sizes, "kind": kind, "normalize_activations": norm, "metadata": PlainMetadata(**facts)}
+        return cls(**given)
 
 
 def _modern(settings: Mapping[str, Any]) -> dict[str, Any]:
