@@ -14,6 +14,7 @@ from emotion_interp.cli import (
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
     training_commands,
 )
@@ -32,6 +33,7 @@ COMMANDS = (
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
     training_commands,
 )

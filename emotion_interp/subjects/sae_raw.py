@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 from emotion_interp.core.errors import FileFormatError
 from emotion_interp.core.reading import regular_file, said
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.plain_sae import PlainConfig, PlainMetadata, PlainSae
+from emotion_interp.subjects.sae_kinds import sae_lens_is_here
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -44,6 +46,8 @@ class RawSae:
 
 def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> SAE:
     """The SAELens SAE that encodes as the library does which wrote the folder."""
+    if not sae_lens_is_here():
+        return _as_plain(raw, device, dtype)
     from sae_lens.registry import get_sae_class
     from sae_lens.saes.sae import SAEMetadata
     from sae_lens.util import str_to_dtype
@@ -71,6 +75,29 @@ def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> SAE:
     # `to` would leave the configuration with the old ones
     sae.cfg.device, sae.cfg.dtype = device, dtype
     return sae.to(device=device, dtype=str_to_dtype(dtype))
+
+
+def _as_plain(raw: RawSae, device: str, dtype: str) -> PlainSae:
+    """As `as_saelens`, without SAELens."""
+    import torch
+
+    d_sae, d_in = raw.tensors["W_dec"].shape
+    known = {name: value for name, value in raw.metadata.items() if value is not None}
+    config = PlainConfig(
+        d_in=int(d_in),
+        d_sae=int(d_sae),
+        kind=raw.architecture,
+        apply_b_dec_to_input=raw.subtracts_b_dec,
+        normalize_activations=raw.normalize,
+        k=raw.k or 0,
+        metadata=PlainMetadata(hook_name=raw.site.hook_name, **known),
+    )
+    sae = PlainSae(config, {name: tensor.detach().float().contiguous() for name, tensor in raw.tensors.items()})
+    if raw.norm_factor is not None:
+        sae.fold_activation_norm_scaling_factor(raw.norm_factor)
+    if raw.by_decoder_norm:
+        sae.fold_W_dec_norm()
+    return sae.to(device=device, dtype=getattr(torch, dtype))
 
 
 def torch_tensors(path: Path) -> Tensors:

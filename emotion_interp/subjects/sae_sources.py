@@ -23,6 +23,7 @@ from emotion_interp.subjects.lookup import cache_only, checked_model_name, check
 from emotion_interp.subjects.sae_choice import SaeChoice, SaeEntry, choose_saes
 from emotion_interp.subjects.sae_folders import SAELENS, SaePlace, sae_config, sae_places
 from emotion_interp.subjects.sae_hub import hub_places
+from emotion_interp.subjects.sae_kinds import need_sae_lens
 from emotion_interp.subjects.sae_releases import Release, release_names, release_of, releases_of_repo, require_readable
 from emotion_interp.subjects.shelf import SaeSource
 
@@ -201,6 +202,7 @@ def _placed(name: str, places: list[SaePlace], published: bool) -> list[ChosenSa
 
 def _loader(release: Release, entry: SaeEntry) -> Callable[[str, str], SAE]:
     def load(device: str, dtype: str) -> SAE:
+        need_sae_lens(f"the release {release.name!r} of SAELens' directory")
         from sae_lens import SAE
 
         if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0").lower() in ("1", "y", "yes", "true"):
