@@ -69,6 +69,8 @@ from .report import emotion_trace as emotion_trace
 from .report import feature_card as feature_card
 from .steering import steer as steer
 from .study import run_study as run_study
+from .study.needs import ReadingPlan as ReadingPlan
+from .study.needs import plan as plan
 from .subjects import LoadOptions as LoadOptions
 from .subjects import Subject as Subject
 from .subjects import load_subject as load_subject
