@@ -11,7 +11,7 @@ from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.analysis_commands import features_app
 from emotion_interp.cli.bank_commands import Bank
-from emotion_interp.cli.options import Layers, Model, Names, Quiet, Saes, Seed
+from emotion_interp.cli.options import Device, Dtype, Layers, Model, Names, Quiet, Saes, Seed
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.values import numbers, split_names
 from emotion_interp.core.errors import EmotionInterpError
@@ -38,6 +38,8 @@ def describe(
     bank: Bank,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
     names: Names = "keep",
@@ -79,7 +81,7 @@ def describe(
     others = kinds_to_test(on, str(found.manifest["stimuli"]))
     place = out or bank
     require_bank_place(place)
-    subject = subject_of(model, saes, None)
+    subject = subject_of(model, saes, None, device, dtype)
     require_same_subject(found, subject)
     languages = ",".join(found.languages)
     concepts = concepts_of_bank(found)
@@ -123,6 +125,8 @@ def confirm(
     bank: Bank,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
     names: Names = "keep",
@@ -156,7 +160,7 @@ def confirm(
         shown = corpus_texts(stimuli, languages, int(found.manifest["seed"]), limit, names)
         found = with_naming(found, concepts, shown)
     if sets:
-        found = with_confirmed_sets(subject_of(model, saes, None), concepts, found, shown)
+        found = with_confirmed_sets(subject_of(model, saes, None, device, dtype), concepts, found, shown)
     found.save(place)
     show_frame(summary_by_layer(found), "confirmed: at the layer fixed on the discovery half", False)
 
@@ -173,6 +177,8 @@ def directions(
     ] = "trained,sae_ts",
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
     names: Names = "keep",
@@ -202,7 +208,7 @@ def directions(
     from emotion_interp.directions import train_directions, with_output_directions, with_targeted_directions
     from emotion_interp.experiments import output_scores
 
-    subject = subject_of(model, saes, None)
+    subject = subject_of(model, saes, None, device, dtype)
     require_same_subject(found, subject)
     place = out or bank
     require_bank_place(place)

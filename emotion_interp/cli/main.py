@@ -13,6 +13,7 @@ from emotion_interp.cli import (
     bank_commands,
     bank_additions,
     tool_commands,
+    machine_commands,
     training_commands,
 )
 
@@ -22,7 +23,15 @@ from emotion_interp.cli.root import app
 
 __all__ = ["app", "main"]
 
-COMMANDS = (study_commands, analysis_commands, bank_commands, bank_additions, tool_commands, training_commands)
+COMMANDS = (
+    study_commands,
+    analysis_commands,
+    bank_commands,
+    bank_additions,
+    tool_commands,
+    machine_commands,
+    training_commands,
+)
 """Each adds its commands to the application as it is imported."""
 
 
