@@ -77,6 +77,8 @@ from .study import run_study as run_study
 from .study import sweep as sweep
 from .study import sweep_estimate as sweep_estimate
 from .study import sweep_status as sweep_status
+from .study.needs import ReadingPlan as ReadingPlan
+from .study.needs import plan as plan
 from .subjects import LoadOptions as LoadOptions
 from .subjects import Subject as Subject
 from .subjects import load_subject as load_subject

@@ -16,6 +16,7 @@ from emotion_interp.cli import (
     bank_additions,
     direction_commands,
     tool_commands,
+    machine_commands,
     training_commands,
 )
 
@@ -35,6 +36,7 @@ COMMANDS = (
     bank_additions,
     direction_commands,
     tool_commands,
+    machine_commands,
     training_commands,
 )
 """Each adds its commands to the application as it is imported."""

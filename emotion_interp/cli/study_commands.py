@@ -10,6 +10,8 @@ import typer
 from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.options import (
+    Device,
+    Dtype,
     Json,
     Languages,
     Layers,
@@ -38,6 +40,8 @@ def run(
     context: typer.Context,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     out: Annotated[Path, typer.Option(callback=checks.new_folder, help="Study folder.")] = Path("runs/bundled"),
     layers: Layers = None,
     languages: Languages = "en,zh",
@@ -142,7 +146,7 @@ def run(
     # with the room of the experiments comes torch: not before everything is known to be right
     from emotion_interp.study import run_study
 
-    subject = _subject_for_run(model, saes, layers, out, sae_tokens, sae_text, seed, quiet)
+    subject = _subject_for_run(model, saes, layers, device, dtype, out, sae_tokens, sae_text, seed, quiet)
     with progress_bars(quiet) as bars:
         study = run_study(subject, concepts, out, settings, norms=table, progress=bars)
     show_frame(study.to_frame(), f"Emotion in {subject.name}", as_json, digits=2)
@@ -181,6 +185,8 @@ def _subject_for_run(
     model: str | None,
     saes: str | None,
     layers: str | None,
+    device: str,
+    dtype: str | None,
     out: Path,
     tokens: int,
     text: Path | None,
@@ -188,12 +194,12 @@ def _subject_for_run(
     quiet: bool,
 ) -> Subject:
     if saes != "train":
-        return subject_of(model, saes, layers)
+        return subject_of(model, saes, layers, device, dtype)
     from emotion_interp.cli.training_commands import train_saes_into
 
     folder = out / "saes"
-    train_saes_into(subject_of(model, None, None), folder, text, layers, tokens, seed=seed, quiet=quiet)
-    return subject_of(model, str(folder), layers)
+    train_saes_into(subject_of(model, None, None, device, dtype), folder, text, layers, tokens, seed=seed, quiet=quiet)
+    return subject_of(model, str(folder), layers, device, dtype)
 
 
 @app.command()
