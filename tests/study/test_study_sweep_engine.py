@@ -105,7 +105,11 @@ def test_an_error_nobody_foresaw_is_tried_again_so_many_times():
         raise RuntimeError("a passing cloud")
 
     ending = run_units([Task("a")], never, InProcess(work), retries=2)
-    assert len(tries) == 3 and "a passing cloud" in ending.failed["a"] and "test_study_sweep_engine.py" in ending.failed["a"]
+    assert (
+        len(tries) == 3
+        and "a passing cloud" in ending.failed["a"]
+        and "test_study_sweep_engine.py" in ending.failed["a"]
+    )
 
 
 def test_a_full_disk_ends_everything_at_once():
