@@ -95,11 +95,13 @@ def norms_of(name: str) -> Any:
     return load_norms("csv", path=name) if Path(name).suffix.lower() in tables else load_norms(name)
 
 
-def subject_of(model: str | None, saes: str | None, layers: str | None) -> Subject:
-    """Load what --model, --saes and --layers name."""
+def subject_of(model: str | None, saes: str | None, layers: str | None, width: str | None = None) -> Subject:
+    """Load what --model, --saes and --layers name; `width`: of the SAEs of a release that has several."""
     from emotion_interp.subjects import load_subject
+    from emotion_interp.subjects.sae_choice import SaeChoice
 
-    return load_subject(model, saes=saes, layers=numbers(layers, "--layers"))
+    choose = None if width is None else SaeChoice(width=width)
+    return load_subject(model, saes=saes, layers=numbers(layers, "--layers"), choose=choose)
 
 
 def bank_of(
