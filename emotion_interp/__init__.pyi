@@ -75,6 +75,8 @@ from .steering import steer as steer
 from .study import load_sweep as load_sweep
 from .study import run_study as run_study
 from .study import sweep as sweep
+from .study import sweep_estimate as sweep_estimate
+from .study import sweep_status as sweep_status
 from .subjects import LoadOptions as LoadOptions
 from .subjects import Subject as Subject
 from .subjects import load_subject as load_subject

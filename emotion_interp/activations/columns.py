@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,7 @@ def read_columns(
     subject: Subject,
     stimuli: Sequence[Stimulus],
     units: Sequence[int] | np.ndarray,
-    columns: Mapping[Site, Any],
+    columns: Mapping[Site, Sequence[int] | np.ndarray],
     *,
     token_units: Collection[int] | None = None,
     options: ReadOptions | None = None,
@@ -98,7 +98,7 @@ def read_columns(
     n_units = int(unit_of.max()) + 1
     by_token = np.isin(np.arange(n_units), range(n_units) if token_units is None else [*token_units])
     wanted = {site: np.unique(np.asarray(ids, dtype=np.int64)) for site, ids in columns.items()}
-    pooled: dict[Site, list[Any]] = {site: [] for site in wanted}
+    pooled: dict[Site, list[object]] = {site: [] for site in wanted}
     summed: dict[Site, list[pd.DataFrame]] = {site: [] for site in wanted}
     norms: dict[Site, list[np.ndarray]] = {site: [] for site in wanted}
     readers = subject.readers
@@ -167,7 +167,7 @@ def _site_readings(
 ) -> SiteReadings:
     """From cells (unit, column, value of one stimulus), and the norm of every real token."""
     unit, column, value = cells
-    share: Any = diags(1.0 / np.maximum(n_stimuli, 1))
+    share = diags(1.0 / np.maximum(n_stimuli, 1))
     shape = (len(n_stimuli), width)
     features = (share @ coo_matrix((value, (unit, column)), shape=shape).tocsr()).astype(np.float32)
     fired = (share @ coo_matrix((fires(value).astype(float), (unit, column)), shape=shape).tocsr()).astype(np.float32)
@@ -204,5 +204,5 @@ def _encode(reader: SaeReader, tokens: torch.Tensor, columns: np.ndarray) -> tor
     return latents[:, torch.from_numpy(columns).to(latents.device)]
 
 
-def _sum_by_token(frame: Any) -> Any:
+def _sum_by_token(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.groupby(["unit", "token", "feature"], as_index=False, sort=True)["total"].sum()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def forward_pass(
 
     def make_hook(site: Site) -> Callable[..., None]:
         # keyed by closure: on a bridge hook.name is the canonical name, not the alias asked for
-        def hook_fn(activations: torch.Tensor, hook: Any) -> None:
+        def hook_fn(activations: torch.Tensor, hook: object) -> None:
             del hook
             # the hook point is shared: other threads' passes go through here too
             if _READING.get() is reading and site in reading.waiting:
@@ -102,7 +102,7 @@ def forward_pass(
 
         return hook_fn
 
-    options: dict[str, Any] = {"return_type": None, **subject.uncached_options}
+    options: dict[str, object] = {"return_type": None, **subject.uncached_options}
     if subject.backend == "hooked":
         options["stop_at_layer"] = max(site.layer for site in sites) + 1
         # under a left-padding tokenizer HookedTransformer guesses a mask from pad ids, and would hide a BOS that is pad

@@ -25,7 +25,9 @@ from emotion_interp.subjects.turns import TURN_POSITIONS, conversations
 
 if TYPE_CHECKING:
     import torch
-    from scipy.sparse import csr_matrix
+
+    from emotion_interp.stats.sparse import Sparse
+    from emotion_interp.subjects.sae_reader import SaeReader
 
 Position = Literal["last", "span", "text", "end"]
 POSITIONS: tuple[str, ...] = (*get_args(Position), *TURN_POSITIONS)
@@ -45,8 +47,8 @@ class SiteReadings:
     """
 
     site: Site
-    features: csr_matrix | None
-    fired: csr_matrix | None
+    features: Sparse | None
+    fired: Sparse | None
     dense: np.ndarray
     scale: float
     n_stimuli: np.ndarray
@@ -130,7 +132,7 @@ class _PointSums:
 class _LatentSums:
     """Running sums of one SAE's pooled latents."""
 
-    def __init__(self, reader: Any, n_units: int, limit: int) -> None:
+    def __init__(self, reader: SaeReader, n_units: int, limit: int) -> None:
         self.reader = reader
         self.rows = SparseRows(n_units, reader.d_sae, limit)
 
@@ -150,7 +152,7 @@ class _LatentSums:
             self.rows.add(units[first:last], stimulus, latent, pooled[index].cpu().numpy())
             first = last
 
-    def means(self, n_stimuli: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
+    def means(self, n_stimuli: np.ndarray) -> tuple[Sparse, Sparse]:
         """Mean activation and share of stimuli in which a latent was active: [unit, latent] each."""
         return self.rows.means(n_stimuli)
 
@@ -251,7 +253,7 @@ def read_units(
     later = scarce([subject.readers[site] for site in set(sites) if site in subject.readers])
     sums = {point: _PointSums(subject, members, n_units, limit, later) for point, members in points.items()}
 
-    def on_site(site: Site, activations: Any, batch: Batch) -> None:
+    def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         sums[site].add(
             activations, batch, [tokens.picks(r) for r in batch.rows], unit_of[batch.rows], position in _POOLED
         )

@@ -35,10 +35,10 @@ def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None
     tokens: TokenizedText = subject.tokenize([text])[0]
     first = int(tokens.has_bos)
     dense: dict[Site, Any] = {}
-    latents: dict[Site, Any] = {}
+    latents: dict[Site, object] = {}
     readers = subject.readers
 
-    def on_point(point: Site, activations: Any, batch: Batch) -> None:
+    def on_point(point: Site, activations: torch.Tensor, batch: Batch) -> None:
         del batch
         rows = activations[0, first:]
         values = rows.float().cpu()

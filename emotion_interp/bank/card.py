@@ -24,7 +24,7 @@ def bank_card(bank: FeatureBank) -> str:
         >>> print(bank_card(bank))  # doctest: +SKIP
     """
     manifest = bank.manifest
-    table: Any = summary_by_layer(bank)
+    table = summary_by_layer(bank)
     # what is in a block of code is shown as it is, but for the marks that would end it
     first = clean(bank.emotions[0]).replace("`", "'")
     head = [
@@ -95,5 +95,5 @@ def write_card(bank: FeatureBank, folder: Path, name: str = CARD) -> None:
     write_text(folder / name, bank_card(bank))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else markdown(value)

@@ -40,7 +40,7 @@ def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     keys = ["layer", "site", "language", "emotion"]
     columns = ["feature", "auroc_heldout", "confirmed"]
     first_summary, two = (b.summary[[*keys, *columns]] for b in (first, second))
-    both: Any = first_summary.merge(two, on=keys, suffixes=("_first", "_second"))
+    both = first_summary.merge(two, on=keys, suffixes=("_first", "_second"))
     if both.empty:
         raise EmotionInterpError(
             f"the two banks share no layer, language and emotion: {_cells(first)} against {_cells(second)}."
@@ -208,7 +208,7 @@ def _joined_words(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     return words
 
 
-def _joined_manifest(first: FeatureBank, second: FeatureBank) -> dict[str, Any]:
+def _joined_manifest(first: FeatureBank, second: FeatureBank) -> dict[str, object]:
     first_manifest, two = first.manifest, second.manifest
     part = ("languages", "n_tested", "concepts_sha256", "versions")
     parts = [

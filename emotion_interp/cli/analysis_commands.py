@@ -29,6 +29,7 @@ from emotion_interp.cli.options import (
 )
 from emotion_interp.cli.root import app
 from emotion_interp.cli.values import split_names
+from emotion_interp.core.frames import rows_where
 
 
 class _FindByDefault(typer.core.TyperGroup):
@@ -86,7 +87,7 @@ def features(
         show_frame(summary_by_layer(features_bank), repr(features_bank), as_json)
         return
     columns = ["layer", "language", "emotion", "feature", "auroc", "specificity", "coverage", "q", "selected", "top"]
-    frame: Any = features_bank.table(emotion=emotion, layer=layer)[columns]
+    frame = rows_where(features_bank.table(emotion=emotion, layer=layer), columns)
     show_frame(frame if as_json else frame.head(40), f"features of {emotion or 'all emotions'}", as_json)
 
 
@@ -118,7 +119,7 @@ def align(
     subject = subject_of(model, saes, layers)
     features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli)
     settings = StudySettings(norms=norms, n_permutations=permutations, seed=seed)
-    frame: Any = alignment_frames(subject, features_bank, table, settings)["alignment"]
+    frame = alignment_frames(subject, features_bank, table, settings)["alignment"]
     columns = ["layer", "language", "kind", "valence_pc", "valence_r", "valence_lo", "valence_hi", "valence_p_layers"]
     columns += ["arousal_pc", "arousal_r", "arousal_p_layers", "rsa_rho", "rsa_p", "procrustes_disparity", "n_emotions"]
     show_frame(frame if as_json else frame[columns], "Emotion space against people", as_json)
@@ -241,7 +242,7 @@ def steer(
     layer = features_bank.layers[len(features_bank.layers) // 2] if layer is None else layer
     emotions = tools.emotions_of(emotion, features_bank)
     if grid is not None:
-        options: dict[str, Any] = {"max_new_tokens": tokens, "generation": {"do_sample": sample}, "seed": seed}
+        options: dict[str, object] = {"max_new_tokens": tokens, "generation": {"do_sample": sample}, "seed": seed}
         setting = tools.grid_setting(subject, features_bank, prompts, language, judge, **options)
         judged = tools.steering_grid(setting, grid, emotions, amounts, layer, method, n_random=random, kinds=named)
         console(quiet).print(f"table: {grid}, picture: {grid.with_suffix('.html')}")
@@ -291,7 +292,7 @@ def trace(
     if out is not None:
         result.save(out)
         console(quiet).print(f"token view: {out}")
-    frame: Any = result.to_frame()
+    frame = result.to_frame()
     if not as_json:
         wide = frame.pivot(index="position", columns="emotion", values="value")
         strongest = wide.max().sort_values(ascending=False).index[:6]

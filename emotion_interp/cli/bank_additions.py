@@ -230,7 +230,7 @@ def directions(
                 progress=tick,
             )
         shown_columns = ["gain", "preferred", "gain_dense", "preferred_dense", "cosine_dense"]
-        by_layer: Any = trained.to_frame().groupby(["layer", "language"])[shown_columns]
+        by_layer = trained.to_frame().groupby(["layer", "language"])[shown_columns]
         show_frame(by_layer.mean().reset_index(), "Held-out texts: mean over emotions", False)
         extended = trained.add_to(extended)
         extended.save(place)
@@ -282,7 +282,7 @@ def _tested(
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.features import transfer
 
-    texts: Any = name if name in ("words", "scenes") else _stimuli(name, bank, seed, limit)
+    texts = name if name in ("words", "scenes") else _stimuli(name, bank, seed, limit)
     result = transfer(subject, concepts, bank, texts, tested_on=name, found_on=shown, seed=seed)
     show_frame(result.by_layer(), f"Top features tested on {name}", False)
     return result.add_to(bank)

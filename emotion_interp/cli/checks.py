@@ -33,10 +33,10 @@ def model_name(value: str | None) -> str | None:
 
 
 def saes_name(value: str | None) -> str | None:
-    """A callback for --saes: a folder, or a release that SAELens knows ("train" only where the command trains)."""
-    from emotion_interp.subjects.lookup import checked_release
+    """A callback for --saes: a folder, a release that SAELens knows, or user/repo ("train" only where the command trains)."""
+    from emotion_interp.subjects.sae_sources import checked_saes
 
-    return value if value in (None, "train") else checked_release(value)
+    return value if value in (None, "train") else checked_saes(value)
 
 
 def layer_numbers(value: str | None) -> str | None:

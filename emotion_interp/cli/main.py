@@ -10,6 +10,7 @@ import warnings
 from emotion_interp.cli import (
     study_commands,
     page_commands,
+    sweep_commands,
     analysis_commands,
     bank_commands,
     bank_additions,
@@ -20,12 +21,14 @@ from emotion_interp.cli import (
 # isort: on
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.root import app
+from emotion_interp.cli.sae_options import add_sae_options
 
 __all__ = ["app", "main"]
 
 COMMANDS = (
     study_commands,
     page_commands,
+    sweep_commands,
     analysis_commands,
     bank_commands,
     bank_additions,
@@ -33,6 +36,7 @@ COMMANDS = (
     training_commands,
 )
 """Each adds its commands to the application as it is imported."""
+add_sae_options(app)
 
 
 def fail(message: str) -> None:

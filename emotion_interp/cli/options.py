@@ -6,17 +6,19 @@ from functools import reduce
 from itertools import product
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emotion_interp.cli import checks
+from emotion_interp.cli.sae_options import sae_choice
 from emotion_interp.cli.values import numbers, plain_languages, split_names
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
+    from emotion_interp.norms import Norms
     from emotion_interp.subjects import Subject
 
 Model = Annotated[
@@ -25,7 +27,11 @@ Model = Annotated[
 ]
 Saes = Annotated[
     str | None,
-    typer.Option("--saes", callback=checks.saes_name, help="SAELens release, folder of SAEs, or 'train' (for run)."),
+    typer.Option(
+        "--saes",
+        callback=checks.saes_name,
+        help="SAELens release, user/repo on the hub, folder of SAEs, or 'train' (for run).",
+    ),
 ]
 Layers = Annotated[
     str | None,
@@ -87,7 +93,7 @@ def concepts_of_bank(bank: FeatureBank) -> ConceptSet:
     return next((c for c in sets if c.sha256 == bank.manifest.get("concepts_sha256")), sets[0])
 
 
-def norms_of(name: str) -> Any:
+def norms_of(name: str) -> Norms:
     """Norms by name, or from the path of a table."""
     from emotion_interp.norms import load_norms
 
@@ -96,11 +102,16 @@ def norms_of(name: str) -> Any:
 
 
 def subject_of(model: str | None, saes: str | None, layers: str | None, width: str | None = None) -> Subject:
-    """Load what --model, --saes and --layers name; `width`: of the SAEs of a release that has several."""
+    """Load what --model, --saes and --layers name, and --width, --l0 and --sae-ids choose.
+
+    `width`: of SAEs where nothing is chosen.
+    """
     from emotion_interp.subjects import load_subject
     from emotion_interp.subjects.sae_choice import SaeChoice
 
-    choose = None if width is None else SaeChoice(width=width)
+    choose = sae_choice()
+    if width is not None and not choose:
+        choose = SaeChoice(width=width)
     return load_subject(model, saes=saes, layers=numbers(layers, "--layers"), choose=choose)
 
 

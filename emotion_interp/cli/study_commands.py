@@ -26,6 +26,7 @@ from emotion_interp.cli.options import (
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.root import app
 from emotion_interp.cli.values import numbers
+from emotion_interp.core.frames import rows_where
 
 if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
@@ -166,7 +167,9 @@ def run(
             "p_holm_chosen",
             "perplexity_ratio",
         ]
-        frame: Any = study.steering[study.steering["chosen"]][[c for c in columns if c in study.steering.columns]]
+        frame = rows_where(
+            study.steering[study.steering["chosen"]], [c for c in columns if c in study.steering.columns]
+        )
         show_frame(
             frame, "Steering: probability of held-out words; method, layer and dose fixed on other prompts", False
         )

@@ -156,11 +156,11 @@ def import_directions(
         >>> with steer(subject, ei.import_directions("joy.gguf"), dose=0.5):  # doctest: +SKIP
         ...     subject.generate("The letter said")
     """
+    if counted not in COUNTED:
+        raise UnknownNameError("way of counting layers", counted, COUNTED)
     place = Path(path)
     statement = read_statement(place)
     kind = format_of(place, format or statement.get("format"))
-    if counted not in COUNTED:
-        raise UnknownNameError("way of counting layers", counted, COUNTED)
     numbering = Numbering(counted, None if layers is None else tuple(layers))
     if kind == "caa" and layers is None and len(_rows(statement)) == 1:
         numbering = Numbering("blocks", (int(_rows(statement)[0]["block"]),))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ class TrainedDirections(Result):
 
     frame: pd.DataFrame
     vectors: dict[tuple[Site, str], np.ndarray]
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
 
     def add_to(self, bank: FeatureBank) -> FeatureBank:
         """A bank whose `direction(..., method="trained")` gives these directions; the bank itself stays as it is.
@@ -274,12 +274,12 @@ class _Training:
         units -= units.mean(0)
         return units / np.linalg.norm(units, axis=1, keepdims=True)
 
-    def held_out(self, texts: list[list[tuple[int, ...]]], found: np.ndarray, dense: np.ndarray) -> dict[str, Any]:
+    def held_out(self, texts: list[list[tuple[int, ...]]], found: np.ndarray, dense: np.ndarray) -> dict[str, object]:
         """gain, preferred and the same of the dense directions, per emotion."""
         targets = np.concatenate([np.full(len(ids), e) for e, ids in enumerate(texts)])
         other = (targets + self.random.integers(1, len(texts), size=len(targets))) % len(texts)
         rows = [row for ids in texts for row in ids]
-        results: dict[str, Any] = {"n_heldout": [len(ids) for ids in texts]}
+        results: dict[str, object] = {"n_heldout": [len(ids) for ids in texts]}
         with torch.no_grad():
             for name, units in (("", found), ("_dense", dense)):
                 table = torch.tensor(units, dtype=torch.float32, device=self.subject.device)

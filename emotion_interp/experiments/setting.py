@@ -78,7 +78,7 @@ class Setting:
     max_new_tokens: int = 20
     samples: int = 1
     seed: int = 0
-    generation: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -119,7 +119,7 @@ def simple_call(
     judge: str = TEXT_JUDGES,
     renamed: Mapping[str, str] = MappingProxyType({}),
     generation: Mapping[str, Any] | None = MappingProxyType({}),
-    **defaults: Any,
+    **defaults: object,
 ) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Let a function of a `Setting` be called with subject, bank and a setting's fields instead, which makes the setting.
 
@@ -150,7 +150,7 @@ def simple_call(
             form.append(inspect.Parameter("generation", inspect.Parameter.VAR_KEYWORD, annotation="Any"))
         signature = inspect.Signature(form)
 
-        def make(*args: Any, **kwargs: Any) -> R:
+        def make(*args: Any, **kwargs: object) -> R:
             given = signature.bind(*args, **kwargs).arguments
             chosen = {**(generation or {}), **given.pop("generation", {})}
             choices = {**defaults} | {field_of[n]: value for n, value in given.items() if n not in own_parameters}
@@ -162,7 +162,7 @@ def simple_call(
         simple = checked(make)
 
         @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> R:
+        def call(*args: object, **kwargs: object) -> R:
             with_setting = "setting" in kwargs or (bool(args) and isinstance(args[0], Setting))
             return (function if with_setting else simple)(*args, **kwargs)
 
@@ -172,7 +172,7 @@ def simple_call(
     return decorate
 
 
-def _field(name: str, field_name: str, judge: str, defaults: Mapping[str, Any]) -> inspect.Parameter:
+def _field(name: str, field_name: str, judge: str, defaults: Mapping[str, object]) -> inspect.Parameter:
     """A field of a setting as a parameter of the simple call; what every experiment needs has no default."""
     setting_field = {f.name: f for f in fields(Setting)}[field_name]
     default = (

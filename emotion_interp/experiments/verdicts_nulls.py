@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -74,7 +73,7 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
         values = _loaded(path, (len(rows), setting.subject.d_model))
     else:
         units = np.asarray([rows[s.emotion, s.word] for s in shown])
-        reading: dict[str, Any] = {"position": position, "skip": int(bank.manifest.get("skip", 8))}
+        reading: dict[str, object] = {"position": position, "skip": int(bank.manifest.get("skip", 8))}
         values = np.asarray(read_stimuli(setting.subject, shown, units, sites=[site], **reading)[site].dense)
         if path is not None:
             with atomic_file(path) as temporary:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def chosen_rows(bank: FeatureBank, rows: str) -> pd.DataFrame:
     """Rows of the feature table: "all", "kept" (selected or top) or "top"; never empty."""
-    frame: Any = bank.features
+    frame = bank.features
     if rows == "kept":
         frame = frame[frame["selected"] | frame["top"]]
     elif rows == "top":

@@ -6,11 +6,10 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_matrix
 
 from emotion_interp.activations import read_stimuli
 from emotion_interp.activations.options import ReadChoices, ReadOptions
@@ -30,6 +29,7 @@ from emotion_interp.features.options import FoundChoices, FoundOptions
 from emotion_interp.features.text_scores import with_text_scores
 from emotion_interp.stats.corrections import benjamini_hochberg
 from emotion_interp.stats.firing import fires
+from emotion_interp.stats.sparse import by_rows
 
 if TYPE_CHECKING:
     from emotion_interp.activations import SiteReadings
@@ -169,7 +169,7 @@ def _manifest(
     readings: Mapping[Site, SiteReadings],
     blocks: list[Block],
     how: FoundOptions,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What a bank says of where it comes from."""
     emotions, languages = blocks[0].emotions, list(dict.fromkeys(b.language for b in blocks))
     talk = conversation_of(concepts.parts, languages)
@@ -226,13 +226,13 @@ def _rates(blocks: list[Block]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
+def _long(readings: dict[Site, SiteReadings], features: pd.DataFrame) -> pd.DataFrame:
     """Per-unit activations of the selected and top features of each layer, in long form."""
     parts = []
     for site, reading in readings.items():
         assert reading.features is not None
         at_site = features[(features["site"] == str(site)) & (features["selected"] | features["top"])]
-        values: Any = csr_matrix(reading.features)
+        values = by_rows(reading.features)
         picked = np.zeros(values.shape[1], dtype=bool)
         picked[at_site["feature"].to_numpy()] = True
         # only what stays is ever copied, some units at a time: the readings themselves may lie on disk

@@ -16,6 +16,7 @@ from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.concepts.scenes import SCENE_LANGUAGES, scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
@@ -62,7 +63,7 @@ class Transfer(Result):
         held = bank.extras.get("transfer")
         if held is None:
             return bank.with_table("transfer", self.frame)
-        others: Any = held[held["tested_on"] != self.tested_on]
+        others = rows_where(held, held["tested_on"] != self.tested_on)
         return bank.with_table("transfer", pd.concat([others, self.frame], ignore_index=True))
 
     def by_layer(self) -> pd.DataFrame:
@@ -191,7 +192,7 @@ def transfer_from_readings(
     groups: Any = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
         site = Site.parse(site_name)
-        spoken: Any = units[units["language"] == language]
+        spoken = rows_where(units, units["language"] == language)
         sizes = spoken["emotion"].value_counts()
         usable = sorted(e for e in sizes.index[sizes >= MIN_UNITS] if e != NEUTRAL)
         rows = rows[rows["emotion"].isin(usable)]
@@ -227,7 +228,7 @@ def _test(
     codes = np.asarray([index[e] for e in units["emotion"]])
     assert reading.features is not None and reading.fired is not None
     ids, place = np.unique(rows["feature"].to_numpy(), return_inverse=True)
-    fired: Any = fires_on_units(reading.features, reading.fired, unit, kind == "words")
+    fired = fires_on_units(reading.features, reading.fired, unit, kind == "words")
     fired = fired[unit][:, ids]
     values = reading.features[unit][:, ids].toarray().astype(np.float64)
     p = fisher_enrichment(fired, codes, n_classes)

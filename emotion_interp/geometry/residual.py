@@ -7,9 +7,9 @@ between the emotions of 850 stories; across topics they take away nothing, which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def residual_geometry(
     subject: Subject,
     texts: Sequence[str],
     emotions: Sequence[str],
-    topics: Sequence[Any],
+    topics: Sequence[Hashable],
     norms: Norms | pd.DataFrame,
     *,
     options: ResidualReadOptions | None = None,
@@ -108,7 +108,7 @@ def story_activations(
     skip: int = 20,
     batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
-) -> dict[tuple[Site, str], Any]:
+) -> dict[tuple[Site, str], object]:
     """(site, "dense") -> [story, dimension] and, where the site has an SAE, (site, "features") -> sparse [story, latent]:
     means over each story's tokens from the `skip`-th."""
     readings = read_units(
@@ -121,7 +121,7 @@ def story_activations(
         batch_tokens=batch_tokens,
         progress=progress,
     )
-    read: dict[tuple[Site, str], Any] = {}
+    read: dict[tuple[Site, str], object] = {}
     for site, reading in readings.items():
         read[site, "dense"] = np.array(reading.dense)
         if reading.features is not None:

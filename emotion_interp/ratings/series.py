@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +50,7 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
         EmotionInterpError: columns are missing, there are no predictions, or one word is predicted twice in a series.
     """
     if isinstance(ratings, Ratings):
-        frames: list[Any] = [ratings.predictions]
+        frames: list[object] = [ratings.predictions]
     elif isinstance(ratings, pd.DataFrame):
         frames = [ratings]
     else:
@@ -90,7 +89,7 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
     return series
 
 
-def all_draws(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> dict[tuple[Any, ...], RedrawnSeries]:
+def all_draws(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> dict[tuple[object, ...], RedrawnSeries]:
     """The redrawn outside sets of one or several ratings: (site, feature set, train, test, dimension) -> series."""
     if isinstance(ratings, pd.DataFrame):
         return {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -32,11 +31,11 @@ class RowPositions:
         slice(2, 8, None)
     """
 
-    each: Sequence[Any]
-    _groups: list[tuple[Any, np.ndarray]] = field(init=False, repr=False)
+    each: Sequence[object]
+    _groups: list[tuple[object, np.ndarray]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        groups: dict[Any, tuple[Any, list[int]]] = {}
+        groups: dict[object, tuple[object, list[int]]] = {}
         for row, kind in enumerate(self.each):
             if isinstance(kind, RowPositions):
                 raise EmotionInterpError("a row's positions are a name, an index, a slice, a list or a function.")
@@ -46,7 +45,7 @@ class RowPositions:
         object.__setattr__(self, "each", tuple(self.each))
         object.__setattr__(self, "_groups", [(kind, np.asarray(rows)) for kind, rows in groups.values()])
 
-    def parts(self, plan: ForwardPlan) -> list[tuple[Any, np.ndarray, ForwardPlan]]:
+    def parts(self, plan: ForwardPlan) -> list[tuple[object, np.ndarray, ForwardPlan]]:
         """(positions, batch rows, their plan) of the rows that are treated alike."""
         if plan.rows.max() >= len(self.each):
             raise EmotionInterpError(
@@ -69,7 +68,7 @@ Positions = (
 )
 
 
-def check_positions(positions: Any) -> None:
+def check_positions(positions: object) -> None:
     """Refuse anything that selects no positions.
 
     Raises:
@@ -166,7 +165,7 @@ def first_positions(positions: Positions, plan: ForwardPlan) -> np.ndarray:
     return np.where(mask.any(1), mask.argmax(1), OPEN)
 
 
-def _span(positions: Positions, plan: ForwardPlan) -> tuple[Any, Any, int] | None:
+def _span(positions: Positions, plan: ForwardPlan) -> tuple[object, object, int] | None:
     """First position, stop (None: no end) and step of a selection that is a span; [row, 1] or one number each."""
     bos = plan.has_bos[:, None].astype(np.int64)
     if isinstance(positions, str):

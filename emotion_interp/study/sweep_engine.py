@@ -8,6 +8,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
@@ -238,11 +239,9 @@ class LocalProcesses:
 
     def give(self, worker: Any, unit: str) -> None:
         self._busy[worker] = unit
-        try:
+        # one that is dead is found out by `finished`
+        with suppress(OSError):
             self._workers[worker][1].send(unit)
-        except OSError:
-            # it is dead; `finished` finds out
-            pass
 
     def finished(self) -> Sequence[Outcome]:
         connections = [self._workers[worker][1] for worker in self._busy]

@@ -11,6 +11,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from scipy.sparse import csr_matrix
 
+from emotion_interp.activations.forks import SharedPass
+from emotion_interp.activations.forward import forward_pass
 from emotion_interp.activations.reading import SINK_FACTOR, SiteReadings
 from emotion_interp.activations.several import SeveralReadings, read_several
 from emotion_interp.activations.spill import SPILL_BYTES, Spool, let_go, streamed_median
@@ -38,12 +40,13 @@ def read_shard(
             texts.append(text)
             spans.append((start, end))
             cells.append(number)
-    tokens = batch_tokens
+    tokens, shared = batch_tokens, SharedPass()
+    run = forward_pass if file.reading.prefixes == "never" else shared
+    positions = file.places(shard.kind)
     while True:
         try:
-            found = read_several(
-                subject, texts, cells, spans, sites, file.places(shard.kind), skip=SKIP, batch_tokens=tokens
-            )
+            choices: dict[str, Any] = {"skip": SKIP, "batch_tokens": tokens, "run": run}
+            found = read_several(subject, texts, cells, spans, sites, positions, **choices)
             break
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or tokens <= 1:
@@ -53,8 +56,10 @@ def read_shard(
         _free(subject)
     if tokens < batch_tokens:
         tell(f"out of memory: {subject.name} is read in batches of {tokens} tokens from here on, not {batch_tokens}.")
-    facts = {"n_stimuli": len(texts), "n_tokens": found.n_tokens, "n_computed": found.n_tokens, "batch_tokens": tokens}
-    return found, facts | {"reading": "plain" if tokens == file.reading.batch_tokens else "halved"}
+    computed = shared.facts.n_computed if shared.facts.shared else found.n_tokens
+    facts = {"n_stimuli": len(texts), "n_tokens": found.n_tokens, "n_computed": computed, "batch_tokens": tokens}
+    ways = ["halved"] * (tokens < file.reading.batch_tokens) + ["shared"] * shared.facts.shared
+    return found, facts | {"reading": "+".join(ways) or "plain"}
 
 
 def is_out_of_memory(error: BaseException) -> bool:

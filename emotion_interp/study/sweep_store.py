@@ -20,7 +20,7 @@ from emotion_interp.core.files import (
 )
 from emotion_interp.core.leftovers import found_folder
 from emotion_interp.core.leftovers import sweep as sweep_leftovers
-from emotion_interp.study.lock import LOCK, held
+from emotion_interp.study.lock import held, holder_of
 
 RECORD, UNITS, JOURNAL = "sweep.json", "units", "journal.jsonl"
 
@@ -143,12 +143,4 @@ class SweepFolder:
 
     def holder(self) -> dict[str, Any] | None:
         """Who holds the folder now: pid, host, since; None where nobody does."""
-        try:
-            with held(self.path):
-                return None
-        except EmotionInterpError:
-            with suppress(OSError, ValueError):
-                return dict(json.loads((self.path / LOCK).read_text(encoding="utf-8")))
-            return {}
-        except OSError:
-            return None
+        return holder_of(self.path)

@@ -13,6 +13,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import require_working_directory, sha256_file
 from emotion_interp.core.reading import checked_name
+from emotion_interp.subjects.lean import lean_tokenizer
 from emotion_interp.subjects.load_options import LoadOptions
 from emotion_interp.subjects.lookup import checked_device, located
 from emotion_interp.subjects.named import find_weights
@@ -78,6 +79,8 @@ def load_subject(
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
     weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
     source = weights.source
+    if choose and saes is None and not bundled:
+        raise EmotionInterpError("choose= picks among the SAEs that saes= names, and there is no saes=.")
     # before torch is imported; the hub is asked once
     found = located(source, revision=how.revision) | how.from_pretrained()
     device, dtype = checked_device(device, dtype)
@@ -126,7 +129,7 @@ def _load_model(
         dtype = torch.float32 if device == "cpu" else "auto"
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **found)
+        tokenizer = lean_tokenizer(AutoTokenizer.from_pretrained(source, **found))
         config = AutoConfig.from_pretrained(source, **found)
         # some models that also see images are listed only as such; their text side is a causal model like another
         seeing = (

@@ -206,17 +206,19 @@ def _refuse_ambiguous(name: str, entries: list[SaeEntry], choice: SaeChoice) -> 
         widths = list(dict.fromkeys(e.width for e in group if e.width))
         levels = [level for level in LEVELS if level in {e.level for e in group}]
         numbers = sorted({e.l0 for e in group if e.l0 is not None})
-        ways = []
+        alone = len({e.width for e in group}) == len(group) and len(widths) > 1
+        ways, example = [], []
         if len(widths) > 1:
             ways.append(f"width ({_few(widths)})")
-        if levels or len(numbers) > 1:
+            example.append(f'width="{widths[0]}"')
+        if not alone and (levels or len(numbers) > 1):
             ways.append(f"l0 ({', '.join(levels) or _few(f'{n:g}' for n in numbers)})")
+            example.append('l0="medium"')
         by = f"{' and '.join(ways)}, or by ids" if ways else "ids"
-        example = [f'width="{widths[0]}"'] * (len(widths) > 1) + ['l0="medium"'] * bool(levels or len(numbers) > 1)
         given = ", ".join(example) if ways else f"ids=[{group[0].id!r}]"
         raise EmotionInterpError(
-            f"{name} has {len(group)} SAEs at {site}: choose by {by}, such as choose=SaeChoice({given}). "
-            f"Their ids: {_few(e.id for e in group)}."
+            f"{name} has {len(group)} SAEs at {site}: choose by {by}, such as choose=SaeChoice({given}) (in a shell "
+            f"--width, --l0, --sae-ids). Their ids: {_few(e.id for e in group)}."
         )
 
 

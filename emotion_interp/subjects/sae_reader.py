@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import (
@@ -113,7 +114,7 @@ class SaeReader:
                 "Fold it with sae.fold_activation_whitening(...) before saving."
             )
         for name, tensor in sae.state_dict().items():
-            if not bool(tensor.isfinite().all()):
+            if not all(math.isfinite(end) for end in _ends(tensor)):
                 raise NotFiniteError(f"the SAE at {site} has NaN or infinite values in {name}; its file is damaged.")
         for name, part in (("W_enc", "encoder"), ("W_dec", "decoder")):
             weights: Any = getattr(sae, name, None)
@@ -124,7 +125,7 @@ class SaeReader:
                     f"the SAE at {site} has a {part} of {tuple(weights.shape)}, but its configuration says {wanted[0]} latents of "
                     f"{wanted[1]} dimensions; its files do not belong together."
                 )
-            if weights is not None and not bool(weights.any()):
+            if weights is not None and not any(_ends(weights)):
                 raise EmotionInterpError(
                     f"the {part} of the SAE at {site} is all zeros: it reads nothing of its input. Its file was written "
                     "wrongly; load or train it again."
@@ -245,7 +246,8 @@ class _Encoding(no_gradients):
     def start(self) -> None:
         super().start()
         sae = self.sae
-        shape = (sae.reshape_fn_in, sae.d_head)
+        # an SAE of z has no d_head before it has seen an input
+        shape = (sae.reshape_fn_in, getattr(sae, "d_head", None))
         self.later(lambda: _forget(sae, shape))
         x = self.activations.to(sae.device, sae.dtype)
         if sae.dtype.itemsize == 2 and not bool(x.isfinite().all()):
@@ -266,6 +268,14 @@ def _forget(sae: Any, shape: tuple[Any, Any]) -> None:
     for name in ("ln_mu", "ln_std", "x_norm_coeff"):
         if hasattr(sae, name):
             delattr(sae, name)
+
+
+def _ends(tensor: torch.Tensor) -> tuple[float, float]:
+    """Smallest and largest value, NaN where there is one; unlike isfinite() it makes no tensor of the same size."""
+    if not tensor.numel():
+        return 0.0, 0.0
+    low, high = tensor.detach().aminmax()
+    return float(low), float(high)
 
 
 def _refuse_architecture(name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from emotion_interp.subjects.checks import check_bridge, check_unchanged, check_
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "context_length", "n_ctx", "seq_length")
 """Names under which configurations give the longest text."""
+_COMPARED: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Bridges that were compared with their models here and handed to nobody yet."""
 
 
 def hooked_model(model: Any, tokenizer: Any) -> tuple[str, Any]:
@@ -27,7 +30,11 @@ def hooked_model(model: Any, tokenizer: Any) -> tuple[str, Any]:
             "SAEs are spliced into this model; call model.reset_saes() first, or pass the bare model."
         )
     if "TransformerBridge" in names:
-        check_bridge(model, tokenizer)
+        # one of our own was compared a moment ago
+        if model in _COMPARED:
+            _COMPARED.discard(model)
+        else:
+            check_bridge(model, tokenizer)
         return "bridge", model
     if "HookedTransformer" in names:
         return "hooked", model
@@ -65,6 +72,7 @@ def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any, own_tokeniz
     check_unchanged(model, ids, expected)
     # once more after the handed-in model has run: what they share must not depend on who runs last
     check_wrapped(bridge, ids, expected, type(inner).__name__)
+    _COMPARED.add(bridge)
     return bridge
 
 

@@ -17,6 +17,8 @@ from emotion_interp.cli.progress import json_records, show_frame
 WRONG = {
     "model": "../no/such",
     "saes": "gpt2-smal-res-jb",
+    "sae_width": "wide",
+    "sae_l0": "tiny",
     "layers": "99",
     "layer": "99",
     "languages": "xx",
@@ -52,9 +54,12 @@ WRONG = {
     "destination": "a b",
     "source": "a b",
     "study": "no/such",
+    "file": "no/such.toml",
+    "folder": "no/such",
+    "engine": "typo",
 }
 """A wrong value by the name of an option or argument."""
-FREE = {"text", "prompts", "words", "revision"}
+FREE = {"text", "prompts", "words", "revision", "sae_ids"}
 """Any text is right; an empty one is refused by the command."""
 NEEDED = {"text": "She wept.", "prompts": "She said", "destination": "./there", "source": "./there", "name": "builtin"}
 NEEDED |= {"bank": "{bundled}", "first": "{bundled}", "second": "{bundled}", "out": "out"}

@@ -116,7 +116,8 @@ def test_examples_are_read_in_as_many_passes_as_saes_need_turns(folders, small_c
     subject = shelved(folders, 2)
     counted = Counting(monkeypatch)
     assert ei.top_examples(subject, bank, k=2, batch_tokens=128).to_frame().equals(expected)
-    assert counted.loads == LAYERS
+    # once to know them again, once to read
+    assert counted.loads == 2 * LAYERS
     assert in_turns(subject.readers, subject.sites) == [subject.sites[i : i + 2] for i in (0, 2, 4)]
     assert in_turns(whole.readers, whole.sites) == [whole.sites]
 
