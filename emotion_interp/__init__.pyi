@@ -78,6 +78,7 @@ from .study import sweep as sweep
 from .study import sweep_estimate as sweep_estimate
 from .study import sweep_status as sweep_status
 from .subjects import LoadOptions as LoadOptions
+from .subjects import SaeChoice as SaeChoice
 from .subjects import Subject as Subject
 from .subjects import load_subject as load_subject
 from .training import train_saes as train_saes
