@@ -115,13 +115,25 @@ def norms_of(name: str) -> Norms:
 
 
 def subject_of(
-    model: str | None, saes: str | None, layers: str | None, device: str = "auto", dtype: str | None = None
+    model: str | None,
+    saes: str | None,
+    layers: str | None,
+    device: str = "auto",
+    dtype: str | None = None,
+    width: str | None = None,
 ) -> Subject:
-    """Load what --model, --saes and --layers name and --width, --l0 and --sae-ids choose, where --device and --dtype say."""
-    from emotion_interp.subjects import load_subject
+    """Load what --model, --saes and --layers name and --width, --l0 and --sae-ids choose, where --device and --dtype say.
 
+    `width`: of SAEs where nothing is chosen.
+    """
+    from emotion_interp.subjects import load_subject
+    from emotion_interp.subjects.sae_choice import SaeChoice
+
+    choose = sae_choice()
+    if width is not None and not choose:
+        choose = SaeChoice(width=width)
     places = numbers(layers, "--layers")
-    return load_subject(model, saes=saes, layers=places, device=device, dtype=dtype, choose=sae_choice())
+    return load_subject(model, saes=saes, layers=places, device=device, dtype=dtype, choose=choose)
 
 
 def bank_of(
