@@ -111,7 +111,9 @@ def chosen_saes(
     if release not in release_names():
         named = releases_of_repo(text)
         if not named:
-            return _placed(text, hub_places(text, layers, choice), published=True)
+            places = hub_places(text, layers, choice)
+            say_chosen(text, [place.entry() for place in places])
+            return _placed(text, places, published=True)
         if len(named) > 1:
             raise EmotionInterpError(f"the repository {text!r} has several releases: {', '.join(named)}. Name one.")
         release = named[0]

@@ -119,14 +119,20 @@ def _scope_2(model: Model, part: str, path: str, kind: str, choose: SaeChoice) -
     # the smallest model's repository is also read without its config.json
     config = None if size == "270m" and part == "res" else told
     width = Z if kind == "z" else WIDTH
-    make = lambda path: gemma_scope(path, width, "params.safetensors", config)
+
+    def make(path: str) -> tuple[Files, Formula]:
+        return gemma_scope(path, width, "params.safetensors", config)
+
     return _case(release, path, model, Site(layer, kind), make, choose=choose)
 
 
 def _scope_1(release: str, id: str, model: Model, kind: str, choose: SaeChoice | None = None) -> Case:
     layer, width = int(id.partition("layer_")[2].partition("/")[0]), Z if kind == "z" else WIDTH
     sizes = {"d_in": width, "d_sae": D_SAE}
-    make = lambda path: gemma_scope(path, width)
+
+    def make(path: str) -> tuple[Files, Formula]:
+        return gemma_scope(path, width)
+
     return _case(release, id, model, Site(layer, kind), make, choose=choose, sizes=sizes)
 
 
