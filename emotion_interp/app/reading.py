@@ -138,7 +138,12 @@ class Reader:
         order = np.argsort(-np.abs(adds), kind="stable")[:MOST_FEATURES]
         scored = set(self.bank.table(layer=site)["feature"])
         return [
-            {"feature": int(f), "adds": float(adds[i]), "activation": float(activations[f]), "has_card": int(f) in scored}
+            {
+                "feature": int(f),
+                "adds": float(adds[i]),
+                "activation": float(activations[f]),
+                "has_card": int(f) in scored,
+            }
             for i, f in ((i, readout.features[i]) for i in order)
             if adds[i] != 0.0
         ]
@@ -148,7 +153,9 @@ class Reader:
         table: Any = self.bank.table(layer=site, language=language)
         table = table.assign(activation=activations[table["feature"].to_numpy(dtype=np.int64)])
         rows = []
-        for feature, own in table[table["activation"] > 0].sort_values("activation", ascending=False).groupby("feature", sort=False):
+        for feature, own in (
+            table[table["activation"] > 0].sort_values("activation", ascending=False).groupby("feature", sort=False)
+        ):
             chosen = own[own["selected"] | own["top"]]
             shown = chosen if len(chosen) else own.sort_values("auroc", ascending=False)
             rows.append(
