@@ -13,6 +13,8 @@ NOT_COVERED = {
     "targeted_direction": "its effects have no public maker; the directions of `with_targeted_directions` are made by it",
     "Setting": "what is steered; the experiments that take it have their tables",
     **dict.fromkeys(("residual_geometry", "steering_verdicts", "verdict_doses"), "newer than the kept state"),
+    "LoadOptions": "how a subject is loaded; what it reads has its tables",
+    **dict.fromkeys(("plan", "ReadingPlan"), "no result of a subject: what one would take, by the machine"),
     "fetch_norms": "needs the network; what it fetches is checked by SHA-256",
 }
 
