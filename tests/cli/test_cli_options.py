@@ -18,6 +18,8 @@ WRONG = {
     "model": "../no/such",
     "saes": "gpt2-smal-res-jb",
     "layers": "99",
+    "device": "gpu",
+    "dtype": "float7",
     "layer": "99",
     "languages": "xx",
     "language": "xx",
