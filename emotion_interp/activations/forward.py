@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_interp.activations.host import to_device
 from emotion_interp.core.errors import NotFiniteError
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
@@ -72,7 +73,6 @@ def forward_pass(
         UnknownNameError: the model has no such site.
         NotFiniteError: NaN or infinite activations.
     """
-    import torch
 
     sites = list(dict.fromkeys(sites))
     subject.check_sites(sites)
@@ -117,7 +117,7 @@ def forward_pass(
             )
             reading.waiting.update(sites)
             with lock_of(subject.model), surely(setting(_READING, reading)) as own, own:
-                subject.model(torch.from_numpy(ids).to(subject.device), **options)
+                subject.model(to_device(ids, subject.device), **options)
             check_open(scopes)
             if reading.waiting:
                 missing = sorted(reading.waiting)[0]
