@@ -17,6 +17,8 @@ NOT_COVERED = {
     **dict.fromkeys(
         ("export_direction", "import_directions", "check_parity"), "files for other programs, compared by their tests"
     ),
+    "LoadOptions": "how a subject is loaded; what it reads has its tables",
+    **dict.fromkeys(("plan", "ReadingPlan"), "no result of a subject: what one would take, by the machine"),
     "fetch_norms": "needs the network; what it fetches is checked by SHA-256",
 }
 

@@ -3,13 +3,13 @@
 pandas has no types of its own: read from its source, an index gives a frame, a series or nothing, and every line after it fails.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, TypeVar, overload
 
 import numpy as np
 
 _T = TypeVar("_T")
-_Mask = Series | np.ndarray | Sequence[bool] | Sequence[str] | Sequence[Hashable] | Index
+_Mask = "Series | np.ndarray | Sequence[bool] | Sequence[str] | Sequence[Hashable] | Index"
 
 def __getattr__(name: str) -> Any: ...
 
