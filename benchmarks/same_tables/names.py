@@ -13,6 +13,7 @@ NOT_COVERED = {
     "targeted_direction": "its effects have no public maker; the directions of `with_targeted_directions` are made by it",
     "Setting": "what is steered; the experiments that take it have their tables",
     **dict.fromkeys(("residual_geometry", "steering_verdicts", "verdict_doses"), "newer than the kept state"),
+    **dict.fromkeys(("sweep", "load_sweep", "sweep_status", "sweep_estimate"), "newer than the kept state"),
     "fetch_norms": "needs the network; what it fetches is checked by SHA-256",
 }
 

@@ -112,6 +112,7 @@ NAMES: dict[str, Any] = {
     "sets": ["typo"],
     "side_effects": ["typo"],
     "size": "huge",
+    "engine": "typo",
 }
 """Names that no object of the test has, by parameter."""
 
