@@ -92,10 +92,10 @@ class LoadOptions(Options):
 class LoadChoices(TypedDict, total=False):
     """`LoadOptions`, by keyword."""
 
-    device_map: str | dict[str, Any] | None
-    quantization_config: Any
+    device_map: str | dict[str, str | int] | None
+    quantization_config: object
     revision: str | None
     attn_implementation: str
     trust_remote_code: bool
-    sae_dtype: Any
+    sae_dtype: object
     resident: int | None

@@ -115,6 +115,7 @@ NAMES: dict[str, Any] = {
     "size": "huge",
     "format": "typo",
     "counted": "typo",
+    "engine": "typo",
 }
 """Names that no object of the test has, by parameter."""
 
