@@ -92,7 +92,7 @@ class LoadOptions(Options):
 class LoadChoices(TypedDict, total=False):
     """`LoadOptions`, by keyword."""
 
-    device_map: str | dict[str, str | int] | None
+    device_map: str | dict[str, object] | None
     quantization_config: object
     revision: str | None
     attn_implementation: str
