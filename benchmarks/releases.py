@@ -51,7 +51,7 @@ def main() -> None:
     for name in release_names():
         release = release_of(name)
         if release.refusal:
-            rows[name] = {cell: f"refused: {release.refusal}" for cell in CELLS}
+            rows[name] = dict.fromkeys(CELLS, f"refused: {release.refusal}")
     out.parent.mkdir(parents=True, exist_ok=True)
     text = table(rows)
     out.write_text(text, encoding="utf-8")

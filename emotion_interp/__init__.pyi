@@ -69,6 +69,7 @@ from .report import emotion_trace as emotion_trace
 from .report import feature_card as feature_card
 from .steering import steer as steer
 from .study import run_study as run_study
+from .subjects import SaeChoice as SaeChoice
 from .subjects import Subject as Subject
 from .subjects import load_subject as load_subject
 from .training import train_saes as train_saes

@@ -11,6 +11,7 @@ NOT_COVERED = {
     "Concept": "what `ConceptSet.concept` returns; its words are in the tables of concept sets",
     "EmotionTrace": "what `emotion_trace` returns",
     "targeted_direction": "its effects have no public maker; the directions of `with_targeted_directions` are made by it",
+    "SaeChoice": "which SAEs are loaded; they have their tests",
     "Setting": "what is steered; the experiments that take it have their tables",
     **dict.fromkeys(("residual_geometry", "steering_verdicts", "verdict_doses"), "newer than the kept state"),
     "fetch_norms": "needs the network; what it fetches is checked by SHA-256",
