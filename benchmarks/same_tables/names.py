@@ -14,6 +14,9 @@ NOT_COVERED = {
     "SaeChoice": "which SAEs are loaded; they have their tests",
     "Setting": "what is steered; the experiments that take it have their tables",
     **dict.fromkeys(("residual_geometry", "steering_verdicts", "verdict_doses"), "newer than the kept state"),
+    **dict.fromkeys(
+        ("export_direction", "import_directions", "check_parity"), "files for other programs, compared by their tests"
+    ),
     "fetch_norms": "needs the network; what it fetches is checked by SHA-256",
 }
 

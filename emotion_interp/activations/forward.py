@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion_interp.core.errors import NotFiniteError
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.plan import evaluation_mode
+from emotion_interp.subjects.plan import ForwardPlan, current_plan, evaluation_mode, using_plan
 from emotion_interp.subjects.sae_facts import tell_of_long_texts
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText
+from emotion_interp.subjects.turns import Turns
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
         start += rows
 
 
+# Long: the hook, its pass and what must hold after it share one state.
 def forward_pass(
     subject: Subject,
     tokens: Sequence[TokenizedText],
@@ -85,7 +87,7 @@ def forward_pass(
 
     def make_hook(site: Site) -> Callable[..., None]:
         # keyed by closure: on a bridge hook.name is the canonical name, not the alias asked for
-        def hook_fn(activations: torch.Tensor, hook: Any) -> None:
+        def hook_fn(activations: torch.Tensor, hook: object) -> None:
             del hook
             # the hook point is shared: other threads' passes go through here too
             if _READING.get() is reading and site in reading.waiting:
@@ -100,7 +102,7 @@ def forward_pass(
 
         return hook_fn
 
-    options: dict[str, Any] = {"return_type": None, **subject.uncached_options}
+    options: dict[str, object] = {"return_type": None, **subject.uncached_options}
     if subject.backend == "hooked":
         options["stop_at_layer"] = max(site.layer for site in sites) + 1
         # under a left-padding tokenizer HookedTransformer guesses a mask from pad ids, and would hide a BOS that is pad
@@ -118,7 +120,14 @@ def forward_pass(
                 rows, *(np.asarray(x) for x in zip(*((lengths[r], tokens[r].has_bos) for r in rows), strict=True))
             )
             reading.waiting.update(sites)
-            with lock_of(subject.model), surely(setting(_READING, reading)) as own, own:
+            plan = _plan(reading.batch, width, [tokens[row].turns for row in rows])
+            with (
+                lock_of(subject.model),
+                surely(setting(_READING, reading)) as until_done,
+                until_done,
+                surely(using_plan(plan)) as announced,
+                announced,
+            ):
                 subject.model(torch.from_numpy(ids).to(subject.device), **options)
             check_open(scopes)
             if reading.waiting:
@@ -126,6 +135,15 @@ def forward_pass(
                 raise NotFiniteError(f"the hook {missing.hook_name} never fired in a forward pass of {subject.name}.")
             if progress is not None:
                 progress(len(rows))
+
+
+def _plan(batch: Batch, width: int, turns: Sequence[Turns | None]) -> ForwardPlan | None:
+    """What steering needs to know of a pass of conversations: who speaks where. Of texts it works the plan out itself."""
+    if not any(turns):
+        return current_plan()
+    columns = np.broadcast_to(np.arange(width), (len(batch.rows), width))
+    positions = np.where(columns < batch.lengths[:, None], columns, -1)
+    return ForwardPlan(positions, batch.lengths, np.arange(len(batch.rows)), batch.has_bos, turns)
 
 
 class _Reading:

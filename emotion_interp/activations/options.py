@@ -15,7 +15,8 @@ class ReadOptions(Options):
 
     Attributes:
         position: "last" token of a span, mean of the "span", mean of the "text" after `skip` tokens, "end"
-            token; None: what the function says.
+            token; in conversations also "user_turn", "assistant_turn", "system" (mean of a speaker's words) and
+            "assistant_start", "end_of_user" (see `TURN_POSITIONS`; the last of them); None: what the function says.
         skip: tokens left out at the start of a "text"; None: as many as the function says.
         batch_tokens: padded tokens of one forward pass.
         progress: receives the number of texts of each batch.

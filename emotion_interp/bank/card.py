@@ -25,7 +25,7 @@ def bank_card(bank: FeatureBank) -> str:
         >>> print(bank_card(bank))  # doctest: +SKIP
     """
     manifest = bank.manifest
-    table: Any = summary_by_layer(bank)
+    table = summary_by_layer(bank)
     # what is in a block of code is shown as it is, but for the marks that would end it
     first = clean(bank.emotions[0]).replace("`", "'")
     head = [
@@ -87,10 +87,10 @@ def _published(manifest: dict[str, Any]) -> list[str]:
 def _naming(manifest: dict[str, Any]) -> list[str]:
     """A row that says how many texts name their emotion, and of which emotion most do."""
     parts = []
-    for language, found in manifest.get("naming", {}).items():
-        most = max(found["shares"].items(), key=lambda item: item[1], default=None)
-        own = f", of {most[0]} {most[1]:.0%}" if most else ""
-        parts.append(f"{found['naming']:,} of {found['texts']:,} ({language}{own})")
+    for language, shares in manifest.get("naming", {}).items():
+        most = max(shares["shares"].items(), key=lambda item: item[1], default=None)
+        most_named = f", of {most[0]} {most[1]:.0%}" if most else ""
+        parts.append(f"{shares['naming']:,} of {shares['texts']:,} ({language}{most_named})")
     return [f"| texts that name their emotion | {markdown('; '.join(parts))} |"] if parts else []
 
 
@@ -106,5 +106,5 @@ def write_card(bank: FeatureBank, folder: Path, name: str = CARD) -> None:
     write_text(folder / name, bank_card(bank))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else markdown(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -75,17 +75,17 @@ class Directions(dict[DirectionKey, np.ndarray]):
         [2.0]
     """
 
-    def __init__(self, matrices: Mapping[Any, np.ndarray], emotions: Iterable[str]) -> None:
+    def __init__(self, matrices: Mapping[object, np.ndarray], emotions: Iterable[str]) -> None:
         super().__init__({_key(name): matrix for name, matrix in matrices.items()})
         self.emotions = tuple(emotions)
         if texts := [name for name in matrices if isinstance(name, str)]:
             _tell(texts[0])
 
-    def __getitem__(self, key: Any) -> np.ndarray:
+    def __getitem__(self, key: object) -> np.ndarray:
         # wider than a dictionary's own: what `__missing__` understands, too
         return super().__getitem__(key)
 
-    def __missing__(self, key: Any) -> np.ndarray:
+    def __missing__(self, key: object) -> np.ndarray:
         if isinstance(key, str):
             _tell(key)
             key = DirectionKey.parse(key)
@@ -136,7 +136,7 @@ class Directions(dict[DirectionKey, np.ndarray]):
             raise FileFormatError(f"{where}: {error}") from None
 
 
-def _key(name: Any) -> DirectionKey:
+def _key(name: object) -> DirectionKey:
     if isinstance(name, str):
         return DirectionKey.parse(name)
     if isinstance(name, tuple) and len(name) == 3 and isinstance(name[0], Site):

@@ -120,8 +120,8 @@ def check_layers(model: str | None, saes: str | None, layers: str | None) -> tup
         return ()
     if None in sites:
         return ()
-    found = {site.layer for site in sites if site is not None}
+    known_layers = {site.layer for site in sites if site is not None}
     for layer in asked:
-        if layer not in found:
-            raise UnknownNameError("SAE layer", layer, sorted(found))
-    return tuple(sorted(found))
+        if layer not in known_layers:
+            raise UnknownNameError("SAE layer", layer, sorted(known_layers))
+    return tuple(sorted(known_layers))

@@ -9,10 +9,14 @@ import warnings
 # the order of the list in --help
 from emotion_interp.cli import (
     study_commands,
+    page_commands,
+    sweep_commands,
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
+    machine_commands,
     training_commands,
 )
 
@@ -23,7 +27,18 @@ from emotion_interp.cli.sae_options import add_sae_options
 
 __all__ = ["app", "main"]
 
-COMMANDS = (study_commands, analysis_commands, bank_commands, bank_additions, tool_commands, training_commands)
+COMMANDS = (
+    study_commands,
+    page_commands,
+    sweep_commands,
+    analysis_commands,
+    bank_commands,
+    bank_additions,
+    direction_commands,
+    tool_commands,
+    machine_commands,
+    training_commands,
+)
 """Each adds its commands to the application as it is imported."""
 add_sae_options(app)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,9 +92,9 @@ def check_table(name: str, frame: pd.DataFrame, table: Table) -> None:
         )
 
 
-def _check_column(name: str, column: str, values: Any, rule: Column) -> None:
+def _check_column(name: str, column: str, values: pd.Series, rule: Column) -> None:
     gone = values.isna().to_numpy(dtype=bool)
-    kinds: dict[str, Any] = {
+    kinds: dict[str, object] = {
         "whole": pd.api.types.is_integer_dtype,
         "number": pd.api.types.is_numeric_dtype,
         "truth": pd.api.types.is_bool_dtype,
@@ -145,7 +144,7 @@ def _are_numbers(value: object) -> bool:
     return not array.size or (array.ndim == 1 and array.dtype.kind in "iuf" and bool(np.isfinite(array).all()))
 
 
-def _refuse(name: str, column: str, values: Any, wrong: Sequence[bool] | np.ndarray, rule: Column) -> None:
+def _refuse(name: str, column: str, values: pd.Series, wrong: Sequence[bool] | np.ndarray, rule: Column) -> None:
     places = np.flatnonzero(np.asarray(wrong))
     row = int(places[0]) if len(places) else 0
     given = values.iloc[row] if len(values) else values.dtype

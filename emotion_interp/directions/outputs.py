@@ -31,7 +31,7 @@ class OutputScores(Result):
     """What features promote; `add_to(bank)` keeps it as the bank's table "outputs", `settings` says how it was measured."""
 
     frame: pd.DataFrame
-    settings: dict[str, Any] = field()
+    settings: dict[str, object] = field()
 
     TABLE = "outputs"
 
@@ -89,16 +89,16 @@ def with_output_directions(subject: Subject, bank: FeatureBank, weight: str = "o
             "the bank has no table 'outputs'; measure it first: bank = output_scores(subject, bank).add_to(bank)."
         )
     require_same_subject(bank, subject)
-    table: Any = bank.extras["outputs"]
+    table = bank.extras["outputs"]
     if weight not in table or table[weight].dtype.kind not in "fiu":
         raise UnknownNameError("weight column", weight, [c for c in table if table[c].dtype.kind == "f"])
     table = table[table["label"].isin(["output", "both"])]
-    directions: dict[Any, np.ndarray] = dict(bank.directions)
+    directions: dict[object, np.ndarray] = dict(bank.directions)
     for site in bank.sites:
         for language in bank.languages:
             vectors = np.zeros((len(bank.emotions), subject.readers[site].d_in), dtype=np.float32)
-            here = table[(table["site"] == str(site)) & (table["language"] == language)]
-            for emotion, rows in here.groupby("emotion"):
+            chosen = table[(table["site"] == str(site)) & (table["language"] == language)]
+            for emotion, rows in chosen.groupby("emotion"):
                 weights = np.maximum(np.nan_to_num(rows[weight].to_numpy(dtype=np.float64)), 0.0)
                 decoder = subject.readers[site].decoder_rows(rows["feature"].to_numpy()).double().cpu().numpy()
                 units = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)

@@ -13,6 +13,7 @@ from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.files import KEYS
 from emotion_interp.core.arguments import check_argument, checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import Options, merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site
@@ -158,7 +159,7 @@ def output_scores(
     parts = []
     for site in sites:
         for language, question in questions.items():
-            rows: Any = chosen[(chosen["site"] == str(site)) & (chosen["language"] == language)]
+            rows = rows_where(chosen, (chosen["site"] == str(site)) & (chosen["language"] == language))
             if rows.empty:
                 continue
             vectors = _null(setting, site, language, asked)
@@ -208,8 +209,8 @@ def _null(setting: Setting, site: Site, language: str, asked: OutputOptions) -> 
     reader = subject.readers[site]
     if asked.null == "random":
         return rng.standard_normal((n_random, subject.d_model))
-    here: Any = bank.features[bank.features["site"] == str(site)]
-    taken = here.loc[here["selected"] | here["top"], "feature"].to_numpy()
+    at_site = rows_where(bank.features, bank.features["site"] == str(site))
+    taken = at_site.loc[at_site["selected"] | at_site["top"], "feature"].to_numpy()
     pool = np.arange(reader.d_sae)
     if bank.rates is not None and not bank.rates.empty:
         rates = bank.rows_at(bank.rates, site)
@@ -225,7 +226,7 @@ def _null(setting: Setting, site: Site, language: str, asked: OutputOptions) -> 
 
 def _measure(
     subject: Subject,
-    rows: Any,
+    rows: pd.DataFrame,
     site: Site,
     question: OutputQuestion,
     length: float,

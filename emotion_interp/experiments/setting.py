@@ -78,7 +78,7 @@ class Setting:
     max_new_tokens: int = 20
     samples: int = 1
     seed: int = 0
-    generation: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -110,7 +110,7 @@ class Setting:
 
     def __repr__(self) -> str:
         said = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[4:] if getattr(self, f.name) != f.default]
-        return f"Setting({self.subject.name!r}, {len(self.prompts)} prompts{''.join(f', {one}' for one in said)})"
+        return f"Setting({self.subject.name!r}, {len(self.prompts)} prompts{''.join(f', {fact}' for fact in said)})"
 
 
 def simple_call(
@@ -119,7 +119,7 @@ def simple_call(
     judge: str = TEXT_JUDGES,
     renamed: Mapping[str, str] = MappingProxyType({}),
     generation: Mapping[str, Any] | None = MappingProxyType({}),
-    **defaults: Any,
+    **defaults: object,
 ) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Let a function of a `Setting` be called with subject, bank and a setting's fields instead, which makes the setting.
 
@@ -134,29 +134,35 @@ def simple_call(
     field_of = {renamed.get(name, name): name for name in ("subject", "bank", "prompts", *takes)}
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
-        own = {name: one for name, one in parameters(function).items() if name != "setting"}
-        asked = {n: own.get(n) or _field(n, field_of[n], judge, defaults) for n in ("subject", "bank", *order)}
-        asked |= {n: own.get(n) or _field(n, field_of[n], judge, defaults) for n in (*own, *field_of) if n not in asked}
+        own_parameters = {name: parameter for name, parameter in parameters(function).items() if name != "setting"}
+        asked = {
+            n: own_parameters.get(n) or _field(n, field_of[n], judge, defaults) for n in ("subject", "bank", *order)
+        }
+        asked |= {
+            n: own_parameters.get(n) or _field(n, field_of[n], judge, defaults)
+            for n in (*own_parameters, *field_of)
+            if n not in asked
+        }
         first = len(order) + 2
-        form = [one.replace(kind=one.POSITIONAL_OR_KEYWORD) for one in [*asked.values()][:first]]
-        form += [one.replace(kind=one.KEYWORD_ONLY) for one in [*asked.values()][first:]]
+        form = [parameter.replace(kind=parameter.POSITIONAL_OR_KEYWORD) for parameter in [*asked.values()][:first]]
+        form += [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in [*asked.values()][first:]]
         if generation is not None:
             form.append(inspect.Parameter("generation", inspect.Parameter.VAR_KEYWORD, annotation="Any"))
         signature = inspect.Signature(form)
 
-        def make(*args: Any, **kwargs: Any) -> R:
+        def make(*args: Any, **kwargs: object) -> R:
             given = signature.bind(*args, **kwargs).arguments
             chosen = {**(generation or {}), **given.pop("generation", {})}
-            choices = {**defaults} | {field_of[n]: value for n, value in given.items() if n not in own}
+            choices = {**defaults} | {field_of[n]: value for n, value in given.items() if n not in own_parameters}
             setting = Setting(**choices, generation=chosen)
-            return function(setting, **{n: value for n, value in given.items() if n in own})
+            return function(setting, **{n: value for n, value in given.items() if n in own_parameters})
 
         vars(make)["__signature__"] = signature
         make.__name__, make.__qualname__ = function.__name__, function.__qualname__
         simple = checked(make)
 
         @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> R:
+        def call(*args: object, **kwargs: object) -> R:
             with_setting = "setting" in kwargs or (bool(args) and isinstance(args[0], Setting))
             return (function if with_setting else simple)(*args, **kwargs)
 
@@ -166,11 +172,15 @@ def simple_call(
     return decorate
 
 
-def _field(name: str, field_name: str, judge: str, defaults: Mapping[str, Any]) -> inspect.Parameter:
+def _field(name: str, field_name: str, judge: str, defaults: Mapping[str, object]) -> inspect.Parameter:
     """A field of a setting as a parameter of the simple call; what every experiment needs has no default."""
-    one = {f.name: f for f in fields(Setting)}[field_name]
-    default = inspect.Parameter.empty if one.default is MISSING or field_name == "prompts" else one.default
-    annotation = judge if field_name == "judge" else one.type
+    setting_field = {f.name: f for f in fields(Setting)}[field_name]
+    default = (
+        inspect.Parameter.empty
+        if setting_field.default is MISSING or field_name == "prompts"
+        else setting_field.default
+    )
+    annotation = judge if field_name == "judge" else setting_field.type
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(field_name, default), annotation=annotation
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -38,9 +38,9 @@ class AlignOptions(Options):
             most).
     """
 
-    labels: Mapping[str, Any] | None = None
-    words: Mapping[str, Any] | None = None
-    halves: Halves | Mapping[Any, Halves] | None = None
+    labels: Mapping[str, object] | None = None
+    words: Mapping[str, object] | None = None
+    halves: Halves | Mapping[object, Halves] | None = None
     n_bootstrap: int = 2_000
     n_components: int = 10
     ridge: float = 1.0
@@ -50,9 +50,9 @@ class AlignOptions(Options):
 class AlignChoices(TypedDict, total=False):
     """`AlignOptions`, by keyword."""
 
-    labels: Mapping[str, Any] | None
+    labels: Mapping[str, object] | None
     words: Mapping[str, Any] | None
-    halves: Halves | Mapping[Any, Halves] | None
+    halves: Halves | Mapping[object, Halves] | None
     n_bootstrap: int
     n_components: int
     ridge: float
@@ -71,7 +71,7 @@ class IncrementOptions(Options):
     """
 
     labels: Mapping[str, str] | None = None
-    words: Mapping[str, Any] | None = None
+    words: Mapping[str, object] | None = None
     n_bootstrap: int = 1000
     folds: int = GAIN_FOLDS
 
@@ -80,7 +80,7 @@ class IncrementChoices(TypedDict, total=False):
     """`IncrementOptions`, by keyword."""
 
     labels: Mapping[str, str] | None
-    words: Mapping[str, Any] | None
+    words: Mapping[str, object] | None
     n_bootstrap: int
     folds: int
 
@@ -149,8 +149,8 @@ class ResidualOptions(Options):
         seed: as in `align`.
     """
 
-    fit_topics: Sequence[Any] | None = None
-    test_topics: Sequence[Any] | None = None
+    fit_topics: Sequence[Hashable] | None = None
+    test_topics: Sequence[Hashable] | None = None
     noise: bool = True
     language: str | None = None
     labels: Mapping[str, str] | None = None
@@ -164,8 +164,8 @@ class ResidualOptions(Options):
 class ResidualChoices(TypedDict, total=False):
     """`ResidualOptions`, by keyword."""
 
-    fit_topics: Sequence[Any] | None
-    test_topics: Sequence[Any] | None
+    fit_topics: Sequence[Hashable] | None
+    test_topics: Sequence[Hashable] | None
     noise: bool
     language: str | None
     labels: Mapping[str, str] | None
@@ -193,7 +193,7 @@ class ResidualReadOptions(ResidualOptions):
         progress: receives the number of texts of each batch.
     """
 
-    predictors: Mapping[str, Any] | None = None
+    predictors: Mapping[str, object] | None = None
     terms: int = TERMS
     sites: Sequence[Site] | None = None
     random_weights: bool = False
@@ -205,7 +205,7 @@ class ResidualReadOptions(ResidualOptions):
 class ResidualReadChoices(ResidualChoices, total=False):
     """`ResidualReadOptions`, by keyword."""
 
-    predictors: Mapping[str, Any] | None
+    predictors: Mapping[str, object] | None
     terms: int
     sites: Sequence[Site] | None
     random_weights: bool

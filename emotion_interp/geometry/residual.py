@@ -7,9 +7,9 @@ between the emotions of 850 stories; across topics they take away nothing, which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def residual_geometry(
     subject: Subject,
     texts: Sequence[str],
     emotions: Sequence[str],
-    topics: Sequence[Any],
+    topics: Sequence[Hashable],
     norms: Norms | pd.DataFrame,
     *,
     options: ResidualReadOptions | None = None,
@@ -84,16 +84,16 @@ def residual_geometry(
         named = text_predictors(texts, np.flatnonzero(fit), language, chosen.terms, chosen.seed)
     subjects = {"own": subject} | ({"random": random_twin(subject, chosen.seed)} if chosen.random_weights else {})
     passes = (chosen.skip, chosen.batch_tokens, chosen.progress)
-    found = None
+    fitted = None
     for weights, model in subjects.items():
         read = {*sites} if weights == "own" else {site.point for site in sites}
         shown = story_activations(model, texts, sorted(read | ({EMBEDDING} if named else set())), *passes)
-        own = chosen.predictors or with_embedding(named or {}, shown[EMBEDDING, "dense"])
+        predictors = chosen.predictors or with_embedding(named or {}, shown[EMBEDDING, "dense"])
         wanted = {key: values for key, values in shown.items() if key[0] in read}
-        fits = residual_alignments(wanted, own, emotions, topics, norms, weights=weights, options=chosen)
-        found = fits if found is None else found.joined(fits)
-    assert found is not None
-    return found
+        fits = residual_alignments(wanted, predictors, emotions, topics, norms, weights=weights, options=chosen)
+        fitted = fits if fitted is None else fitted.joined(fits)
+    assert fitted is not None
+    return fitted
 
 
 def random_twin(subject: Subject, seed: int) -> Subject:
@@ -108,7 +108,7 @@ def story_activations(
     skip: int = 20,
     batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
-) -> dict[tuple[Site, str], Any]:
+) -> dict[tuple[Site, str], object]:
     """(site, "dense") -> [story, dimension] and, where the site has an SAE, (site, "features") -> sparse [story, latent]:
     means over each story's tokens from the `skip`-th."""
     readings = read_units(
@@ -121,9 +121,9 @@ def story_activations(
         batch_tokens=batch_tokens,
         progress=progress,
     )
-    found: dict[tuple[Site, str], Any] = {}
+    read: dict[tuple[Site, str], object] = {}
     for site, reading in readings.items():
-        found[site, "dense"] = np.array(reading.dense)
+        read[site, "dense"] = np.array(reading.dense)
         if reading.features is not None:
-            found[site, "features"] = reading.features.copy()
-    return found
+            read[site, "features"] = reading.features.copy()
+    return read

@@ -47,7 +47,7 @@ def next_words(subject: Subject, words: Mapping[str, Sequence[str]], language: s
     Raises:
         EmotionInterpError: no word of any emotion is a single token.
     """
-    kept: dict[str, tuple[str, ...]] = {}
+    known: dict[str, tuple[str, ...]] = {}
     ids: dict[str, tuple[int, ...]] = {}
     left: dict[str, tuple[str, ...]] = {}
     space = "" if language in SPACELESS else " "
@@ -60,16 +60,16 @@ def next_words(subject: Subject, words: Mapping[str, Sequence[str]], language: s
             spaced = [_writes_space(subject, b) for b in bare]
             encoded = [b if s and len(b) == 1 else e for e, b, s in zip(encoded, bare, spaced, strict=True)]
         single = [(w, e[0]) for w, e in zip(unique, encoded, strict=True) if len(e) == 1]
-        kept[emotion] = tuple(w for w, _ in single)
+        known[emotion] = tuple(w for w, _ in single)
         ids[emotion] = tuple(dict.fromkeys(i for _, i in single))
-        left[emotion] = tuple(w for w in unique if w not in kept[emotion])
+        left[emotion] = tuple(w for w in unique if w not in known[emotion])
     if not any(ids.values()):
         some = [w for several in words.values() for w in several][:5]
         raise EmotionInterpError(
             f"no word of any emotion is a single token of {subject.name} (for example {some}), so the next-word judge "
             "has nothing to count; give other words, or a judge of texts."
         )
-    return NextWords(tuple(words), kept, ids, left)
+    return NextWords(tuple(words), known, ids, left)
 
 
 def _writes_space(subject: Subject, ids: Sequence[int]) -> bool:

@@ -16,7 +16,7 @@ from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import escaped
 from emotion_interp.core.types import Site
 from emotion_interp.report.blocks import cell
-from emotion_interp.report.tokens import POLICY, _span, _visible
+from emotion_interp.report.tokens import POLICY, _span, visible
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
@@ -89,7 +89,7 @@ class FeatureCard:
         return f'<p><a href="{escaped(self.link)}" rel="noopener noreferrer">on Neuronpedia</a></p>'
 
     def _scores(self) -> str:
-        scores: Any = self.scores
+        scores = self.scores
         kept = [c for c in SHOWN if c in scores and scores[c].notna().any()]
         head = "".join(f"<th>{escaped(SHOWN[c])}</th>" for c in kept)
         body = ""
@@ -101,7 +101,7 @@ class FeatureCard:
     def _examples(self) -> str:
         if self.examples.empty:
             return "<h4>Texts</h4><small>The bank has no examples of this feature.</small>"
-        examples: Any = self.examples
+        examples = self.examples
         limit = float(examples["activation"].max()) or 1.0
         items = ""
         for row in examples.to_dict("records"):
@@ -145,7 +145,7 @@ def feature_card(bank: FeatureBank, layer: int | Site | str, feature: int) -> Fe
         >>> feature_card(bank, layer=2, feature=17).save("card.html")  # doctest: +SKIP
     """
     site = bank.site(layer)
-    scores: Any = bank.table(layer=site)
+    scores = bank.table(layer=site)
     scores = scores[scores["feature"] == feature].reset_index(drop=True)
     if scores.empty:
         raise EmotionInterpError(
@@ -164,11 +164,11 @@ def feature_card(bank: FeatureBank, layer: int | Site | str, feature: int) -> Fe
 def _rows(bank: FeatureBank, name: str, site: Site, feature: int) -> Any:
     if name not in bank.extras:
         return pd.DataFrame()
-    table: Any = bank.extras[name]
+    table = bank.extras[name]
     return table[(table["site"] == str(site)) & (table["feature"] == feature)]
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     missing = value is None or (isinstance(value, (float, np.floating)) and np.isnan(value))
     return "" if missing else str(value)
 
@@ -176,4 +176,4 @@ def _text(value: Any) -> str:
 def _tokens(heading: str, tokens: tuple[str, ...]) -> str:
     if not tokens:
         return ""
-    return f"<h4>{heading}</h4>" + "".join(f"<code>{escaped(_visible(t))}</code>" for t in tokens)
+    return f"<h4>{heading}</h4>" + "".join(f"<code>{escaped(visible(t))}</code>" for t in tokens)

@@ -13,13 +13,16 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import require_working_directory, sha256_file
 from emotion_interp.core.reading import checked_name
+from emotion_interp.subjects.lean import lean_tokenizer
+from emotion_interp.subjects.load_options import LoadOptions
 from emotion_interp.subjects.lookup import checked_device, located
 from emotion_interp.subjects.named import find_weights
 from emotion_interp.subjects.sae_choice import SaeChoice
 from emotion_interp.subjects.sae_facts import metadata_of
 from emotion_interp.subjects.sae_folders import load_sae
 from emotion_interp.subjects.sae_reader import SaeReader
-from emotion_interp.subjects.sae_sources import checked_saes, chosen_saes
+from emotion_interp.subjects.sae_sources import checked_saes, chosen_saes, sae_source
+from emotion_interp.subjects.shelf import readers_of
 from emotion_interp.subjects.subject import Subject, wrap_transformers
 
 __all__ = ["BUNDLED", "bundled_folder", "load_sae", "load_subject"]
@@ -35,11 +38,12 @@ def bundled_folder() -> Path:
 @checked
 def load_subject(
     name_or_path: str | Path | None = None,
-    saes: str | Path | Sequence[Any] | None = None,
+    saes: str | Path | Sequence[object] | None = None,
     layers: Iterable[int] | None = None,
     device: str = "auto",
     dtype: Any = None,
     choose: SaeChoice | None = None,
+    load: LoadOptions | None = None,
 ) -> Subject:
     """Load a subject: no name for the bundled one, a folder, a GGUF file, or a hub name (from the local cache when offline).
 
@@ -53,6 +57,7 @@ def load_subject(
         device: "auto" (a CUDA device if there is one), or a torch device.
         dtype: torch dtype of the model; default float32 on CPU, the checkpoint's own on a GPU.
         choose: which SAEs of a release or folder that has several at one site: by width, l0 or ids.
+        load: how: device map, quantisation, revision, attention; dtype of the SAEs, and how many stay in memory.
 
     Raises:
         EmotionInterpError: the model cannot be found or read; a layer has no SAE; several at one site and no choice.
@@ -65,6 +70,7 @@ def load_subject(
         Subject('bundled', 4 layers x 256, 4 SAEs, backend='bridge')
     """
     require_working_directory()
+    how = load or LoadOptions()
     if name_or_path is not None:
         checked_name(name_or_path, "a model's name")
     if isinstance(saes, (str, Path)):
@@ -77,18 +83,19 @@ def load_subject(
     if choose and saes is None and not bundled:
         raise EmotionInterpError("choose= picks among the SAEs that saes= names, and there is no saes=.")
     # before torch is imported; the hub is asked once
-    found = located(source)
+    found = located(source, revision=how.revision) | how.from_pretrained()
     device, dtype = checked_device(device, dtype)
-    model, tokenizer, revision = _load_model(source, device, dtype, found)
+    model, tokenizer, revision = _load_model(source, device, dtype, found, how)
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
-    readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers, choose)
-    provenance: dict[str, Any] = {
+    readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers, choose, how)
+    provenance: dict[str, object] = {
         "source": BUNDLED if bundled else Path(source).name,
         "dtype": str(model.cfg.dtype),
     }
     # a dequantised folder knows its digest; a gigabyte is not hashed again
     provenance.update(weights.provenance or {})
+    provenance.update(how.noted())
     file = Path(source) / "model.safetensors"
     if not file.is_file():
         provenance["revision"] = revision
@@ -104,7 +111,9 @@ def load_subject(
     return subject
 
 
-def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> tuple[Any, Any, str | None]:
+def _load_model(
+    source: str, device: str, dtype: Any, found: dict[str, Any], how: LoadOptions
+) -> tuple[Any, Any, str | None]:
     """Bridge, tokenizer and the hub revision (None for a folder); `found`: where the files are, of `located`."""
     import torch
     from transformer_lens.model_bridge import TransformerBridge
@@ -125,16 +134,14 @@ def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> 
         dtype = torch.float32 if device == "cpu" else "auto"
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **found)
+        tokenizer = lean_tokenizer(AutoTokenizer.from_pretrained(source, **found))
         config = AutoConfig.from_pretrained(source, **found)
         # some models that also see images are listed only as such; their text side is a causal model like another
         seeing = (
             type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         )
         auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
-        model: Any = auto_class.from_pretrained(
-            source, config=config, dtype=dtype, attn_implementation="eager", **found
-        )
+        model = auto_class.from_pretrained(source, config=config, dtype=dtype, **how.of_model(), **found)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -142,21 +149,23 @@ def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> 
             f"no model can be loaded from {source!r} ({first}). Give a folder in Hugging Face layout, a hub name that is "
             "in the local cache or can be downloaded, or nothing for the bundled subject."
         ) from error
-    model.eval().to(device)
-    revision = getattr(model.config, "_commit_hash", None) or _cached_revision(source)
+    model.eval()
+    if how.device_map is None and how.quantization_config is None:
+        model.to(device)
+    revision = getattr(model.config, "_commit_hash", None) or _cached_revision(source, how.revision)
     return wrap_transformers(TransformerBridge, model, tokenizer, own_tokenizer=True), tokenizer, revision
 
 
-def _cached_revision(source: str) -> str | None:
+def _cached_revision(source: str, asked: str | None) -> str | None:
     """The commit of the snapshot in the local cache that a hub name was read from."""
     if Path(source).exists():
         return None
-    found = try_to_load_from_cache(source, "config.json")
+    found = try_to_load_from_cache(source, "config.json", revision=asked)
     return Path(found).parent.name if isinstance(found, str) else None
 
 
 def _load_saes(
-    saes: Any, layers: list[int] | None, device: str, n_layers: int, choose: SaeChoice | None
+    saes: Any, layers: list[int] | None, device: str, n_layers: int, choose: SaeChoice | None, how: LoadOptions
 ) -> list[SaeReader]:
     if saes is None:
         return []
@@ -164,7 +173,8 @@ def _load_saes(
         if not 0 <= layer < n_layers:
             raise UnknownNameError("layer", layer, range(n_layers))
     if isinstance(saes, (str, Path)):
-        readers = [SaeReader(chosen.load(device)) for chosen in chosen_saes(saes, layers, choose)]
+        sources = [sae_source(chosen, device, how.sae_name) for chosen in chosen_saes(saes, layers, choose)]
+        readers = readers_of(sources, how.resident, device)
     elif choose:
         raise EmotionInterpError(
             "choose= is for a release, a repository or a folder of SAEs; these are given one by one."

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from emotion_interp.core.arguments import ArgumentError, check_fields
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.sae_reader import width_name
+from emotion_interp.subjects.sae_identity import width_name
 
 LEVELS = ("small", "medium", "big")
 """Names for how many latents are active: in the ids of Gemma Scope 2, elsewhere fewest, middle and most."""
@@ -170,7 +169,7 @@ def _of_widths(name: str, entries: list[SaeEntry], widths: tuple[str, ...]) -> l
 
 def _of_l0(name: str, entries: list[SaeEntry], l0: str | float) -> list[SaeEntry]:
     """Of each site and width the entries at the level, or nearest to the number."""
-    groups: dict[tuple[Any, str], list[SaeEntry]] = {}
+    groups: dict[tuple[object, str], list[SaeEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.site, entry.width), []).append(entry)
     chosen: set[str] = set()
@@ -196,7 +195,7 @@ def _of_l0(name: str, entries: list[SaeEntry], l0: str | float) -> list[SaeEntry
 
 
 def _refuse_ambiguous(name: str, entries: list[SaeEntry], choice: SaeChoice) -> None:
-    groups: dict[Any, list[SaeEntry]] = {}
+    groups: dict[object, list[SaeEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.site, entry.width if len(choice.widths) > 1 else ""), []).append(entry)
     for (site, _), group in groups.items():

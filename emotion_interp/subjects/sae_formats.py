@@ -13,8 +13,9 @@ from emotion_interp.core.errors import FileFormatError, UnsupportedError
 from emotion_interp.core.files import read_json
 from emotion_interp.core.types import KINDS, Site
 from emotion_interp.subjects.sae_choice import SaeEntry
+from emotion_interp.subjects.sae_identity import width_name
 from emotion_interp.subjects.sae_raw import RawSae, part_of, safe_tensors, torch_tensors
-from emotion_interp.subjects.sae_reader import REFUSED, width_name
+from emotion_interp.subjects.sae_reader import REFUSED
 
 # -- dictionary_learning ------------------------------------------------------------------------------------------------
 _DL_PLACES = {"resid": "resid_post", "mlp": "mlp_out", "attn": "attn_out", "attention": "attn_out"}

@@ -14,7 +14,8 @@ import yaml
 from emotion_interp.core.errors import FileFormatError, UnsupportedError
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.sae_choice import LEVELS, SaeEntry
-from emotion_interp.subjects.sae_reader import REFUSED, width_name
+from emotion_interp.subjects.sae_identity import width_name
+from emotion_interp.subjects.sae_reader import REFUSED
 
 _KINDS = {"res": "resid_post", "resid_post": "resid_post", "mlp": "mlp_out", "mlp_out": "mlp_out", "att": "z"}
 _KINDS |= {"attn_out": "z"}

@@ -11,8 +11,9 @@ from emotion_interp.core.errors import FileFormatError, UnsupportedError
 from emotion_interp.core.files import read_json
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.sae_choice import LEVELS, SaeEntry
+from emotion_interp.subjects.sae_identity import width_name
 from emotion_interp.subjects.sae_raw import RawSae, Tensors, array_tensors, only, safe_tensors
-from emotion_interp.subjects.sae_reader import REFUSED, width_name
+from emotion_interp.subjects.sae_reader import REFUSED
 from emotion_interp.subjects.sae_releases import width_in
 
 # -- Gemma Scope --------------------------------------------------------------------------------------------------------

@@ -8,20 +8,29 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, UnsupportedError, tell
 from emotion_interp.core.leftovers import found_folder, sweep
 from emotion_interp.core.reading import said
+from emotion_interp.subjects.load_options import OWN
 from emotion_interp.subjects.lookup import cache_only, checked_model_name, checked_release, reading_release
 from emotion_interp.subjects.sae_choice import SaeChoice, SaeEntry, choose_saes
-from emotion_interp.subjects.sae_folders import SAELENS, SaePlace, sae_places
+from emotion_interp.subjects.sae_folders import SAELENS, SaePlace, sae_config, sae_places
 from emotion_interp.subjects.sae_hub import hub_places
+from emotion_interp.subjects.sae_kinds import need_sae_lens
 from emotion_interp.subjects.sae_raw import holds_more
 from emotion_interp.subjects.sae_releases import Release, release_names, release_of, releases_of_repo, require_readable
+from emotion_interp.subjects.shelf import SaeSource
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+    from sae_lens.saes.sae import SAEMetadata
+
 
 UNREADABLE = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError),
@@ -39,21 +48,30 @@ class ChosenSae:
     name: str
     """Of the release, repository or folder it is in."""
     entry: SaeEntry
-    open: Callable[[str, str], Any]
+    open: Callable[[str, str], SAE]
     """(device, dtype) -> the SAELens SAE as its files have it."""
     published: bool = True
     """Whether `name` is a release or a repository, which is worth keeping."""
     folder: Path | None = None
     """Of a SAELens SAE on disk, whose configuration can be read alone."""
 
-    def load(self, device: str = "cpu", dtype: str = "float32") -> Any:
+    def load(self, device: str = "cpu", dtype: str = "float32") -> SAE:
         """The SAELens SAE, its release and id in its metadata.
 
         Warns:
             UserWarning: it reads another site than the release's list says.
         """
-        sae, entry = self.open(device, dtype), self.entry
-        metadata = sae.cfg.metadata
+        sae = self.open(device, dtype)
+        self.tell_of_itself(sae.cfg.metadata)
+        return sae
+
+    def tell_of_itself(self, metadata: SAEMetadata) -> None:
+        """Where it comes from and what it reads, into SAELens' metadata of it.
+
+        Warns:
+            UserWarning: it reads another site than the release's list says.
+        """
+        entry = self.entry
         if self.published:
             metadata.sae_release = self.name
         metadata.sae_id = entry.id
@@ -68,7 +86,6 @@ class ChosenSae:
                 f"the SAE {entry.id!r} is listed at {entry.site}, and its own configuration says {metadata.hook_name!r}: it is "
                 "read there."
             )
-        return sae
 
 
 def chosen_saes(
@@ -106,6 +123,26 @@ def chosen_saes(
     if choice or len(chosen) < sum(e.site in {c.site for c in chosen} for e in described.entries):
         say_chosen(release, chosen)
     return [ChosenSae(release, entry, _loader(described, entry)) for entry in chosen]
+
+
+def sae_source(chosen: ChosenSae, device: str = "cpu", dtype: str = "float32") -> SaeSource:
+    """An SAE that was chosen, to be loaded when it is needed; of a SAELens folder the configuration alone is read now.
+
+    Args:
+        chosen: of `chosen_saes`.
+        device: where it is to lie.
+        dtype: its dtype, or "own": that of its file, of a SAELens folder (float32 of others).
+
+    Raises:
+        FileFormatError: the folder is no SAELens SAE.
+    """
+    config = None
+    if chosen.folder is not None:
+        config = sae_config(chosen.folder, device, dtype)
+        chosen.tell_of_itself(config.metadata)
+    elif dtype == OWN:
+        dtype = "float32"
+    return SaeSource(partial(chosen.load, device, dtype), config, chosen.entry.site)
 
 
 def checked_saes(name: str) -> str:
@@ -165,8 +202,9 @@ def _placed(name: str, places: list[SaePlace], published: bool) -> list[ChosenSa
     ]
 
 
-def _loader(release: Release, entry: SaeEntry) -> Callable[[str, str], Any]:
-    def load(device: str, dtype: str) -> Any:
+def _loader(release: Release, entry: SaeEntry) -> Callable[[str, str], SAE]:
+    def load(device: str, dtype: str) -> SAE:
+        need_sae_lens(f"the release {release.name!r} of SAELens' directory")
         from sae_lens import SAE
 
         if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0").lower() in ("1", "y", "yes", "true"):
@@ -174,7 +212,7 @@ def _loader(release: Release, entry: SaeEntry) -> Callable[[str, str], Any]:
                 "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD lets files of strangers run code when they are loaded; unset it."
             )
 
-        def read() -> Any:
+        def read() -> SAE:
             with _shapes_from_files():
                 return SAE.from_pretrained(release.name, entry.id, device=device, dtype=dtype)
 

@@ -53,7 +53,7 @@ FREE = {
         "cues",
         "siblings",
     ),
-    *("shared_words",),
+    *("shared_words", "model"),
 }
 """Parameters whose texts are checked elsewhere, or cannot be wrong."""
 
@@ -112,6 +112,8 @@ NAMES: dict[str, Any] = {
     "sets": ["typo"],
     "side_effects": ["typo"],
     "size": "huge",
+    "format": "typo",
+    "counted": "typo",
 }
 """Names that no object of the test has, by parameter."""
 
