@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,6 +76,11 @@ def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> SAE:
     return sae.to(device=device, dtype=str_to_dtype(dtype))
 
 
+def holds_more(error: BaseException) -> bool:
+    """Whether torch refused a file because it holds more than tensors; the error's module is not imported here."""
+    return type(error).__name__ == "UnpicklingError"
+
+
 def _as_plain(raw: RawSae, device: str, dtype: str) -> PlainSae:
     """As `as_saelens`, without SAELens."""
     import torch
@@ -111,11 +115,13 @@ def torch_tensors(path: Path) -> Tensors:
     regular_file(path, largest=None)
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise FileFormatError(
-            f"{path} is not loaded: it holds more than tensors, and loading it would run what it holds ({said(error, 120)})."
-        ) from None
-    except (OSError, RuntimeError, ValueError, LookupError, EOFError) as error:
+    except Exception as error:
+        if holds_more(error):
+            raise FileFormatError(
+                f"{path} is not loaded: it holds more than tensors, and loading it would run what it holds ({said(error, 120)})."
+            ) from None
+        if not isinstance(error, (OSError, RuntimeError, ValueError, LookupError, EOFError)):
+            raise
         raise FileFormatError(f"{path} cannot be read as a torch file ({said(error, 120)}).") from error
     if not isinstance(saved, dict):
         raise FileFormatError(f"{path} holds a {type(saved).__name__}; named tensors are needed.")

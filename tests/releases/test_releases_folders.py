@@ -255,7 +255,7 @@ def test_a_repository_of_the_hub_is_chosen_from_and_read_from_the_cache(tmp_path
 
 
 def test_what_was_chosen_is_in_the_bank_with_its_page_on_neuronpedia(tmp_path, capsys, small_concepts):
-    from emotion_interp.bank import feature_link
+    from emotion_interp.bank import bank_card, feature_link
     from tests.releases.cells import loaded
 
     case = next(case for case in CASES if case.release == "gpt2-small-res-jb-feature-splitting")
@@ -272,7 +272,7 @@ def test_what_was_chosen_is_in_the_bank_with_its_page_on_neuronpedia(tmp_path, c
     assert (sae["sae_release"], sae["sae_id"]) == (case.release, case.id)
     assert feature_link(bank, 8, 3) == "https://www.neuronpedia.org/gpt2-small/8-res_fs1536-jb/3"
     row = bank.features.iloc[0]
-    card, page = ei.bank_card(bank), "https://www.neuronpedia.org/gpt2-small/8-res_fs1536-jb"
+    card, page = bank_card(bank), "https://www.neuronpedia.org/gpt2-small/8-res_fs1536-jb"
     assert f"<{page}>" in card
     assert f"{case.id} of {case.release}" in card
     assert f'href="{page}/{row["feature"]}"' in ei.feature_card(bank, 8, int(row["feature"])).html

@@ -7,6 +7,7 @@ import warnings
 import pytest
 
 import emotion_interp as ei
+from emotion_interp.activations import read_tokens
 from emotion_interp.core import EmotionInterpError, Site, UnsupportedError
 from emotion_interp.subjects.sae_choice import SaeChoice
 from emotion_interp.subjects.sae_releases import release_names, release_of
@@ -89,7 +90,7 @@ def test_texts_longer_than_the_sae_was_trained_on_are_said_once(hub):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
-            ei.activations.token_activations(made.subject, text)
+            read_tokens(made.subject, text)
     said = [str(w.message) for w in caught if "trained on texts of 128" in str(w.message)]
     assert len(said) == 1
 
