@@ -140,16 +140,25 @@ def classes(texts: Texts, emotions: Sequence[str], least: int = 5) -> tuple[Text
 
 
 def row_of(values: dict[ei.Site, np.ndarray], codes: np.ndarray, half: np.ndarray, n: int) -> list[dict[str, Any]]:
-    """Per site: top-1, top-3 and AUROC on the second half; `chosen`: the site that is best on the first."""
+    """Per site, and for the mean of all: top-1, top-3 and AUROC on the second half; `chosen`: the site best on the first."""
     first = {site: top_shares(v[half], codes[half])[0] for site, v in values.items()}
     best = max(first, key=lambda site: (first[site], -site.layer))
+    shown: dict[Any, np.ndarray] = dict(values)
+    if len(values) > 1:
+        shown["all"] = np.mean(list(values.values()), axis=0)
     rows = []
-    for site, v in values.items():
+    for site, v in shown.items():
         top1, top3 = top_shares(v[~half], codes[~half])
         held = codes[~half]
         areas = [float(pairwise_auroc(v[~half][:, [c]], (held != c).astype(int), 0, 2)[1, 0]) for c in np.unique(held)]
         rows.append(
-            {"layer": site.layer, "chosen": site == best, "top1": top1, "top3": top3, "auroc": float(np.mean(areas))}
+            {
+                "layer": site if site == "all" else str(site.layer),
+                "chosen": site in (best, "all"),
+                "top1": top1,
+                "top3": top3,
+                "auroc": float(np.mean(areas)),
+            }
             | {"chance": 1 / n, "texts": int((~half).sum())}
         )
     return rows
@@ -267,16 +276,13 @@ def measured(model: str, cache: Path | None) -> tuple[pd.DataFrame, dict[str, st
 def sentence_lines(reader: Reader) -> dict[str, str]:
     trace = ei.emotion_trace(reader.subject, SENTENCE, reader.bank)
     row = trace.by_sentence().iloc[0]
-    layer = trace.layers[trace.best_layer]
-    facts = next(f for f in trace.facts if f.kind == trace.kind and f.layer == layer)
     return {
         "subject": reader.model,
-        "layer": str(layer),
         "strongest": str(row["emotion"]),
         "next": str(row["next"]),
         "dense": str(row["beside"]),
         "above neutral": "yes" if row["named"] else "no",
-        "read-out": facts.line,
+        "at each layer": ", ".join(trace.by_layer()["emotion"]),
     }
 
 
@@ -297,14 +303,13 @@ def main() -> None:
 def report(table: pd.DataFrame, sentences: pd.DataFrame, out: Path) -> None:
     """Write the page."""
     keys = ["subject", "texts read", "read-out from", "kind"]
-    best = table[table["chosen"]].drop(columns=["chosen"]).assign(layer=lambda t: t["layer"].map(_layer))
+    best = table[table["chosen"]].drop(columns=["chosen"])
     layers = table[table["layer"].notna()].assign(
         cell=lambda t: t["top1"].map("{:.2f}".format) + " / " + t["top3"].map("{:.2f}".format)
     )
-    layers = layers.assign(layer=layers["layer"].astype(int)).pivot_table(
-        index=keys, columns="layer", values="cell", aggfunc="first", sort=False
-    )
-    layers.columns = [f"layer {c}" for c in layers.columns]
+    layers = layers.pivot_table(index=keys, columns="layer", values="cell", aggfunc="first", sort=False)
+    layers = layers[sorted(layers.columns, key=lambda c: (c == "all", c.zfill(3)))]
+    layers.columns = ["all layers" if c == "all" else f"layer {c}" for c in layers.columns]
     write(
         out,
         "# The token view on labelled sentences",
@@ -312,21 +317,17 @@ def report(table: pd.DataFrame, sentences: pd.DataFrame, out: Path) -> None:
         'tokens, with the read-outs of `emotion_trace`: "features" are sets of 16 SAE features an emotion, "dense" is '
         "the whole stream. top-1 and top-3: the text's emotion has the largest value, or is among the three largest. AUROC: "
         "mean over emotions, each against all others. The layer is the best on one half of the texts (scenes: the odd "
-        "numbers, by read-outs of that half alone); all figures are of the other half. Candidates are the emotions that "
+        'numbers, by read-outs of that half alone); all figures are of the other half; "all" is the mean over the layers, which needs no choice. Candidates are the emotions that '
         'the texts have. A read-out "from the bank alone" uses the bank\'s words (or, of the bundled and the TinyStories '
         "bank, the stories it was found on) and neutral text, no labelled sentence.",
         markdown(best.reset_index(drop=True)),
         f'## "{SENTENCE}"',
-        "As the shipped banks read it at their best layer.",
+        "As the shipped banks read it, by the mean of their layers.",
         markdown(sentences),
         "## Every layer",
         "top-1 / top-3 on the second half.",
         markdown(layers.reset_index().fillna("-")),
     )
-
-
-def _layer(value: Any) -> str:
-    return "-" if value != value or value is None else str(int(value))
 
 
 if __name__ == "__main__":

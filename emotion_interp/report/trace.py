@@ -163,11 +163,19 @@ class EmotionTrace(Result):
             return np.zeros((len(self.values), len(ranges)))
         return np.asarray([[level_of(row, stop - first) for first, stop in ranges] for row in self.levels])
 
-    def _strongest(self, values: np.ndarray, level: np.ndarray | float) -> dict[str, Any]:
+    def _strongest(self, values: np.ndarray, level: np.ndarray) -> dict[str, Any]:
         best = values.argmax(1)
         value = values[np.arange(len(values)), best]
         named = value > level
         return {"emotion": [self.emotions[j] for j in best], "value": value, "named": named}
+
+    def by_layer(self) -> pd.DataFrame:
+        """Per layer: the strongest emotion of the whole text, its value, and how often the read-out was right on texts."""
+        whole = replace(self, sentences=((0, len(self.tokens)),))
+        values, facts = whole.sentence_values()[:, 0], self._facts(self.kind) or [None] * len(self.layers)
+        rows = {"layer": self.layers, "site": list(map(str, self.sites)) or [""] * len(self.layers)}
+        rows |= self._strongest(values, whole.sentence_levels()[:, 0])
+        return pd.DataFrame(rows).assign(top1=[np.nan if f is None else f.top1 for f in facts])
 
     def readouts(self) -> pd.DataFrame:
         """Per layer and kind: what was read with, and how often that was right on texts not read in training."""
