@@ -16,6 +16,7 @@ NOT_COVERED = {
     **dict.fromkeys(
         ("export_direction", "import_directions", "check_parity"), "files for other programs, compared by their tests"
     ),
+    "serve": "no result: it shows what the others give",
     "fetch_norms": "needs the network; what it fetches is checked by SHA-256",
 }
 
