@@ -20,6 +20,7 @@ NOT_COVERED = {
     "LoadOptions": "how a subject is loaded; what it reads has its tables",
     **dict.fromkeys(("plan", "ReadingPlan"), "no result of a subject: what one would take, by the machine"),
     **dict.fromkeys(("sweep", "load_sweep", "sweep_status", "sweep_estimate"), "newer than the kept state"),
+    "serve": "no result: it shows what the others give",
     "fetch_norms": "needs the network; what it fetches is checked by SHA-256",
 }
 
