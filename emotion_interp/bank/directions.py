@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -81,11 +83,11 @@ class Directions(dict[DirectionKey, np.ndarray]):
         if texts := [name for name in matrices if isinstance(name, str)]:
             _tell(texts[0])
 
-    def __getitem__(self, key: object) -> np.ndarray:
+    def __getitem__(self, key: Any) -> np.ndarray:
         # wider than a dictionary's own: what `__missing__` understands, too
         return super().__getitem__(key)
 
-    def __missing__(self, key: object) -> np.ndarray:
+    def __missing__(self, key: Any) -> np.ndarray:
         if isinstance(key, str):
             _tell(key)
             key = DirectionKey.parse(key)

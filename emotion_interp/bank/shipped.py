@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pathlib import Path
 
 from emotion_interp.bank.bank import FeatureBank
@@ -10,7 +12,7 @@ from emotion_interp.core.leftovers import found_folder
 
 
 @checked
-def shipped_bank(subject: object) -> FeatureBank | None:
+def shipped_bank(subject: Any) -> FeatureBank | None:
     """The bank that the project ships for a subject in `saved_features/`, or None where it ships none.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -94,7 +96,7 @@ def check_table(name: str, frame: pd.DataFrame, table: Table) -> None:
 
 def _check_column(name: str, column: str, values: pd.Series, rule: Column) -> None:
     gone = values.isna().to_numpy(dtype=bool)
-    kinds: dict[str, object] = {
+    kinds: dict[str, Any] = {
         "whole": pd.api.types.is_integer_dtype,
         "number": pd.api.types.is_numeric_dtype,
         "truth": pd.api.types.is_bool_dtype,

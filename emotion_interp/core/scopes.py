@@ -6,6 +6,8 @@ an asyncio task's) is the one that opened it, and is silent elsewhere.
 
 from __future__ import annotations
 
+from typing import Any
+
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -28,7 +30,7 @@ class Scope:
         is_open: False once it has ended; then it acts nowhere.
     """
 
-    def __init__(self, model: object) -> None:
+    def __init__(self, model: Any) -> None:
         self.model: object = model
         self.is_open = False
 
@@ -68,7 +70,7 @@ class Undoing:
     def __init__(self) -> None:
         self._steps: list[Callable[[], object]] = []
 
-    def later(self, step: Callable[[], object]) -> None:
+    def later(self, step: Callable[[], Any]) -> None:
         """Have something put back at the end; the last step given is the first."""
         self._steps.append(step)
 

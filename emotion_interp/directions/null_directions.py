@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -135,7 +137,7 @@ def random_directions(
     return {kind: _drawn(subject, place, int(n), kind, seed, texts) for kind in asked}
 
 
-def checked_kinds(kinds: object) -> tuple[str, ...]:
+def checked_kinds(kinds: Any) -> tuple[str, ...]:
     """The kinds, each once.
 
     Raises:

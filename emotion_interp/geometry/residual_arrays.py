@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 @checked
 def residual_alignments(
-    activations: Mapping[object, Matrix],
+    activations: Mapping[Any, Matrix],
     predictors: Mapping[str, object],
     emotions: Sequence[str],
     topics: Sequence[Hashable],

@@ -65,7 +65,7 @@ def emobank_texts(data: str | Path) -> pd.DataFrame:
 def fit_valence_arousal(
     train: tuple[Sequence[str], np.ndarray],
     dev: tuple[Sequence[str], np.ndarray],
-    emotions: object,
+    emotions: Any,
     ngrams: Sequence[dict[str, object]] = NGRAMS,
 ) -> ValenceArousalJudge:
     """Ridge regression; penalty and share are those with the highest mean r on the dev texts.

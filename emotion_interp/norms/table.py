@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -184,7 +186,7 @@ class Norms:
         return fragment("<p>{}<br><small>{}</small></p>{}", repr(self), self.citation, frame_html(head))
 
 
-def _checked(table: object, name: str, scale: tuple[float, float]) -> pd.DataFrame:
+def _checked(table: Any, name: str, scale: tuple[float, float]) -> pd.DataFrame:
     """A clean copy of the table, or the reason why it cannot be norms."""
     missing = [c for c in ("word", "valence") if c not in table]
     if missing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,7 +52,7 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
         EmotionInterpError: columns are missing, there are no predictions, or one word is predicted twice in a series.
     """
     if isinstance(ratings, Ratings):
-        frames: list[object] = [ratings.predictions]
+        frames: list[Any] = [ratings.predictions]
     elif isinstance(ratings, pd.DataFrame):
         frames = [ratings]
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -29,7 +31,7 @@ class WordActivations:
     norms: Norms
     language: str = "en"
     groups: Sequence[Hashable] | None = None
-    dense: Mapping[object, Matrix] = field(default_factory=dict)
+    dense: Mapping[Any, Matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind in ("activations", "dense"):

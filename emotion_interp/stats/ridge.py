@@ -7,6 +7,8 @@ training rows alone. With more features than rows the same is done with the kern
 
 from __future__ import annotations
 
+from typing import Any
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +36,7 @@ class NestedRidge:
     null: np.ndarray
 
 
-def assign_folds(groups: Sequence[object], folds: int, seed: int) -> np.ndarray:
+def assign_folds(groups: Sequence[Any], folds: int, seed: int) -> np.ndarray:
     """A fold for every row such that a group is never split: groups shuffled, then the largest first into the emptiest
     fold.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -225,7 +227,7 @@ class _CallPlan:
             return plan
         return ForwardPlan.of_columns(rows, columns, self.subject.prepends_bos)
 
-    def _before_bridge(self, module: object, args: tuple[object, ...], options: dict[str, object]) -> None:
+    def _before_bridge(self, module: object, args: tuple[object, ...], options: dict[str, Any]) -> None:
         del module
         if current_plan() is not None or not self.scope.acts:
             return
@@ -239,7 +241,7 @@ class _CallPlan:
         if current_plan() is None and self.scope.acts:
             self._keep(replace(self._last(), ids=args[0] if args else options.get("tokens")))
 
-    def _before_block(self, module: object, args: tuple[object, ...], options: dict[str, object]) -> None:
+    def _before_block(self, module: object, args: tuple[object, ...], options: dict[str, Any]) -> None:
         del module
         if current_plan() is not None or not self.scope.acts:
             return

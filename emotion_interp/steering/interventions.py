@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +92,7 @@ def scale_of(subject: Subject, site: Site, scale: float | Mapping[Site, float] |
     return float(value)
 
 
-def check_dose(dose: object) -> float:
+def check_dose(dose: Any) -> float:
     """The dose as a float; `NotFiniteError` for NaN and infinity, `EmotionInterpError` for what is no number."""
     try:
         value = float(dose)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -199,7 +201,7 @@ def _units_of(
     for kind in dict.fromkeys(file.stimuli):
         for position in positions[kind]:
             for seed in dict.fromkeys(file.seeds):
-                told: dict[str, object] = {"subject": name, "kind": kind, "position": position, "seed": seed}
+                told: dict[str, Any] = {"subject": name, "kind": kind, "position": position, "seed": seed}
                 key = {
                     **told,
                     "reads": reads[kind],

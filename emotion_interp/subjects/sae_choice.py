@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -196,7 +198,7 @@ def _of_l0(name: str, entries: list[SaeEntry], l0: str | float) -> list[SaeEntry
 
 
 def _refuse_ambiguous(name: str, entries: list[SaeEntry], choice: SaeChoice) -> None:
-    groups: dict[object, list[SaeEntry]] = {}
+    groups: dict[Any, list[SaeEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.site, entry.width if len(choice.widths) > 1 else ""), []).append(entry)
     for (site, _), group in groups.items():

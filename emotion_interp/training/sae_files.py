@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import copy
 import hashlib
 import shutil
@@ -72,7 +74,7 @@ def save_checkpoint(
         write_signed_json(folder / "state.json", state)
 
 
-def load_checkpoint(out: Path, identity: str, trainers: Mapping[Site, object]) -> tuple[Cursor, float] | None:
+def load_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any]) -> tuple[Cursor, float] | None:
     """Put the trainers back where a killed run was: cursor and seconds so far, or None if there is no checkpoint.
 
     Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -168,7 +170,7 @@ def data_folder(data: str | Path | None = None) -> Path:
     return Path(root)
 
 
-def _may_train(record: Mapping[str, object]) -> bool:
+def _may_train(record: Mapping[str, Any]) -> bool:
     """Whether a record is of a topic that training may see; a table gives the topic as text."""
     topic = record.get("topic_idx")
     try:
