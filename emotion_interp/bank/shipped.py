@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pathlib import Path
+from typing import Any
 
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.arguments import checked

@@ -6,13 +6,11 @@ an asyncio task's) is the one that opened it, and is silent elsewhere.
 
 from __future__ import annotations
 
-from typing import Any
-
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import CellType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from emotion_interp.core.errors import EmotionInterpError

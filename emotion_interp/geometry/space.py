@@ -50,7 +50,7 @@ class EmotionSpace(Result):
     layer: int | None = None
     kind: str = "custom"
     language: str | None = None
-    units: np.ndarray | None = None
+    units: Any = None
     unit_emotions: Sequence[str] | None = None
     stimuli: str | None = None
     baselines: Mapping[str, EmotionSpace] = field(default_factory=dict)

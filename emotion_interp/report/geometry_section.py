@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 

@@ -7,10 +7,9 @@ training rows alone. With more features than rows the same is done with the kern
 
 from __future__ import annotations
 
-from typing import Any
-
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
@@ -99,7 +98,7 @@ def _penalised(matrix: np.ndarray, target: np.ndarray, alphas: Sequence[float]) 
     """Solutions of (matrix + alpha I) x = target for each alpha; the matrix is symmetric and not negative."""
     work = np.empty(matrix.shape, order="F")
     places = np.arange(len(matrix))
-    solve = get_lapack_funcs("posv", (work,))
+    solve: Any = get_lapack_funcs("posv", (work,))
     solved = []
     for alpha in alphas:
         # a symmetric matrix is its own transpose: written through it, the copy runs along memory

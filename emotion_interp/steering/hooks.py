@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -40,7 +38,7 @@ class Chosen:
     def __init__(self, plan: ForwardPlan, mask: np.ndarray, weights: np.ndarray | None) -> None:
         self.plan, self.mask, self.weights = plan, mask, weights
         self.everywhere = bool(mask.all())
-        self._kept: dict[object, object] = {}
+        self._kept: dict[object, Any] = {}
 
     @property
     def token_rows(self) -> np.ndarray:

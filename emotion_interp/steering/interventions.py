@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 

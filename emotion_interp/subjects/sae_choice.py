@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from emotion_interp.core.arguments import ArgumentError
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError

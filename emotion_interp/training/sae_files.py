@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import copy
 import hashlib
 import shutil
@@ -11,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 import torch
@@ -135,7 +133,7 @@ def layer_folder(out: Path, layer: int) -> Path:
     return out / f"layer_{layer}"
 
 
-def load_quietly(folder: Path, device: str) -> SAE:
+def load_quietly(folder: Path, device: str) -> Any:
     """`load_sae` without SAELens' advice on how to load the model, which is here already."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*model_from_pretrained_kwargs")
@@ -187,7 +185,7 @@ class HeldOutSums:
         }
 
 
-def pre_activations(sae: SAE, activations: torch.Tensor) -> torch.Tensor:
+def pre_activations(sae: Any, activations: torch.Tensor) -> torch.Tensor:
     """What a JumpReLU SAE compares with its threshold: [token, d_model] -> [token, d_sae]."""
     return sae.process_sae_in(activations) @ sae.W_enc + sae.b_enc
 

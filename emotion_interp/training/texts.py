@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.reading import json_line, read_text, regular_file, text_lines
