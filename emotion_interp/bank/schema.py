@@ -267,7 +267,7 @@ def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[Any]], 
                 )
     if "feature" in frame.columns and len(frame):
         by = frame["site"]
-        top: Any = frame["feature"].groupby(by).max()
+        top = frame["feature"].groupby(by).max()
         for place, feature in top.items():
             if feature >= widths[place]:
                 raise FileFormatError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -59,9 +59,7 @@ def emobank_texts(data: str | Path) -> pd.DataFrame:
             pd.read_csv(folder / "emobank.csv", keep_default_na=False, index_col=False), ["id", "split", "text"]
         )
     with damage_named(folder / "reader.csv"):
-        ratings: Any = pd.read_csv(folder / "reader.csv", index_col=False)[["id", "V", "A"]].astype(
-            {"V": float, "A": float}
-        )
+        ratings = pd.read_csv(folder / "reader.csv", index_col=False)[["id", "V", "A"]].astype({"V": float, "A": float})
     joined = texts.merge(ratings.rename(columns={"V": "valence", "A": "arousal"}), on="id", validate="one_to_one")
     return joined[["split", "text", *DIMENSIONS]]
 
