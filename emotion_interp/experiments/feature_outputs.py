@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -169,7 +169,7 @@ def output_scores(
                 progress((len(rows) + asked.n_random) * len(question.prompts))
     if not parts:
         raise EmotionInterpError(f"the bank has no such features in {', '.join(languages)}; nothing can be measured.")
-    frame: Any = label_outputs(pd.concat(parts, ignore_index=True), asked.max_q)
+    frame = label_outputs(pd.concat(parts, ignore_index=True), asked.max_q)
     settings = {"dose": dose, "n_random": asked.n_random, "null": asked.null, "max_q": asked.max_q}
     settings |= {"seed": setting.seed, "features": asked.features}
     settings["prompts"] = {language: question.prompts for language, question in questions.items()}

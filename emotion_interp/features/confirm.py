@@ -64,7 +64,7 @@ def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations
         )
     emotions = bank.emotions
     siblings = {e: {emotions.index(s) for s in concepts.siblings(e) if s in emotions} for e in emotions}
-    summary: Any = bank.summary.reset_index(drop=True)
+    summary = bank.summary.reset_index(drop=True)
     columns = {"held_out_specificity": np.full(len(summary), np.nan), "p_specificity": np.full(len(summary), np.nan)}
     rival: list[str | None] = [None] * len(summary)
     for language in bank.languages:

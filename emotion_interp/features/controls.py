@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -74,10 +74,10 @@ class FeatureControls(Result):
     def counts(self) -> pd.DataFrame:
         """Features per layer and language, and how many of them each control casts doubt on."""
         flags = ["lexical", "valence_only", "positional"]
-        groups: Any = self.frame.groupby(["site", "language"], sort=True)
+        groups = self.frame.groupby(["site", "language"], sort=True)
         counted = groups[flags].sum()
         counted.insert(0, "features", groups.size())
-        clear: Any = ~self.frame[flags].any(axis=1)
+        clear = ~self.frame[flags].any(axis=1)
         counted["none"] = clear.groupby([self.frame["site"], self.frame["language"]]).sum()
         return counted.reset_index()
 
@@ -193,7 +193,7 @@ def controls_from_readings(
         token_names: token id -> type; ids of one type count together.
     """
     parts = []
-    groups: Any = features.groupby(["site", "language"], sort=False)
+    groups = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
         site = Site.parse(site_name)
         reading = readings.sites[site]

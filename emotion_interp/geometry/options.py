@@ -193,7 +193,7 @@ class ResidualReadOptions(ResidualOptions):
         progress: receives the number of texts of each batch.
     """
 
-    predictors: Mapping[str, object] | None = None
+    predictors: Mapping[str, Any] | None = None
     terms: int = TERMS
     sites: Sequence[Site] | None = None
     random_weights: bool = False

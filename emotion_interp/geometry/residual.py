@@ -25,6 +25,7 @@ from emotion_interp.geometry.residual_arrays import residual_alignments
 from emotion_interp.geometry.residual_checks import rated_stories, topic_halves
 from emotion_interp.geometry.residual_results import ResidualGeometry
 from emotion_interp.geometry.text_predictors import text_predictors, with_embedding
+from emotion_interp.stats.sparse import Matrix
 from emotion_interp.subjects import Subject
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def story_activations(
     skip: int = 20,
     batch_tokens: int = 2048,
     progress: Callable[[int], None] | None = None,
-) -> dict[tuple[Site, str], object]:
+) -> dict[tuple[Site, str], Matrix]:
     """(site, "dense") -> [story, dimension] and, where the site has an SAE, (site, "features") -> sparse [story, latent]:
     means over each story's tokens from the `skip`-th."""
     readings = read_units(
@@ -121,7 +122,7 @@ def story_activations(
         batch_tokens=batch_tokens,
         progress=progress,
     )
-    read: dict[tuple[Site, str], object] = {}
+    read: dict[tuple[Site, str], Matrix] = {}
     for site, reading in readings.items():
         read[site, "dense"] = np.array(reading.dense)
         if reading.features is not None:

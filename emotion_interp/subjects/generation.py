@@ -24,8 +24,6 @@ from emotion_interp.subjects.session import Session
 from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
-    import torch
-
     from emotion_interp.subjects.subject import Subject
 
 __all__ = [
@@ -47,7 +45,7 @@ class Decoded:
 
     tokens: list[list[int]]
     stopped: list[str]
-    logits: list[torch.Tensor] | None = None
+    logits: list[Any] | None = None
 
 
 def decode(
@@ -91,7 +89,7 @@ def decode(
 
 
 def _result(decoding: Decoding) -> Decoded:
-    logits: list[torch.Tensor] | None = decoding.logits
+    logits: list[Any] | None = decoding.logits
     if logits is not None and decoding.new:
         import torch
 
