@@ -10,6 +10,8 @@ import typer
 from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.options import (
+    Device,
+    Dtype,
     Json,
     Languages,
     Layers,
@@ -38,6 +40,8 @@ def run(
     context: typer.Context,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     out: Annotated[Path, typer.Option(callback=checks.new_folder, help="Study folder.")] = Path("runs/bundled"),
     layers: Layers = None,
     languages: Languages = "en,zh",
@@ -148,9 +152,9 @@ def run(
     from emotion_interp.study import run_study
 
     subject = (
-        _trained_for_run(model, layers, out, sae_tokens, sae_text, seed, quiet)
+        _trained_for_run(model, layers, device, dtype, out, sae_tokens, sae_text, seed, quiet)
         if saes == "train"
-        else subject_of(model, saes, layers, width)
+        else subject_of(model, saes, layers, device, dtype, width)
     )
     with progress_bars(quiet) as bars:
         study = run_study(subject, concepts, out, settings, norms=table, progress=bars)
@@ -189,6 +193,8 @@ def _given(context: typer.Context, option: str) -> bool:
 def _trained_for_run(
     model: str | None,
     layers: str | None,
+    device: str,
+    dtype: str | None,
     out: Path,
     tokens: int,
     text: Path | None,
@@ -198,8 +204,8 @@ def _trained_for_run(
     from emotion_interp.cli.training_commands import train_saes_into
 
     folder = out / "saes"
-    train_saes_into(subject_of(model, None, None), folder, text, layers, tokens, seed=seed, quiet=quiet)
-    return subject_of(model, str(folder), layers)
+    train_saes_into(subject_of(model, None, None, device, dtype), folder, text, layers, tokens, seed=seed, quiet=quiet)
+    return subject_of(model, str(folder), layers, device, dtype)
 
 
 @app.command()

@@ -113,7 +113,7 @@ class _Answers:
     """Judged probabilities [direction, prompt, emotion] of whole groups of directions, each computed once."""
 
     question: GridQuestion
-    bank: Any
+    bank: FeatureBank
     language: str
     shuffled: Mapping[Site, np.ndarray]
     known: dict[tuple[object, ...], np.ndarray]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,10 @@ from emotion_interp.steering.context import steer_rows
 from emotion_interp.steering.interventions import RowInterventions, check_dose
 from emotion_interp.steering.interventions import row_interventions as prepared
 from emotion_interp.subjects.generation import continuation_text, decode
+
+if TYPE_CHECKING:
+    from emotion_interp.bank.bank import FeatureBank
+
 
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Requested coordinates: standard deviations over the bank's emotions."""
@@ -249,7 +253,7 @@ def dial_test(
 class _Aim:
     """Cells of requested coordinates, and whose directions reach them."""
 
-    bank: Any
+    bank: FeatureBank
     cells: list[tuple[float, float]]
     place: int | Site | str
     language: str

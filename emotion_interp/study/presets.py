@@ -57,7 +57,7 @@ class Preset:
     """
 
     name: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     languages: tuple[str, ...]
     notes: tuple[str, ...]
     saes: Mapping[str, PresetSaes] = field(default_factory=dict)

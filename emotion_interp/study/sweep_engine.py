@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from emotion_interp.core.errors import EmotionInterpError, tell
 
-Work = Callable[[str], dict[str, Any]]
+Work = Callable[[str], dict[str, object]]
 """Does the unit of an id, and returns its facts."""
 
 
@@ -47,7 +47,7 @@ class Outcome:
 
     worker: Any
     unit: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     error: str | None = None
     again: bool = False
     stops: bool = False
@@ -139,9 +139,9 @@ def run_units(
                 continue
             failed[outcome.unit] = outcome.error
             tell_of("failed", outcome, outcome.unit)
-            for unit in [u for u in waiting if set(every[u].needs) & set(failed)]:
-                waiting.remove(unit)
-                failed[unit] = f"needs a unit that failed ({every[outcome.unit].title})"
+            while lost := [u for u in waiting if set(every[u].needs) & set(failed)]:
+                waiting = [u for u in waiting if u not in lost]
+                failed |= dict.fromkeys(lost, f"needs a unit that failed ({every[outcome.unit].title})")
     return Ending(count, failed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,20 @@ class SweepCurve(Result):
     frame: pd.DataFrame
     measure: str
 
-    COLUMNS = (*PLACE, *_SERIES, "value", "lo", "hi", "n")
+    COLUMNS = (
+        "subject",
+        "position",
+        "seed",
+        "language",
+        "site",
+        "depth",
+        "kind",
+        "feature_set",
+        "value",
+        "lo",
+        "hi",
+        "n",
+    )
     SERIES = ("subject", "stimuli", "position", "language")
 
     def plot(self) -> go.Figure:
@@ -58,8 +71,8 @@ class SweepDifference(Result):
     """First minus second over the same emotions: difference, lo, hi (paired bootstrap over emotions), p (two-sided), n."""
 
     frame: pd.DataFrame
-    first: Mapping[str, Any]
-    second: Mapping[str, Any]
+    first: Mapping[str, object]
+    second: Mapping[str, object]
 
 
 def curve_of(table: pd.DataFrame, measure: str, n_bootstrap: int, seed: int) -> SweepCurve:
@@ -127,7 +140,12 @@ def best_sites(summary: pd.DataFrame, measure: str, n_bootstrap: int, seed: int)
 
 
 def difference_of(
-    table: pd.DataFrame, measure: str, first: Mapping[str, Any], second: Mapping[str, Any], n_bootstrap: int, seed: int
+    table: pd.DataFrame,
+    measure: str,
+    first: Mapping[str, object],
+    second: Mapping[str, object],
+    n_bootstrap: int,
+    seed: int,
 ) -> SweepDifference:
     """A measure of one choice of rows minus that of another, paired by emotion and language; see `SweepDifference`.
 
@@ -159,12 +177,12 @@ def difference_of(
     return SweepDifference(pd.DataFrame([row]), dict(first), dict(second))
 
 
-def _per_emotion(table: pd.DataFrame, measure: str, chosen: Mapping[str, Any]) -> Any:
+def _per_emotion(table: pd.DataFrame, measure: str, chosen: Mapping[str, object]) -> pd.Series:
     """The measure by emotion and language, averaged over whatever the choice leaves open."""
     return chosen_rows(table, chosen).groupby(["emotion", "language"])[measure].mean()
 
 
-def chosen_rows(table: pd.DataFrame, chosen: Mapping[str, Any]) -> pd.DataFrame:
+def chosen_rows(table: pd.DataFrame, chosen: Mapping[str, object]) -> pd.DataFrame:
     """The rows with some values in some columns (one value, or several in a list).
 
     Raises:
@@ -174,7 +192,7 @@ def chosen_rows(table: pd.DataFrame, chosen: Mapping[str, Any]) -> pd.DataFrame:
     for column, value in chosen.items():
         if column not in table:
             raise UnknownNameError("column", column, list(table.columns))
-        wanted: Sequence[Any] = list(value) if isinstance(value, (list, tuple, set)) else [value]
+        wanted: Sequence[object] = list(value) if isinstance(value, (list, tuple, set)) else [value]
         known = table[column].unique().tolist()
         for one in wanted:
             if one not in known:

@@ -24,6 +24,8 @@ from emotion_interp.subjects.session import Session
 from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
+    import torch
+
     from emotion_interp.subjects.subject import Subject
 
 __all__ = [
@@ -45,7 +47,7 @@ class Decoded:
 
     tokens: list[list[int]]
     stopped: list[str]
-    logits: list[Any] | None = None
+    logits: list[torch.Tensor] | None = None
 
 
 def decode(
@@ -89,7 +91,7 @@ def decode(
 
 
 def _result(decoding: Decoding) -> Decoded:
-    logits: list[Any] | None = decoding.logits
+    logits: list[torch.Tensor] | None = decoding.logits
     if logits is not None and decoding.new:
         import torch
 
@@ -104,7 +106,7 @@ def generate(
     *,
     return_prompt: bool = True,
     streamer: Any = None,
-    template_options: Mapping[str, Any] | None = None,
+    template_options: Mapping[str, object] | None = None,
     **options: Any,
 ) -> Any:
     """Continue prompts: str in, str out; list in, list out, also for one. The text includes the prompt.
@@ -157,7 +159,7 @@ def _is_single(prompts: Prompts) -> bool:
 
 
 def _prepared(
-    subject: Subject, prompts: Prompts, template_options: Mapping[str, Any] | None
+    subject: Subject, prompts: Prompts, template_options: Mapping[str, object] | None
 ) -> tuple[list[str | None], list[TokenizedText]]:
     """What the caller wrote, None for a conversation, and the tokens of each prompt."""
     several: list[Any] = [prompts] if _is_single(prompts) else list(prompts)

@@ -106,7 +106,7 @@ def known(digest: str, cache: str | Path | None = None) -> Path | None:
     return None
 
 
-def provenance(folder: Path) -> dict[str, Any]:
+def provenance(folder: Path) -> dict[str, object]:
     """What `gguf.json` says of the weights of a folder; empty where it did not come from a GGUF file."""
     return read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
 
@@ -153,7 +153,7 @@ def _convert(path: Path, digest: str, folder: Path) -> None:
             warnings.simplefilter("ignore")
             tokenizer: Any = lean_tokenizer(AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name))
             with _by_rows():
-                model: Any = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+                model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     # the readers below raise whatever a damaged file leads them to
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]

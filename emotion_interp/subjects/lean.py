@@ -6,10 +6,12 @@ import ctypes
 import gc
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def lean_tokenizer(tokenizer: Any) -> Any:
+def lean_tokenizer(tokenizer: T) -> T:
     """A fast tokenizer without the Python copies of its vocabulary and merges.
 
     transformers keeps the lists that it made the tokenizer from; of a vocabulary of 262,144 words they are 150 MB, and

@@ -18,6 +18,7 @@ from emotion_interp.subjects.load_options import LoadOptions
 from emotion_interp.subjects.lookup import checked_device, located
 from emotion_interp.subjects.named import find_weights
 from emotion_interp.subjects.sae_choice import SaeChoice
+from emotion_interp.subjects.sae_facts import metadata_of
 from emotion_interp.subjects.sae_folders import load_sae
 from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.sae_sources import checked_saes, chosen_saes, sae_source
@@ -37,7 +38,7 @@ def bundled_folder() -> Path:
 @checked
 def load_subject(
     name_or_path: str | Path | None = None,
-    saes: str | Path | Sequence[Any] | None = None,
+    saes: str | Path | Sequence[object] | None = None,
     layers: Iterable[int] | None = None,
     device: str = "auto",
     dtype: Any = None,
@@ -88,7 +89,7 @@ def load_subject(
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
     readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers, choose, how)
-    provenance: dict[str, Any] = {
+    provenance: dict[str, object] = {
         "source": BUNDLED if bundled else Path(source).name,
         "dtype": str(model.cfg.dtype),
     }
@@ -103,7 +104,11 @@ def load_subject(
     if isinstance(saes, str) and not Path(saes).is_dir():
         provenance["sae_release"] = saes
     name = BUNDLED if bundled else weights.name or (Path(source).name if Path(source).is_dir() else source)
-    return Subject(model, readers, tokenizer, name=name, provenance=provenance)
+    subject = Subject(model, readers, tokenizer, name=name, provenance=provenance)
+    if choose or "sae_release" in provenance:
+        told = {str(site): metadata_of(reader) for site, reader in subject.readers.items()}
+        subject.provenance["sae_ids"] = {site: str(metadata.sae_id) for site, metadata in told.items()}
+    return subject
 
 
 def _load_model(
@@ -136,7 +141,7 @@ def _load_model(
             type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         )
         auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
-        model: Any = auto_class.from_pretrained(source, config=config, dtype=dtype, **how.of_model(), **found)
+        model = auto_class.from_pretrained(source, config=config, dtype=dtype, **how.of_model(), **found)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

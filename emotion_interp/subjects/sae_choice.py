@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from emotion_interp.core.arguments import ArgumentError
+from emotion_interp.core.arguments import ArgumentError, check_fields
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.options import Options
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.sae_identity import width_name
 
@@ -19,7 +17,7 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaeChoice(Options):
+class SaeChoice:
     """Which SAEs to take where a release or folder has several at one site.
 
     Args:
@@ -40,7 +38,7 @@ class SaeChoice(Options):
     ids: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_fields(self)
         if isinstance(self.l0, str):
             object.__setattr__(self, "l0", l0_of(self.l0))
         elif self.l0 is not None and not 0 < self.l0 < float("inf"):
@@ -171,7 +169,7 @@ def _of_widths(name: str, entries: list[SaeEntry], widths: tuple[str, ...]) -> l
 
 def _of_l0(name: str, entries: list[SaeEntry], l0: str | float) -> list[SaeEntry]:
     """Of each site and width the entries at the level, or nearest to the number."""
-    groups: dict[tuple[Any, str], list[SaeEntry]] = {}
+    groups: dict[tuple[object, str], list[SaeEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.site, entry.width), []).append(entry)
     chosen: set[str] = set()
@@ -197,7 +195,7 @@ def _of_l0(name: str, entries: list[SaeEntry], l0: str | float) -> list[SaeEntry
 
 
 def _refuse_ambiguous(name: str, entries: list[SaeEntry], choice: SaeChoice) -> None:
-    groups: dict[Any, list[SaeEntry]] = {}
+    groups: dict[object, list[SaeEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.site, entry.width if len(choice.widths) > 1 else ""), []).append(entry)
     for (site, _), group in groups.items():
@@ -217,7 +215,7 @@ def _refuse_ambiguous(name: str, entries: list[SaeEntry], choice: SaeChoice) -> 
         by = f"{' and '.join(ways)}, or by ids" if ways else "ids"
         given = ", ".join(example) if ways else f"ids=[{group[0].id!r}]"
         raise EmotionInterpError(
-            f"{name} has {len(group)} SAEs at {site}: choose by {by}, such as choose=SaeChoice({given}) (in a shell "
+            f"{name} has {len(group)} SAEs at {site}: choose by {by}, such as choose=ei.SaeChoice({given}) (in a shell "
             f"--width, --l0, --sae-ids). Their ids: {_few(e.id for e in group)}."
         )
 

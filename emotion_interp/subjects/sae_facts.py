@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NEURONPEDIA = "https://www.neuronpedia.org"
 _SAME = {"gpt2-small": "gpt2", "mistral-7b": "mistral-7b-v0.1"}
-_LONG: weakref.WeakSet[Any] = weakref.WeakSet()
+_LONG: weakref.WeakSet[object] = weakref.WeakSet()
 """Subjects about whose long texts one line was said."""
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.scopes import lock_of
 from emotion_interp.subjects.turns import ChatText, TokenRow, Turns
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class TokenizedText:
         return len(self.ids)
 
 
-def bos_id(tokenizer: Any) -> int | None:
+def bos_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """The id of a tokenizer's BOS; None where it was made without one.
 
     TransformerLens gives such a tokenizer its EOS for a BOS, which the model never saw at the start of a text.
@@ -50,7 +53,7 @@ def bos_id(tokenizer: Any) -> int | None:
 
 
 def bare_tokens(
-    tokenizer: Any, texts: Iterable[str], offsets: bool = True
+    tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], offsets: bool = True
 ) -> Iterator[tuple[list[int], list[tuple[int, int]], bool]]:
     """(ids, character offsets where asked, whether it begins with BOS) of each text as it is spelled; nothing is added.
 
@@ -86,7 +89,7 @@ def bare_tokens(
 
 
 def tokenized(
-    tokenizer: Any, texts: Sequence[str], prepend: bool, context: int, only_bos: bool = False
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], prepend: bool, context: int, only_bos: bool = False
 ) -> list[TokenizedText]:
     """Token ids and offsets of each text, with one BOS at the start where it is prepended or spelled, cut to the context.
 
