@@ -45,7 +45,7 @@ class EmotionTrace(Result):
     read-outs were used; detected: that of the text, None where it does not show. spans: characters of each token.
     sentences: (first, last + 1) token of each. marks: what each token is said to be ("generated", "steered", a speaker).
     unread [layer, token]: attention sinks, whose values are 0. levels [layer, length]: what the strongest emotion of
-    neutral stretches of `readout.LENGTHS` tokens reaches in 19 of 20. facts: of each layer and kind.
+    neutral stretches of `readout.LENGTHS` tokens reaches in 19 of 20; mean_levels [length]: of the mean of the layers. facts: of each layer and kind.
     """
 
     text: str
@@ -63,6 +63,7 @@ class EmotionTrace(Result):
     marks: tuple[tuple[str, ...], ...] = ()
     unread: np.ndarray | None = None
     levels: np.ndarray | None = None
+    mean_levels: np.ndarray | None = None
     facts: tuple[ReadoutFacts, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
@@ -87,7 +88,7 @@ class EmotionTrace(Result):
     def at(self, layer: int | Site | str | None = None) -> EmotionTrace:
         """The trace of one layer alone; None: the mean over all layers, whose `layers` and `sites` are empty.
 
-        The levels of the mean are the mean of those of the layers, which is more than it needs.
+        Where not all layers of the read-outs are traced, the levels of the mean are the mean of theirs, more than it needs.
 
         Raises:
             UnknownNameError: not among the layers.
@@ -108,7 +109,9 @@ class EmotionTrace(Result):
         means = {name: None if array is None else array[chosen].mean(0, keepdims=True) for name, array in held.items()}
         unread = None if self.unread is None else self.unread[chosen].all(0, keepdims=True)
         facts = tuple(f for f in self.facts if not sites or f.site == str(sites[0]))
-        return replace(self, layers=layers, sites=sites, unread=unread, facts=facts, **means)
+        if layer is None and self.mean_levels is not None:
+            means["levels"] = self.mean_levels[None]
+        return replace(self, layers=layers, sites=sites, unread=unread, facts=facts, mean_levels=None, **means)
 
     def sentence_values(self, beside: bool = False) -> np.ndarray:
         """Mean over the tokens of each sentence that were read [layer, sentence, emotion]; `beside`: of the other kind."""
@@ -335,6 +338,7 @@ def emotion_trace(
         marks=tuple(tuple(m for m, places in (marks or {}).items() if within(span, places)) for span in spans),
         unread=unread,
         levels=np.stack([readouts[site, kind].levels for site in sites]),
+        mean_levels=readouts[sites[0], kind].mean_levels if set(sites) == set(bank.sites) else None,
         facts=tuple(readout_facts(r) for name in KINDS for r in _of(readouts, sites, name)),
     )
 
