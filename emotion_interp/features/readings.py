@@ -207,7 +207,7 @@ def neutral_states(
     return text_states(subject, texts or neutral_texts("en"), scales, tokens=True, **reading)
 
 
-_FROM_BANKS: WeakKeyDictionary[Any, dict[tuple[Site, str, str], Readout]] = WeakKeyDictionary()
+_FROM_BANKS: WeakKeyDictionary[object, dict[tuple[Site, str, str], Readout]] = WeakKeyDictionary()
 """Read-outs made from a bank's words, so that the neutral texts are read once and not with each trace."""
 
 
@@ -251,7 +251,7 @@ def _rows(readouts: Iterable[Readout]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _read_rows(frame: Any, sites: Sequence[Site], language: str) -> Iterable[Readout]:
+def _read_rows(frame: pd.DataFrame, sites: Sequence[Site], language: str) -> Iterable[Readout]:
     if frame is None:
         return
     chosen = frame[(frame["language"] == language) & frame["site"].isin(map(str, sites))]

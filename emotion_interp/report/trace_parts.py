@@ -84,6 +84,18 @@ def check_marks(marks: Mapping[str, Sequence[tuple[int, int]]], text: str) -> No
                 )
 
 
+def by_speaker(ranges: Sequence[tuple[int, int]], speakers: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Sentences cut where another speaks.
+
+    Example:
+        >>> by_speaker([(0, 2), (2, 5)], ["", "user", "user", "user", "assistant"])
+        ((0, 1), (1, 2), (2, 4), (4, 5))
+    """
+    changes = [k for k in range(1, len(speakers)) if speakers[k] != speakers[k - 1]]
+    cuts = sorted({*(stop for _, stop in ranges), *changes, 0})
+    return tuple(pairwise(cuts))
+
+
 def sentence_ranges(text: str, spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """The tokens of each sentence, (first, last + 1); a token belongs where its first character that is no space does.
 

@@ -22,6 +22,7 @@ STYLE = """
 .ei-trace input[type=range] { vertical-align: middle; min-width: 9rem; }
 .ei-trace select { font: inherit; padding: 2px 4px; }
 .ei-trace .ei-sentence { margin: .5rem 0; line-height: 2.5; overflow-wrap: anywhere; }
+.ei-trace .ei-speaker { font-size: 13px; line-height: 1.5; color: #52606d; }
 .ei-trace .ei-verdict { display: block; font-size: 13px; line-height: 1.5; }
 .ei-trace .ei-token { display: inline-block; position: relative; white-space: pre-wrap; padding-bottom: 2px; border-bottom: 2px solid transparent; }
 .ei-trace .ei-token[data-mark] { border-bottom-color: #D55E00; }
@@ -98,6 +99,7 @@ class ShownTrace:
     token_levels: np.ndarray
     sentence_levels: np.ndarray
     facts: Mapping[str, tuple[str, ...]]
+    speakers: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -183,7 +185,9 @@ def _sentences(shown: ShownTrace) -> str:
                 f'<span class="ei-token"{_mark(shown, t)} style="background:{_shade(values[t][best], shown.limit)}" '
                 f'title="{escaped(shown.emotions[best])} {values[t][best]:.2f}">{escaped(visible(shown.tokens[t]))}{name}</span>'
             )
-        result += f'<p class="ei-sentence"><strong class="ei-verdict">{escaped(said)}</strong>{spans}</p>'
+        speaker = shown.speakers[first] if shown.speakers else ""
+        who = f'<b class="ei-speaker">{escaped(speaker)}</b>' if speaker else ""
+        result += f'<p class="ei-sentence">{who}<strong class="ei-verdict">{escaped(said)}</strong>{spans}</p>'
     return result
 
 

@@ -268,7 +268,7 @@ def test_every_way_to_show_html_goes_through_the_one_place():
                         for f in calls
                         if isinstance(f, (ast.Name, ast.Attribute))
                     }
-                    views = path.name in ("tokens.py", "feature_card.py", "trace.py")
+                    views = path.name in ("tokens.py", "feature_card.py", "trace_result.py")
                     assert names & ours or views, f"{path}, line {node.lineno}"
 
 

@@ -1,0 +1,124 @@
+"""Several positions of the same texts from one pass, with what is needed to join the parts of a reading exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_interp.activations.forward import BATCH_TOKENS, Batch, forward_pass
+from emotion_interp.activations.packed import PackedTexts
+from emotion_interp.activations.reading import POSITIONS, SiteReadings, _pick, _PointSums
+from emotion_interp.activations.spill import SPILL_BYTES
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.progress import Progress
+from emotion_interp.core.types import Site
+from emotion_interp.subjects.tokens import TokenizedText
+
+if TYPE_CHECKING:
+    import torch
+
+    from emotion_interp.subjects.subject import Subject
+
+Pass = Callable[..., Any]
+"""The plain pass over texts, or one that hands the same activations on in another way."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeveralReadings:
+    """What one pass showed at several positions.
+
+    Attributes:
+        readings: position -> site -> readings, as `read_units` gives them.
+        norms: hook point -> L2 norm of every real token, float32, in the order of the pass.
+        token_units: unit of each of those tokens.
+        n_tokens: tokens of the texts, BOS included.
+    """
+
+    readings: dict[str, dict[Site, SiteReadings]]
+    norms: dict[Site, np.ndarray]
+    token_units: np.ndarray
+    n_tokens: int
+
+
+def read_several(
+    subject: Subject,
+    texts: Sequence[str],
+    units: Sequence[int] | np.ndarray,
+    spans: Sequence[tuple[int, int]] | None,
+    sites: Sequence[Site],
+    positions: Sequence[str],
+    *,
+    skip: int = 8,
+    batch_tokens: int = BATCH_TOKENS,
+    run: Pass = forward_pass,
+    progress: Progress = None,
+) -> SeveralReadings:
+    """Read texts once and pool them at several positions, averaged by unit.
+
+    Args:
+        subject: the model with its SAEs.
+        texts: one text per stimulus.
+        units: unit index of each stimulus.
+        spans: character span of each target; needed for "last" and "span".
+        sites: where to read; those with an SAE are encoded.
+        positions: any of "last", "span", "text", "end".
+        skip: tokens left out at the start of a "text".
+        batch_tokens: padded tokens of one forward pass.
+        run: the pass.
+        progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
+
+    Raises:
+        UnknownNameError: another position.
+        EmotionInterpError: nothing to read, or a target that becomes no token.
+        NotFiniteError: NaN or infinite activations.
+    """
+    for position in positions:
+        if position not in POSITIONS:
+            raise UnknownNameError("position", position, POSITIONS)
+    if not len(texts) or not sites:
+        raise EmotionInterpError("there is nothing to read: no texts, or no sites.")
+    unit_of = np.asarray(units, dtype=np.int64)
+    n_units = int(unit_of.max()) + 1
+    packed = {p: PackedTexts(subject, texts, _picker(subject, texts, spans, p, skip)) for p in positions}
+    points: dict[Site, list[Site]] = {}
+    for site in dict.fromkeys(sites):
+        points.setdefault(site.point, []).append(site)
+    limit = SPILL_BYTES // (3 * len(positions) * (len(points) + len(set(sites))))
+    sums = {p: {at: _PointSums(subject, own, n_units, limit) for at, own in points.items()} for p in positions}
+    first = next(iter(points))
+    token_units: list[np.ndarray] = []
+
+    def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
+        if site == first:
+            token_units.append(np.repeat(unit_of[batch.rows], batch.lengths - batch.has_bos))
+        for position, total in sums.items():
+            picks = [packed[position].picks(row) for row in batch.rows]
+            total[site].add(activations, batch, picks, unit_of[batch.rows], position in ("span", "text"))
+
+    tokens = packed[positions[0]]
+    run(subject, tokens, list(points), on_site, batch_tokens=batch_tokens, progress=progress)
+    n_stimuli = np.bincount(unit_of, minlength=n_units)
+    norms = {at: total.norms.array() for at, total in sums[positions[0]].items()}
+    readings = {
+        position: {site: found for at in total.values() for site, found in at.results(n_stimuli).items()}
+        for position, total in sums.items()
+    }
+    return SeveralReadings(readings, norms, np.concatenate(token_units), sum(len(t) for t in tokens))
+
+
+def _picker(
+    subject: Subject, texts: Sequence[str], spans: Sequence[tuple[int, int]] | None, position: str, skip: int
+) -> Callable[[int, TokenizedText], np.ndarray]:
+    def pick(number: int, text: TokenizedText) -> np.ndarray:
+        found = _pick(text, None if spans is None else spans[number], position, skip)
+        if not len(found):
+            raise EmotionInterpError(
+                f"the target of {texts[number][:60]!r} becomes no token, or lies (in part) beyond the context of "
+                f"{subject.context} tokens."
+            )
+        return found
+
+    return pick
