@@ -168,6 +168,7 @@ TABLES: dict[str, Table] = {
             "weights": _NUMBERS,
             "bias": number(),
             "levels": _NUMBERS,
+            "mean_levels": _NUMBERS,
             "top1": share(missing=True),
             "top3": share(missing=True),
             "n_texts": whole(),

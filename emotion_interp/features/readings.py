@@ -24,7 +24,7 @@ from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.examples import bank_texts
 from emotion_interp.features.genres import GENRES, TEXTS
 from emotion_interp.features.readout import FOLDS, KINDS, Readout
-from emotion_interp.features.readout_fits import Examples, Plan, from_bank, trained
+from emotion_interp.features.readout_fits import Examples, Plan, from_bank, measured_together, trained
 from emotion_interp.features.text_states import TextStates, text_states
 from emotion_interp.figures import series_curves
 
@@ -133,11 +133,13 @@ def train_readings(
         neutral = neutral_states(subject, bank, language, scales, **reading)
         fold = _folds(codes, groups, seed) if language in spoken else None
         parts = [source, *(["words"] if words else [])]
-        for site in sites:
-            more = None if word_states is None else Examples(word_states[site], word_codes)
-            for kind in KINDS:
+        for kind in KINDS:
+            made = []
+            for site in sites:
+                more = None if word_states is None else Examples(word_states[site], word_codes)
                 plan = Plan(site, language, kind, " and ".join(parts), emotions, k)
-                found.append(trained(plan, Examples(states[site], codes), fold, neutral[site], more))
+                made.append(trained(plan, Examples(states[site], codes), fold, neutral[site], more))
+            found += measured_together(made, neutral)
     if not found:
         raise EmotionInterpError(
             f"no two emotions of the bank have {LEAST_TEXTS} texts in one of its languages ({', '.join(bank.languages)}); "
@@ -225,7 +227,9 @@ def emotion_readouts(
     made = _FROM_BANKS.setdefault(bank, {})
     if lacking := [s for s in missing if (s, language, KINDS[0]) not in made]:
         neutral = neutral_states(subject, bank, language, {site: bank.scales[site] for site in lacking})
-        made.update({(r.site, language, r.kind): r for s in lacking for r in from_bank(bank, s, language, neutral[s])})
+        fresh = [r for s in lacking for r in from_bank(bank, s, language, neutral[s])]
+        together = [measured_together([r for r in fresh if r.kind == kind], neutral) for kind in KINDS]
+        made.update({(r.site, language, r.kind): r for readouts in together for r in readouts})
     both = made | kept
     return {(site, kind): both[site, language, kind] for site in sites for kind in KINDS}
 
@@ -241,6 +245,7 @@ def _rows(readouts: Iterable[Readout]) -> pd.DataFrame:
                 "weights": r.weights[i].astype(np.float32),
                 "bias": float(r.bias[i]),
                 "levels": r.levels,
+                "mean_levels": r.mean_levels,
             }
             rows.append(head | {"emotion": emotion} | numbers | scores)
     return pd.DataFrame(rows)
@@ -256,6 +261,6 @@ def _read_rows(frame: pd.DataFrame, sites: Sequence[Site], language: str) -> Ite
         yield Readout(
             *(Site.parse(site), language, kind, str(first["source"]), tuple(rows["emotion"])),
             *(np.asarray(first["features"], dtype=int), weights, rows["bias"].to_numpy(dtype=np.float64)),
-            np.asarray(first["levels"], dtype=np.float64),
+            *(np.asarray(first[c], dtype=np.float64) for c in ("levels", "mean_levels")),
             *(float(first["top1"]), float(first["top3"]), int(first["n_texts"])),
         )

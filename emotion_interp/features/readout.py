@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ class Readout:
     The state is the stream over the site's scale ("dense"), or log(1 + activation) of `features`. 1.0 is the spread of
     neutral tokens. source: what it was made from ("words", "scenes", "stories", ...). top1, top3: share of texts that
     were not read in training whose emotion came first, or among the first three; NaN where that was not tried.
-    levels: what the strongest emotion of a neutral stretch of `LENGTHS` tokens reaches in 19 of 20.
+    levels: `neutral_levels` of its values; mean_levels: of the mean over the layers that were made together, in place of
+    which stand its own where it was made alone.
     """
 
     site: Site
@@ -43,6 +44,7 @@ class Readout:
     weights: np.ndarray
     bias: np.ndarray
     levels: np.ndarray
+    mean_levels: np.ndarray
     top1: float = float("nan")
     top3: float = float("nan")
     n_texts: int = 0
@@ -67,15 +69,24 @@ class Readout:
         states = states.toarray() if hasattr(states, "toarray") else np.asarray(states)
         return states.astype(np.float64) @ self.weights.T + self.bias
 
-    def measured(self, tokens: np.ndarray) -> Readout:
-        """With the levels that the values of neutral tokens, in the order of their texts, give [token, emotion]."""
-        levels = []
-        for length in LENGTHS:
-            whole = len(tokens) // length * length
-            # too few tokens for one such stretch: the level of the longest that there is
-            stretches = tokens[:whole].reshape(-1, length, tokens.shape[1]).mean(1) if whole else tokens.mean(0)[None]
-            levels.append(float(np.quantile(stretches.max(1), NAMED)))
-        return replace(self, levels=np.asarray(levels))
+
+def neutral_levels(tokens: np.ndarray) -> np.ndarray:
+    """What the strongest emotion of a neutral stretch of `LENGTHS` tokens reaches in 19 of 20 [length].
+
+    Args:
+        tokens: values of neutral tokens, in the order of their texts [token, emotion].
+
+    Example:
+        >>> neutral_levels(np.tile([[3.0, 0.0], [0.0, 1.0]], (40, 1)))[:2].tolist()
+        [3.0, 1.5]
+    """
+    levels = []
+    for length in LENGTHS:
+        whole = len(tokens) // length * length
+        # too few tokens for one such stretch: the level of the longest that there is
+        stretches = tokens[:whole].reshape(-1, length, tokens.shape[1]).mean(1) if whole else tokens.mean(0)[None]
+        levels.append(float(np.quantile(stretches.max(1), NAMED)))
+    return np.asarray(levels)
 
 
 def level_of(levels: np.ndarray, n_tokens: int) -> float:
@@ -90,7 +101,8 @@ def level_of(levels: np.ndarray, n_tokens: int) -> float:
 
 def unmeasured(site: Site, language: str, kind: str, source: str, emotions: tuple[str, ...], **fitted: Any) -> Readout:
     """A read-out whose neutral levels are not known yet."""
-    return Readout(site, language, kind, source, emotions, levels=np.zeros(len(LENGTHS)), **fitted)
+    none = np.zeros(len(LENGTHS))
+    return Readout(site, language, kind, source, emotions, levels=none, mean_levels=none, **fitted)
 
 
 def fitted_on_texts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from emotion_interp.features.readout import (
     fitted_on_texts,
     fitted_on_word_features,
     fitted_on_word_vectors,
+    neutral_levels,
     top_shares,
     unmeasured,
 )
@@ -129,7 +130,18 @@ def trained(
 
 def measured(readout: Readout, neutral: TextStates) -> Readout:
     """With its levels on neutral text."""
-    return readout.measured(readout.values(neutral.dense, neutral.latents))
+    levels = neutral_levels(readout.values(neutral.dense, neutral.latents))
+    return replace(readout, levels=levels, mean_levels=levels)
+
+
+def measured_together(readouts: Sequence[Readout], neutral: Mapping[Site, TextStates]) -> list[Readout]:
+    """Read-outs of one language and kind with the levels of their mean over the layers."""
+    values = [r.values(neutral[r.site].dense, neutral[r.site].latents) for r in readouts]
+    # sinks differ from layer to layer: then the tokens of the layers are not the same
+    if len({len(v) for v in values}) > 1:
+        return [replace(r, mean_levels=np.mean([q.levels for q in readouts], axis=0)) for r in readouts]
+    levels = neutral_levels(np.mean(values, axis=0))
+    return [replace(r, mean_levels=levels) for r in readouts]
 
 
 def from_bank(bank: FeatureBank, site: Site, language: str, neutral: TextStates) -> list[Readout]:

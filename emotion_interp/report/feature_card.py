@@ -48,6 +48,7 @@ CARD_STYLE = """
 .ei-card ol { margin: 0; padding-left: 1.6rem; }
 .ei-card li { overflow-wrap: anywhere; line-height: 1.8; background: #fff; }
 .ei-card li span { white-space: pre-wrap; }
+.ei-card pre { overflow-x: auto; padding: 6px 8px; background: #f0f4f8; font-size: 13px; }
 .ei-card small { color: #52606d; }
 """
 
@@ -80,7 +81,18 @@ class FeatureCard:
         name = escaped(f"Feature {self.feature} · {self.site} · {self.subject}")
         return (
             f'<section class="ei-card"><h3>{name}</h3>{self._page()}{self._scores()}'
-            f"{_tokens('Promotes (logit lens)', self.promoted)}{_tokens('Suppresses', self.suppressed)}{self._examples()}</section>"
+            f"{_tokens('Promotes (logit lens)', self.promoted)}{_tokens('Suppresses', self.suppressed)}{self._examples()}"
+            f'<h4>Steer with it</h4><pre tabindex="0" aria-label="Python code">{escaped(self.snippet)}</pre></section>'
+        )
+
+    @property
+    def snippet(self) -> str:
+        """Python that steers with this feature's decoder row, `subject` being the card's."""
+        return (
+            f'site = ei.Site.parse("{self.site}")\n'
+            f"row = subject.readers[site].decoder_rows([{self.feature}])[0]\n"
+            f"with ei.steer(subject, ei.Direction(row, layer=site.layer, kind=site.kind), dose=0.5):\n"
+            f'    print(subject.generate("The letter said"))'
         )
 
     def _page(self) -> str:

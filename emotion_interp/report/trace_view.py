@@ -135,14 +135,14 @@ def _body(shown: ShownTrace) -> str:
     sentences = {k: v[:, :, order] for k, v in shown.sentences.items()}
     data = {
         "tokens": [visible(t) for t in shown.tokens],
-        "emotions": [str(shown.emotions[e]) for e in order],
-        "layers": list(shown.layers),
+        "emotions": [visible(str(shown.emotions[e])) for e in order],
+        "layers": [visible(name) for name in shown.layers],
         "kind": shown.kind,
         "values": {k: _short(v) for k, v in values.items()},
         "sentences": {k: _short(v) for k, v in sentences.items()},
         "tokenLevels": _short(shown.token_levels),
         "sentenceLevels": _short(shown.sentence_levels),
-        "facts": {k: list(v) or [""] * len(shown.layers) for k, v in shown.facts.items()},
+        "facts": {k: [visible(line) for line in v] or [""] * len(shown.layers) for k, v in shown.facts.items()},
         "limit": float(f"{shown.limit:.4g}"),
         "colour": POSITIVE,
     }

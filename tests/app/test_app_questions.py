@@ -26,7 +26,7 @@ def test_a_text_reads_as_the_trace_says(live, tiny_subject, tiny_bank):
     np.testing.assert_allclose(value["values"]["features"], trace.values, atol=0.0051)
     np.testing.assert_allclose(value["values"]["dense"], trace.beside, atol=0.0051)
     np.testing.assert_allclose(value["sentence_values"]["dense"], trace.sentence_values(beside=True), atol=0.0051)
-    np.testing.assert_allclose(value["token_levels"], trace.token_levels, atol=0.0051)
+    np.testing.assert_allclose(value["token_levels"], trace.token_levels(), atol=0.0051)
     assert value["facts"]["dense"] == [fact.line for fact in trace.facts if fact.kind == "dense"]
 
 

@@ -66,3 +66,12 @@ def test_an_unscored_feature_or_layer_is_refused(tiny_bank):
     with pytest.raises(UnknownNameError, match="layer"):
         ei.feature_card(tiny_bank, 9, 1)
     assert isinstance(tiny_bank.table(), pd.DataFrame)
+
+
+def test_the_code_on_the_card_steers_with_the_features_own_row(tiny_subject, tiny_bank, capsys):
+    feature = int(tiny_bank.table(layer=1)["feature"].iloc[0])
+    code = ei.feature_card(tiny_bank, 1, feature).snippet
+    names = {"ei": ei, "subject": tiny_subject}
+    exec(code, names)
+    row = tiny_subject.readers[names["site"]].decoder_rows([feature])[0]
+    assert names["row"].tolist() == row.tolist() and capsys.readouterr().out

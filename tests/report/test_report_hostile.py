@@ -114,6 +114,7 @@ def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]
     from emotion_interp.features.examples import TopExamples
     from emotion_interp.features.lens import TokenLens
     from emotion_interp.features.probes import SparseProbes
+    from emotion_interp.features.readings import EmotionReadings
     from emotion_interp.features.transfer import Transfer
     from emotion_interp.features.universality import Universality
     from emotion_interp.geometry.cebra_space import CebraSpace
@@ -163,6 +164,7 @@ def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]
         OutputScores(rows.assign(label="both"), {}),
         SparseProbes(rows, dense, vectors, {}),
         Transfer(EVIL, rows),
+        EmotionReadings(rows.assign(kind=EVIL, source=EVIL, top1=0.5, top3=0.5, chance=0.1, n_texts=9)),
         Universality(EVIL, EVIL, rows.assign(n_both=1), rows, {}),
         compare_spaces(spaces, n_permutations=5),
         alignment(),
@@ -266,7 +268,7 @@ def test_every_way_to_show_html_goes_through_the_one_place():
                         for f in calls
                         if isinstance(f, (ast.Name, ast.Attribute))
                     }
-                    views = path.name in ("tokens.py", "feature_card.py")
+                    views = path.name in ("tokens.py", "feature_card.py", "trace_result.py")
                     assert names & ours or views, f"{path}, line {node.lineno}"
 
 

@@ -20,8 +20,8 @@ export function startReader(facts) {
   // below 0 is less than neutral text shows: no colour
   const share = (number) => Math.min(Math.max(number / read.limit, 0), 1).toFixed(3);
   const best = (numbers) => numbers.reduce((top, number, i) => (number > numbers[top] ? i : top), 0);
-  // what one neutral token (or text) in 20 reaches is known for the kind that was asked for alone
-  const above = (number, levels, i) => number > 0 && (kind.value !== read.kind || number > (levels[at()]?.[i] ?? 0));
+  // what the strongest emotion of one neutral stretch in 20 reaches is known for the kind that was asked for alone
+  const above = (number, level) => number > 0 && (kind.value !== read.kind || number > (level ?? 0));
   const visible = (token) => token.replaceAll("\n", "↵").replaceAll("\t", "⇥") || "␣";
   const which = () => read.emotions.indexOf(emotion.value);
 
@@ -51,7 +51,7 @@ export function startReader(facts) {
   function verdict(n) {
     const numbers = read.sentence_values[kind.value][at()][n];
     const order = numbers.map((number, i) => [number, i]).sort((a, b) => b[0] - a[0]).slice(0, 3);
-    const named = above(order[0][0], read.sentence_levels, order[0][1]);
+    const named = above(order[0][0], read.sentence_levels[at()]?.[n]);
     const most = Math.max(order[0][0], 1e-9);
     return make("div", { class: "chips" }, make("span", { class: "hint" }, named ? "reads as" : "no more than neutral text:"),
       ...order.map(([number, i]) => {
@@ -65,7 +65,7 @@ export function startReader(facts) {
 
   function tokenButton(i) {
     const numbers = values()[i], top = which() < 0 ? best(numbers) : which(), number = numbers[top];
-    const named = which() < 0 && above(number, read.token_levels, top);
+    const named = which() < 0 && above(number, read.token_levels[at()]);
     return make("button", {
       type: "button", class: ["token", ...(read.marks[i].length ? ["generated"] : []), ...(read.marks[i].includes("steered") ? ["steered"] : [])].join(" "),
       tabindex: i === (chosenToken ?? 0) ? "0" : "-1", "data-token": i, "aria-pressed": String(i === chosenToken),

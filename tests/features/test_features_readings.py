@@ -1,0 +1,152 @@
+"""Read-outs of emotions: what they are fitted on, what is held out, and what a bank keeps of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+import emotion_interp as ei
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.features.readings import emotion_readouts, neutral_states, shown_words
+from emotion_interp.features.readout import KINDS, LENGTHS, level_of, neutral_levels, top_shares
+from emotion_interp.features.readout_fits import Examples, Plan, fit_on_texts, held_out_values
+from emotion_interp.features.text_states import TextStates, text_states
+
+EMOTIONS = ("anger", "fear", "joy", "sadness")
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """Texts that a random model can tell apart: each emotion has words of its own."""
+    words = {"anger": "angry rage", "fear": "afraid scared", "joy": "happy laugh", "sadness": "cry tears"}
+    ends = ("at home", "in the rain", "all day", "once more", "by the door", "in town", "again", "at night")
+    pairs = [(f"{w} {w} {end}", e) for e, w in words.items() for end in ends]
+    return ei.labelled_stimuli([t for t, _ in pairs], [e for _, e in pairs], "en")
+
+
+@pytest.fixture(scope="module")
+def readings(tiny_subject, tiny_bank, labelled):
+    return ei.train_readings(tiny_subject, tiny_bank, labelled, k=4)
+
+
+def states(dense) -> TextStates:
+    return TextStates(np.asarray(dense, dtype=np.float32), csr_matrix(np.maximum(dense, 0)))
+
+
+def test_one_pass_gives_the_mean_over_a_texts_tokens_after_the_logarithm(tiny_subject, tiny_bank):
+    from emotion_interp.activations import read_tokens
+
+    texts = ["He laughed out loud", "She wept."]
+    made = text_states(tiny_subject, texts, tiny_bank.scales)
+    for site, scale in tiny_bank.scales.items():
+        for row, text in enumerate(texts):
+            tokens = read_tokens(tiny_subject, text, [site])
+            dense = tokens.dense[site].numpy()
+            read = np.linalg.norm(dense, axis=1) <= 8 * scale
+            latents = np.log1p(np.maximum(tokens.latents[site].numpy(), 0))[read].mean(0)
+            np.testing.assert_allclose(made[site].dense[row], dense[read].mean(0) / scale, rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(made[site].latents[row].toarray()[0], latents, rtol=1e-3, atol=1e-4)
+
+
+def test_values_of_a_text_are_the_mean_of_those_of_its_tokens(tiny_subject, tiny_bank, readings):
+    bank = readings.add_to(tiny_bank)
+    for (site, _), readout in emotion_readouts(tiny_subject, bank, bank.sites, "en").items():
+        whole = text_states(tiny_subject, ["He laughed out loud"], {site: bank.scales[site]})[site]
+        single = text_states(tiny_subject, ["He laughed out loud"], {site: bank.scales[site]}, tokens=True)[site]
+        tokens = readout.values(single.dense, single.latents)
+        np.testing.assert_allclose(readout.values(whole.dense, whole.latents)[0], tokens.mean(0), atol=1e-4)
+
+
+def test_texts_that_can_be_told_apart_are_read_rightly_and_noise_is_not(readings, rng):
+    assert (readings.by_layer()["top1"].dropna() > 0.9).all()
+    plan = Plan(ei.Site(0), "en", "dense", "texts", EMOTIONS, 4)
+    noise, codes = states(rng.normal(size=(160, 10))), np.tile(np.arange(4), 40)
+    held = held_out_values(plan, Examples(noise, codes), np.arange(160) % 8, states(rng.normal(size=(50, 10))))
+    assert top_shares(held, codes)[0] < 0.45
+
+
+def test_a_text_is_read_by_folds_that_never_saw_it(rng):
+    # each text has a coordinate of its own, so that a read-out that saw it would know it
+    n = 32
+    codes = np.tile(np.arange(4), n // 4)
+    own = states(np.eye(n) * 50 + 0.01 * rng.normal(size=(n, n)))
+    plan = Plan(ei.Site(0), "en", "dense", "texts", EMOTIONS, 4)
+    neutral = states(rng.normal(size=(40, n)))
+    seen = fit_on_texts(plan, [Examples(own, codes)], neutral)
+    assert top_shares(seen.values(own.dense, own.latents), codes)[0] == 1
+    held = held_out_values(plan, Examples(own, codes), np.arange(n) // 4, neutral)
+    assert top_shares(held, codes)[0] < 0.8
+
+
+def test_each_source_counts_the_same_however_many_texts_it_has(rng):
+    plan = Plan(ei.Site(0), "en", "dense", "texts", ("joy", "fear"), 2)
+    few, many = (states(rng.normal(size=(n, 5))) for n in (10, 10))
+    codes, neutral = np.arange(10) % 2, states(rng.normal(size=(30, 5)))
+    thrice = np.tile(np.arange(10), 3)
+    one = fit_on_texts(plan, [Examples(few, codes), Examples(many, codes)], neutral)
+    other = fit_on_texts(plan, [Examples(few, codes), Examples(many.rows(thrice), codes[thrice])], neutral)
+    np.testing.assert_allclose(one.weights, other.weights, rtol=1e-6)
+
+
+def test_the_words_that_a_bank_holds_out_are_not_shown(tiny_bank):
+    texts, codes = shown_words(tiny_bank, "en", EMOTIONS)
+    words = tiny_bank.words[tiny_bank.words["language"] == "en"]
+    held_out = set(words.loc[words["side"] == "confirmation", "word"]) - set(
+        words.loc[words["side"] == "discovery", "word"]
+    )
+    assert len(texts) == len(codes) > 0
+    assert not any(text.rstrip(".").endswith(f" {word}") for text in texts for word in held_out)
+
+
+def test_a_saved_bank_reads_as_the_bank_itself(tiny_subject, tiny_bank, readings, tmp_path):
+    bank = readings.add_to(tiny_bank)
+    loaded = ei.FeatureBank.load(bank.save(tmp_path / "bank"))
+    one, other = (ei.emotion_trace(tiny_subject, "He laughed", b, language="en") for b in (bank, loaded))
+    np.testing.assert_array_equal(one.values, other.values)
+    assert one.readouts().equals(other.readouts()) and one.facts[0].readable
+
+
+def test_new_readings_replace_those_of_their_language(tiny_bank, readings):
+    twice = readings.add_to(readings.add_to(tiny_bank))
+    assert len(twice.extras["readings"]) == len(readings.frame)
+
+
+def test_a_language_without_texts_learns_from_the_others_and_is_not_called_tried(readings):
+    rows = readings.by_layer()
+    assert set(rows["language"]) == {"en", "zh"}
+    assert rows.loc[rows["language"] == "zh", "top1"].isna().all()
+    assert rows.loc[rows["language"] == "en", "top1"].notna().all()
+
+
+def test_a_bank_without_readings_is_calibrated_on_neutral_tokens(tiny_subject, tiny_bank):
+    made = emotion_readouts(tiny_subject, tiny_bank, tiny_bank.sites, "en")
+    neutral = neutral_states(tiny_subject, tiny_bank, "en", tiny_bank.scales)
+    for (site, kind), readout in made.items():
+        values = readout.values(neutral[site].dense, neutral[site].latents)
+        assert np.abs(values.mean(0)).max() < 1e-3, kind
+        np.testing.assert_allclose(values.std(0)[values.std(0) > 1e-6], 1, atol=1e-3)
+        assert readout.readable is None
+
+
+def test_longer_stretches_of_neutral_text_reach_less(rng):
+    levels = neutral_levels(rng.normal(size=(4000, 8)))
+    assert (np.diff(levels) < 0).all() and len(levels) == len(LENGTHS)
+    assert levels[0] == pytest.approx(
+        np.quantile(np.random.default_rng(1).normal(size=(20000, 8)).max(1), 0.95), abs=0.2
+    )
+    assert levels[1] < level_of(levels, 1) <= levels[0] and level_of(levels, 10**6) == levels[-1]
+
+
+def test_wrong_texts_are_refused_in_one_line(tiny_subject, tiny_bank, hooked_subject, labelled):
+    with pytest.raises(UnknownNameError):
+        ei.train_readings(tiny_subject, tiny_bank, "words")
+    with pytest.raises(EmotionInterpError, match="no two emotions"):
+        ei.train_readings(tiny_subject, tiny_bank, labelled[:8])
+    with pytest.raises(EmotionInterpError, match="belongs to"):
+        ei.train_readings(hooked_subject, tiny_bank, labelled)
+
+
+def test_both_kinds_are_made_for_every_site(readings, tiny_bank):
+    found = set(readings.frame[["site", "language", "kind"]].itertuples(index=False, name=None))
+    assert found == {(str(s), lang, k) for s in tiny_bank.sites for lang in ("en", "zh") for k in KINDS}
