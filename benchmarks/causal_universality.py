@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--saes", type=Path, default=None, help="folder of the SAEs")
     parser.add_argument("--bank", type=Path, default=None, help="folder of the bank; default: the one that ships")
     parser.add_argument("--pairs", default="en-zh")
+    parser.add_argument("--one-way", action="store_true", help="the first language of a pair in texts of the second alone")
     parser.add_argument("--layer", type=int, default=None, help="default: the bank's middle layer")
     parser.add_argument("--emotions", default=None, help="default: all with texts")
     parser.add_argument("--methods", default="dense,features", help='directions of the bank, or "features"')
@@ -111,7 +112,7 @@ def main() -> None:
     parts = [_HEAD, f"Subject: {subject.name}, {subject.provenance.get('weights', 'own weights')}. {_settings(given)}"]
     for pair in given.pairs.split(","):
         one, _, two = pair.partition("-")
-        for first, second in ((one, two), (two, one)):
+        for first, second in ((one, two), (two, one))[: 1 if given.one_way else 2]:
             for source in given.sources.split(","):
                 texts = texts_of(source, second, bank)
                 for method in given.methods.split(",") if texts else ():
