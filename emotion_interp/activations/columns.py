@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -99,7 +99,7 @@ def read_columns(
     n_units = int(unit_of.max()) + 1
     by_token = np.isin(np.arange(n_units), range(n_units) if token_units is None else [*token_units])
     wanted = {site: np.unique(np.asarray(ids, dtype=np.int64)) for site, ids in columns.items()}
-    pooled: dict[Site, list[object]] = {site: [] for site in wanted}
+    pooled: dict[Site, list[Any]] = {site: [] for site in wanted}
     summed: dict[Site, list[pd.DataFrame]] = {site: [] for site in wanted}
     norms: dict[Site, list[np.ndarray]] = {site: [] for site in wanted}
     readers = subject.readers

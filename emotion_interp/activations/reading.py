@@ -112,8 +112,9 @@ class _PointSums:
         """Encode what waits, one SAE after the other."""
         if self.waiting is not None:
             for latents in self.latents.values():
-                for tokens, (row, sizes, units) in self.waiting if latents is not None else ():
-                    latents.add(tokens, row, sizes, units)
+                if latents is not None:
+                    for tokens, (row, sizes, units) in self.waiting:
+                        latents.add(tokens, row, sizes, units)
             self.waiting = None
 
     def results(self, n_stimuli: np.ndarray) -> dict[Site, SiteReadings]:

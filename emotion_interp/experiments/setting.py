@@ -123,7 +123,7 @@ def simple_call(
     judge: str = TEXT_JUDGES,
     renamed: Mapping[str, str] = MappingProxyType({}),
     generation: Mapping[str, Any] | None = MappingProxyType({}),
-    **defaults: object,
+    **defaults: Any,
 ) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Let a function of a `Setting` be called with subject, bank and a setting's fields instead, which makes the setting.
 

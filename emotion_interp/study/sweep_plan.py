@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -199,7 +199,7 @@ def _units_of(
     for kind in dict.fromkeys(file.stimuli):
         for position in positions[kind]:
             for seed in dict.fromkeys(file.seeds):
-                told: dict[str, object] = {"subject": name, "kind": kind, "position": position, "seed": seed}
+                told: dict[str, Any] = {"subject": name, "kind": kind, "position": position, "seed": seed}
                 key = {
                     **told,
                     "reads": reads[kind],

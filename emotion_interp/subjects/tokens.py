@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class TokenizedText:
         return len(self.ids)
 
 
-def bos_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
+def bos_id(tokenizer: Any) -> int | None:
     """The id of a tokenizer's BOS; None where it was made without one.
 
     TransformerLens gives such a tokenizer its EOS for a BOS, which the model never saw at the start of a text.

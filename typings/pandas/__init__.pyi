@@ -3,13 +3,10 @@
 pandas has no types of its own: read from its source, an index gives a frame, a series or nothing, and every line after it fails.
 """
 
-from collections.abc import Iterator
-from typing import Any, TypeVar, overload
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
-
-_T = TypeVar("_T")
-_Mask = "Series | np.ndarray | Sequence[bool] | Sequence[str] | Sequence[Hashable] | Index"
 
 def __getattr__(name: str) -> Any: ...
 
@@ -75,6 +72,8 @@ class Series:
     def where(self, *args: Any, **kwargs: Any) -> Series: ...
     def abs(self) -> Series: ...
     def copy(self) -> Series: ...
+
+_Mask = Series | np.ndarray | Sequence[bool] | Sequence[str] | Sequence[Hashable] | Index
 
 class DataFrame:
     columns: Any
