@@ -205,7 +205,7 @@ class EmotionTrace(Result):
 
     def plot(self, layer: int | Site | str | None = None) -> go.Figure:
         """Map of emotions by tokens: at one layer, or with a slider over all layers, which opens on their mean."""
-        columns = ["layer", "position", "token", "emotion", "value"]
+        columns = ["layer", "position", "token", "emotion", "value", *(["speaker"] if self.speakers else [])]
         if layer is None and len(self.layers) > 1:
             places = [
                 self.at(site or at)

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
 from emotion_interp.core.messages import Pairs, checked_messages
+from emotion_interp.core.scopes import lock_of
 from emotion_interp.subjects.turns import ChatText, Turn, Turns
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def rendered(
     refuse_control_tokens(tokenizer, pairs)
     writer = _Writer(tokenizer, name, dict(template_options or {}))
     text = writer.write(pairs)
-    frame = writer.frame(tuple(role for role, _ in pairs))
+    frame = _with_thoughts(writer.frame(tuple(role for role, _ in pairs)), [content for _, content in pairs])
     places = _placed(text, frame, [content for _, content in pairs])
     if places is None:
         raise UnsupportedError(
@@ -80,7 +81,8 @@ def refuse_control_tokens(tokenizer: Any, pairs: Pairs) -> None:
         spelled = next((mark for mark in sorted(marks, key=len, reverse=True) if mark in content), None)
         if spelled is None and content:
             # a tokenizer may normalise other spellings into one
-            ids = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
+            with lock_of(tokenizer):
+                ids = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
             spelled = next(
                 (t for t in tokenizer.convert_ids_to_tokens(ids) if t in marks and t != tokenizer.unk_token), None
             )
@@ -162,14 +164,33 @@ def _slot(number: int) -> str:
     return f"\ue000{number}\ue001"
 
 
+def _answer(text: str) -> str:
+    """What an assistant says after it has thought."""
+    return text.split("</think>")[-1].lstrip("\n")
+
+
 _CHANGES = (
     str,
     str.strip,
     str.rstrip,
     str.lstrip,
     *(lambda t, how=how: how(t, "\n") for how in (str.strip, str.lstrip)),
+    _answer,
+    lambda t: _answer(t).strip(),
 )
 """What templates do to a message."""
+_NO_THOUGHT = "<think>\n\n</think>"
+
+
+def _with_thoughts(frame: list[tuple[int, str]], contents: list[str]) -> list[tuple[int, str]]:
+    """The frame with what an assistant thought in its place: a template of a model that thinks takes it out of the words."""
+    found = []
+    for number, before in frame:
+        if number >= 0 and "</think>" in contents[number]:
+            thought = contents[number].split("</think>")[0].split("<think>")[-1].strip("\n")
+            before = before.replace(_NO_THOUGHT, f"<think>\n{thought}\n</think>")
+        found.append((number, before))
+    return found
 
 
 def _placed(text: str, frame: list[tuple[int, str]], contents: list[str]) -> dict[int, tuple[int, int]] | None:

@@ -74,15 +74,12 @@ def test_messages_without_one_place_for_the_stimulus_are_refused(concepts, messa
 @given(
     before=st.text(max_size=8),
     after=st.text(max_size=8),
-    word=st.text(alphabet="aé高🙂 ", min_size=1).filter(str.strip),
+    word=st.text(alphabet="aé高🙂 ", min_size=1).filter(lambda word: word == word.strip()),
 )
 def test_the_target_is_found_in_what_the_template_writes_or_refused(chats, family, before, after, word):
     stimulus = ei.Stimulus(before + word + after, (len(before), len(before) + len(word)), "joy", word, "t", "en", "g")
     frame = tuple((m["role"], m["content"]) for m in FRAME)
     for messages in (frame, (("user", "{text}"),)):
-        if messages[0][1] == "{text}" and word != word.strip() and not (before.strip() and after.strip()):
-            # a template may strip a word at the end of a message
-            continue
         (text,), ((start, stop),) = shown(chats[family], [replace(stimulus, messages=messages)])
         assert text[start:stop] == word
 

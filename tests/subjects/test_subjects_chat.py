@@ -100,6 +100,19 @@ def test_the_templates_own_options_reach_it(chats):
     assert list(chats["qwen3"].tokenize([text])[0].ids) == ids
 
 
+@pytest.mark.parametrize("follows", [[], [("user", "so")]])
+def test_what_an_assistant_thought_stays_where_its_template_leaves_it(chats, follows):
+    subject = chats["qwen3"]
+    messages = as_messages([USER, ("assistant", "<think>\nlet me see\n</think>\n\nfine, and you?"), *follows])
+    text = subject.rendered(messages)
+    tokens = subject.tokenize([text])[0]
+    assert list(tokens.ids) == own_ids(subject.tokenizer, messages)
+    # thoughts are kept in the last turn and forgotten in those before
+    assert ("let me see" in text) == (not follows)
+    start, stop = text.places[1]
+    assert text[start:stop] == "fine, and you?"
+
+
 CONTENTS = st.one_of(
     st.text(max_size=30),
     st.lists(
