@@ -1,3 +1,4 @@
+from .app import serve as serve
 from .bank import FeatureBank as FeatureBank
 from .bank import pull_bank as pull_bank
 from .bank import push_bank as push_bank

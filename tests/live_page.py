@@ -14,7 +14,6 @@ import pytest
 
 from emotion_interp.app import Origin
 from emotion_interp.app.serve import LOOPBACK, listening
-from emotion_interp.app.server import application
 
 TOKEN = "a-token-for-tests"
 
@@ -57,6 +56,8 @@ def running(subject: Any, bank: Any) -> Iterator[Live]:
     """A page of a subject and its bank until the block ends."""
     pytest.importorskip("starlette")
     uvicorn = pytest.importorskip("uvicorn")
+    from emotion_interp.app.server import application
+
     bound = listening(0)
     port = bound.getsockname()[1]
     app = application(subject, bank, TOKEN, frozenset({f"{LOOPBACK}:{port}"}), Origin())

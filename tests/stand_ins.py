@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,11 @@ def snapshot(root: Path, repo: str) -> Path:
     return place
 
 
-def add_model(root: Path, repo: str) -> None:
+def add_model(root: Path, repo: str, depth: int) -> None:
     """A tiny chat model of the family's class under the true name."""
     family = "gemma" if repo == GEMMA else "llama3"
     tokenizer = make_chat_tokenizer(family)
-    settings = {"num_hidden_layers": DEPTHS[repo], "max_position_embeddings": 2048}
+    settings = {"num_hidden_layers": depth, "max_position_embeddings": 2048}
     model = make_model(FAMILIES[family][0], tokenizer, **settings)
     place = snapshot(root, repo)
     model.save_pretrained(str(place))
@@ -85,8 +85,11 @@ def add_jh(root: Path) -> None:
 
 
 @contextmanager
-def paper_hub(root: Path) -> Iterator[Path]:
-    """Inside, the local cache holds the stand-ins, the hub is not asked, and the sizes that a loader has in its code are theirs."""
+def paper_hub(root: Path, depths: Mapping[str, int] = DEPTHS) -> Iterator[Path]:
+    """Inside, the local cache holds the stand-ins, the hub is not asked, and the sizes that a loader has in its code are theirs.
+
+    `depths`: layers of each model that is made.
+    """
     from huggingface_hub import constants
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
@@ -95,8 +98,8 @@ def paper_hub(root: Path) -> Iterator[Path]:
     constants.HF_HUB_CACHE, constants.HF_HUB_OFFLINE = str(root), True
     entry.config_overrides = {**(before[2] or {}), "d_in": WIDTH, "d_sae": LATENTS}
     try:
-        for repo in (GEMMA, LLAMA):
-            add_model(root, repo)
+        for repo, depth in depths.items():
+            add_model(root, repo, depth)
         add_scope(root)
         add_jh(root)
         yield root

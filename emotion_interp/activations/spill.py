@@ -51,7 +51,7 @@ def let_go(*arrays: np.ndarray) -> None:
 class Spool:
     """Values of one type, appended piece by piece; the pieces in memory are written away when they pass `limit` bytes."""
 
-    def __init__(self, dtype: type[np.generic], limit: int) -> None:
+    def __init__(self, dtype: type[np.generic] | np.dtype, limit: int) -> None:
         self.dtype, self.limit = np.dtype(dtype), limit
         self.size = 0
         self._parts: list[np.ndarray] = []

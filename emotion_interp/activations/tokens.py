@@ -35,7 +35,7 @@ def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None
     tokens: TokenizedText = subject.tokenize([text])[0]
     first = int(tokens.has_bos)
     dense: dict[Site, Any] = {}
-    latents: dict[Site, object] = {}
+    latents: dict[Site, Any] = {}
     readers = subject.readers
 
     def on_point(point: Site, activations: torch.Tensor, batch: Batch) -> None:

@@ -24,7 +24,7 @@ class WaitingTokens:
         self.limit = limit
         self._pieces: list[tuple[int, tuple[Any, ...]]] = []
         self._spool: Spool | None = None
-        self._like: torch.Tensor | None = None
+        self._like: Any = None
 
     def add(self, tokens: torch.Tensor, *beside: Any) -> None:
         """Keep tokens [token, d] and what belongs to them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -81,11 +81,11 @@ class Directions(dict[DirectionKey, np.ndarray]):
         if texts := [name for name in matrices if isinstance(name, str)]:
             _tell(texts[0])
 
-    def __getitem__(self, key: object) -> np.ndarray:
+    def __getitem__(self, key: Any) -> np.ndarray:
         # wider than a dictionary's own: what `__missing__` understands, too
         return super().__getitem__(key)
 
-    def __missing__(self, key: object) -> np.ndarray:
+    def __missing__(self, key: Any) -> np.ndarray:
         if isinstance(key, str):
             _tell(key)
             key = DirectionKey.parse(key)

@@ -167,8 +167,7 @@ TABLES: dict[str, Table] = {
             "features": _NUMBERS,
             "weights": _NUMBERS,
             "bias": number(),
-            "token_quantiles": _NUMBERS,
-            "text_quantiles": _NUMBERS,
+            "levels": _NUMBERS,
             "top1": share(missing=True),
             "top3": share(missing=True),
             "n_texts": whole(),
@@ -256,7 +255,7 @@ def _check_directions(where: str, directions: Directions, manifest: Mapping[str,
             raise NotFiniteError(f"{where}: {key} has NaN or infinite values.")
 
 
-def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[object]], widths: Mapping[str, int]) -> None:
+def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[Any]], widths: Mapping[str, int]) -> None:
     for column, allowed in known.items():
         if column in frame.columns:
             strange = [value for value in frame[column].unique() if value not in allowed]
@@ -267,7 +266,7 @@ def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[object]
                 )
     if "feature" in frame.columns and len(frame):
         by = frame["site"]
-        top: Any = frame["feature"].groupby(by).max()
+        top = frame["feature"].groupby(by).max()
         for place, feature in top.items():
             if feature >= widths[place]:
                 raise FileFormatError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.arguments import checked
@@ -10,7 +11,7 @@ from emotion_interp.core.leftovers import found_folder
 
 
 @checked
-def shipped_bank(subject: object) -> FeatureBank | None:
+def shipped_bank(subject: Any) -> FeatureBank | None:
     """The bank that the project ships for a subject in `saved_features/`, or None where it ships none.
 
     Args:

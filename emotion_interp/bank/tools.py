@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -144,7 +144,7 @@ def subset_bank(bank: FeatureBank, languages: Sequence[str]) -> FeatureBank:
             raise UnknownNameError("language", language, bank.languages)
 
     def own(frame: pd.DataFrame) -> pd.DataFrame:
-        chosen: Any = frame[frame["language"].isin(list(languages))] if "language" in frame else frame
+        chosen = frame[frame["language"].isin(list(languages))] if "language" in frame else frame
         return chosen.reset_index(drop=True)
 
     per_language = ("labels", "concept_words")
@@ -198,7 +198,7 @@ def _cells(bank: FeatureBank) -> str:
 def _joined_words(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     words = pd.concat([first.words, second.words], ignore_index=True)
     words["unit"] = np.arange(len(words))
-    sides: Any = words.groupby("group")["side"].nunique()
+    sides = words.groupby("group")["side"].nunique()
     torn = sides[sides > 1].index.tolist()
     if torn:
         raise EmotionInterpError(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from emotion_interp.cli import checks
+from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.options import Device, Dtype, Json, Layers, Saes
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.root import app
@@ -40,6 +41,7 @@ def plan(
 
     Example: emotion-interp plan --model gemma-2-9b-it --saes gemma-scope-9b-it-res-canonical
     """
+    facts_of.check_layers(model, saes, layers)
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.study.needs import plan as planned
 
@@ -72,7 +74,7 @@ def plan(
         + (f", {found.seconds_here:,.0f} s on this machine" if found.seconds_here is not None else "")
     )
     show_frame(found.to_frame(), "Memory (SAEs in float32), and the smallest card listed that has it", False)
-    cards: Any = found.cards[found.cards["fits"]]
+    cards: Any = found.cards[found.cards["fits"]].astype({"saes_in_memory": int})
     show_frame(cards.drop(columns="fits"), "Hours at 35% of the peak; cards on which it fits", False, digits=4)
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from emotion_interp.concepts.labels import LABEL_NAMES, NO_EMOTION, STORY_NAMES
 from emotion_interp.concepts.model import NEUTRAL
@@ -56,7 +57,7 @@ def read_stories(path: Path) -> Iterable[tuple[int, LabelledText]]:
             yield story["topic_idx"], LabelledText(text, (names[story["emotion"]],), "stories")
 
 
-def _record(path: Path, number: int, line: str, kinds: Mapping[str, type]) -> Mapping[str, object]:
+def _record(path: Path, number: int, line: str, kinds: Mapping[str, type]) -> Mapping[str, Any]:
     """One line of a .jsonl file, if it is an object with these entries."""
     place = f"{path}, line {number}"
     record = json_line(path, number, line)

@@ -161,7 +161,7 @@ def encode_texts(texts: Sequence[str], folder: str | Path) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _encoder(folder: str) -> tuple[object, object, int]:
+def _encoder(folder: str) -> tuple[Any, Any, int]:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
@@ -181,7 +181,7 @@ def _encoder(folder: str) -> tuple[object, object, int]:
 
 def text_readings(
     texts: Sequence[str], language: str = "en", unit: str = "text", learnt: Sequence[int] | np.ndarray | None = None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Every baseline of some texts: "text" (sparse [text, term]) and, where an encoder is present, "encoder".
 
     Args:
@@ -192,7 +192,7 @@ def text_readings(
             is reported.
     """
     learnt_texts = list(texts) if learnt is None else [texts[int(i)] for i in learnt]
-    readings: dict[str, object] = {"text": TextVectors(learnt_texts, language, unit)(texts)}
+    readings: dict[str, Any] = {"text": TextVectors(learnt_texts, language, unit)(texts)}
     folder = encoder_folder(language)
     if folder is not None:
         readings["encoder"] = encode_texts(texts, folder)

@@ -159,7 +159,7 @@ def write_signed_json(path: str | Path, value: dict[str, object]) -> None:
     write_json(path, {**plain, DIGEST: _own_digest(plain)})
 
 
-def read_signed_json(path: str | Path) -> tuple[object, bool]:
+def read_signed_json(path: str | Path) -> tuple[Any, bool]:
     """Read JSON that may be signed, without its digest, and whether it was.
 
     Raises:

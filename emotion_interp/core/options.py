@@ -36,10 +36,10 @@ class Options:
     NONE_TOO: ClassVar[tuple[str, ...]] = ()
     """Counts of at least 1 elsewhere, of which 0 is a choice here."""
 
-    __dataclass_fields__: ClassVar[dict[str, object]]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     _given: frozenset[str]
 
-    def __new__(cls, **given: object) -> Self:
+    def __new__(cls, **given: Any) -> Self:
         check_keywords(cls.__name__, given, cls.__dataclass_fields__)
         made = super().__new__(cls)
         object.__setattr__(made, "_given", frozenset(given))

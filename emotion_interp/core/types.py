@@ -319,7 +319,7 @@ class _AddingHook:
         return moved
 
 
-def _is_finite(value: object) -> bool:
+def _is_finite(value: Any) -> bool:
     """Whether it is a finite number (True and False are none)."""
     try:
         return not isinstance(value, (bool, np.bool_)) and bool(np.isfinite(float(value)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class OutputScores(Result):
 
     def counts(self) -> pd.DataFrame:
         """Features by label, per layer and language, and how many of them were selected by response."""
-        shown: Any = self.frame.groupby(["layer", "language", "label"]).size().unstack(fill_value=0)
+        shown = self.frame.groupby(["layer", "language", "label"]).size().unstack(fill_value=0)
         return shown.reindex(columns=list(LABELS), fill_value=0)
 
 

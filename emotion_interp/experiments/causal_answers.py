@@ -151,7 +151,7 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, object]:
     lo, hi = np.percentile(ratios[np.isfinite(ratios)], [2.5, 97.5])
     row |= {"recovered": float((values[2] - values[1]) / effect), "lo": float(lo), "hi": float(hi)}
 
-    def recovered(rows: Sequence[object]) -> np.ndarray:
+    def recovered(rows: Sequence[Any]) -> np.ndarray:
         return (statistics(scored(rows), is_own, setting.measure) - values[1]) / effect if len(rows) else np.zeros(0)
 
     compared, result["exchanged"], result["draws"] = _against_nulls(
@@ -230,7 +230,7 @@ def _swapping(
         singles = {e: v for e in names if (v := setting.vector(e, setting.first)) is not None}
         moves = DirectionMoves(setting.shown, own_features, left_out)
 
-        def drawn() -> list[object]:
+        def drawn() -> list[Any]:
             return list(random_rows(setting.latents, features[0], features[1], count, setting.seed, setting.site))
 
         return _Swapping(

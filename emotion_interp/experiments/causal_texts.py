@@ -77,7 +77,7 @@ class ShownTexts:
             first, last = int(self.tokens[i].has_bos), len(self.tokens[i]) - self.n_question
             total[0] += np.asarray(values[i][first:last].sum(0)).ravel()
             tail = values[i][last:]
-            total[1:] += tail.toarray() if hasattr(tail, "toarray") else tail
+            total[1:] += tail if isinstance(tail, np.ndarray) else tail.toarray()
             count += last - first
         return total / np.asarray([count, *[len(columns)] * self.n_question])[:, None]
 

@@ -148,7 +148,7 @@ def causal_universality(
     chosen = merged(CausalOptions, options, choices)
     setting, some = causal_setting(subject, bank, texts, (first, second), emotions, chosen)
     answered = {e: _kept(setting, e, chosen.null_folder) for e in some}
-    frame: Any = pd.DataFrame([answer["row"] for answer in answered.values()])
+    frame = pd.DataFrame([answer["row"] for answer in answered.values()])
     tested = int(frame["p"].notna().sum())
     if 0 < chosen.n_random < needed_directions(tested):
         tell(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -300,11 +300,11 @@ def _written(setting: Setting, rows: RowInterventions) -> tuple[list[list[list[i
 
 def _beginnings(setting: Setting) -> list[list[int]]:
     """Token ids of every prompt, once for each sample, one prompt after the other."""
-    return [list(t.ids) for t in setting.subject.tokenize(setting.prompts, whole=True) for _ in range(setting.samples)]
+    return [t.row for t in setting.subject.tokenize(setting.prompts, whole=True) for _ in range(setting.samples)]
 
 
 def _text_frame(
-    setting: Setting, cells: Sequence[Mapping[str, object]], texts: list[list[str]], values: np.ndarray
+    setting: Setting, cells: Sequence[tuple[float, float]], texts: list[list[str]], values: np.ndarray
 ) -> pd.DataFrame:
     """What was written in every cell, and what the judge read in it."""
     lines = [

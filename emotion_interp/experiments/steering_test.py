@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Unpack
 
@@ -243,7 +243,7 @@ def _corrected(table: pd.DataFrame, found: Evaluated, correction: str, seed: int
     return table
 
 
-def _max_t_by(table: pd.DataFrame, groups: Mapping[str, np.ndarray], found: Evaluated, seed: int) -> np.ndarray:
+def _max_t_by(table: pd.DataFrame, groups: pd.Series, found: Evaluated, seed: int) -> np.ndarray:
     """max-T over the emotions of each group; the first rows of the table are the evaluated cells."""
     result = np.full(len(table), np.nan)
     for places in table.iloc[: len(found.nulls)].groupby(groups.iloc[: len(found.nulls)]).indices.values():

@@ -139,7 +139,7 @@ def dose_monotonicity(table: Any) -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
-def _written(table: object) -> pd.DataFrame:
+def _written(table: Any) -> pd.DataFrame:
     """Judged rows at doses above 0, by dose."""
     frame = table.to_frame() if hasattr(table, "to_frame") else table
     needed = [*_GROUP, "dose", "target", "shift", "regime", "in_window"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -91,13 +91,13 @@ class Block:
 
     def _fired(self, side: str) -> Sparse:
         """Which features fire on which units of a side, sparse boolean [unit, feature]; worked out when it is needed."""
-        share = self._reading.fired
+        share: Any = self._reading.fired
         fired = share >= CARRIERS if self._levels is None else above(self._reading.features, self._levels)
         return fired[self._units[side]]
 
     def _values(self, side: str, columns: object) -> np.ndarray:
         """Activations of some features, [unit, feature] float64."""
-        features = self._reading.features
+        features: Any = self._reading.features
         return features[self._units[side]][:, columns].toarray().astype(np.float64)
 
     def _dense(self, side: str) -> np.ndarray:
@@ -161,7 +161,7 @@ class Block:
             for i, ids in chosen.items()
         }
         used = np.unique(np.concatenate([*chosen.values(), np.empty(0, dtype=np.int64)]))
-        features = self._reading.features
+        features: Any = self._reading.features
         for part, values in dense_parts(features[self._units["discovery"]][:, used]):
             ranked = RankedColumns(values, self.codes, self.n_classes)
             for i, ids in chosen.items():

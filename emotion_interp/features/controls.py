@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.frames import rows_where
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.block import NEUTRAL
@@ -74,10 +75,10 @@ class FeatureControls(Result):
     def counts(self) -> pd.DataFrame:
         """Features per layer and language, and how many of them each control casts doubt on."""
         flags = ["lexical", "valence_only", "positional"]
-        groups: Any = self.frame.groupby(["site", "language"], sort=True)
+        groups = self.frame.groupby(["site", "language"], sort=True)
         counted = groups[flags].sum()
         counted.insert(0, "features", groups.size())
-        clear: Any = ~self.frame[flags].any(axis=1)
+        clear = ~self.frame[flags].any(axis=1)
         counted["none"] = clear.groupby([self.frame["site"], self.frame["language"]]).sum()
         return counted.reset_index()
 
@@ -92,7 +93,7 @@ def feature_controls(
     rows: str = "all",
     skip: int | None = None,
     batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> FeatureControls:
     """Control every feature of a bank for matched neutral words, single tokens, valence and position.
 
@@ -193,7 +194,7 @@ def controls_from_readings(
         token_names: token id -> type; ids of one type count together.
     """
     parts = []
-    groups: Any = features.groupby(["site", "language"], sort=False)
+    groups = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
         site = Site.parse(site_name)
         reading = readings.sites[site]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def chosen_rows(bank: FeatureBank, rows: str) -> pd.DataFrame:
 
 def columns_of(frame: pd.DataFrame) -> dict[Site, np.ndarray]:
     """Site -> the features that rows name there."""
-    groups: Any = frame.groupby("site", sort=True)["feature"]
+    groups = frame.groupby("site", sort=True)["feature"]
     return {Site.parse(str(name)): ids.unique() for name, ids in groups}
 
 

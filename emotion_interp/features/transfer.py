@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -69,7 +69,7 @@ class Transfer(Result):
     def by_layer(self) -> pd.DataFrame:
         """Per site and language: tested features, those that transfer, and the median AUROC of the top features."""
         rows = []
-        groups: Any = self.frame.groupby(["site", "language"], sort=True)
+        groups = self.frame.groupby(["site", "language"], sort=True)
         for (site, language), group in groups:
             top, selected = group[group["top"]], group[group["selected"]]
             rows.append(
@@ -189,7 +189,7 @@ def transfer_from_readings(
         EmotionInterpError: no emotion of the features has enough units.
     """
     parts = []
-    groups: Any = features.groupby(["site", "language"], sort=False)
+    groups = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
         site = Site.parse(site_name)
         spoken = rows_where(units, units["language"] == language)

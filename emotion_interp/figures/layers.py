@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -89,7 +90,7 @@ def layer_curves(
     if has["ceiling"]:
         best = ceiling_name == "ceiling"
         standing += " Dotted: the best that the human ratings allow." if best else f" Dotted: {ceiling_name}."
-    traces = figure.data
+    traces: Any = figure.data
     markers = {i: {"marker.size": 5} for i, trace in enumerate(traces) if trace.mode == "lines+markers"}
     finish(
         figure,

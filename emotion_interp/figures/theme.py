@@ -103,7 +103,7 @@ def rgba(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def curve(figure: go.Figure, x: object, y: object, name: object, number: int, where: str, dash: str = "solid") -> None:
+def curve(figure: go.Figure, x: object, y: Any, name: object, number: int, where: str, dash: str = "solid") -> None:
     """One named series as a line with markers; `where` says in the hover text where a point lies ("layer %{x}")."""
     figure.add_scatter(
         x=x,
@@ -171,7 +171,7 @@ class LayoutOptions(Options):
     narrow: dict[str, object] | None = None
     narrow_height: int | None = None
     narrow_min_width: int | None = None
-    narrow_traces: dict[int, dict[str, object]] | None = None
+    narrow_traces: dict[int, dict[str, Any]] | None = None
 
 
 class LayoutChoices(TypedDict, total=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @checked
 def residual_alignments(
-    activations: Mapping[object, Matrix],
+    activations: Mapping[Any, Matrix],
     predictors: Mapping[str, object],
     emotions: Sequence[str],
     topics: Sequence[Hashable],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def predictor_blocks(name: str, given: object, n: int) -> tuple[np.ndarray, ...]
     return tuple(dense(story_matrix(f"the predictor {name!r}", part, n)) for part in parts)
 
 
-def story_matrix(what: str, given: object, n: int) -> Matrix:
+def story_matrix(what: str, given: Any, n: int) -> Matrix:
     """A finite matrix [story, dimension] of its own, or the sparse one as it is."""
     matrix: Matrix = given.tocsr() if hasattr(given, "tocsr") else as_array(what, given, "float64")
     if matrix.ndim != 2 or matrix.shape[0] != n or matrix.shape[1] == 0:

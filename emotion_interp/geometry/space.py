@@ -50,7 +50,7 @@ class EmotionSpace(Result):
     layer: int | None = None
     kind: str = "custom"
     language: str | None = None
-    units: np.ndarray | None = None
+    units: Any = None
     unit_emotions: Sequence[str] | None = None
     stimuli: str | None = None
     baselines: Mapping[str, EmotionSpace] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class EmotionSpace(Result):
 
     @classmethod
     def from_units(
-        cls, units: Any, unit_emotions: Sequence[str], emotions: Sequence[str] | None = None, **options: object
+        cls, units: Any, unit_emotions: Sequence[str], emotions: Sequence[str] | None = None, **options: Any
     ) -> EmotionSpace:
         """A space from one vector per word or text [unit, dimension] and the emotion of each; `emotions` in the given
         order or that of first appearance, each at the mean of its units. `options`: layer, site, kind, language. Errors
@@ -162,7 +162,7 @@ class EmotionSpace(Result):
         return f"EmotionSpace({n} emotions x {d} dimensions, layer={self.layer}, kind={self.kind!r}{language})"
 
 
-def unit_vectors(units: object, unit_emotions: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def unit_vectors(units: Any, unit_emotions: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Checked, read-only unit vectors [unit, dimension] and the emotion of each."""
     if units is None or unit_emotions is None:
         raise EmotionInterpError("units and unit_emotions belong together: one vector and one emotion for each unit.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
@@ -73,8 +74,8 @@ def content_similarity(unsteered: Sequence[str], steered: Sequence[str], languag
     words = [sorted(content_words(text, language)) for text in (*unsteered, *steered)]
     if not any(words):
         return np.full(len(unsteered), np.nan)
-    whole = list
-    weights = TfidfVectorizer(analyzer=whole, dtype=np.float64).fit_transform(words)
+    whole: Any = list
+    weights: Any = TfidfVectorizer(analyzer=whole, dtype=np.float64).fit_transform(words)
     n = len(unsteered)
     cosine = np.asarray(weights[:n].multiply(weights[n:]).sum(axis=1)).ravel()
     known = np.array([bool(before and after) for before, after in zip(words[:n], words[n:], strict=True)], dtype=bool)

@@ -44,7 +44,7 @@ class TunedEncoder:
         from transformers import AutoTokenizer, BertModel
 
         try:
-            self.model = BertModel.from_pretrained(
+            self.model: Any = BertModel.from_pretrained(
                 folder, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
             )
             self.tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -134,7 +134,7 @@ def fresh_pipeline(path: Path, pipeline: object, terms: object) -> Pipeline:
     rows = 1 if len(classes) == 2 else len(classes)
     if coefficients.shape != (rows, len(vectorizer.vocabulary_)) or len(intercept) != rows or len(classes) < 2:
         raise FileFormatError(f"{path} is damaged: its n-grams, weights and classes differ in number.")
-    fresh = LogisticRegression()
+    fresh: Any = LogisticRegression()
     fresh.coef_, fresh.intercept_ = coefficients, intercept
     fresh.classes_ = np.asarray([str(c) for c in classes])
     fresh.n_features_in_ = coefficients.shape[1]
@@ -152,7 +152,7 @@ def _array(path: Path, what: str, values: object, dimensions: int) -> np.ndarray
     return values
 
 
-def _same(value: object, wanted: object) -> bool:
+def _same(value: object, wanted: Any) -> bool:
     if wanted is np.float32:
         return value is np.float32 or (isinstance(value, np.dtype) and value == np.float32)
     return type(value) is type(wanted) and value == wanted

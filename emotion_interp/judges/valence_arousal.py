@@ -94,7 +94,7 @@ def design_matrix(
     centre: np.ndarray,
     spread: np.ndarray,
     share: float,
-) -> csr_matrix:
+) -> Any:
     """Inputs of the regression, sparse [text, n-gram and class]."""
     known = csr_matrix(share * (log_probabilities(emotions, texts) - centre) / spread)
     return hstack([*(v.transform(texts) for v in vectorizers), known]).tocsr()

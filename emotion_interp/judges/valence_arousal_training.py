@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,10 @@ from emotion_interp.judges.valence_arousal import (
     log_probabilities,
     write_valence_arousal,
 )
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
 
 MAX_BYTES = 1_000_000
 
@@ -55,9 +59,7 @@ def emobank_texts(data: str | Path) -> pd.DataFrame:
             pd.read_csv(folder / "emobank.csv", keep_default_na=False, index_col=False), ["id", "split", "text"]
         )
     with damage_named(folder / "reader.csv"):
-        ratings: Any = pd.read_csv(folder / "reader.csv", index_col=False)[["id", "V", "A"]].astype(
-            {"V": float, "A": float}
-        )
+        ratings = pd.read_csv(folder / "reader.csv", index_col=False)[["id", "V", "A"]].astype({"V": float, "A": float})
     joined = texts.merge(ratings.rename(columns={"V": "valence", "A": "arousal"}), on="id", validate="one_to_one")
     return joined[["split", "text", *DIMENSIONS]]
 
@@ -65,7 +67,7 @@ def emobank_texts(data: str | Path) -> pd.DataFrame:
 def fit_valence_arousal(
     train: tuple[Sequence[str], np.ndarray],
     dev: tuple[Sequence[str], np.ndarray],
-    emotions: object,
+    emotions: Pipeline,
     ngrams: Sequence[dict[str, object]] = NGRAMS,
 ) -> ValenceArousalJudge:
     """Ridge regression; penalty and share are those with the highest mean r on the dev texts.

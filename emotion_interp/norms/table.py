@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -184,7 +184,7 @@ class Norms:
         return fragment("<p>{}<br><small>{}</small></p>{}", repr(self), self.citation, frame_html(head))
 
 
-def _checked(table: object, name: str, scale: tuple[float, float]) -> pd.DataFrame:
+def _checked(table: Any, name: str, scale: tuple[float, float]) -> pd.DataFrame:
     """A clean copy of the table, or the reason why it cannot be norms."""
     missing = [c for c in ("word", "valence") if c not in table]
     if missing:

@@ -243,7 +243,7 @@ def _beta(sums: list[Any], alpha: float, floor: np.ndarray) -> tuple[np.ndarray,
     return solved * scale[:, :, None], mean_x, mean_y
 
 
-def _error(held: list[object], beta: np.ndarray, mean_x: np.ndarray, mean_y: np.ndarray) -> np.ndarray:
+def _error(held: list[Any], beta: np.ndarray, mean_x: np.ndarray, mean_y: np.ndarray) -> np.ndarray:
     """Squared error of a fit on rows of which the sums are known, [draw, target]."""
     n, x, xx, y, xy, yy = held
     centre = x - n * mean_x

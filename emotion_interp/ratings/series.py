@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
         EmotionInterpError: columns are missing, there are no predictions, or one word is predicted twice in a series.
     """
     if isinstance(ratings, Ratings):
-        frames: list[object] = [ratings.predictions]
+        frames: list[Any] = [ratings.predictions]
     elif isinstance(ratings, pd.DataFrame):
         frames = [ratings]
     else:

@@ -190,7 +190,7 @@ def outside_sets(
 
 def predict_parts(
     parts: Sequence[WordActivations],
-    sets: Mapping[object, Mapping[str, object]],
+    sets: Mapping[Any, Mapping[str, Any]],
     folds: int = 10,
     seed: int = 0,
     n_permutations: int = 199,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class WordActivations:
     norms: Norms
     language: str = "en"
     groups: Sequence[Hashable] | None = None
-    dense: Mapping[object, Matrix] = field(default_factory=dict)
+    dense: Mapping[Any, Matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind in ("activations", "dense"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core import EmotionInterpError
 
@@ -155,7 +155,7 @@ class StudyData:
     steering: pd.DataFrame | None = None
     steered_text: pd.DataFrame | None = None
     traces: list[TokenView] = field(default_factory=list)
-    manifest: dict[str, object] = field(default_factory=dict)
+    manifest: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

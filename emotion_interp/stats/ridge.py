@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
@@ -34,7 +35,7 @@ class NestedRidge:
     null: np.ndarray
 
 
-def assign_folds(groups: Sequence[object], folds: int, seed: int) -> np.ndarray:
+def assign_folds(groups: Sequence[Any], folds: int, seed: int) -> np.ndarray:
     """A fold for every row such that a group is never split: groups shuffled, then the largest first into the emptiest
     fold.
 
@@ -97,7 +98,7 @@ def _penalised(matrix: np.ndarray, target: np.ndarray, alphas: Sequence[float]) 
     """Solutions of (matrix + alpha I) x = target for each alpha; the matrix is symmetric and not negative."""
     work = np.empty(matrix.shape, order="F")
     places = np.arange(len(matrix))
-    solve = get_lapack_funcs("posv", (work,))
+    solve: Any = get_lapack_funcs("posv", (work,))
     solved = []
     for alpha in alphas:
         # a symmetric matrix is its own transpose: written through it, the copy runs along memory

@@ -218,7 +218,7 @@ class _RowVectors:
         self.site, self.vectors, self.index = site, vectors, index
         self._kept: dict[tuple[object, object], torch.Tensor] = {}
         # the rows of a batch stay the same from token to token; one tuple, since threads may share it
-        self._last: tuple[object, object, object] = (None, None, None)
+        self._last: tuple[object, object, Any] = (None, None, None)
 
     def of(self, activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
         """[1, d_model] where all rows share one, else [row, 1, d_model]."""

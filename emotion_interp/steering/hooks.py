@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class Chosen:
     def __init__(self, plan: ForwardPlan, mask: np.ndarray, weights: np.ndarray | None) -> None:
         self.plan, self.mask, self.weights = plan, mask, weights
         self.everywhere = bool(mask.all())
-        self._kept: dict[object, object] = {}
+        self._kept: dict[object, Any] = {}
 
     @property
     def token_rows(self) -> np.ndarray:
@@ -225,7 +225,7 @@ class _CallPlan:
             return plan
         return ForwardPlan.of_columns(rows, columns, self.subject.prepends_bos)
 
-    def _before_bridge(self, module: object, args: tuple[object, ...], options: dict[str, object]) -> None:
+    def _before_bridge(self, module: object, args: tuple[object, ...], options: dict[str, Any]) -> None:
         del module
         if current_plan() is not None or not self.scope.acts:
             return
@@ -239,7 +239,7 @@ class _CallPlan:
         if current_plan() is None and self.scope.acts:
             self._keep(replace(self._last(), ids=args[0] if args else options.get("tokens")))
 
-    def _before_block(self, module: object, args: tuple[object, ...], options: dict[str, object]) -> None:
+    def _before_block(self, module: object, args: tuple[object, ...], options: dict[str, Any]) -> None:
         del module
         if current_plan() is not None or not self.scope.acts:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def scale_of(subject: Subject, site: Site, scale: float | Mapping[Site, float] |
     return float(value)
 
 
-def check_dose(dose: object) -> float:
+def check_dose(dose: Any) -> float:
     """The dose as a float; `NotFiniteError` for NaN and infinity, `EmotionInterpError` for what is no number."""
     try:
         value = float(dose)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class RowPositions:
         object.__setattr__(self, "each", tuple(self.each))
         object.__setattr__(self, "_groups", [(kind, np.asarray(rows)) for kind, rows in groups.values()])
 
-    def parts(self, plan: ForwardPlan) -> list[tuple[object, np.ndarray, ForwardPlan]]:
+    def parts(self, plan: ForwardPlan) -> list[tuple[Any, np.ndarray, ForwardPlan]]:
         """(positions, batch rows, their plan) of the rows that are treated alike."""
         if plan.rows.max() >= len(self.each):
             raise EmotionInterpError(
@@ -68,7 +69,7 @@ Positions = (
 )
 
 
-def check_positions(positions: object) -> None:
+def check_positions(positions: Any) -> None:
     """Refuse anything that selects no positions.
 
     Raises:

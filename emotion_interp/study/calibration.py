@@ -47,7 +47,7 @@ def seconds_of(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = _tokenizer()
-    shown = _texts(tokenizer, max(16, _TOKENS // length), length)
+    shown = random_texts(tokenizer, max(16, _TOKENS // length), length)
     depths = [depth for depth in _DEPTHS if depth <= max(1, last + 1)]
     times = []
     for depth in depths:
@@ -112,7 +112,7 @@ def _tokenizer() -> Any:
     return AutoTokenizer.from_pretrained(bundled_folder() / "model")
 
 
-def _texts(tokenizer: Any, number: int, length: int) -> list[str]:
+def random_texts(tokenizer: Any, number: int, length: int) -> list[str]:
     """Texts of about so many tokens."""
     rng = generator(0, "calibration")
     chosen = sorted(w[1:] for w in tokenizer.get_vocab() if w[0] == "Ġ" and w[1:].isalpha() and w[1:].isascii())

@@ -40,6 +40,12 @@ BAD_PAIRS = (
         "pip install 'sae-lens>=6.54,<7'",
     ),
     (
+        ("transformers", ">=5.24"),
+        ("transformer-lens", "<4"),
+        "the bridge ignores the KV cache of transformers 5.24: texts are written without it, which is slower",
+        "pip install 'transformers<5.24'",
+    ),
+    (
         ("torch", "<2.4"),
         ("transformers", ">=5"),
         "transformers 5 needs a newer torch",

@@ -21,6 +21,14 @@ _CARD_HEADING = "## What `emotion-interp doctor` looks at again"
 
 
 def of_model(model: str | None, saes: str | None, device: str, dtype: Any) -> Iterator[Finding]:
+    """Plan a model, load it, and ask what matters for reading and steering it.
+
+    Args:
+        model: as of `load_subject`.
+        saes: its SAEs.
+        device: where it is loaded.
+        dtype: in which precision.
+    """
     try:
         shipped = str(bundled_folder() / "saes") if model in (None, BUNDLED) else None
         planned = plan(model, saes or shipped)

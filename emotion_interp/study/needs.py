@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
-from emotion_interp.core.arguments import checked
+from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import UnknownNameError
 from emotion_interp.core.memory import free_memory, gibibytes
 from emotion_interp.core.options import Options, merged
@@ -73,6 +73,7 @@ class PlanChoices(TypedDict, total=False):
     resident: int
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class ReadingPlan(Result):
     """What reading takes; `.cards` has the hours.

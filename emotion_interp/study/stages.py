@@ -163,7 +163,7 @@ def _cebra_spaces(spaces: dict[Any, EmotionSpace], seed: int, tick: Tick | None)
     return found
 
 
-def _alignment_tables(spaces: list[EmotionSpace], aligned: LayerAlignments) -> dict[str, pd.DataFrame]:
+def _alignment_tables(spaces: list[Any], aligned: LayerAlignments) -> dict[str, pd.DataFrame]:
     frame = pd.DataFrame([alignment.row() for alignment in aligned.alignments])
     frame = frame.assign(**pd.DataFrame(chance_limits(spaces, aligned.alignments)))
     # the embedding (what enters block 0) is shown as layer -1
@@ -192,7 +192,7 @@ def _alignment_tables(spaces: list[EmotionSpace], aligned: LayerAlignments) -> d
     }
 
 
-def _text_rows(layers: list[int | None], spaces: list[EmotionSpace], aligned: LayerAlignments) -> list[pd.DataFrame]:
+def _text_rows(layers: list[int | None], spaces: list[Any], aligned: LayerAlignments) -> list[pd.DataFrame]:
     """The texts alone ("text", "encoder"), once for each layer, site and language that they stand beside."""
     rows: dict[object, dict[str, object]] = {}
     limits: dict[object, dict[str, float]] = {}

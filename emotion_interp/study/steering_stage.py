@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -103,7 +103,7 @@ class _Parts:
         doses, methods = self.settings.doses, list(self.settings.methods)
         return dose_response(trial, self.emotions, doses, layers, methods, options=few).to_frame()
 
-    def texts(self, told: dict[str, object], samples: Sequence[str], plain: Sequence[str]) -> pd.DataFrame:
+    def texts(self, told: dict[str, Any], samples: Sequence[str], plain: Sequence[str]) -> pd.DataFrame:
         """Steered beside unsteered text of one emotion, at its chosen layer and dose."""
         subject, bank = self.setting.subject, self.setting.bank
         place = {"layer": told["layer"], "language": self.setting.language, "method": told["method"]}

@@ -69,7 +69,7 @@ class SweepFolder:
             raise FileFormatError(f"{file} is no sweep of this project; give another --out.")
         return record
 
-    def write_record(self, **entries: object) -> None:
+    def write_record(self, **entries: Any) -> None:
         write_signed_json(self.path / RECORD, {"format": "emotion_interp.sweep", **entries})
 
     # -- units ---------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def fingerprint(subject: Subject) -> str:
     tensors = [("model", name, tensor) for name, tensor in subject.model.state_dict().items()]
     for site, reader in subject.readers.items():
         tensors += [(str(site), name, tensor) for name, tensor in reader.sae.state_dict().items()]
-    parts: list[object] = []
+    parts: list[Any] = []
     for place, name, tensor in tensors:
         if hasattr(tensor, "is_floating_point") and tensor.is_floating_point() and tensor.numel():
             flat = tensor.detach().reshape(-1)

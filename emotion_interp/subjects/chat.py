@@ -13,11 +13,11 @@ from emotion_interp.core.messages import Pairs, checked_messages
 from emotion_interp.subjects.turns import ChatText, Turn, Turns
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    pass
 
 
 def rendered(
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Any,
     messages: Any,
     name: str = "the model",
     template_options: Mapping[str, object] | None = None,
@@ -63,13 +63,13 @@ def left_open(text: ChatText) -> ChatText:
     return ChatText(text[:end], turns, text.places)
 
 
-def control_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+def control_tokens(tokenizer: Any) -> set[str]:
     """Texts that the tokenizer reads as one special token wherever they stand."""
     added = {str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special}
     return {text for text in added | set(tokenizer.all_special_tokens) if text.strip()}
 
 
-def refuse_control_tokens(tokenizer: PreTrainedTokenizerBase, pairs: Pairs) -> None:
+def refuse_control_tokens(tokenizer: Any, pairs: Pairs) -> None:
     """Refuse words that the model would take for the template's own marks.
 
     Raises:
@@ -94,7 +94,7 @@ def refuse_control_tokens(tokenizer: PreTrainedTokenizerBase, pairs: Pairs) -> N
 class _Writer:
     """One tokenizer's template, and what it writes around messages."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, name: str, options: dict[str, object]) -> None:
+    def __init__(self, tokenizer: Any, name: str, options: dict[str, object]) -> None:
         self.tokenizer, self.name, self.options = tokenizer, name, options
         self._kept = _KEPT.setdefault(tokenizer, {})
         self._key = (str(tokenizer.chat_template), repr(sorted(options.items())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Columns:
         self.ids = np.zeros((len(self.rows), 0), dtype=np.int64)
         self.real = np.zeros((len(self.rows), 0), dtype=bool)
         self.positions = np.zeros((len(self.rows), 0), dtype=np.int64)
-        self._cache: object = None
+        self._cache: Any = None
         self._last_logits_only: bool | None = None
 
     def extend(self, ids: np.ndarray, real: np.ndarray | None = None, last_only: bool = True) -> torch.Tensor:

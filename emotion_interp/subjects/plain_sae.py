@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import FileFormatError, UnsupportedError
-from emotion_interp.core.files import read_json
+from emotion_interp.core.files import read_json, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -90,6 +90,11 @@ class PlainConfig:
     def architecture(self) -> str:
         """SAELens' name of the architecture."""
         return self.kind
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a cfg.json has them."""
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("kind", "metadata")}
+        return told | {"architecture": self.kind, "metadata": self.metadata.to_dict()}
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> PlainConfig:
@@ -175,10 +180,10 @@ class PlainSae:
         """Its tensors by name."""
         return {name: getattr(self, name) for name in PARAMETERS[self.cfg.kind]}
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> PlainSae:
-        """Move and cast it, in place."""
+    def to(self, *place: Any, **places: Any) -> PlainSae:
+        """Move and cast it, in place; arguments as of `torch.Tensor.to`."""
         for name, tensor in self.state_dict().items():
-            setattr(self, name, tensor.to(device=device, dtype=dtype))
+            setattr(self, name, tensor.to(*place, **places))
         self.cfg.device, self.cfg.dtype = str(self.device), str(self.dtype).removeprefix("torch.")
         return self
 
@@ -254,6 +259,15 @@ class PlainSae:
         for name in ("b_enc", "threshold", "b_gate", "b_mag"):
             if hasattr(self, name):
                 setattr(self, name, self._parameter(name) * lengths)
+
+    def save_model(self, folder: str | Path) -> None:
+        """Write it in SAELens' layout."""
+        from safetensors.torch import save_file
+
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, place / WEIGHTS)
+        write_json(place / CONFIG, self.cfg.to_dict())
 
     def _parameter(self, name: str) -> torch.Tensor:
         return getattr(self, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from emotion_interp.core.arguments import ArgumentError, check_fields
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -195,7 +196,7 @@ def _of_l0(name: str, entries: list[SaeEntry], l0: str | float) -> list[SaeEntry
 
 
 def _refuse_ambiguous(name: str, entries: list[SaeEntry], choice: SaeChoice) -> None:
-    groups: dict[object, list[SaeEntry]] = {}
+    groups: dict[Any, list[SaeEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.site, entry.width if len(choice.widths) > 1 else ""), []).append(entry)
     for (site, _), group in groups.items():

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 
 SAELENS = "SAELens"
-Entry, Read = Callable[[Path, str], SaeEntry], Callable[[Path], RawSae]
+Entry = Callable[[Path, str], SaeEntry]
+Read = Callable[[Path], RawSae]
 FORMATS: dict[str, tuple[Entry, Read]] = {
     "dictionary_learning": (dictionary_entry, dictionary_read),
     "sparsify": (sparsify_entry, sparsify_read),

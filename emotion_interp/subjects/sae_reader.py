@@ -264,7 +264,7 @@ class _Encoding(no_gradients):
         self.x = x.unsqueeze(-2) if sae.hook_z_reshaping_mode else x
 
 
-def _forget(sae: Any, shape: tuple[int, int]) -> None:
+def _forget(sae: Any, shape: tuple[int, int | None]) -> None:
     """Leave no state behind of what layer_norm, constant_norm and z SAEs keep between encode and decode."""
     sae.reshape_fn_in, sae.d_head = shape
     for name in ("ln_mu", "ln_std", "x_norm_coeff"):

@@ -228,7 +228,7 @@ def _probing(subject: Subject) -> Iterator[Run]:
 def _on_block(block: nn.Module, before: bool, delta: torch.Tensor) -> RemovableHandle:
     """A torch hook on the block itself, which adds a vector to what it takes or gives."""
 
-    def pre(module: object, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[object, object]:
+    def pre(module: object, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         del module
         if args:
             return (args[0] + delta.to(args[0]), *args[1:]), options

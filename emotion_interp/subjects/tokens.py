@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class TokenizedText:
         return len(self.ids)
 
 
-def bos_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
+def bos_id(tokenizer: Any) -> int | None:
     """The id of a tokenizer's BOS; None where it was made without one.
 
     TransformerLens gives such a tokenizer its EOS for a BOS, which the model never saw at the start of a text.
@@ -111,7 +111,7 @@ def tokenized(
             ids, offsets = [tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
         cut_at = int(offsets[context][0]) if len(ids) > context else None
         kept = tuple((int(a), int(b)) for a, b in offsets[:context])
-        turns = text.turns.in_tokens(kept) if isinstance(text, ChatText) else None
+        turns = text.turns.in_tokens(kept, cut_at) if isinstance(text, ChatText) else None
         result.append(TokenizedText(tuple(ids[:context]), kept, prepend or spelled, cut_at, turns))
     return result
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -72,7 +72,7 @@ def save_checkpoint(
         write_signed_json(folder / "state.json", state)
 
 
-def load_checkpoint(out: Path, identity: str, trainers: Mapping[Site, object]) -> tuple[Cursor, float] | None:
+def load_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any]) -> tuple[Cursor, float] | None:
     """Put the trainers back where a killed run was: cursor and seconds so far, or None if there is no checkpoint.
 
     Raises:

@@ -199,7 +199,7 @@ def _losses(
     return losses
 
 
-def _splice(sae: SAE, limit: float) -> Any:
+def _splice(sae: SAE | None, limit: float) -> Any:
     """A hook that puts an SAE's reconstruction, or zeros, in place of every token but position 0 and sinks."""
 
     def hook_fn(activations: torch.Tensor, hook: object) -> torch.Tensor:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 import torch
@@ -133,7 +133,7 @@ def layer_folder(out: Path, layer: int) -> Path:
     return out / f"layer_{layer}"
 
 
-def load_quietly(folder: Path, device: str) -> SAE:
+def load_quietly(folder: Path, device: str) -> Any:
     """`load_sae` without SAELens' advice on how to load the model, which is here already."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*model_from_pretrained_kwargs")
@@ -185,7 +185,7 @@ class HeldOutSums:
         }
 
 
-def pre_activations(sae: SAE, activations: torch.Tensor) -> torch.Tensor:
+def pre_activations(sae: Any, activations: torch.Tensor) -> torch.Tensor:
     """What a JumpReLU SAE compares with its threshold: [token, d_model] -> [token, d_sae]."""
     return sae.process_sae_in(activations) @ sae.W_enc + sae.b_enc
 
@@ -197,7 +197,7 @@ def mean_l0(sae: SAE, activations: torch.Tensor) -> float:
         return sum(counts) / len(activations)
 
 
-def threshold_for(sae: object, activations: torch.Tensor, k: float, units: torch.Tensor | None = None) -> float:
+def threshold_for(sae: Any, activations: torch.Tensor, k: float, units: torch.Tensor | None = None) -> float:
     """The one threshold that leaves k active latents per token on these activations (BatchTopK's rule on all of them).
 
     With `units` [d_sae] each latent is compared with the threshold times its unit.

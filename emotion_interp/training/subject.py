@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from emotion_interp.training.corpus import Document, is_held_out, load_documents
 from emotion_interp.training.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def pack(token_lists: list[list[int]], context: int, bos: int) -> np.ndarray:
     return np.asarray(rows, dtype=np.int32).reshape(-1, context)
 
 
-def _rows(documents: list[Document], tokenizer: PreTrainedTokenizerBase, context: int) -> np.ndarray:
+def _rows(documents: list[Document], tokenizer: Any, context: int) -> np.ndarray:
     if not documents:
         return np.zeros((0, context), dtype=np.int32)
     encoded = bare_tokens(tokenizer, [d.text for d in documents], offsets=False)
@@ -84,7 +84,7 @@ def _rows(documents: list[Document], tokenizer: PreTrainedTokenizerBase, context
 
 def _prepare(
     data: Path, out: Path, recipe: SubjectRecipe, report: Callable[[str], None]
-) -> tuple[object, np.ndarray, object]:
+) -> tuple[Any, np.ndarray, dict[str, np.ndarray]]:
     """Tokenizer, packed training rows and held-out rows; made once and kept for a resumed run."""
     cache = out / "packed.npz"
     if cache.exists() and (out / "tokenizer.json").exists():
@@ -262,7 +262,7 @@ def train_subject(
     return _export(model, tokenizer, out / "model")
 
 
-def _export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
+def _export(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
     """Write the model in half precision (Hugging Face layout) with its tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
     model.to(torch.float16).save_pretrained(str(folder), safe_serialization=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.reading import json_line, read_text, regular_file, text_lines
@@ -168,7 +168,7 @@ def data_folder(data: str | Path | None = None) -> Path:
     return Path(root)
 
 
-def _may_train(record: Mapping[str, object]) -> bool:
+def _may_train(record: Mapping[str, Any]) -> bool:
     """Whether a record is of a topic that training may see; a table gives the topic as text."""
     topic = record.get("topic_idx")
     try:

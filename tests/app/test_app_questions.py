@@ -10,7 +10,6 @@ import pytest
 import emotion_interp as ei
 from emotion_interp.activations import read_tokens
 from emotion_interp.app.asked import ReadText, Write, question
-from emotion_interp.app.server import KINDS, page_files
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.features.readings import emotion_readouts
 
@@ -147,7 +146,9 @@ def test_hostile_text_goes_as_data_and_never_as_a_page(live):
     assert "".join(json.loads(answer.read())["tokens"]) == HOSTILE
 
 
-def test_the_files_of_the_page_name_no_other_machine():
+def test_the_files_of_the_page_name_no_other_machine(live):
+    from emotion_interp.app.server import KINDS, page_files
+
     shown = page_files()
     assert {"page.html", "page.css", "page.js"} <= set(shown)
     for name, (content, kind) in shown.items():

@@ -8,6 +8,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from emotion_interp.cli import app
+from emotion_interp.core.files import read_signed_json, sha256_file, write_signed_json
 
 
 def run(*arguments):
@@ -42,4 +43,13 @@ def test_the_dial_is_written_and_what_differs_ends_with_1(tmp_path):
     done = run("export", file, "--valence", "1", "--arousal", "-1", "--layers", "2", "--quiet")
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "calm.npz.about.json").read_text())["name"] == "valence +1, arousal -1"
-    assert run("check", file, "--tolerance", "0.000000000001").exit_code == 1
+    # the same test of a vector that points elsewhere
+    beside = tmp_path / "calm.npz.parity.json"
+    (tmp_path / "calm.npz.about.json").unlink()
+    with np.load(file) as arrays:
+        np.savez(file, **{name: -vector for name, vector in arrays.items()})
+    test, _ = read_signed_json(beside)
+    write_signed_json(beside, test | {"sha256": sha256_file(file)})
+    done = run("check", file)
+    assert done.exit_code == 1
+    assert "what is added differs" in done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import emotion_interp as ei
-from tests.stand_ins import paper_hub
+from tests.stand_ins import GEMMA, paper_hub
 
 ROOT = Path(ei.__file__).parents[1]
 PAGE = ROOT / "docs" / "how-to" / "chat_models.md"
@@ -19,9 +19,9 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), fl
 
 def test_the_lines_run_as_written(tmp_path):
     names: dict = {}
-    with paper_hub(tmp_path):
+    with paper_hub(tmp_path, {GEMMA: 21}):
         exec(compile(BLOCKS[0], str(PAGE), "exec"), names)
-    assert names["subject"].name == "google/gemma-2-9b-it" and names["subject"].layers == [9, 20]
+    assert names["subject"].name == GEMMA and names["subject"].layers == [9, 20]
     assert isinstance(names["reply"], str) and names["trace"].layers == (9, 20)
     assert {"user", "assistant"} <= set(names["trace"].speakers)
     assert names["bank"].manifest["conversation"] == {"en": [["user", "{text}"]]}
