@@ -33,6 +33,10 @@ reason below the table.
   one line each; the context size is known, and texts beyond it are said. Some releases say nothing of BOS.
 
 "Releases" are those that the same loader reads at the same kind of site; what is said of one holds for its row.
+
+Not shown: the published files themselves, which are written here as their loaders read them, with few latents. Where a loader
+has the sizes in its code (Gemma Scope, Goodfire, Qwen Scope, qresearch), SAELens' directory overrides them here. Latents of
+dictionary_learning's gated SAEs are in SAELens' units, which are that library's divided by the lengths of the decoder rows.
 """
 
 

@@ -21,7 +21,7 @@ from emotion_interp.subjects.sae_choice import SaeChoice
 from emotion_interp.subjects.sae_facts import metadata_of
 from emotion_interp.subjects.sae_folders import load_sae
 from emotion_interp.subjects.sae_reader import SaeReader
-from emotion_interp.subjects.sae_sources import checked_saes, chosen_saes, sae_source
+from emotion_interp.subjects.sae_sources import ChosenSae, checked_saes, chosen_saes, sae_source
 from emotion_interp.subjects.shelf import readers_of
 from emotion_interp.subjects.subject import Subject, wrap_transformers
 
@@ -80,15 +80,19 @@ def load_subject(
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
     weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
     source = weights.source
-    if choose and saes is None and not bundled:
-        raise EmotionInterpError("choose= picks among the SAEs that saes= names, and there is no saes=.")
+    if choose and not (isinstance(saes, (str, Path)) or (saes is None and bundled)):
+        given = "there is no saes=" if saes is None else "these are given one by one"
+        raise EmotionInterpError(f"choose= is for a release, a repository or a folder of SAEs, and {given}.")
     # before torch is imported; the hub is asked once
     found = located(source, revision=how.revision) | how.from_pretrained()
-    device, dtype = checked_device(device, dtype)
-    model, tokenizer, revision = _load_model(source, device, dtype, found, how)
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
-    readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers, choose, how)
+    wanted = None if layers is None else sorted(set(layers))
+    # a model may take minutes to load: what is wrong with the choice of its SAEs is said before
+    chosen = chosen_saes(saes, wanted, choose) if isinstance(saes, (str, Path)) else None
+    device, dtype = checked_device(device, dtype)
+    model, tokenizer, revision = _load_model(source, device, dtype, found, how)
+    readers = _load_saes(saes if chosen is None else chosen, wanted, device, model.cfg.n_layers, how)
     provenance: dict[str, object] = {
         "source": BUNDLED if bundled else Path(source).name,
         "dtype": str(model.cfg.dtype),
@@ -164,21 +168,15 @@ def _cached_revision(source: str, asked: str | None) -> str | None:
     return Path(found).parent.name if isinstance(found, str) else None
 
 
-def _load_saes(
-    saes: Any, layers: list[int] | None, device: str, n_layers: int, choose: SaeChoice | None, how: LoadOptions
-) -> list[SaeReader]:
+def _load_saes(saes: Any, layers: list[int] | None, device: str, n_layers: int, how: LoadOptions) -> list[SaeReader]:
+    """Readers of chosen SAEs, or of SAEs given one by one, at the layers asked for."""
     if saes is None:
         return []
     for layer in layers or ():
         if not 0 <= layer < n_layers:
             raise UnknownNameError("layer", layer, range(n_layers))
-    if isinstance(saes, (str, Path)):
-        sources = [sae_source(chosen, device, how.sae_name) for chosen in chosen_saes(saes, layers, choose)]
-        readers = readers_of(sources, how.resident, device)
-    elif choose:
-        raise EmotionInterpError(
-            "choose= is for a release, a repository or a folder of SAEs; these are given one by one."
-        )
+    if all(isinstance(sae, ChosenSae) for sae in saes):
+        readers = readers_of([sae_source(chosen, device, how.sae_name) for chosen in saes], how.resident, device)
     else:
         readers = [sae if isinstance(sae, SaeReader) else SaeReader(sae) for sae in saes]
     if layers is not None:

@@ -104,6 +104,14 @@ def test_a_release_that_cannot_be_read_is_refused_before_anything_is_loaded():
         ei.load_subject("no/such-model", saes="temporal-sae-gemma-2-2b")
 
 
+def test_an_ambiguous_release_is_refused_before_the_model_is_read(gpt2, tokenizer, tmp_path):
+    gpt2.save_pretrained(str(tmp_path))
+    tokenizer.save_pretrained(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"no weights, which only reading them would show")
+    with pytest.raises(EmotionInterpError, match="choose by width"):
+        ei.load_subject(tmp_path, saes="gemma-scope-9b-it-res-canonical", layers=[9])
+
+
 def test_a_choice_without_saes_to_choose_from_is_refused(gpt2, tokenizer, tmp_path):
     gpt2.save_pretrained(str(tmp_path))
     tokenizer.save_pretrained(str(tmp_path))
