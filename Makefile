@@ -9,7 +9,7 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
 export WANDB_MODE = disabled
 
-.PHONY: demo gemma test test-latest test-tl4 test-unbounded lint install clean bench peers
+.PHONY: demo gemma docs figures test test-latest test-tl4 test-unbounded lint install clean bench peers
 
 demo: install
 	$(BIN)/emotion-interp run --out runs/bundled
@@ -55,6 +55,13 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+figures: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,figures]"
+	$(BIN)/python -m benchmarks.figures
 
 bench: install
 	$(BIN)/python -m benchmarks $(if $(wildcard .peers/bin/python),--peers .peers/bin/python)

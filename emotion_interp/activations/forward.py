@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emotion_interp.activations.host import to_device
 from emotion_interp.core.errors import NotFiniteError
+from emotion_interp.core.progress import Progress, ticking
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plan import ForwardPlan, current_plan, evaluation_mode, using_plan
@@ -59,7 +61,7 @@ def forward_pass(
     on_site: OnSite,
     *,
     batch_tokens: int = BATCH_TOKENS,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> None:
     """Run the subject once over all texts and hand each site's activations to `on_site`.
 
@@ -69,13 +71,12 @@ def forward_pass(
         sites: where to read; checked against the model first, since a bridge ignores an unknown hook name.
         on_site: receives (site, activations [row, position, d_model], batch) while the pass runs.
         batch_tokens: padded tokens of one batch.
-        progress: receives the number of texts of each finished batch.
+        progress: receives the number of texts of each finished batch; False: silence; default: a bar after a second.
 
     Raises:
         UnknownNameError: the model has no such site.
         NotFiniteError: NaN or infinite activations.
     """
-    import torch
 
     sites = list(dict.fromkeys(sites))
     subject.check_sites(sites)
@@ -87,7 +88,7 @@ def forward_pass(
 
     def make_hook(site: Site) -> Callable[..., None]:
         # keyed by closure: on a bridge hook.name is the canonical name, not the alias asked for
-        def hook_fn(activations: torch.Tensor, hook: Any) -> None:
+        def hook_fn(activations: torch.Tensor, hook: object) -> None:
             del hook
             # the hook point is shared: other threads' passes go through here too
             if _READING.get() is reading and site in reading.waiting:
@@ -102,13 +103,14 @@ def forward_pass(
 
         return hook_fn
 
-    options: dict[str, Any] = {"return_type": None, **subject.uncached_options}
+    options: dict[str, object] = {"return_type": None, **subject.uncached_options}
     if subject.backend == "hooked":
         options["stop_at_layer"] = max(site.layer for site in sites) + 1
         # under a left-padding tokenizer HookedTransformer guesses a mask from pad ids, and would hide a BOS that is pad
         options["padding_side"] = "right"
     scopes = open_scopes(subject.model)
-    with surely(evaluation_mode(subject.model)) as undoing, undoing:
+    bar = ticking(progress, len(tokens), "reading")
+    with bar as tick, surely(evaluation_mode(subject.model)) as undoing, undoing:
         for site in sites:
             attach(subject.model.hook_dict[site.hook_name], make_hook(site), undoing)
         for rows in batches(lengths, batch_tokens):
@@ -128,13 +130,12 @@ def forward_pass(
                 surely(using_plan(plan)) as announced,
                 announced,
             ):
-                subject.model(torch.from_numpy(ids).to(subject.device), **options)
+                subject.model(to_device(ids, subject.device), **options)
             check_open(scopes)
             if reading.waiting:
                 missing = sorted(reading.waiting)[0]
                 raise NotFiniteError(f"the hook {missing.hook_name} never fired in a forward pass of {subject.name}.")
-            if progress is not None:
-                progress(len(rows))
+            tick(len(rows))
 
 
 def _plan(batch: Batch, width: int, turns: Sequence[Turns | None]) -> ForwardPlan | None:

@@ -33,6 +33,13 @@ class ReadText(Options):
     generated_from: int | None = None
     steered: bool = False
 
+    @property
+    def marks(self) -> dict[str, list[tuple[int, int]]]:
+        """The stretch that the subject wrote, as a trace takes it."""
+        if self.generated_from is None:
+            return {}
+        return {"steered" if self.steered else "generated": [(self.generated_from, len(self.text))]}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReadToken(Options):
@@ -43,12 +50,14 @@ class ReadToken(Options):
         token: its place, counted from 0.
         site: name of the site.
         language: whose features.
+        emotion: to whose value the features add; None: to none.
     """
 
     text: str = ""
     token: int = 0
     site: str = ""
     language: str | None = None
+    emotion: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

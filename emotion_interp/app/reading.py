@@ -12,7 +12,10 @@ from emotion_interp.app.asked import MOST_DOSE, MOST_NEW_TOKENS, ReadFeature, Re
 from emotion_interp.app.snippets import Origin, card_code, reading_code
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.languages import language_of
-from emotion_interp.core.types import WRITABLE_KINDS
+from emotion_interp.core.types import WRITABLE_KINDS, Site
+from emotion_interp.features.readings import emotion_readouts
+from emotion_interp.features.readout import KINDS
+from emotion_interp.features.text_states import logged
 from emotion_interp.geometry.coordinates import human_coordinates
 from emotion_interp.norms import load_norms
 from emotion_interp.report import display_units, emotion_trace, feature_card
@@ -22,8 +25,10 @@ if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
     from emotion_interp.subjects import Subject
 
-MOST_FEATURES = 12
-"""Features shown for one token."""
+MOST_FEATURES = 8
+"""Features of one token that are shown in each list."""
+FULL_COLOUR = 0.995
+"""The share of all values that lie below the one with the full colour, as in the view of a trace."""
 
 
 class Reader:
@@ -77,56 +82,92 @@ class Reader:
         ]
 
     def text(self, asked: ReadText) -> dict[str, object]:
-        """A text's tokens and how strongly each emotion shows in them, at every site of the bank."""
-        trace = emotion_trace(self.subject, asked.text, self.bank, language=asked.language)
-        starts = np.cumsum([0, *map(len, trace.tokens)])[:-1]
-        written = asked.generated_from
+        """A text's tokens and sentences and how strongly each emotion shows in them, at every site of the bank."""
+        trace = emotion_trace(self.subject, asked.text, self.bank, language=asked.language, marks=asked.marks)
+        values = {trace.kind: (trace.values, trace.sentence_values())}
+        if trace.beside is not None:
+            values[next(k for k in KINDS if k != trace.kind)] = (trace.beside, trace.sentence_values(beside=True))
         return {
             "text": asked.text,
             "tokens": list(trace.tokens),
-            "generated": [written is not None and int(s) >= written for s in starts],
-            "steered": asked.steered,
+            "marks": [list(marks) for marks in trace.marks],
+            "sentences": [list(ends) for ends in trace.sentences],
             "sites": list(map(str, trace.sites)),
+            "best": trace.best_layer,
             "emotions": list(trace.emotions),
             "language": trace.language,
-            "chosen_language": asked.language is not None,
-            "values": [[[float(f"{v:.4g}") for v in row] for row in site] for site in trace.values.tolist()],
-            "limit": float(np.abs(trace.values).max()) or 1.0,
+            "note": trace.note,
+            "kind": trace.kind,
+            "values": {kind: _short(tokens) for kind, (tokens, _) in values.items()},
+            "sentence_values": {kind: _short(sentences) for kind, (_, sentences) in values.items()},
+            "token_levels": _short(trace.token_levels),
+            "sentence_levels": _short(trace.sentence_levels),
+            "facts": {kind: [f.line for f in trace.facts if f.kind == kind] for kind in values},
+            "limit": max(float(np.quantile(trace.values, FULL_COLOUR)), 1e-6),
             "python": {str(s): reading_code(self.origin, asked, str(s)) for s in trace.sites},
         }
 
     def token(self, asked: ReadToken) -> dict[str, object]:
-        """The bank's features that fire at one token, the strongest first."""
+        """The features that fire at one token: those that the read-out of an emotion hears, and those of the bank."""
         site = self.bank.site(asked.site)
         language = asked.language or language_of(asked.text, self.bank.languages)
         units, latents = self._latents(asked.text)
         if not 0 <= asked.token < len(units):
             raise EmotionInterpError(f"the text has {len(units)} tokens, counted from 0; got token {asked.token}.")
-        strengths = latents[site][units[asked.token][2]].max(0)
-        table: Any = self.bank.table(layer=site, language=language)
-        table = table.assign(activation=strengths[table["feature"].to_numpy(dtype=np.int64)])
-        table = table[table["activation"] > 0]
+        start, end, members = units[asked.token]
+        activations = latents[site][members].max(0)
+        known = self._known(site, language, activations)
+        return {
+            "token": asked.text[start:end],
+            "site": str(site),
+            "language": language,
+            "n_firing": int((activations > 0).sum()),
+            "heard": self._heard(site, language, asked.emotion, logged(latents[site][members]).mean(0), activations),
+            "kept": [row for row in known if row["kept"]][:MOST_FEATURES],
+            "others": [row for row in known if not row["kept"]][:MOST_FEATURES],
+        }
+
+    def _heard(
+        self, site: Site, language: str, emotion: str | None, states: np.ndarray, activations: np.ndarray
+    ) -> list[dict[str, object]]:
+        """What firing features add to the value of an emotion, the largest first."""
+        readout = emotion_readouts(self.subject, self.bank, [site], language)[site, "features"]
+        if emotion is None or emotion not in readout.emotions:
+            return []
+        adds = readout.weights[readout.emotions.index(emotion)] * states[readout.features]
+        order = np.argsort(-np.abs(adds), kind="stable")[:MOST_FEATURES]
+        scored = set(self.bank.table(layer=site)["feature"])
+        return [
+            {
+                "feature": int(f),
+                "adds": float(adds[i]),
+                "activation": float(activations[f]),
+                "has_card": int(f) in scored,
+            }
+            for i, f in ((i, readout.features[i]) for i in order)
+            if adds[i] != 0.0
+        ]
+
+    def _known(self, site: Site, language: str, activations: np.ndarray) -> list[dict[str, object]]:
+        """The bank's features that fire, the strongest first, each with the emotions that it was kept for or scored best for."""
+        table = self.bank.table(layer=site, language=language)
+        table = table.assign(activation=activations[table["feature"].to_numpy(dtype=np.int64)])
         rows = []
-        for feature, own in table.groupby("feature", sort=False):
+        for feature, own in (
+            table[table["activation"] > 0].sort_values("activation", ascending=False).groupby("feature", sort=False)
+        ):
             chosen = own[own["selected"] | own["top"]]
-            best = (chosen if len(chosen) else own).iloc[0]
+            shown = chosen if len(chosen) else own.sort_values("auroc", ascending=False)
             rows.append(
                 {
                     "feature": int(feature),
-                    "activation": float(best["activation"]),
-                    "emotions": [str(e) for e in (chosen if len(chosen) else own)["emotion"]][:3],
+                    "activation": float(shown["activation"].iloc[0]),
+                    "emotions": shown["emotion"].tolist()[:3],
                     "kept": bool(len(chosen)),
-                    "auroc": float(best["auroc"]),
+                    "has_card": True,
                 }
             )
-        rows.sort(key=lambda row: (not row["kept"], -row["activation"]))
-        return {
-            "token": asked.text[units[asked.token][0] : units[asked.token][1]],
-            "site": str(site),
-            "language": language,
-            "n_firing": int((strengths > 0).sum()),
-            "features": rows[:MOST_FEATURES],
-        }
+        return rows
 
     def _latents(self, text: str) -> tuple[Any, dict[Any, np.ndarray]]:
         """Display units of a text, and [token, feature] at every site."""
@@ -143,3 +184,8 @@ class Reader:
         """A feature's card as a safe fragment of HTML."""
         card = feature_card(self.bank, asked.site, asked.feature)
         return {"html": str(card.html), "python": card_code(self.origin, asked)}
+
+
+def _short(values: np.ndarray | None) -> list[Any]:
+    """Numbers for the page, to two places."""
+    return [] if values is None else np.round(np.asarray(values, dtype=np.float64), 2).tolist()

@@ -154,7 +154,7 @@ def _unit_stimuli(design: Design) -> list[Stimuli]:
 
 def _cells(kind: str, designs: Iterable[Design]) -> list[list[Cell]]:
     """The cells of all designs, those of one word together, each once."""
-    words: dict[tuple[Any, ...], dict[Stimuli, Cell]] = {}
+    words: dict[tuple[object, ...], dict[Stimuli, Cell]] = {}
     for design in designs:
         names = design.words[["language", "emotion", "word"]].itertuples(index=False, name=None)
         for name, stimuli in zip(names, _unit_stimuli(design), strict=True):
@@ -215,18 +215,18 @@ def _units_of(
                     yield Unit(own, stage, needs=(features.id,), **told)
 
 
-def _id(key: Any) -> str:
+def _id(key: object) -> str:
     return sha256_of(key)[:32]
 
 
-def subject_identity(entry: SubjectEntry) -> dict[str, Any]:
+def subject_identity(entry: SubjectEntry) -> dict[str, object]:
     """What a subject is, as far as files say it without being loaded.
 
     Weights in files are known by their size and by pieces spread over them; names on a hub by themselves (that their
     weights are the same in all units is checked when they are loaded, see `sweep_work.fingerprint`).
     """
     model = bundled_folder() / "model" if entry.model == BUNDLED else Path(entry.model)
-    sources: list[Any] = []
+    sources: list[object] = []
     for source in entry.sources:
         name = source if isinstance(source, str) else source.release
         choice = None if isinstance(source, str) else source.model_dump(exclude={"release"})
@@ -240,7 +240,7 @@ def subject_identity(entry: SubjectEntry) -> dict[str, Any]:
     }
 
 
-def _weights(path: Path) -> list[Any] | None:
+def _weights(path: Path) -> list[object] | None:
     """Names, sizes and samples of the files of a folder, or of one file; None of what is neither."""
     if not path.exists():
         return None

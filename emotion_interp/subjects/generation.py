@@ -14,6 +14,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.messages import is_messages
+from emotion_interp.core.progress import ticking
 from emotion_interp.core.scopes import check_open, open_scopes, surely
 from emotion_interp.subjects.cache_check import can_pad
 from emotion_interp.subjects.columns import left_padded
@@ -82,9 +83,11 @@ def decode(
         [[257, 300, 41, 88, 12]]
     """
     decoding = Decoding(subject, token_rows, max_new_tokens, **options)
-    for part, new in decoding.steps():
-        if on_step is not None:
-            on_step(part, new)
+    with ticking(None, len(decoding.rows) * max_new_tokens, "writing", "token") as tick:
+        for part, new in decoding.steps():
+            tick(len(part))
+            if on_step is not None:
+                on_step(part, new)
     return _result(decoding)
 
 
@@ -104,7 +107,7 @@ def generate(
     *,
     return_prompt: bool = True,
     streamer: Any = None,
-    template_options: Mapping[str, Any] | None = None,
+    template_options: Mapping[str, object] | None = None,
     **options: Any,
 ) -> Any:
     """Continue prompts: str in, str out; list in, list out, also for one. The text includes the prompt.
@@ -132,8 +135,9 @@ def generate(
     rows = [t.row for t in tokens]
     decoding = Decoding(subject, rows, max_new_tokens, **options)
     if streamer is None:
-        for _ in decoding.steps():
-            pass
+        with ticking(None, len(rows) * max_new_tokens, "writing", "token") as tick:
+            for part, _ in decoding.steps():
+                tick(len(part))
     elif hasattr(streamer, "put"):
         _put_all(decoding, streamer)
     elif callable(streamer):
@@ -157,7 +161,7 @@ def _is_single(prompts: Prompts) -> bool:
 
 
 def _prepared(
-    subject: Subject, prompts: Prompts, template_options: Mapping[str, Any] | None
+    subject: Subject, prompts: Prompts, template_options: Mapping[str, object] | None
 ) -> tuple[list[str | None], list[TokenizedText]]:
     """What the caller wrote, None for a conversation, and the tokens of each prompt."""
     several: list[Any] = [prompts] if _is_single(prompts) else list(prompts)

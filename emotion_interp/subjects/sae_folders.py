@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
@@ -24,8 +24,13 @@ from emotion_interp.subjects.sae_kinds import sae_lens_is_here
 from emotion_interp.subjects.sae_raw import RawSae, as_saelens
 from emotion_interp.subjects.sae_scopes import gemma_scope_entry, gemma_scope_read, openmoss_entry, openmoss_read
 
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
+
 SAELENS = "SAELens"
-Entry, Read = Callable[[Path, str], SaeEntry], Callable[[Path], RawSae]
+Entry = Callable[[Path, str], SaeEntry]
+Read = Callable[[Path], RawSae]
 FORMATS: dict[str, tuple[Entry, Read]] = {
     "dictionary_learning": (dictionary_entry, dictionary_read),
     "sparsify": (sparsify_entry, sparsify_read),
@@ -75,7 +80,7 @@ class SaePlace:
                 f"the configuration of {self.folder} is no {self.layout} SAE's ({said(error, 120)})."
             ) from error
 
-    def load(self, device: str = "cpu", dtype: str = "float32") -> Any:
+    def load(self, device: str = "cpu", dtype: str = "float32") -> SAE:
         """The SAE as a SAELens object.
 
         Raises:
@@ -132,7 +137,7 @@ def places_among(names: Iterable[str], root: Path, shown: str) -> list[SaePlace]
     return [found[folder] for folder in sorted(found)]
 
 
-def load_sae(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> Any:
+def load_sae(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> SAE:
     """One SAELens SAE from a folder, in float32 or another dtype; "own" is that of its file.
 
     Raises:

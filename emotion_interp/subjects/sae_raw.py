@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -17,6 +16,10 @@ from emotion_interp.core.reading import regular_file, said
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plain_sae import PlainConfig, PlainMetadata, PlainSae
 from emotion_interp.subjects.sae_kinds import sae_lens_is_here
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
 
 Tensors = dict[str, Any]
 
@@ -37,10 +40,10 @@ class RawSae:
     """What the input is multiplied with; it is folded into the weights."""
     by_decoder_norm: bool = False
     """Whether latents are given in units of their decoder rows' lengths; folded as well."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
 
-def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> Any:
+def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> SAE:
     """The SAELens SAE that encodes as the library does which wrote the folder."""
     if not sae_lens_is_here():
         return _as_plain(raw, device, dtype)
@@ -71,6 +74,11 @@ def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> Any:
     # `to` would leave the configuration with the old ones
     sae.cfg.device, sae.cfg.dtype = device, dtype
     return sae.to(device=device, dtype=str_to_dtype(dtype))
+
+
+def holds_more(error: BaseException) -> bool:
+    """Whether torch refused a file because it holds more than tensors; the error's module is not imported here."""
+    return type(error).__name__ == "UnpicklingError"
 
 
 def _as_plain(raw: RawSae, device: str, dtype: str) -> PlainSae:
@@ -107,11 +115,13 @@ def torch_tensors(path: Path) -> Tensors:
     regular_file(path, largest=None)
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise FileFormatError(
-            f"{path} is not loaded: it holds more than tensors, and loading it would run what it holds ({said(error, 120)})."
-        ) from None
-    except (OSError, RuntimeError, ValueError, LookupError, EOFError) as error:
+    except Exception as error:
+        if holds_more(error):
+            raise FileFormatError(
+                f"{path} is not loaded: it holds more than tensors, and loading it would run what it holds ({said(error, 120)})."
+            ) from None
+        if not isinstance(error, (OSError, RuntimeError, ValueError, LookupError, EOFError)):
+            raise
         raise FileFormatError(f"{path} cannot be read as a torch file ({said(error, 120)}).") from error
     if not isinstance(saved, dict):
         raise FileFormatError(f"{path} holds a {type(saved).__name__}; named tensors are needed.")

@@ -33,13 +33,13 @@ def test_the_command_serves_until_it_is_interrupted_and_writes_nothing(tmp_path)
             address = server.stdout.readline().strip()
             match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/([\w-]{32,})/", address)
             assert match, (address, server.stderr.read() if server.poll() is not None else "")
-            with urllib.request.urlopen(address, timeout=30) as answer:
+            with urllib.request.urlopen(address, timeout=120) as answer:
                 assert b"<title>" in answer.read()
             with pytest.raises(urllib.error.HTTPError, match="403"):
-                urllib.request.urlopen(address.replace(match[2], "x" * len(match[2])), timeout=30)
+                urllib.request.urlopen(address.replace(match[2], "x" * len(match[2])), timeout=120)
         finally:
             server.send_signal(signal.SIGINT)
-        _, said = server.communicate(timeout=30)
+        _, said = server.communicate(timeout=120)
     assert "Traceback" not in said
     assert list(place.iterdir()) == [] and [p for p in home.rglob("*") if p.is_file()] == []
 

@@ -43,8 +43,13 @@ def test_family(family, family_tokenizer):
     assert cells["cached"] == ("without cache" if family in ANOTHER_CACHE else "yes"), cells
     assert cells["batch"] == ("one length at a time" if family in ONE_LENGTH else "yes"), cells
     assert cells["uncached"] == "yes", cells
+    # the kinds at a block's ends are everywhere, whatever is between them
+    assert "resid_pre" not in cells["sites"].partition(":")[0], cells
     if family != "OpenAI GPT":
-        assert cells["read"] == cells["steer"] == "yes", cells
+        assert cells["read"] == cells["steer"] == cells["chat"] == "yes", cells
+        assert "resid_post" not in cells["sites"].partition(":")[0]
+    else:
+        assert cells["chat"].startswith("without steering: "), cells
 
 
 def test_at_least_twenty_families_hold_in_every_cell():

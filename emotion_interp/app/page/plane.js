@@ -11,10 +11,10 @@ export function startPlane(places, changed) {
   for (const slider of [valence, arousal]) Object.assign(slider, { min: -most.toFixed(1), max: most.toFixed(1) });
 
   // the places of the names of the axes
-  const drawn = [[100, -16, EDGE, 0], [0, -EDGE, 60, -EDGE + 14]];
+  const drawn = [[88, -16, EDGE, 0], [0, -EDGE, 60, -EDGE + 14]];
   // the emotions furthest out are named first; a name that would cover another is left to the list below
   for (const place of [...places].sort((a, b) => Math.hypot(b.valence, b.arousal) - Math.hypot(a.valence, a.arousal))) {
-    const width = place.emotion.length * 5.4, right = x(place.valence) + 6 + width < 156;
+    const width = place.emotion.length * 5.9, right = x(place.valence) + 6 + width < 156;
     const left = right ? x(place.valence) + 6 : x(place.valence) - 6 - width, top = y(place.arousal) - 6;
     const box = [left, top, left + width, top + 11];
     plane.append(make("circle", { cx: x(place.valence), cy: y(place.arousal), r: 2.5 }));
