@@ -210,7 +210,7 @@ def _sized(several: Sequence[Direction], scale: float | None, subject: Subject |
         raise EmotionInterpError("export_direction needs at least one direction, got an empty list.")
     sized = []
     for direction in several:
-        size = direction.provenance.get("scale") if scale is None else scale
+        size = _carried(direction) if scale is None else scale
         if subject is not None:
             check_direction(subject, direction)
             size = scale_of(subject, direction.site, size)
@@ -218,10 +218,18 @@ def _sized(several: Sequence[Direction], scale: float | None, subject: Subject |
             raise EmotionInterpError(
                 f"the direction {direction.name!r} carries no scale, by which its length is known; give scale= or subject=."
             )
-        if not (np.isfinite(float(size)) and float(size) > 0):
+        if not (np.isfinite(size) and size > 0):
             raise EmotionInterpError(f"the scale of {direction.site} is a positive number, got {size!r}.")
         sized.append(replace(direction, provenance={**direction.provenance, "scale": float(size)}))
     return sized
+
+
+def _carried(direction: Direction) -> float | None:
+    """The scale that a direction carries, None where it carries none."""
+    size = direction.provenance.get("scale")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, (int, float, np.number))):
+        raise EmotionInterpError(f"the scale of {direction.site} is a positive number, got {size!r}.")
+    return None if size is None else float(size)
 
 
 def _content(several: Sequence[Direction], kind: str, dose: float, model: str) -> VectorFile:
@@ -236,8 +244,7 @@ def _content(several: Sequence[Direction], kind: str, dose: float, model: str) -
             raise UnsupportedError(
                 f"{kind} cannot add behind block {block} ({direction.site}); its first is block {FORMATS[kind].first_block}."
             )
-        length = direction.provenance["scale"]
-        vectors[block] = (length * direction.unit.astype(np.float64)).astype(np.float32)
+        vectors[block] = ((_carried(direction) or 0.0) * direction.unit.astype(np.float64)).astype(np.float32)
     if kind == "caa" and len(vectors) > 1:
         raise UnsupportedError(f"a CAA file holds one vector, got {len(vectors)}; write a file for each layer.")
     return VectorFile(vectors, dose, several[0].name, model)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from safetensors import SafetensorError
 
@@ -146,7 +146,8 @@ def load_sae(folder: str | Path, device: str = "cpu", dtype: str = "float32") ->
     folder = _checked_sae(folder)
     with _readable(folder):
         if not sae_lens_is_here():
-            return load_plain_sae(folder, device, None if dtype == OWN else dtype)
+            # it reads as one
+            return cast("SAE", load_plain_sae(folder, device, None if dtype == OWN else dtype))
         from sae_lens import SAE
 
         return SAE.load_from_disk(folder, device=device, dtype=None if dtype == OWN else dtype)

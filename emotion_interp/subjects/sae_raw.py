@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from safetensors import SafetensorError
@@ -46,7 +46,8 @@ class RawSae:
 def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> SAE:
     """The SAELens SAE that encodes as the library does which wrote the folder."""
     if not sae_lens_is_here():
-        return _as_plain(raw, device, dtype)
+        # it reads as one
+        return cast("SAE", _as_plain(raw, device, dtype))
     from sae_lens.registry import get_sae_class
     from sae_lens.saes.sae import SAEMetadata
     from sae_lens.util import str_to_dtype

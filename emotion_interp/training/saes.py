@@ -23,6 +23,7 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import read_json, sha256_of, write_signed_json
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.sae_kinds import need_sae_lens
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText
 from emotion_interp.training.sae_activations import (
@@ -180,6 +181,7 @@ def train_saes(
         say(f"{out} is finished already")
         return result
 
+    need_sae_lens("training SAEs")
     sites = [Site(layer) for layer in layers]
     subject.check_sites(sites)
     context = min(recipe.context or _LONGEST_CONTEXT, subject.context)
