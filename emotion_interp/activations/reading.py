@@ -107,7 +107,9 @@ class _PointSums:
         """Encode what waits, one SAE after the other."""
         if self.waiting is not None:
             for latents in self.latents.values():
-                for tokens, (row, sizes, units) in self.waiting if latents is not None else ():
+                if latents is None:
+                    continue
+                for tokens, (row, sizes, units) in self.waiting:
                     latents.add(tokens, row, sizes, units)
             self.waiting = None
 
