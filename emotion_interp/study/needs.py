@@ -23,6 +23,8 @@ EFFICIENCY = 0.35
 """Share of a card's peak that reading short texts reaches; large matrices reach more, small models less."""
 LOADING = 1.5e9
 """Bytes a second at which SAEs that wait on disk are read again."""
+_BESIDE = 80 * 2**20
+"""Bytes that loading any model leaves beside it: modules imported at first use, a tokenizer, the logits that are compared."""
 _ENCODED = 32_000_000
 """Latents that are encoded at a time, as in `activations.reading`."""
 CARDS: dict[str, tuple[int, float, float, float]] = {
@@ -207,7 +209,7 @@ def _bytes(
     # attention of every head, and its softmax in float32
     scores = batch * how.length * shape.n_heads * (width + 4)
     encoded = min(_ENCODED, batch * how.read // how.length * max((s.d_sae for s in sizes), default=0))
-    return float(shape.parameters * width), float(sum(largest)), float(streams + scores + 3 * 4 * encoded)
+    return float(shape.parameters * width), float(sum(largest)), float(_BESIDE + streams + scores + 3 * 4 * encoded)
 
 
 def _hours(

@@ -128,7 +128,9 @@ def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]
     from emotion_interp.report.feature_card import FeatureCard
     from emotion_interp.report.tokens import token_view
     from emotion_interp.report.trace import EmotionTrace
+    from emotion_interp.study.findings import Examination, Finding
     from emotion_interp.study.run import Study
+    from emotion_interp.subjects.architecture import Architecture
     from emotion_interp.training.sae_quality import SaeQuality
     from emotion_interp.training.sae_report import SaeFigures, SaeTrainingResult
 
@@ -204,6 +206,8 @@ def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]
         SteeringVerdicts(moved.assign(passes=[True, False]), rows, rows),
         VerdictDoses(rows.assign(dose=0.5, gain=0.1, chosen=[True, False]), rows),
         CebraSpace(np.eye(2, 3), [EVIL, "joy"], kind=EVIL, language=EVIL),
+        ei.ReadingPlan(rows, rows, Architecture(EVIL, EVIL, 1, 2, 1, 2, 8, 9, 10, 10, 10), (), 1, 1.0),
+        Examination((Finding(EVIL, "wrong", EVIL, EVIL),)),
     ]
     return {type(one).__name__: one for one in made}
 
