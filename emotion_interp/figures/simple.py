@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from emotion_interp.figures.labels import annotate, place_labels
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import COLOURS, SEQUENTIAL, checked, finish, plain
 
 _SIDE = 480
@@ -30,7 +31,7 @@ def interval_rows(frame: Any, *, title: str, x_title: str = "value") -> go.Figur
         'model'
     """
     frame = checked(frame, "interval_rows", ("name", "series", "value", "lo", "hi"), ("value", "lo", "hi"))
-    figure = go.Figure()
+    figure = Picture()
     series = list(dict.fromkeys(frame["series"]))
     for number, name in enumerate(series):
         rows = frame[frame["series"] == name]
@@ -75,7 +76,7 @@ def named_points(frame: Any, *, title: str, x_title: str, y_title: str) -> go.Fi
     middle = (points.max(axis=0) + points.min(axis=0)) / 2
     reach = max(float((points.max(axis=0) - points.min(axis=0)).max()) / 2, 1e-9) * 1.15
     low, shown = middle - reach, [plain(name) for name in names]
-    figure = go.Figure()
+    figure = Picture()
     marker = {"color": COLOURS[0], "size": 8}
     figure.add_scatter(x=points[:, 0].tolist(), y=points[:, 1].tolist(), mode="markers", marker=marker, text=shown)
 
@@ -111,7 +112,7 @@ def square_heatmap(frame: Any, *, title: str, value: str) -> go.Figure:
     names = [plain(name) for name in frame.index]
     colours = {"colorscale": SEQUENTIAL, "colorbar": {"title": {"text": plain(value)}, "thickness": 14}}
     written = {"texttemplate": "%{z:.2f}" if len(names) <= 12 else None}
-    figure = go.Figure()
+    figure = Picture()
     figure.add_heatmap(z=frame.to_numpy(dtype=float), x=names, y=names, xgap=1, ygap=1, **colours, **written)
     side = min(_SIDE, max(200, 40 * len(names)))
     finish(figure, title, f"Each cell: the {value} of the space of its row and that of its column.", height=side)

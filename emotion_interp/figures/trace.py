@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish, only, plain, text_width
 
 
@@ -42,7 +43,7 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
     table = table.reindex(index=emotions, columns=positions)
     signed = bool((table.to_numpy() < 0).any())
     names = [_tick(token) for token in tokens["token"]]
-    figure = go.Figure(
+    figure = Picture(
         go.Heatmap(
             z=table.to_numpy(),
             x=list(range(len(positions))),
@@ -109,7 +110,7 @@ def trace_layers(frame: Any, *, start: int = 0, title: str = "Emotions along the
             drawn.update(scale).update(visible=number == start, colorbar=bar, hovertemplate=hover.hovertemplate)
         )
     layout = figure.layout
-    result = go.Figure(maps, layout)
+    result = Picture(maps, layout)
     shown = [[number == step for number in range(len(steps))] for step in range(len(steps))]
     slider = {
         "active": start,
