@@ -112,9 +112,9 @@ def axis_of(name: str, layout: dict[str, Any], traces: Sequence[dict[str, Any]])
         names = tuple(dict.fromkeys(map(str, [*(about.get("categoryarray") or ()), *held])))
         ends = (-0.5, len(names) - 0.5)
         labels = tuple(html.unescape(re.sub(r"<[^>]*>", "", n)) for n in names)
-        return Axis(names=names, ends=ends[::-1] if reverse else ends, ticks=names, labels=labels, **shared)
+        return Axis(names=names, ends=(ends[1], ends[0]) if reverse else ends, ticks=names, labels=labels, **shared)
     ends = _ends(about, numbers_of(held), shared["is_log"], any(t["type"] == "heatmap" for t in traces))
-    ends = ends[::-1] if reverse else ends
+    ends = (ends[1], ends[0]) if reverse else ends
     if about.get("tickvals") is not None:
         ticks = list(about["tickvals"])
         texts = about.get("ticktext")

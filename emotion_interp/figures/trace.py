@@ -100,7 +100,9 @@ def trace_layers(frame: Any, *, start: int = 0, title: str = "Emotions along the
     largest = float(frame["value"].abs().max()) or 1.0
     signed = bool((frame["value"] < 0).any())
     figure = trace_heatmap(frame[frame[place] == steps[start]].drop(columns=["layer"]), title=title)
-    bar, hover = figure.data[0].colorbar, figure.data[0]
+    # typed Any: Plotly builds its attributes at run time
+    hover: Any = figure.data[0]
+    bar = hover.colorbar
     scale = {"zmin": -largest if signed else 0, "zmax": largest, "zmid": None}
     scale["colorscale"] = DIVERGING if signed else SEQUENTIAL
     maps = []
