@@ -23,9 +23,12 @@ from emotion_interp.core.types import Stimulus
 from emotion_interp.experiments.causal_answers import FEATURES, CausalSetting, answers, share_beyond
 from emotion_interp.experiments.causal_options import CausalChoices, CausalOptions, causal_setting
 from emotion_interp.experiments.corrections import needed_directions
+from emotion_interp.figures import interval_rows
 from emotion_interp.stats.corrections import holm
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.subjects.subject import Subject
 
@@ -79,6 +82,13 @@ class CausalUniversality:
             f"CausalUniversality({self.first!r} in {self.second!r} texts, {len(self.frame)} emotions, {reliable} with an "
             f"effect of their own, {passed} beyond both nulls)"
         )
+
+    def plot(self) -> go.Figure:
+        """The share of each emotion's effect that the other language's direction gives back, with its interval."""
+        rows: Any = self.frame[self.frame["recovered"].notna()]
+        rows = rows.rename(columns={"emotion": "name", "recovered": "value"}).assign(series=self.first)
+        title = f"{self.first} directions in {self.second} texts"
+        return interval_rows(rows, title=title, x_title="share of the effect recovered")
 
     def _repr_html_(self) -> str:
         columns = ["emotion", "own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine", "note"]
