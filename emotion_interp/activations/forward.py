@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emotion_interp.activations.host import to_device
 from emotion_interp.core.errors import NotFiniteError
 from emotion_interp.core.progress import Progress, ticking
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
@@ -76,7 +77,6 @@ def forward_pass(
         UnknownNameError: the model has no such site.
         NotFiniteError: NaN or infinite activations.
     """
-    import torch
 
     sites = list(dict.fromkeys(sites))
     subject.check_sites(sites)
@@ -88,7 +88,7 @@ def forward_pass(
 
     def make_hook(site: Site) -> Callable[..., None]:
         # keyed by closure: on a bridge hook.name is the canonical name, not the alias asked for
-        def hook_fn(activations: torch.Tensor, hook: Any) -> None:
+        def hook_fn(activations: torch.Tensor, hook: object) -> None:
             del hook
             # the hook point is shared: other threads' passes go through here too
             if _READING.get() is reading and site in reading.waiting:
@@ -103,7 +103,7 @@ def forward_pass(
 
         return hook_fn
 
-    options: dict[str, Any] = {"return_type": None, **subject.uncached_options}
+    options: dict[str, object] = {"return_type": None, **subject.uncached_options}
     if subject.backend == "hooked":
         options["stop_at_layer"] = max(site.layer for site in sites) + 1
         # under a left-padding tokenizer HookedTransformer guesses a mask from pad ids, and would hide a BOS that is pad
@@ -130,7 +130,7 @@ def forward_pass(
                 surely(using_plan(plan)) as announced,
                 announced,
             ):
-                subject.model(torch.from_numpy(ids).to(subject.device), **options)
+                subject.model(to_device(ids, subject.device), **options)
             check_open(scopes)
             if reading.waiting:
                 missing = sorted(reading.waiting)[0]

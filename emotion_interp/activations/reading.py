@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 import numpy as np
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
+from emotion_interp.activations.host import to_device, to_host
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.activations.packed import PackedTexts
 from emotion_interp.activations.shown import shown
@@ -25,7 +26,9 @@ from emotion_interp.subjects.turns import TURN_POSITIONS, conversations
 
 if TYPE_CHECKING:
     import torch
-    from scipy.sparse import csr_matrix
+
+    from emotion_interp.stats.sparse import Sparse
+    from emotion_interp.subjects.sae_reader import SaeReader
 
 Position = Literal["last", "span", "text", "end"]
 POSITIONS: tuple[str, ...] = (*get_args(Position), *TURN_POSITIONS)
@@ -45,8 +48,8 @@ class SiteReadings:
     """
 
     site: Site
-    features: csr_matrix | None
-    fired: csr_matrix | None
+    features: Sparse | None
+    fired: Sparse | None
     dense: np.ndarray
     scale: float
     n_stimuli: np.ndarray
@@ -77,10 +80,8 @@ class _PointSums:
     def add(
         self, activations: torch.Tensor, batch: Batch, picks: Sequence[np.ndarray], units: np.ndarray, pool: bool
     ) -> None:
-        import torch
-
         width = activations.shape[1]
-        norms = activations.float().norm(dim=-1).cpu().numpy()
+        (norms,) = to_host(activations.float().norm(dim=-1))
         real = real_tokens(batch, width)
         if not np.isfinite(norms[real]).all():
             raise NotFiniteError(
@@ -96,12 +97,10 @@ class _PointSums:
             rows.append(np.full(len(pick), i))
             columns.append(pick)
         row, column = np.concatenate(rows), np.concatenate(columns)
-        tokens = activations[
-            torch.from_numpy(row).to(activations.device), torch.from_numpy(column).to(activations.device)
-        ]
+        tokens = activations[to_device(row, activations.device), to_device(column, activations.device)]
         sizes = np.bincount(row, minlength=len(picks)).astype(np.float64)
         pooled = _pool(tokens.float(), row, sizes)
-        self.dense.add(units, pooled.cpu().numpy())
+        self.dense.add(units, *to_host(pooled))
         if self.waiting is not None:
             self.waiting.add(tokens, row, sizes, units)
             return
@@ -113,8 +112,9 @@ class _PointSums:
         """Encode what waits, one SAE after the other."""
         if self.waiting is not None:
             for latents in self.latents.values():
-                for tokens, (row, sizes, units) in self.waiting if latents is not None else ():
-                    latents.add(tokens, row, sizes, units)
+                if latents is not None:
+                    for tokens, (row, sizes, units) in self.waiting:
+                        latents.add(tokens, row, sizes, units)
             self.waiting = None
 
     def results(self, n_stimuli: np.ndarray) -> dict[Site, SiteReadings]:
@@ -130,7 +130,7 @@ class _PointSums:
 class _LatentSums:
     """Running sums of one SAE's pooled latents."""
 
-    def __init__(self, reader: Any, n_units: int, limit: int) -> None:
+    def __init__(self, reader: SaeReader, n_units: int, limit: int) -> None:
         self.reader = reader
         self.rows = SparseRows(n_units, reader.d_sae, limit)
 
@@ -146,11 +146,11 @@ class _LatentSums:
             latents = self.reader.encode(tokens[start:stop]).float()
             pooled = _pool(latents, row[start:stop] - first, sizes[first:last])
             index = pooled.nonzero(as_tuple=True)
-            stimulus, latent = index[0].cpu().numpy(), index[1].cpu().numpy()
-            self.rows.add(units[first:last], stimulus, latent, pooled[index].cpu().numpy())
+            stimulus, latent, values = to_host(*index, pooled[index])
+            self.rows.add(units[first:last], stimulus, latent, values)
             first = last
 
-    def means(self, n_stimuli: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
+    def means(self, n_stimuli: np.ndarray) -> tuple[Sparse, Sparse]:
         """Mean activation and share of stimuli in which a latent was active: [unit, latent] each."""
         return self.rows.means(n_stimuli)
 
@@ -162,8 +162,8 @@ def _pool(values: torch.Tensor, row: np.ndarray, sizes: np.ndarray) -> torch.Ten
     if len(row) == len(sizes):
         return values
     total = torch.zeros((len(sizes), values.shape[1]), dtype=values.dtype, device=values.device)
-    total.index_add_(0, torch.from_numpy(row).to(values.device), values)
-    return total / torch.from_numpy(np.maximum(sizes, 1)).to(values.device, values.dtype)[:, None]
+    total.index_add_(0, to_device(row, values.device), values)
+    return total / to_device(np.maximum(sizes, 1), values.device).to(values.dtype)[:, None]
 
 
 def _pick(tokens: TokenizedText, span: tuple[int, int] | None, position: str, skip: int) -> np.ndarray:
@@ -251,7 +251,7 @@ def read_units(
     later = scarce([subject.readers[site] for site in set(sites) if site in subject.readers])
     sums = {point: _PointSums(subject, members, n_units, limit, later) for point, members in points.items()}
 
-    def on_site(site: Site, activations: Any, batch: Batch) -> None:
+    def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         sums[site].add(
             activations, batch, [tokens.picks(r) for r in batch.rows], unit_of[batch.rows], position in _POOLED
         )

@@ -38,7 +38,7 @@ def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None
     latents: dict[Site, Any] = {}
     readers = subject.readers
 
-    def on_point(point: Site, activations: Any, batch: Batch) -> None:
+    def on_point(point: Site, activations: torch.Tensor, batch: Batch) -> None:
         del batch
         rows = activations[0, first:]
         values = rows.float().cpu()

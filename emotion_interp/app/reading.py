@@ -150,7 +150,7 @@ class Reader:
 
     def _known(self, site: Site, language: str, activations: np.ndarray) -> list[dict[str, object]]:
         """The bank's features that fire, the strongest first, each with the emotions that it was kept for or scored best for."""
-        table: Any = self.bank.table(layer=site, language=language)
+        table = self.bank.table(layer=site, language=language)
         table = table.assign(activation=activations[table["feature"].to_numpy(dtype=np.int64)])
         rows = []
         for feature, own in (

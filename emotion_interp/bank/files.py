@@ -6,9 +6,10 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -110,7 +111,7 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
     return path
 
 
-def read_bank(path: str | Path) -> dict[str, Any]:
+def read_bank(path: str | Path) -> dict[str, object]:
     """The fields of a `FeatureBank` from its folder; see `FeatureBank.load`."""
     path = found_folder(checked_name(path, "a bank's folder"))
     manifest = _read_manifest(path)
@@ -126,7 +127,7 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise FileFormatError(f"{path} cannot be read: {error}") from error
     check_scales(str(path), metadata, manifest)
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "features": frames["features.parquet"],
         "summary": frames["summary.parquet"],
         "words": frames["words.parquet"],
@@ -141,7 +142,10 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     return fields
 
 
-def with_sites(frame: Any, sites: Iterable[Site]) -> Any:
+FrameOrNone = TypeVar("FrameOrNone", pd.DataFrame, pd.DataFrame | None)
+
+
+def with_sites(frame: FrameOrNone, sites: Iterable[Site]) -> FrameOrNone:
     """A table with its column `site`; in banks of earlier versions the layer alone named it."""
     if frame is None or "site" in frame or "layer" not in frame:
         return frame
@@ -166,7 +170,7 @@ def manifest_file(path: Path) -> Path:
     return file
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> dict[str, object]:
     file = manifest_file(path)
     manifest = read_json(file)
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:

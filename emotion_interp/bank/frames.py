@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -61,8 +61,8 @@ def heatmap_frame(bank: FeatureBank, layer: int | Site | str, language: str) -> 
     """AUROC of each emotion's top feature for every emotion, each against all the others, on all stimuli."""
     site = bank.site(layer)
     words, matrix = bank.unit_activations(site, language)
-    summary: Any = bank.summary
-    at_site: Any = bank.rows_at(summary, site)
+    summary = bank.summary
+    at_site = bank.rows_at(summary, site)
     tops = at_site[at_site["language"] == language]["feature"].unique()
     names = [*bank.emotions, "neutral"]
     codes = np.asarray([names.index(e) for e in words["emotion"]])
@@ -86,7 +86,7 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = []
     keys = ["layer", "site", "language"]
-    groups: Any = bank.summary.groupby(keys, sort=True)
+    groups = bank.summary.groupby(keys, sort=True)
     for key, group in groups:
         held = group["auroc_heldout"].to_numpy(dtype=np.float64)
         resampled = np.median(rng.choice(held, (2000, len(held))), axis=1)
@@ -110,7 +110,7 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _both_tests(group: Any) -> dict[str, Any]:
+def _both_tests(group: pd.DataFrame) -> dict[str, object]:
     return {
         "confirmed_uncorrected": int(group["confirmed_uncorrected"].sum()),
         "layer_fixed": bool(group["layer_fixed"].all()),
@@ -121,7 +121,7 @@ def _both_tests(group: Any) -> dict[str, Any]:
 def confirmed_counts(bank: FeatureBank) -> tuple[str, pd.DataFrame]:
     """Emotions whose top feature passes, per layer and language, and in words what that says of them."""
     both = has_confirmation(bank)
-    summary: Any = bank.summary
+    summary = bank.summary
     counts = (
         summary.groupby(["layer", "site", "language"])["confirmed_uncorrected" if both else "confirmed"].sum().unstack()
     )
@@ -133,7 +133,7 @@ def confirmed_counts(bank: FeatureBank) -> tuple[str, pd.DataFrame]:
     return f"{what}; confirmed: {said}", counts
 
 
-def rows_that_pass(frame: pd.DataFrame, condition: str, value: Any) -> Any:
+def rows_that_pass(frame: pd.DataFrame, condition: str, value: object) -> pd.Series:
     """Rows of a table that fulfil one condition of `FeatureBank.table`."""
     for prefix, compare in (("min_", "ge"), ("max_", "le")):
         column = condition.removeprefix(prefix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     keys = ["layer", "site", "language", "emotion"]
     columns = ["feature", "auroc_heldout", "confirmed"]
     first_summary, two = (b.summary[[*keys, *columns]] for b in (first, second))
-    both: Any = first_summary.merge(two, on=keys, suffixes=("_first", "_second"))
+    both = first_summary.merge(two, on=keys, suffixes=("_first", "_second"))
     if both.empty:
         raise EmotionInterpError(
             f"the two banks share no layer, language and emotion: {_cells(first)} against {_cells(second)}."
@@ -144,7 +144,7 @@ def subset_bank(bank: FeatureBank, languages: Sequence[str]) -> FeatureBank:
             raise UnknownNameError("language", language, bank.languages)
 
     def own(frame: pd.DataFrame) -> pd.DataFrame:
-        chosen: Any = frame[frame["language"].isin(list(languages))] if "language" in frame else frame
+        chosen = frame[frame["language"].isin(list(languages))] if "language" in frame else frame
         return chosen.reset_index(drop=True)
 
     per_language = ("labels", "concept_words")
@@ -198,7 +198,7 @@ def _cells(bank: FeatureBank) -> str:
 def _joined_words(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     words = pd.concat([first.words, second.words], ignore_index=True)
     words["unit"] = np.arange(len(words))
-    sides: Any = words.groupby("group")["side"].nunique()
+    sides = words.groupby("group")["side"].nunique()
     torn = sides[sides > 1].index.tolist()
     if torn:
         raise EmotionInterpError(
@@ -208,7 +208,7 @@ def _joined_words(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     return words
 
 
-def _joined_manifest(first: FeatureBank, second: FeatureBank) -> dict[str, Any]:
+def _joined_manifest(first: FeatureBank, second: FeatureBank) -> dict[str, object]:
     first_manifest, two = first.manifest, second.manifest
     part = ("languages", "n_tested", "concepts_sha256", "versions")
     parts = [
@@ -216,11 +216,13 @@ def _joined_manifest(first: FeatureBank, second: FeatureBank) -> dict[str, Any]:
         for b in (first, second)
     ]
     known = {s["site"] for s in first_manifest.get("saes", ())}
+    talk = {**first_manifest.get("conversation", {}), **two.get("conversation", {})}
     return {
         **first_manifest,
         "languages": list(dict.fromkeys([*first_manifest["languages"], *two["languages"]])),
         "saes": [*first_manifest.get("saes", ()), *(s for s in two.get("saes", ()) if s["site"] not in known)],
         "n_tested": first_manifest["n_tested"] + two["n_tested"],
         **{k: {**first_manifest[k], **two[k]} for k in ("d_sae", "labels", "concept_words", "n_alive")},
+        **({"conversation": talk} if talk else {}),
         "merged": [*parts[0], *parts[1]],
     }

@@ -10,29 +10,37 @@ import warnings
 from emotion_interp.cli import (
     study_commands,
     page_commands,
+    sweep_commands,
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
+    machine_commands,
     training_commands,
 )
 
 # isort: on
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.root import app
+from emotion_interp.cli.sae_options import add_sae_options
 
 __all__ = ["app", "main"]
 
 COMMANDS = (
     study_commands,
     page_commands,
+    sweep_commands,
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
+    machine_commands,
     training_commands,
 )
 """Each adds its commands to the application as it is imported."""
+add_sae_options(app)
 
 
 def fail(message: str) -> None:

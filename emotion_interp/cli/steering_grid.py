@@ -107,7 +107,7 @@ def show_grid(grid: DoseResponse, title: str, as_json: bool) -> None:
 
     columns = ["emotion", "dose", "target_unsteered", "target", "random_hi", "p", "p_holm", "perplexity_ratio"]
     columns += ["distinct2_ratio", "regime", "in_window"]
-    table: Any = grid.to_frame()
+    table = grid.to_frame()
     show_frame(table if as_json else table[columns], title, as_json)
 
 

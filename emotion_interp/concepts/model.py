@@ -207,3 +207,9 @@ class LanguageConcepts:
             if c.emotion in wanted
         )
         return replace(self, concepts=concepts) if concepts else None
+
+
+def conversation_of(parts: Iterable[LanguageConcepts], languages: Iterable[str]) -> dict[str, list[list[str]]]:
+    """[role, content] of the messages that the stimuli of some languages are shown in; a language without is left out."""
+    kept = set(languages)
+    return {p.language: [list(m) for m in p.messages] for p in parts if p.messages and p.language in kept}

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 
-def rows(frame: pd.DataFrame, which: pd.Series | np.ndarray | Sequence[str] | Sequence[bool]) -> pd.DataFrame:
+def rows_where(frame: pd.DataFrame, which: pd.Series | np.ndarray | Sequence[str] | Sequence[bool]) -> pd.DataFrame:
     """The rows of a mask, or the columns of a list of names: a frame either way."""
     return cast(pd.DataFrame, frame[which])
 
 
-def column(frame: pd.DataFrame, name: str) -> pd.Series:
+def column_of(frame: pd.DataFrame, name: str) -> pd.Series:
     """One column."""
     return cast(pd.Series, frame[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute
@@ -60,9 +60,9 @@ def read_parquet(path: str | Path, largest: int = LARGEST_TABLE, most_rows: int 
         raise FileFormatError(f"{path} cannot be read as a parquet file: {said(error)}.") from error
 
 
-def _unpacked(column: Any) -> int:
+def _unpacked(column: pyarrow.ChunkedArray) -> int:
     """Bytes of a column, repeated values counted as often as they occur."""
-    pc: Any = pyarrow.compute
+    pc = pyarrow.compute
     if not pa.types.is_dictionary(column.type):
         return column.nbytes
     lengths = pc.binary_length(column.dictionary).take(column.indices)

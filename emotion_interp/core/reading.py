@@ -297,7 +297,7 @@ def damage_named(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def parse_toml(text: str, place: str) -> dict[str, Any]:
+def parse_toml(text: str, place: str) -> dict[str, object]:
     """TOML; whatever is wrong is a `FileFormatError` that begins with `place`."""
     try:
         return tomllib.loads(text)

@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from emotion_interp.core.arguments import as_array, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.markup import facts_html, fragment
 from emotion_interp.core.messages import Pairs
+
+if TYPE_CHECKING:
+    import torch
+
 
 T = TypeVar("T")
 
@@ -185,13 +189,13 @@ class Direction:
         array([0.6, 0.8], dtype=float32)
     """
 
-    vector: Any
+    vector: np.ndarray
     layer: int
     kind: str = "resid_post"
     name: str = "direction"
     language: str | None = None
     method: str = "custom"
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         Site(self.layer, self.kind)
@@ -216,7 +220,7 @@ class Direction:
 
     def hooks(
         self, dose: float = 0.5, scale: float | None = None, has_bos: bool = True
-    ) -> list[tuple[str, Callable[..., Any]]]:
+    ) -> list[tuple[str, Callable[..., object]]]:
         """Hooks that add `dose * scale * unit` to a TransformerLens model: for `model.hooks(fwd_hooks=...)` and the like.
 
         The same as `steer(subject, direction, dose, positions="all")`, for models that are no Subject. A hook sees nothing
@@ -289,10 +293,10 @@ class _AddingHook:
     def __init__(self, name: str, vector: np.ndarray, has_bos: bool) -> None:
         self.name, self.vector, self.has_bos = name, vector, has_bos
         self._thread = threading.get_ident()
-        self._kept: dict[tuple[Any, Any], Any] = {}
-        self._last: Any = None
+        self._kept: dict[tuple[object, object], object] = {}
+        self._last: object = None
 
-    def __call__(self, activations: Any, hook: Any = None) -> Any:
+    def __call__(self, activations: torch.Tensor, hook: object = None) -> torch.Tensor:
         del hook
         if threading.get_ident() != self._thread:
             # silent here, the thread that it was meant for might run without it; acting, it would steer a stranger's

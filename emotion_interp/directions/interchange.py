@@ -116,7 +116,9 @@ def export_direction(
         # one of an earlier file would be of other vectors
         forget_parity(place)
     else:
-        files += write_parity(place, subject, several, amount, list(texts or PARITY_TEXTS))
+        # at resid_pre of the next block the outputs of a block would not show it
+        behind = [d if (block := block_of(d)) < 0 else replace(d, layer=block, kind="resid_post") for d in several]
+        files += write_parity(place, subject, behind, amount, list(texts or PARITY_TEXTS))
     frame = pd.DataFrame(_rows(statement)).rename(columns={"hook": "site"})[[*ExportedDirection.COLUMNS[:-1]]]
     return ExportedDirection(frame.assign(dose=amount), place, tuple(files), statement)
 
@@ -156,11 +158,11 @@ def import_directions(
         >>> with steer(subject, ei.import_directions("joy.gguf"), dose=0.5):  # doctest: +SKIP
         ...     subject.generate("The letter said")
     """
+    if counted not in COUNTED:
+        raise UnknownNameError("way of counting layers", counted, COUNTED)
     place = Path(path)
     statement = read_statement(place)
     kind = format_of(place, format or statement.get("format"))
-    if counted not in COUNTED:
-        raise UnknownNameError("way of counting layers", counted, COUNTED)
     numbering = Numbering(counted, None if layers is None else tuple(layers))
     if kind == "caa" and layers is None and len(_rows(statement)) == 1:
         numbering = Numbering("blocks", (int(_rows(statement)[0]["block"]),))

@@ -52,6 +52,7 @@ class Numbering(NamedTuple):
 
 # -- torch files ------------------------------------------------------------------------------------------------------
 def write_steering_vectors(path: Path, content: VectorFile) -> None:
+    """The fields of a `SteeringVector`, as tensors that torch reads without unpickling."""
     import torch
 
     layers = {block: torch.tensor(vector) for block, vector in sorted(content.vectors.items())}
@@ -59,12 +60,14 @@ def write_steering_vectors(path: Path, content: VectorFile) -> None:
 
 
 def write_caa(path: Path, content: VectorFile) -> None:
+    """One tensor, as contrastive activation addition keeps them."""
     import torch
 
     torch.save(torch.tensor(next(iter(content.vectors.values()))), path)
 
 
 def read_torch(path: Path, numbering: Numbering) -> VectorFile:
+    """A tensor, tensors by layer, or the fields of a `SteeringVector`; nothing else is unpickled."""
     import torch
 
     try:
@@ -104,12 +107,14 @@ def _hook_names(content: VectorFile) -> dict[str, np.ndarray]:
 
 
 def write_safetensors(path: Path, content: VectorFile) -> None:
+    """A tensor for each layer, named by its hook."""
     from safetensors.numpy import save_file
 
     save_file(_hook_names(content), path, metadata=dict(content.facts))
 
 
 def read_safetensors(path: Path, numbering: Numbering) -> VectorFile:
+    """Tensors named by hook or layer, or one stacked tensor."""
     from safetensors import SafetensorError, safe_open
 
     # of half-precision types numpy knows one only
@@ -122,11 +127,13 @@ def read_safetensors(path: Path, numbering: Numbering) -> VectorFile:
 
 
 def write_npz(path: Path, content: VectorFile) -> None:
+    """An array for each layer, named by its hook."""
     with path.open("wb") as handle:
         np.savez(handle, allow_pickle=False, **_hook_names(content))
 
 
 def read_npz(path: Path, numbering: Numbering) -> VectorFile:
+    """Arrays named by hook or layer, or one stacked array."""
     check_zip(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:

@@ -86,7 +86,7 @@ def null_texts(
     if not len(stimuli):
         raise EmotionInterpError("null_texts needs labelled texts, got none.")
     places = list(subject.sites) if sites is None else [subject.site(s) for s in sites]
-    reading: dict[str, Any] = {"position": position, "skip": skip}
+    reading: dict[str, object] = {"position": position, "skip": skip}
     readings = read_stimuli(subject, stimuli, np.arange(len(stimuli)), sites=places, **reading)
     values = {site: np.asarray(site_reading.dense, dtype=np.float64) for site, site_reading in readings.items()}
     return NullTexts(values, tuple(s.emotion for s in stimuli), tuple(s.group for s in stimuli))
@@ -229,7 +229,7 @@ def _shuffled_differences(texts: NullTexts, site: Site, n: int, random: np.rando
     sizes = np.bincount(codes, minlength=len(names))[:, None]
     result = np.empty((n, values.shape[1]))
     for i in range(n):
-        classes: Any = csr_matrix((ones, (codes[random.permutation(len(codes))], places)), (len(names), len(codes)))
+        classes = csr_matrix((ones, (codes[random.permutation(len(codes))], places)), (len(names), len(codes)))
         means = classes @ values / sizes
         # the contrast of `contrast_means`, of one class
         contrast = np.delete(means[: len(named)], i % len(named), 0).mean(0)

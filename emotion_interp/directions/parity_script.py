@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +31,8 @@ def vectors_of(path: Path) -> dict[int, np.ndarray]:
     import numpy as np
 
     if path.suffix == ".gguf":
-        gguf = importlib.import_module("gguf")
+        import gguf
+
         tensors = gguf.GGUFReader(str(path)).tensors
         return {int(t.name.split(".")[1]): np.array(t.data, dtype=np.float32) for t in tensors}
     if path.suffix == ".json":
@@ -72,7 +72,8 @@ def blocks_of(model: torch.nn.Module) -> torch.nn.ModuleList:
 
 def with_repeng(path: Path, coefficient: float) -> Steering:
     """repeng's ControlModel."""
-    repeng = importlib.import_module("repeng")
+    import repeng  # pyright: ignore[reportMissingImports]
+
     control = repeng.ControlVector.import_gguf(str(path))
 
     @contextlib.contextmanager
@@ -90,9 +91,9 @@ def with_repeng(path: Path, coefficient: float) -> Steering:
 def with_steering_vectors(path: Path, coefficient: float) -> Steering:
     """steering-vectors' SteeringVector."""
     import torch
+    from steering_vectors import SteeringVector  # pyright: ignore[reportMissingImports]
 
-    made = importlib.import_module("steering_vectors").SteeringVector
-    vector = made(**torch.load(path, map_location="cpu", weights_only=True))
+    vector = SteeringVector(**torch.load(path, map_location="cpu", weights_only=True))
     return lambda model: vector.apply(model, multiplier=coefficient)
 
 
@@ -169,12 +170,15 @@ def llama_states(
     """Logits of llama.cpp, with the vectors in its buffer: a row for each block from 1 on."""
     import ctypes
 
+    import llama_cpp as cpp  # pyright: ignore[reportMissingImports]
     import numpy as np
 
-    cpp = importlib.import_module("llama_cpp")
-    vectors = vectors_of(path)
+    vectors, longest = vectors_of(path), max(len(ids) for ids in token_ids)
     for state in ("before", "after"):
-        llama = cpp.Llama(str(model), n_ctx=512, logits_all=True, verbose=False)
+        # keys and values in float32: its half precision differs more than the vectors do
+        llama = cpp.Llama(
+            str(model), n_ctx=longest, n_threads=1, type_k=0, type_v=0, flash_attn=False, logits_all=True, verbose=False
+        )
         if state == "after":
             width, last = len(next(iter(vectors.values()))), max(vectors)
             rows = np.zeros((last, width), dtype=np.float32)

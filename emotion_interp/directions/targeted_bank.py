@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from emotion_interp.bank.added import with_added_directions
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.directions.targeted import (
@@ -57,7 +58,7 @@ def with_targeted_directions(
     languages: Iterable[str] | None = None,
     *,
     options: TargetedOptions | None = None,
-    **choices: Any,
+    **choices: object,
 ) -> FeatureBank:
     """A bank whose `direction(..., method="sae_ts")` is effect-targeted: SAE-TS for all of an emotion's features at once.
 
@@ -93,9 +94,9 @@ def with_targeted_directions(
     directions: dict[tuple[Site, str, str], np.ndarray] = {}
     for site in dict.fromkeys(sites):
         reader = writable_reader(subject, site)
-        picked: Any = bank.features[
-            (bank.features["site"] == str(site)) & (bank.features["selected"] | bank.features["top"])
-        ]
+        picked = rows_where(
+            bank.features, (bank.features["site"] == str(site)) & (bank.features["selected"] | bank.features["top"])
+        )
         ids = np.unique(picked["feature"].to_numpy(dtype=np.int64))
         others = np.setdiff1d(np.arange(reader.d_sae), ids)
         drawn = generator(seed, "vectors", site).permutation(others)[: max(0, chosen.n_vectors - len(ids))]

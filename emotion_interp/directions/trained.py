@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,7 @@ class TrainedDirections(Result):
 
     frame: pd.DataFrame
     vectors: dict[tuple[Site, str], np.ndarray]
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
 
     def add_to(self, bank: FeatureBank) -> FeatureBank:
         """A bank whose `direction(..., method="trained")` gives these directions; the bank itself stays as it is.
@@ -257,7 +257,7 @@ class _Training:
         units -= units.mean(0)
         return units / np.linalg.norm(units, axis=1, keepdims=True)
 
-    def _steps(self, vectors: Any, adam: Any, asked: TrainingOptions, tick: Callable[[int], None]) -> None:
+    def _steps(self, vectors: torch.Tensor, adam: torch.optim.Optimizer, asked: TrainingOptions, tick: Callable[[int], None]) -> None:
         count = len(self.texts)
         for _ in range(asked.steps):
             targets = np.repeat(np.arange(count), asked.texts_per_step)
@@ -279,12 +279,12 @@ class _Training:
             adam.step()
             tick(len(rows))
 
-    def held_out(self, texts: list[list[tuple[int, ...]]], found: np.ndarray, dense: np.ndarray) -> dict[str, Any]:
+    def held_out(self, texts: list[list[tuple[int, ...]]], found: np.ndarray, dense: np.ndarray) -> dict[str, object]:
         """gain, preferred and the same of the dense directions, per emotion."""
         targets = np.concatenate([np.full(len(ids), e) for e, ids in enumerate(texts)])
         other = (targets + self.random.integers(1, len(texts), size=len(targets))) % len(texts)
         rows = [row for ids in texts for row in ids]
-        results: dict[str, Any] = {"n_heldout": [len(ids) for ids in texts]}
+        results: dict[str, object] = {"n_heldout": [len(ids) for ids in texts]}
         with torch.no_grad():
             for name, units in (("", found), ("_dense", dense)):
                 table = torch.tensor(units, dtype=torch.float32, device=self.subject.device)

@@ -74,7 +74,9 @@ class CausalSetting:
         return np.unique(table["feature"].to_numpy(dtype=np.int64)[: self.k])
 
 
-def _unanswered(setting: CausalSetting, emotion: str, features: Sequence[np.ndarray], n_texts: int) -> dict[str, Any]:
+def _unanswered(
+    setting: CausalSetting, emotion: str, features: Sequence[np.ndarray], n_texts: int
+) -> dict[str, object]:
     """The row of an emotion before anything was asked."""
     row: dict[str, Any] = {"first": setting.first, "second": setting.second, "emotion": emotion}
     row |= {"layer": setting.site.layer, "site": str(setting.site), "method": setting.method}
@@ -89,14 +91,14 @@ def _unanswered(setting: CausalSetting, emotion: str, features: Sequence[np.ndar
 
 
 # Long: nothing is measured further once a part of it came to nothing.
-def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
+def answers(setting: CausalSetting, emotion: str) -> dict[str, object]:
     """The row of one emotion, what each other emotion recovered, and the draws of both nulls."""
     shown = setting.shown
     own_texts = shown.of(emotion)
     left_out = [emotion, *setting.siblings.get(emotion, ())]
     features = [setting.features(emotion, language) for language in (setting.first, setting.second)]
     row = _unanswered(setting, emotion, features, len(own_texts))
-    result: dict[str, Any] = {"row": row, "exchanged": {}, "draws": {}}
+    result: dict[str, object] = {"row": row, "exchanged": {}, "draws": {}}
     if not setting.judge.token_ids[emotion]:
         row["note"] = f"no word of {emotion!r} in {setting.second!r} is one token"
         return result
@@ -113,7 +115,7 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
         asked = np.concatenate([own_texts, np.sort(random.permutation(others)[: len(own_texts)])])
     is_own = np.arange(len(asked)) < len(own_texts)
 
-    def scored(rows: Any) -> np.ndarray:
+    def scored(rows: Sequence[object]) -> np.ndarray:
         """[row, text]"""
         count = moves.moves.set_rows(rows)
         place_of = (setting.subject, setting.site, shown, asked)
@@ -164,8 +166,8 @@ def _against_nulls(
     moves: _Swapping,
     emotion: str,
     left_out: Sequence[str],
-    recovered: Callable[[Sequence[Any]], np.ndarray],
-) -> tuple[dict[str, Any], dict[str, float], dict[str, list[float]]]:
+    recovered: Callable[[Sequence[object]], np.ndarray],
+) -> tuple[dict[str, object], dict[str, float], dict[str, list[float]]]:
     """The columns of both nulls, what each emotion of the first language recovered, and the draws."""
     row: dict[str, Any] = {"p_others": float("nan"), "p_random": float("nan")}
     names, drawn, sets = list(moves.singles), np.zeros(0), moves.random()
@@ -203,11 +205,11 @@ class _Swapping:
     """What one emotion's rows are: as they are, without, swapped, and the nulls."""
 
     moves: Any
-    own: Any
-    nothing: Any
-    swap: Any
-    singles: dict[str, Any]
-    random: Callable[[], list[Any]]
+    own: object
+    nothing: object
+    swap: object
+    singles: Mapping[str, object]
+    random: Callable[[], list[object]]
     cosine: float
     size_ratio: float
 
@@ -251,7 +253,7 @@ def _swapping(
     sets = {e: setting.features(e, setting.first) for e in names}
     singles = {e: move for e, ids in sets.items() if len(ids) and (move := scaled(ids)) is not None}
 
-    def drawn_sets() -> list[Any]:
+    def drawn_sets() -> list[object]:
         random = random_sets(setting.latents, put_in, own_features, count, setting.seed)
         return [move for ids in random if (move := scaled(ids)) is not None]
 

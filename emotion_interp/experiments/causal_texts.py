@@ -17,6 +17,7 @@ from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.judges.next_word import NextWords
+from emotion_interp.stats.sparse import Matrix
 from emotion_interp.steering.hooks import Chosen, hooked, unsteered
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.session import Session
@@ -63,7 +64,7 @@ class ShownTexts:
         """Numbers of an emotion's texts."""
         return np.flatnonzero(self.labels == emotion)
 
-    def means(self, values: Sequence[Any], left_out: Sequence[str]) -> np.ndarray:
+    def means(self, values: Sequence[Matrix], left_out: Sequence[str]) -> np.ndarray:
         """Mean of each token's values [text][token, column] over the texts of all other labels: [place, column].
 
         Place 0 stands for every token of a text, the next for each token of the question, which is the same in all texts.
@@ -76,7 +77,7 @@ class ShownTexts:
             first, last = int(self.tokens[i].has_bos), len(self.tokens[i]) - self.n_question
             total[0] += np.asarray(values[i][first:last].sum(0)).ravel()
             tail = values[i][last:]
-            total[1:] += tail.toarray() if hasattr(tail, "toarray") else tail
+            total[1:] += tail if isinstance(tail, np.ndarray) else tail.toarray()
             count += last - first
         return total / np.asarray([count, *[len(columns)] * self.n_question])[:, None]
 
@@ -88,7 +89,7 @@ class ShownTexts:
 
 
 def chosen_texts(
-    texts: Sequence[Stimulus] | Mapping[str, Any], language: str, emotions: Sequence[str], n_texts: int, seed: int
+    texts: Sequence[Stimulus] | Mapping[str, object], language: str, emotions: Sequence[str], n_texts: int, seed: int
 ) -> dict[str, list[str]]:
     """Emotion (or neutral) -> at most so many different texts of the language, drawn at random.
 
@@ -152,7 +153,7 @@ def show(
         )
     stream: list[Any] = [None] * len(tokens)
 
-    def on_site(place: Site, activations: Any, batch: Batch) -> None:
+    def on_site(place: Site, activations: torch.Tensor, batch: Batch) -> None:
         del place
         for row, text in enumerate(batch.rows):
             stream[text] = activations[row, : batch.lengths[row]].float().cpu().numpy()

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import torch
 
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import FileFormatError, tell
 from emotion_interp.core.files import atomic_file, sha256_of
-from emotion_interp.core.markup import summary_html
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
+from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Stimulus
 from emotion_interp.experiments.causal_answers import FEATURES, CausalSetting, answers, share_beyond
@@ -36,8 +38,8 @@ PERMUTATIONS = 9999
 
 
 @checked_methods
-@dataclass(frozen=True, eq=False)
-class CausalUniversality:
+@dataclass(frozen=True, eq=False, repr=False)
+class CausalUniversality(Result):
     """How much of an emotion's effect in one language comes back when another language's feature stands in its place.
 
     frame: one row per emotion; exchanges: recovered by every other emotion of the first language as well, one row for each
@@ -51,14 +53,11 @@ class CausalUniversality:
     draws: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     seed: int = 0
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per emotion; columns: see `causal_universality`."""
-        return self.frame.copy()
+    COLUMNS = ("emotion", "own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine", "note")
 
     def matrix(self) -> pd.DataFrame:
         """Recovered, by emotion of the text (rows) and emotion of the first language put in (columns)."""
-        table: Any = self.exchanges.pivot(index="emotion", columns="put_in", values="recovered")
-        return table
+        return self.exchanges.pivot(index="emotion", columns="put_in", values="recovered")
 
     def by_layer(self) -> pd.DataFrame:
         """One row: all emotions in one test.
@@ -67,8 +66,8 @@ class CausalUniversality:
         z: mean standardised place of an emotion's own among all that were put in; p_exchange: emotions of the first
         language exchanged at random among the reliable ones, from four of them on.
         """
-        frame: Any = self.frame
-        reliable: Any = frame[frame["recovered"].notna()]
+        frame = self.frame
+        reliable = rows_where(frame, frame["recovered"].notna())
         z, p = exchange_test(self.exchanges, reliable["emotion"].tolist(), self.seed)
         row = {c: frame[c].iloc[0] for c in ("first", "second", "layer", "site", "method")}
         row |= {"n_emotions": len(frame), "n_reliable": len(reliable), "n_passed": int((frame["p_holm"] < 0.05).sum())}
@@ -76,7 +75,7 @@ class CausalUniversality:
         return pd.DataFrame([row])
 
     def __repr__(self) -> str:
-        frame: Any = self.frame
+        frame = self.frame
         reliable, passed = int(frame["recovered"].notna().sum()), int((frame["p_holm"] < 0.05).sum())
         return (
             f"CausalUniversality({self.first!r} in {self.second!r} texts, {len(self.frame)} emotions, {reliable} with an "
@@ -84,6 +83,7 @@ class CausalUniversality:
         )
 
     def plot(self) -> go.Figure:
+<<<<<<< HEAD
         """The share of each emotion's effect that the other language's direction gives back, with its interval."""
         rows: Any = self.frame[self.frame["recovered"].notna()]
         rows = rows.rename(columns={"emotion": "name", "recovered": "value"}).assign(series=self.first)
@@ -94,13 +94,19 @@ class CausalUniversality:
         columns = ["emotion", "own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine", "note"]
         frame: Any = self.frame
         return summary_html(self, frame[columns])
+=======
+        """What comes back of each emotion's effect, with its interval."""
+        rows = self.frame.dropna(subset=["recovered"]).assign(series=f"{self.first} in {self.second}")
+        rows = rows.rename(columns={"emotion": "name", "recovered": "value"})
+        return interval_rows(rows, title="Causal universality", x_title="recovered share of the effect")
+>>>>>>> main
 
 
 @checked
 def causal_universality(
     subject: Subject,
     bank: FeatureBank,
-    texts: Sequence[Stimulus] | Mapping[str, Any],
+    texts: Sequence[Stimulus] | Mapping[str, object],
     first: str,
     second: str,
     emotions: Sequence[str] | None = None,
@@ -157,7 +163,7 @@ def causal_universality(
     chosen = merged(CausalOptions, options, choices)
     setting, some = causal_setting(subject, bank, texts, (first, second), emotions, chosen)
     answered = {e: _kept(setting, e, chosen.null_folder) for e in some}
-    frame: Any = pd.DataFrame([answer["row"] for answer in answered.values()])
+    frame = pd.DataFrame([answer["row"] for answer in answered.values()])
     tested = int(frame["p"].notna().sum())
     if 0 < chosen.n_random < needed_directions(tested):
         tell(
@@ -217,7 +223,7 @@ def _digest(setting: CausalSetting) -> list[str]:
     """Of the directions or features of both languages, and of the SAE's decoder."""
     if setting.method == FEATURES:
         languages = (setting.first, setting.second)
-        used: list[Any] = [setting.features(e, x).tolist() for x in languages for e in setting.bank.emotions]
+        used: list[object] = [setting.features(e, x).tolist() for x in languages for e in setting.bank.emotions]
     else:
         keys = [(setting.site, x, setting.method) for x in (setting.first, setting.second)]
         used = [np.asarray(setting.bank.directions[key], dtype=np.float32).tobytes() for key in keys]
@@ -227,7 +233,9 @@ def _digest(setting: CausalSetting) -> list[str]:
     ]
 
 
-def exchange_test(exchanges: Any, emotions: Sequence[str], seed: int, count: int = PERMUTATIONS) -> tuple[float, float]:
+def exchange_test(
+    exchanges: pd.DataFrame, emotions: Sequence[str], seed: int, count: int = PERMUTATIONS
+) -> tuple[float, float]:
     """Mean standardised recovery by an emotion's own counterpart, and its p when counterparts are exchanged.
 
     Each row of [emotion of the text, emotion put in] is standardised over all that were put in, so that no emotion with a

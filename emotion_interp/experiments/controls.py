@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_interp.activations import read_stimuli
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -83,7 +84,7 @@ def shuffled_directions(
     if n < 1:
         raise EmotionInterpError(f"at least one shuffle is needed, got n={n!r}.")
     require_same_subject(bank, subject)
-    words: Any
+    words: pd.DataFrame
     words, shown, units = design_of(concepts, bank, stimuli)
     if language not in set(words["language"]):
         raise UnknownNameError("language of the stimuli", language, sorted(set(words["language"])))
@@ -112,10 +113,10 @@ class _Answers:
     """Judged probabilities [direction, prompt, emotion] of whole groups of directions, each computed once."""
 
     question: GridQuestion
-    bank: Any
+    bank: FeatureBank
     language: str
     shuffled: Mapping[Site, np.ndarray]
-    known: dict[tuple[Any, ...], np.ndarray]
+    known: dict[tuple[object, ...], np.ndarray]
     drawn: dict[Site, dict[str, NullDirections]]
 
     def of(self, group: str, site: Site, dose: float, method: str = "") -> np.ndarray:
@@ -242,7 +243,7 @@ def steering_controls(
 
 def _choice_rows(
     answers: _Answers, choice: dict[str, Any], site: Site, base: np.ndarray, prefixed: np.ndarray, picks: np.ndarray
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """The rows of one choice, for every judge that knows the emotion."""
     question, emotion, rows = answers.question, choice["emotion"], []
     for judge in question.judge_names:
@@ -261,7 +262,7 @@ def _choice_rows(
 
 def _control_rows(
     question: GridQuestion, emotion: str, groups: dict[str, np.ndarray], base: np.ndarray, picks: np.ndarray, judge: str
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """One row for each control, from the emotion's probability under every group of directions [direction, prompt]."""
     gain = float((groups["steered"][0] - base).mean())
     finite = {name: np.isfinite(values).all(1) for name, values in groups.items()}
@@ -280,7 +281,7 @@ def _control_rows(
         low, high = np.percentile(shifts.mean(0)[picks].mean(1), [2.5, 97.5])
         several = control in (*RANDOM, "other emotions") and np.isfinite(gain)
         beaten = (1 + (shifts.mean(1) >= gain).sum()) / (len(values) + 1) if several else float("nan")
-        row: dict[str, Any] = {"judge": judge} if judge else {}
+        row: dict[str, object] = {"judge": judge} if judge else {}
         row |= {"control": control, "n": len(values), "target": float(values.mean()), "shift": float(shifts.mean())}
         rows.append(row | {"lo": float(low), "hi": float(high), "p": float(beaten), "which": which})
     return rows
@@ -305,7 +306,7 @@ def _groups(
     return groups
 
 
-def _vector(bank: Any, emotion: str, site: Site, language: str, method: str) -> np.ndarray:
+def _vector(bank: FeatureBank, emotion: str, site: Site, language: str, method: str) -> np.ndarray:
     """An emotion's direction, zeros where the bank has none."""
     place = site.layer if bank.site(site.layer) == site else site
     try:
@@ -315,7 +316,7 @@ def _vector(bank: Any, emotion: str, site: Site, language: str, method: str) -> 
     return np.asarray(direction.unit, dtype=np.float64)
 
 
-def _label(bank: Any, emotion: str, language: str) -> str:
+def _label(bank: FeatureBank, emotion: str, language: str) -> str:
     """The emotion's name in a language, as far as the bank knows it."""
     labels = getattr(bank, "manifest", {}).get("labels", {})
     return str(labels.get(language, {}).get(emotion, emotion))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,10 @@ from emotion_interp.steering.context import steer_rows
 from emotion_interp.steering.interventions import RowInterventions, check_dose
 from emotion_interp.steering.interventions import row_interventions as prepared
 from emotion_interp.subjects.generation import continuation_text, decode
+
+if TYPE_CHECKING:
+    from emotion_interp.bank.bank import FeatureBank
+
 
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Requested coordinates: standard deviations over the bank's emotions."""
@@ -98,7 +102,7 @@ class DialGridChoices(TypedDict, total=False):
     null_samples: int
 
 
-_SIMPLE: dict[str, Any] = {
+_SIMPLE: dict[str, object] = {
     "takes": ("judge", "language", "text_language", "positions", "max_new_tokens", "samples", "seed"),
     "judge": "CoordinateJudge | None",
     "generation": {"do_sample": True},
@@ -247,8 +251,8 @@ def dial_test(
     trial = replace(setting, prompts=tune_prompts, samples=chosen.tune_samples)
     few = replace(chosen, n_null=0, null_samples=1)
     tuning = pd.concat([dial_grid(trial, *trial_place, options=few).fit for trial_place in tried], ignore_index=True)
-    score: Any = (tuning["slope_valence"] + tuning["slope_arousal"]).fillna(-np.inf)
-    intact: Any = tuning["share_intact"] >= chosen.least_intact
+    score = (tuning["slope_valence"] + tuning["slope_arousal"]).fillna(-np.inf)
+    intact = tuning["share_intact"] >= chosen.least_intact
     if not bool(intact.any()):
         intact = tuning["share_intact"] == tuning["share_intact"].max()
     best = int(score.where(intact, -np.inf).to_numpy().argmax())
@@ -260,7 +264,7 @@ def dial_test(
 class _Aim:
     """Cells of requested coordinates, and whose directions reach them."""
 
-    bank: Any
+    bank: FeatureBank
     cells: list[tuple[float, float]]
     place: int | Site | str
     language: str
@@ -307,10 +311,12 @@ def _written(setting: Setting, rows: RowInterventions) -> tuple[list[list[list[i
 
 def _beginnings(setting: Setting) -> list[list[int]]:
     """Token ids of every prompt, once for each sample, one prompt after the other."""
-    return [list(t.ids) for t in setting.subject.tokenize(setting.prompts, whole=True) for _ in range(setting.samples)]
+    return [t.row for t in setting.subject.tokenize(setting.prompts, whole=True) for _ in range(setting.samples)]
 
 
-def _text_frame(setting: Setting, cells: list[Any], texts: list[list[str]], values: np.ndarray) -> pd.DataFrame:
+def _text_frame(
+    setting: Setting, cells: Sequence[tuple[float, float]], texts: list[list[str]], values: np.ndarray
+) -> pd.DataFrame:
     """What was written in every cell, and what the judge read in it."""
     lines = [
         {"valence": v, "arousal": a, "prompt": p, "sample": s, "text": texts[c][i * setting.samples + s]}
@@ -335,7 +341,7 @@ def _fluency(setting: Setting, tokens: list[list[list[int]]]) -> pd.DataFrame:
     return frame.assign(intact=[is_coherent(p, d) for p, d in ratios])
 
 
-def _intact(table: Any) -> dict[str, float]:
+def _intact(table: pd.DataFrame) -> dict[str, float]:
     """r over the cells whose text is intact."""
     intact = table[table["intact"]]
     names = ("valence", "arousal")

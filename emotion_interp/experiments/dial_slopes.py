@@ -80,7 +80,7 @@ def against_shuffled(asked: np.ndarray, own: np.ndarray, nulls: np.ndarray) -> d
 
 def shuffled_ratings(
     emotions: Sequence[str], norms: Any, labels: Mapping[str, str] | None, count: int, seed: int
-) -> list[Any]:
+) -> list[object]:
     """Frames of norms in which the rated emotions have each other's ratings, valence and arousal together."""
     if isinstance(norms, str):
         norms = load_norms(norms)

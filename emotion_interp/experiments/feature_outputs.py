@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.files import KEYS
 from emotion_interp.core.arguments import check_argument, checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import Options, merged
 from emotion_interp.core.progress import Progress, ticking
 from emotion_interp.core.seeds import generator
@@ -156,9 +157,12 @@ def output_scores(
         if site.kind not in WRITABLE_KINDS:
             raise UnsupportedError(f"{site} can be read but not written, so what adding its features does is unknown.")
     questions = {language: _question(setting, language, asked) for language in languages}
-    parts: list[Any] = []
+    parts = []
     pairs = [(site, language, question) for site in sites for language, question in questions.items()]
-    rows_of = [chosen[(chosen["site"] == str(site)) & (chosen["language"] == language)] for site, language, _ in pairs]
+    rows_of = [
+        rows_where(chosen, (chosen["site"] == str(site)) & (chosen["language"] == language))
+        for site, language, _ in pairs
+    ]
     amounts = [
         (len(r) + asked.n_random) * len(p[2].prompts) if len(r) else 0 for p, r in zip(pairs, rows_of, strict=True)
     ]
@@ -172,7 +176,7 @@ def output_scores(
             tick(amount)
     if not parts:
         raise EmotionInterpError(f"the bank has no such features in {', '.join(languages)}; nothing can be measured.")
-    frame: Any = label_outputs(pd.concat(parts, ignore_index=True), asked.max_q)
+    frame = label_outputs(pd.concat(parts, ignore_index=True), asked.max_q)
     settings = {"dose": dose, "n_random": asked.n_random, "null": asked.null, "max_q": asked.max_q}
     settings |= {"seed": setting.seed, "features": asked.features}
     settings["prompts"] = {language: question.prompts for language, question in questions.items()}
@@ -212,7 +216,7 @@ def _null(setting: Setting, site: Site, language: str, asked: OutputOptions) -> 
     reader = subject.readers[site]
     if asked.null == "random":
         return rng.standard_normal((n_random, subject.d_model))
-    at_site: Any = bank.features[bank.features["site"] == str(site)]
+    at_site = rows_where(bank.features, bank.features["site"] == str(site))
     taken = at_site.loc[at_site["selected"] | at_site["top"], "feature"].to_numpy()
     pool = np.arange(reader.d_sae)
     if bank.rates is not None and not bank.rates.empty:
@@ -229,7 +233,7 @@ def _null(setting: Setting, site: Site, language: str, asked: OutputOptions) -> 
 
 def _measure(
     subject: Subject,
-    rows: Any,
+    rows: pd.DataFrame,
     site: Site,
     question: OutputQuestion,
     length: float,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
@@ -61,13 +62,13 @@ class Cell:
     note: str = ""
 
     @property
-    def key(self) -> dict[str, Any]:
+    def key(self) -> dict[str, object]:
         """What names the cell in every frame."""
         return {name: getattr(self, name) for name in self.KEYS}
 
 
 def make_cells(
-    bank: Any,
+    bank: FeatureBank,
     emotions: Sequence[str],
     layers: Sequence[int | Site | str],
     methods: Sequence[str],
@@ -99,7 +100,7 @@ def make_cells(
     return cells
 
 
-def _place(bank: Any, layer: int) -> Site:
+def _place(bank: FeatureBank, layer: int) -> Site:
     """The site that a bank takes at a layer where it has no direction to say so."""
     try:
         return bank.site(layer)
@@ -184,7 +185,7 @@ def _compared(
     drawn: Mapping[str, NullDirections],
     nulls: Mapping[str, np.ndarray],
     picks: np.ndarray,
-) -> tuple[dict[str, Any], dict[tuple[str, str], np.ndarray]]:
+) -> tuple[dict[str, object], dict[tuple[str, str], np.ndarray]]:
     """A cell's record against the kind of random direction that does best, p over all kinds and judges, and the nulls."""
     records: dict[tuple[str, str], dict[str, float]] = {}
     nulls_of: dict[tuple[str, str], np.ndarray] = {}
@@ -193,7 +194,7 @@ def _compared(
     if not knowing:
         return {"target": float("nan")}, nulls_of
     for judge in knowing:
-        e: Any = question.column(emotion, judge)
+        e = question.column(emotion, judge)
         others = {k: answers[:, :, e][no_own(question, drawn[k], emotion)] for k, answers in nulls.items()}
         for kind, answers in (others or {"": np.zeros((0, len(base)))}).items():
             records[judge, kind] = _record(steered[:, e], base[:, e], answers, picks)
@@ -201,7 +202,7 @@ def _compared(
     by_kind = {kind: record for (judge, kind), record in records.items() if judge == knowing[0]}
     # the hardest kind is the one that is reported
     hardest = max(by_kind, key=lambda kind: (by_kind[kind]["p"], -by_kind[kind]["z"]))
-    result: dict[str, Any] = dict(by_kind[hardest])
+    result: dict[str, object] = dict(by_kind[hardest])
     result["p"] = max(record["p"] for record in records.values())
     if len(by_kind) > 1:
         result["random_kind"] = hardest
@@ -252,7 +253,7 @@ def _coherence(
 ) -> list[dict[str, float]]:
     if base is None or texts is None:
         return [dict.fromkeys(COHERENCE, float("nan"))] * count
-    prompts = [list(t.ids) for t in question.subject.tokenize(question.written_prompts, whole=True)]
+    prompts = [t.row for t in question.subject.tokenize(question.written_prompts, whole=True)]
     everything = [*base.tokens, *texts.tokens]
     flat = [new for row in everything for new in row]
     scores = continuation_log_probabilities(question.subject, prompts * len(everything), flat)

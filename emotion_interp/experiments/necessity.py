@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.arguments import check_argument, checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import Options, merged
@@ -166,7 +167,7 @@ def _drawn(name: str, fired: FiredOn, features: np.ndarray, asked: NecessityOpti
 
 def _compared(
     fired: FiredOn, features: np.ndarray, drawn: _RandomSets, null: np.ndarray, drop: float, asked: NecessityOptions
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The columns of one null; `null` are the drops under its sets."""
     nan, amount, sets = float("nan"), fired.removed(features), drawn.sets
     sizes = np.asarray([fired.removed(indices) for indices in sets])
@@ -198,7 +199,7 @@ def _compared(
 
 
 def _chosen(
-    bank: Any, emotion: str, layer: int | Site | str | None, language: str, features: Sequence[int] | None
+    bank: FeatureBank, emotion: str, layer: int | Site | str | None, language: str, features: Sequence[int] | None
 ) -> tuple[Site, np.ndarray]:
     """Where, and which features."""
     if features is not None:
@@ -240,7 +241,7 @@ def _judged(
 ) -> np.ndarray:
     """Judged probability of the emotion after every text under every ablation: [set, text]."""
     subject, seed = setting.subject, setting.seed
-    prompts = [list(t.ids) for t in subject.tokenize(setting.prompts, whole=True)]
+    prompts = [t.row for t in subject.tokenize(setting.prompts, whole=True)]
     n = len(prompts)
     step = max(1, _LOGIT_CELLS // (n * int(subject.model.cfg.d_vocab)))
     result = np.zeros((len(sets), n))

@@ -15,6 +15,7 @@ from emotion_interp.core.languages import check_language
 from emotion_interp.judges.judging import CoordinateJudge, TextJudge
 from emotion_interp.steering.interventions import Positions, check_positions
 from emotion_interp.subjects.decoding import Decoding
+from emotion_interp.subjects.turns import TURN_POSITIONS, conversations
 
 if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
@@ -33,7 +34,8 @@ class Setting:
         subject: the model.
         bank: a `FeatureBank`, or anything with `direction(emotion, layer=, language=, method=)`, `layers`, `scales` and
             `held_out_words(emotion, language)`.
-        prompts: neutral beginnings (`NEUTRAL_PROMPTS`), or the texts of `necessity`; none where an experiment has its own.
+        prompts: neutral beginnings (`NEUTRAL_PROMPTS`), or the texts of `necessity`; none where an experiment has its own. A
+            conversation is one as `subject.rendered(messages)`.
         judge: a classifier with `emotions` and `predict_proba(texts)`; default: the next-word judge, which reads the
             probability of the emotion's held-out words right after the prompt. Several, by name: all judge the same texts;
             an emotion's figures are those of the first that knows it. For the dial a judge of coordinates.
@@ -78,7 +80,7 @@ class Setting:
     max_new_tokens: int = 20
     samples: int = 1
     seed: int = 0
-    generation: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -94,7 +96,9 @@ class Setting:
                 f"{self.samples} greedy texts of one prompt are all the same; give do_sample=True, or samples=1."
             )
         # an option that is none, or a prompt that does not fit, must not wait for the first text to be noticed
-        rows = [list(t.ids) for t in self.subject.tokenize(self.prompts, whole=True)] if self.prompts else []
+        rows = [t.row for t in self.subject.tokenize(self.prompts, whole=True)] if self.prompts else []
+        if rows and isinstance(self.positions, str) and self.positions in TURN_POSITIONS:
+            conversations(self.positions, len(rows), [row.turns for row in rows])
         Decoding(self.subject, rows, self.max_new_tokens, **self.generation)
 
     @property
@@ -150,7 +154,7 @@ def simple_call(
             form.append(inspect.Parameter("generation", inspect.Parameter.VAR_KEYWORD, annotation="Any"))
         signature = inspect.Signature(form)
 
-        def make(*args: Any, **kwargs: Any) -> R:
+        def make(*args: Any, **kwargs: object) -> R:
             given = signature.bind(*args, **kwargs).arguments
             chosen = {**(generation or {}), **given.pop("generation", {})}
             choices = {**defaults} | {field_of[n]: value for n, value in given.items() if n not in own_parameters}
@@ -162,7 +166,7 @@ def simple_call(
         simple = checked(make)
 
         @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> R:
+        def call(*args: object, **kwargs: object) -> R:
             with_setting = "setting" in kwargs or (bool(args) and isinstance(args[0], Setting))
             return (function if with_setting else simple)(*args, **kwargs)
 
@@ -172,7 +176,7 @@ def simple_call(
     return decorate
 
 
-def _field(name: str, field_name: str, judge: str, defaults: Mapping[str, Any]) -> inspect.Parameter:
+def _field(name: str, field_name: str, judge: str, defaults: Mapping[str, object]) -> inspect.Parameter:
     """A field of a setting as a parameter of the simple call; what every experiment needs has no default."""
     setting_field = {f.name: f for f in fields(Setting)}[field_name]
     default = (

@@ -60,11 +60,11 @@ class SteeringVerdicts(Result):
     @property
     def passed(self) -> list[str]:
         """The emotions that pass."""
-        passing: Any = self.frame[self.frame["passes"]]
+        passing = self.frame[self.frame["passes"]]
         return passing["emotion"].tolist()
 
     def __repr__(self) -> str:
-        judged: Any = self.frame["p_holm"].notna()
+        judged = self.frame["p_holm"].notna()
         return f"SteeringVerdicts({len(self.passed)} of {int(judged.sum())} judged emotions pass)"
 
 
@@ -193,7 +193,7 @@ def _compared(
     steered: Steered,
     means: Mapping[tuple[str, str], np.ndarray],
     drawn: Mapping[str, NullDirections],
-) -> tuple[dict[str, Any], dict[tuple[str, str], np.ndarray]]:
+) -> tuple[dict[str, object], dict[tuple[str, str], np.ndarray]]:
     """One emotion's figures, and the null values that they were compared with: (judge, kind) -> [direction]."""
     emotion = asked.emotions[i]
     row: dict[str, Any] = {}
@@ -223,7 +223,11 @@ def _not_own(asked: Aim, drawn: NullDirections, emotion: str) -> np.ndarray:
 
 
 def _verdicts(
-    frame: Any, nulls: Sequence[Mapping[tuple[str, str], np.ndarray]], asked: Aim, chosen: VerdictOptions, seed: int
+    frame: pd.DataFrame,
+    nulls: Sequence[Mapping[tuple[str, str], np.ndarray]],
+    asked: Aim,
+    chosen: VerdictOptions,
+    seed: int,
 ) -> pd.DataFrame:
     """Holm and max-T over the emotions that all judges know, who passes, and why the others do not."""
     several = len(asked.judges) > 1

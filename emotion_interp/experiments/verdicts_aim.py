@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BASE_SAMPLES = 8
 """Unsteered texts of each prompt where texts are drawn: every emotion's perplexity is divided by theirs."""
 
-SIMPLE: dict[str, Any] = {
+SIMPLE: dict[str, object] = {
     "takes": ("judge", "language", "text_language", "positions", "max_new_tokens", "samples", "seed"),
     "judge": "Mapping[str, TextJudge] | None",
     "renamed": {"judge": "judges"},
@@ -80,7 +80,7 @@ class Steered:
     texts: pd.DataFrame = field(repr=False)
 
 
-def aim(setting: Setting, emotions: Sequence[str] | None, layer: Any, method: str) -> Aim:
+def aim(setting: Setting, emotions: Sequence[str] | None, layer: int | Site | str | None, method: str) -> Aim:
     """Directions and judges, checked before a text is written.
 
     Raises:
@@ -135,7 +135,7 @@ def aim(setting: Setting, emotions: Sequence[str] | None, layer: Any, method: st
     return Aim(with_budget(question), dict(judges), names, tuple(directions), tuple(notes), site, bank)
 
 
-def checked_length(setting: Setting, site: Site, dose: Any) -> float:
+def checked_length(setting: Setting, site: Site, dose: object) -> float:
     """What a dose at a site adds.
 
     Raises:

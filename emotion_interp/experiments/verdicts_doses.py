@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site
 from emotion_interp.experiments.setting import Setting, simple_call
@@ -47,7 +48,7 @@ class VerdictDoses(Result):
     @property
     def dose(self) -> float:
         """The chosen dose."""
-        rows: Any = self.frame[self.frame["chosen"]]
+        rows = rows_where(self.frame, self.frame["chosen"])
         return float(rows["dose"].iloc[0])
 
 
@@ -94,7 +95,7 @@ def verdict_doses(
     for dose, length in zip(amounts, lengths, strict=True):
         records += [{"dose": dose, **record} for record in _gains(asked, steer_all(asked, length, folder))]
     each = pd.DataFrame(records)
-    finite: Any = each[each["gain"].notna()]
+    finite = each[each["gain"].notna()]
     if finite.empty:
         raise EmotionInterpError("no emotion with a direction is known to a judge, so no dose can be chosen.")
     rows = []
@@ -108,7 +109,7 @@ def verdict_doses(
     return VerdictDoses(frame.assign(chosen=np.arange(len(frame)) == best), each)
 
 
-def _gains(asked: Aim, steered: Steered) -> list[dict[str, Any]]:
+def _gains(asked: Aim, steered: Steered) -> list[dict[str, object]]:
     has_direction = np.asarray([direction is not None for direction in asked.directions])
     known = [len(asked.knowing(e)) == len(asked.judges) for e in asked.emotions]
     low, high = STABLE_PERPLEXITY

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -55,7 +55,9 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
         )
     chosen = bank.words[(bank.words["language"] == language) & (bank.words["side"] == "discovery")]
     rows = {key: i for i, key in enumerate(zip(chosen["emotion"], chosen["word"], strict=True))}
-    shown = [s for s in concept_set(language, size="large").stimuli() if (s.emotion, s.word) in rows]
+    talk = tuple((role, content) for role, content in bank.manifest.get("conversation", {}).get(language, ()))
+    known = concept_set(language, size="large").stimuli()
+    shown = [replace(s, messages=talk) for s in known if (s.emotion, s.word) in rows]
     lacking = set(rows) - {(s.emotion, s.word) for s in shown}
     if lacking:
         raise EmotionInterpError(
@@ -71,7 +73,7 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
         values = _loaded(path, (len(rows), setting.subject.d_model))
     else:
         units = np.asarray([rows[s.emotion, s.word] for s in shown])
-        reading: dict[str, Any] = {"position": position, "skip": int(bank.manifest.get("skip", 8))}
+        reading: dict[str, object] = {"position": position, "skip": int(bank.manifest.get("skip", 8))}
         values = np.asarray(read_stimuli(setting.subject, shown, units, sites=[site], **reading)[site].dense)
         if path is not None:
             with atomic_file(path) as temporary:

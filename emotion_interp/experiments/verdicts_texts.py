@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def _keep(path: Path, made: Continuations) -> Continuations:
 
 
 def _kept(path: Path, shape: tuple[int, int]) -> Continuations:
-    frame: Any = read_parquet(path)
+    frame = read_parquet(path)
     whole = [*frame.columns] == _COLUMNS and len(frame) == shape[0] * shape[1]
     if not whole or not (frame["direction"].to_numpy() == np.repeat(np.arange(shape[0]), shape[1])).all():
         raise FileFormatError(f"{path} holds no texts of {shape[0]} directions, {shape[1]} each; delete it.")
@@ -152,7 +152,7 @@ def quality(question: Question, base: Continuations, made: Continuations) -> lis
         base: unsteered texts, as many samples of each prompt or more: all count for perplexity and distinct-2.
         made: texts of each direction.
     """
-    ids = [list(t.ids) for t in question.subject.tokenize(question.prompts, whole=True)]
+    ids = [t.row for t in question.subject.tokenize(question.prompts, whole=True)]
     n = len(question.written_prompts)
     everything = [base.tokens[0], *made.tokens]
     prompts = [ids[i % len(ids)] for row in everything for i in range(len(row))]

@@ -132,16 +132,16 @@ def dose_monotonicity(table: Any) -> pd.DataFrame:
         count = int(broken[0]) if len(broken) else len(cells)
         below = cells.iloc[:count]
         usable = count >= LEAST_DOSES and below["target"].nunique() > 1
-        correlation: Any = spearmanr(below["dose"], below["target"]) if usable else None
+        correlation = spearmanr(below["dose"], below["target"]) if usable else None
         rho = float(correlation.statistic) if usable else float("nan")
         breach = float(cells["dose"].iloc[count]) if len(broken) else float("nan")
         records.append({**dict(zip(_GROUP, key, strict=True)), "n_doses": count, "rho": rho, "breach": breach})  # type: ignore[call-overload]
     return pd.DataFrame(records)
 
 
-def _written(table: Any) -> Any:
+def _written(table: Any) -> pd.DataFrame:
     """Judged rows at doses above 0, by dose."""
-    frame: Any = table.to_frame() if hasattr(table, "to_frame") else table
+    frame = table.to_frame() if hasattr(table, "to_frame") else table
     needed = [*_GROUP, "dose", "target", "shift", "regime", "in_window"]
     if "site" not in frame and "layer" in frame:
         # a table of before there were sites

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_interp.core.arguments import check_fields
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.types import Site
 from emotion_interp.features.dense import contrast_means, neutral_components, project_out
 from emotion_interp.stats.corrections import holm
@@ -22,9 +23,11 @@ from emotion_interp.stats.scores import (
     specificity,
     standardised_mean_difference,
 )
+from emotion_interp.stats.sparse import Sparse
 
 if TYPE_CHECKING:
     from emotion_interp.activations import SiteReadings
+    from emotion_interp.subjects.sae_reader import SaeReader
 
 NEUTRAL = "neutral"
 
@@ -65,7 +68,7 @@ class Block:
         by_level: bool = False,
     ) -> None:
         self.site, self.language, self.emotions = site, language, emotions
-        spoken: Any = words[words["language"] == language]
+        spoken = rows_where(words, words["language"] == language)
         self.neutral = len(emotions) if (spoken["emotion"] == NEUTRAL).any() else None
         self.n_classes = len(emotions) + (self.neutral is not None)
         assert reading.features is not None and reading.fired is not None
@@ -86,13 +89,13 @@ class Block:
         self.activity = self.rate if self._levels is None else activity(reading.features, self._units["discovery"])
         reading.rest()
 
-    def _fired(self, side: str) -> Any:
+    def _fired(self, side: str) -> Sparse:
         """Which features fire on which units of a side, sparse boolean [unit, feature]; worked out when it is needed."""
         share: Any = self._reading.fired
         fired = share >= CARRIERS if self._levels is None else above(self._reading.features, self._levels)
         return fired[self._units[side]]
 
-    def _values(self, side: str, columns: Any) -> np.ndarray:
+    def _values(self, side: str, columns: object) -> np.ndarray:
         """Activations of some features, [unit, feature] float64."""
         features: Any = self._reading.features
         return features[self._units[side]][:, columns].toarray().astype(np.float64)
@@ -139,7 +142,7 @@ class Block:
                 & (frame["coverage"] >= selection.min_coverage)
                 & (frame["specificity"] >= selection.min_specificity)
             )
-            ranked: Any = frame.assign(passed=passed).sort_values(["auroc", "feature"], ascending=[False, True])
+            ranked = frame.assign(passed=passed).sort_values(["auroc", "feature"], ascending=[False, True])
             order = ranked.index[ranked["passed"]][: selection.max_features]
             frame["selected"] = frame.index.isin(order)
             best = order[:1] if len(order) else ranked.index[:1]
@@ -173,7 +176,7 @@ class Block:
                 mean[rows] = values_of[self.codes == i].mean(0)
         return effects
 
-    def directions(self, frame: pd.DataFrame, reader: Any) -> dict[str, np.ndarray]:
+    def directions(self, frame: pd.DataFrame, reader: SaeReader) -> dict[str, np.ndarray]:
         """Steering vectors from the discovery half: dense, dense without neutral components, and SAE decoder sums.
 
         "means" is the difference of means over both halves, for emotion spaces only.
@@ -183,12 +186,12 @@ class Block:
         clean = dense
         if self.neutral is not None:
             clean = project_out(dense, neutral_components(first[self.codes == self.neutral]))
-        picked: Any = frame[frame["selected"] | frame["top"]]
+        picked = rows_where(frame, frame["selected"] | frame["top"])
         used = np.unique(picked["feature"].to_numpy())
         contrast = contrast_means(self._values("discovery", used), self.codes, self.n_classes, self.neutral)
         sae = np.zeros((len(self.emotions), reader.d_in))
         for i, emotion in enumerate(self.emotions):
-            rows: Any = frame[(frame["emotion"] == emotion) & frame["selected"]]
+            rows = rows_where(frame, (frame["emotion"] == emotion) & frame["selected"])
             if rows.empty:
                 # nothing passed: the fixed top feature stands in, and the summary says that it was not selected
                 rows = frame[(frame["emotion"] == emotion) & frame["top"]]
@@ -209,7 +212,7 @@ class Block:
         p2 = fisher_enrichment(fired2, self.codes2, self.n_classes)
         dense2 = self._dense("confirmation")
         rows = []
-        tops: Any = frame[frame["top"]]
+        tops = rows_where(frame, frame["top"])
         fixed = np.unique(tops["feature"].to_numpy())
         every = self._values("confirmation", fixed)
         for i, emotion in enumerate(self.emotions):
@@ -217,7 +220,7 @@ class Block:
             n_own = int((self.codes2 == i).sum())
             if top.empty or not n_own:
                 continue
-            row: Any = top.iloc[0]
+            row = top.iloc[0]
             feature = int(row["feature"])
             values = every[:, [int(np.searchsorted(fixed, feature))]]
             held = composite_auroc(pairwise_auroc(values, self.codes2, i, self.n_classes), i, self.neutral)[0]

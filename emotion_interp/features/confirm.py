@@ -13,6 +13,7 @@ from emotion_interp.bank.confirmation import COLUMNS, decide, decided
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Site
 from emotion_interp.features.retest import design_of
@@ -64,11 +65,11 @@ def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations
         )
     emotions = bank.emotions
     siblings = {e: {emotions.index(s) for s in concepts.siblings(e) if s in emotions} for e in emotions}
-    summary: Any = bank.summary.reset_index(drop=True)
+    summary = bank.summary.reset_index(drop=True)
     columns = {"held_out_specificity": np.full(len(summary), np.nan), "p_specificity": np.full(len(summary), np.nan)}
     rival: list[str | None] = [None] * len(summary)
     for language in bank.languages:
-        words: Any = bank.words
+        words = bank.words
         held = ((words["language"] == language) & (words["side"] == "confirmation")).to_numpy()
         units = words[held]
         rows = np.flatnonzero((summary["language"] == language).to_numpy())
@@ -124,7 +125,7 @@ def confirmed_sets(
     columns: dict[str, Any] = {c: np.full(n, np.nan) for c in ("p_heldout", "held_out_specificity", "p_specificity")}
     rival, fixed = np.full(n, None, dtype=object), np.zeros(n, dtype=bool)
     for language, of_language in scores.items():
-        held_words: Any = words[(words["language"] == language) & (words["side"] == "confirmation")]
+        held_words = rows_where(words, (words["language"] == language) & (words["side"] == "confirmation"))
         rows = np.flatnonzero((frame["language"] == language).to_numpy())
         codes = held_words["emotion"].map({e: i for i, e in enumerate([*emotions, "neutral"])}).to_numpy()
         values = np.column_stack(of_language)
@@ -139,7 +140,7 @@ def confirmed_sets(
         )
         columns["held_out_specificity"][rows], columns["p_specificity"][rows] = tested[:2]
         rival[rows] = tested[2]
-        part: Any = frame.iloc[rows]
+        part = frame.iloc[rows]
         medians = part.groupby(["layer", "site", "k"])["auroc"].median().groupby(["layer", "site"]).mean()
         fixed[rows] = (part["site"] == medians.idxmax()[1]).to_numpy()
     frame = frame.assign(rival=rival, **columns)
@@ -178,7 +179,7 @@ def with_confirmed_sets(
             "the bank has no probes; fit them first: bank = sparse_probes(subject, ...).add_to(bank)."
         )
     words, shown, units = design_of(concepts, bank, stimuli)
-    frame: Any = bank.extras["probes"].reset_index(drop=True)
+    frame = bank.extras["probes"].reset_index(drop=True)
     frame = frame.drop(columns=[c for c in (*COLUMNS, "confirmed", "p_heldout") if c in frame])
     columns = {
         Site.parse(str(name)): np.unique(
@@ -201,8 +202,8 @@ def with_confirmed_sets(
     ).sites
     scores: dict[str, list[np.ndarray]] = {}
     for row in frame.to_dict("records"):
-        unit_words: Any = words[held & np.asarray(words["language"] == row["language"])]
-        features: Any = readings[Site.parse(row["site"])].features
+        unit_words = rows_where(words, held & np.asarray(words["language"] == row["language"]))
+        features = readings[Site.parse(row["site"])].features
         values = features[unit_words["unit"].to_numpy()][:, np.asarray(row["features"], dtype=np.int64)].toarray()
         scores.setdefault(row["language"], []).append(
             values.astype(np.float64) @ np.asarray(row["weights"], dtype=np.float64)

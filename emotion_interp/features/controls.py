@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from emotion_interp.bank.files import KEYS
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.progress import Progress
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
@@ -26,6 +27,7 @@ from emotion_interp.stats.adjusted import adjusted_auroc, lower_bound, quantile_
 from emotion_interp.stats.corrections import holm
 from emotion_interp.stats.firing import fires_on_units
 from emotion_interp.stats.scores import fisher_enrichment
+from emotion_interp.stats.sparse import Matrix
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -73,10 +75,10 @@ class FeatureControls(Result):
     def counts(self) -> pd.DataFrame:
         """Features per layer and language, and how many of them each control casts doubt on."""
         flags = ["lexical", "valence_only", "positional"]
-        groups: Any = self.frame.groupby(["site", "language"], sort=True)
+        groups = self.frame.groupby(["site", "language"], sort=True)
         counted = groups[flags].sum()
         counted.insert(0, "features", groups.size())
-        clear: Any = ~self.frame[flags].any(axis=1)
+        clear = ~self.frame[flags].any(axis=1)
         counted["none"] = clear.groupby([self.frame["site"], self.frame["language"]]).sum()
         return counted.reset_index()
 
@@ -192,14 +194,14 @@ def controls_from_readings(
         token_names: token id -> type; ids of one type count together.
     """
     parts = []
-    groups: Any = features.groupby(["site", "language"], sort=False)
+    groups = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
         site = Site.parse(site_name)
         reading = readings.sites[site]
-        spoken: Any = units[units["language"] == language]
+        spoken = rows_where(units, units["language"] == language)
         if reading.features is None or reading.fired is None:
             raise EmotionInterpError(f"the readings of {site} have no features.")
-        fired: Any = fires_on_units(reading.features, reading.fired, spoken["unit"].to_numpy(), kind == "words")
+        fired = fires_on_units(reading.features, reading.fired, spoken["unit"].to_numpy(), kind == "words")
         side_words = spoken[spoken["side"] == SIDE].reset_index(drop=True)
         cell = _Cell(
             side_words, reading.features[side_words["unit"].to_numpy()], fired[side_words["unit"].to_numpy()], kind
@@ -212,7 +214,7 @@ def controls_from_readings(
                 for e, v in valence.items()
                 if e != emotion and e not in siblings.get(str(emotion), set()) and v * valence[str(emotion)] > 0
             ]
-            matched: Any = pairs[(pairs["language"] == language) & (pairs["emotion"] == emotion)]
+            matched = rows_where(pairs, (pairs["language"] == language) & (pairs["emotion"] == emotion))
             columns = cell.controls(str(emotion), ids, matched, mates)
             picked = (of_emotion["selected"] | of_emotion["top"]).to_numpy(dtype=bool)
             columns["matched_p_holm"] = holm(np.where(picked, columns["matched_p"], np.nan))
@@ -229,7 +231,7 @@ def controls_from_readings(
 class _Cell:
     """Held-out units of one site and language."""
 
-    def __init__(self, units: pd.DataFrame, values: Any, fired: Any, kind: str) -> None:
+    def __init__(self, units: pd.DataFrame, values: Matrix, fired: Matrix, kind: str) -> None:
         self.units, self.values, self.fired, self.kind = units, values.tocsc(), fired.tocsc(), kind
         self.emotion = units["emotion"].to_numpy()
         self.place = units["position"].to_numpy(dtype=np.float64)
@@ -269,7 +271,7 @@ class _Cell:
             "positional": above & np.isfinite(adjusted) & ~(adjusted_lo > 0.5),
         }
 
-    def _matched(self, values: np.ndarray, fired: Any, pairs: pd.DataFrame) -> dict[str, Any]:
+    def _matched(self, values: np.ndarray, fired: Matrix, pairs: pd.DataFrame) -> dict[str, object]:
         left = np.asarray([self.row[u] for u in pairs["unit"]], dtype=np.int64)
         right = np.asarray([self.row[u] for u in pairs["neutral"]], dtype=np.int64)
         n = len(left)
@@ -293,7 +295,7 @@ class _Cell:
 def token_shares(tokens: pd.DataFrame, units: pd.DataFrame, names: Mapping[int, str]) -> pd.DataFrame:
     """Largest share of a feature's activation that one token type has within an emotion: index (emotion, feature)."""
     emotion = units.set_index("unit")["emotion"]
-    known: Any = tokens[tokens["unit"].isin(emotion.index.tolist())]
+    known = rows_where(tokens, tokens["unit"].isin(emotion.index.tolist()))
     known = known.assign(emotion=known["unit"].map(emotion), type=known["token"].map(lambda t: names.get(t, f"<{t}>")))
     total = known.groupby(["emotion", "feature", "type"], sort=True)["total"].sum()
     whole = total.groupby(level=[0, 1]).sum()

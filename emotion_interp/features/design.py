@@ -46,12 +46,19 @@ def design_stimuli(concepts: ConceptSet, stimuli: str | Sequence[Stimulus], seed
         if stimuli != "scenes":
             raise UnknownNameError("kind of stimuli", stimuli, KINDS)
 
-        return _texts("scenes", scene_stimuli(concepts.languages, concepts.emotions), seed)
+        scenes = scene_stimuli(concepts.languages, concepts.emotions)
+        return _texts("scenes", _in_chat(concepts, scenes), seed)
     known = {*concepts.emotions, "neutral"}
     for stimulus in stimuli:
         if stimulus.emotion not in known:
             raise UnknownNameError("emotion of a text", stimulus.emotion, sorted(known))
-    return _texts("texts", _grouped(stimuli), seed)
+    return _texts("texts", _grouped(_in_chat(concepts, stimuli)), seed)
+
+
+def _in_chat(concepts: ConceptSet, stimuli: Sequence[Stimulus]) -> list[Stimulus]:
+    """Texts shown in the conversation of the concepts, where they have none of their own."""
+    messages = {part.language: part.messages for part in concepts.parts}
+    return [s if s.messages else replace(s, messages=messages.get(s.language, ())) for s in stimuli]
 
 
 def _grouped(stimuli: Sequence[Stimulus]) -> list[Stimulus]:

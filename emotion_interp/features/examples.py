@@ -18,6 +18,7 @@ from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.concepts import concept_set, scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
@@ -63,7 +64,7 @@ class TopExamples(Result):
 
     def plot(self) -> go.Figure:
         """The strongest activation of every feature over the layers: the median, and the middle half of the features."""
-        best: Any = self.frame[self.frame["rank"] == 1]
+        best = rows_where(self.frame, self.frame["rank"] == 1)
         rows = best.groupby(["layer", "site"])["activation"].quantile([0.25, 0.5, 0.75]).unstack()
         rows.columns = ["lo", "activation", "hi"]
         texts = {"title": "Strongest examples by layer", "y_title": "activation of the best example"}
@@ -177,7 +178,7 @@ def bank_texts(bank: FeatureBank) -> list[Stimulus]:
         with suppress(UnknownNameError):
             carriers = concept_set(language).templates() or carriers
         names = list(carriers)
-        spoken: Any = bank.words[bank.words["language"] == language]
+        spoken = rows_where(bank.words, bank.words["language"] == language)
         for number, row in enumerate(spoken.itertuples(index=False)):
             name = names[number % len(names)]
             head, tail = carriers[name].split("{word}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from scipy.spatial.distance import cdist
 
 from emotion_interp.activations.columns import stimulus_tokens
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.features.block import NEUTRAL
 from emotion_interp.subjects.tokens import span_tokens
 
@@ -116,7 +117,7 @@ def unit_covariates(
     n_units = len(words)
     sizes = np.bincount(units, minlength=n_units)
 
-    def mean(values: Any) -> np.ndarray:
+    def mean(values: object) -> np.ndarray:
         return np.bincount(units, weights=np.asarray(values, dtype=np.float64), minlength=n_units) / sizes
 
     first = {int(unit): stimulus for unit, stimulus in zip(units[::-1], list(stimuli)[::-1], strict=True)}
@@ -148,8 +149,8 @@ def match_neutral(units: pd.DataFrame, side: str = "confirmation") -> pd.DataFra
     Returns:
         Frame with columns language, emotion, unit, neutral; empty where there are no neutral units.
     """
-    rows: list[tuple[Any, ...]] = []
-    side_units: Any = units[units["side"] == side]
+    rows: list[tuple[object, ...]] = []
+    side_units = rows_where(units, units["side"] == side)
     for language, frame in side_units.groupby("language", sort=True):
         known = [c for c in MATCHED_ON if np.isfinite(frame[c].to_numpy(dtype=np.float64)).all()]
         values = frame[known].to_numpy(dtype=np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -137,7 +137,7 @@ def probe_directions(
     return directions
 
 
-def require_same_split(source: Mapping[str, Any], bank: FeatureBank) -> None:
+def require_same_split(source: Mapping[str, object], bank: FeatureBank) -> None:
     """Refuse probes of another subject, or fitted on stimuli that the bank holds out."""
     manifest = bank.manifest
     if source["subject"] != manifest.get("subject"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from emotion_interp.bank.directions import Directions
 from emotion_interp.concepts import ConceptSet
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Direction, Site, Stimulus, sites_at
@@ -61,7 +62,7 @@ class SparseProbes(Result):
     frame: pd.DataFrame
     dense: pd.DataFrame
     vectors: dict[tuple[Site, str, str, int], np.ndarray]
-    source: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, object] = field(default_factory=dict)
 
     @property
     def sites(self) -> list[Site]:
@@ -90,7 +91,7 @@ class SparseProbes(Result):
         table.columns = [f"k={k}" for k in table.columns]
         columns = ["means_auroc", "means_clean_auroc", "probe_auroc", "probe_clean_auroc"]
         columns += [c for c in self.dense if str(c).startswith(("text_", "encoder_"))]
-        dense: Any = self.dense.groupby(keys)[columns]
+        dense = self.dense.groupby(keys)[columns]
         return table.join(dense.median()).reset_index()
 
     def plot(self) -> go.Figure:
@@ -103,7 +104,7 @@ class SparseProbes(Result):
 
     def confirmed(self) -> pd.DataFrame:
         """Per language and k, at the layer that was fixed on the discovery half: how many emotions' sets are confirmed."""
-        rows: Any = self.frame[self.frame["layer_fixed"]]
+        rows = self.frame[self.frame["layer_fixed"]]
         table = rows.groupby(["language", "layer", "site", "k"]).agg(
             emotions=("emotion", "size"),
             confirmed=("confirmed", "sum"),
@@ -227,8 +228,8 @@ def probes_from_readings(
     ks = _checked(ks)
     present, known = set(words["emotion"]), set(words["language"])
     emotions = [e for e in concepts.emotions if e in present]
-    rows: list[dict[str, Any]] = []
-    dense_rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
+    dense_rows: list[dict[str, object]] = []
     scores: dict[str, list[np.ndarray]] = {}
     vectors: dict[tuple[Site, str, str, int], np.ndarray] = {}
     for site, reading in readings.items():
@@ -264,7 +265,7 @@ class _Halves:
     """One site and language: activations, classes and groups of both halves."""
 
     def __init__(self, words: pd.DataFrame, language: str, emotions: list[str], reading: SiteReadings) -> None:
-        spoken: Any = words[words["language"] == language]
+        spoken = rows_where(words, words["language"] == language)
         self.neutral = len(emotions) if (spoken["emotion"] == NEUTRAL).any() else None
         self.n_classes = len(emotions) + (self.neutral is not None)
         index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
@@ -272,8 +273,8 @@ class _Halves:
         first, second = (spoken[spoken["side"] == side] for side in ("discovery", "confirmation"))
         self.codes, self.codes2 = (half["emotion"].map(index).to_numpy() for half in (first, second))
         self.groups = first["group"].to_numpy()
-        discovered: Any = reading.features[first["unit"].to_numpy()]
-        held: Any = reading.features[second["unit"].to_numpy()]
+        discovered = reading.features[first["unit"].to_numpy()]
+        held = reading.features[second["unit"].to_numpy()]
         # only features that fire on the discovery half can be chosen there
         self.alive = np.flatnonzero(firing_rates(discovered))
         self._values, self._values2 = discovered[:, self.alive].tocsc(), held[:, self.alive].tocsc()
@@ -303,7 +304,7 @@ class _Halves:
 
 def _sparse(
     halves: _Halves, target: int, single: np.ndarray, ks: Sequence[int]
-) -> Iterable[tuple[dict[str, Any], np.ndarray]]:
+) -> Iterable[tuple[dict[str, object], np.ndarray]]:
     """One probe per k, as a row of the table, and its decision values on the held-out half."""
     order = np.argsort(-single, kind="stable")[: max(ks)]
     best = [halves.values(order, held_out) for held_out in (False, True)]
@@ -326,9 +327,9 @@ def _sparse(
         yield row, scores[1]
 
 
-def _dense(halves: _Halves, target: int, cleaner: Callable[[np.ndarray], np.ndarray], seed: int) -> dict[str, Any]:
+def _dense(halves: _Halves, target: int, cleaner: Callable[[np.ndarray], np.ndarray], seed: int) -> dict[str, object]:
     sample = balanced_weights(halves.codes, target, halves.neutral)
-    row: dict[str, Any] = {}
+    row: dict[str, object] = {}
     for name, change in (("", lambda x: x), ("_clean", cleaner)):
         discovered, held = change(halves.dense), change(halves.dense2)
         # the weighted mean of the emotion minus that of the contrast is the difference of means of `dense`

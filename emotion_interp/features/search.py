@@ -5,23 +5,23 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib import metadata
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_matrix
 
 from emotion_interp.activations import read_stimuli
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.directions import Directions
+from emotion_interp.concepts.model import conversation_of
 from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.core.versions import versions_of
 from emotion_interp.features.block import Block, Selection
 from emotion_interp.features.confirm import with_confirmation
 from emotion_interp.features.design import Design, design_stimuli
@@ -29,6 +29,7 @@ from emotion_interp.features.options import FoundChoices, FoundOptions
 from emotion_interp.features.text_scores import with_text_scores
 from emotion_interp.stats.corrections import benjamini_hochberg
 from emotion_interp.stats.firing import fires
+from emotion_interp.stats.sparse import by_rows
 
 if TYPE_CHECKING:
     from emotion_interp.activations import SiteReadings
@@ -168,9 +169,10 @@ def _manifest(
     readings: Mapping[Site, SiteReadings],
     blocks: list[Block],
     how: FoundOptions,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What a bank says of where it comes from."""
     emotions, languages = blocks[0].emotions, list(dict.fromkeys(b.language for b in blocks))
+    talk = conversation_of(concepts.parts, languages)
     return {
         "subject": subject.name,
         "provenance": subject.provenance,
@@ -181,6 +183,7 @@ def _manifest(
         "labels": {lang: {e: concepts.label(e, lang) for e in emotions} for lang in languages},
         "concepts_sha256": concepts.sha256,
         "concept_words": {lang: {e: list(concepts.words(e, lang)) for e in emotions} for lang in languages},
+        **({"conversation": talk} if talk else {}),
         "stimuli": how.kind,
         "position": how.position,
         "skip": how.skip,
@@ -188,7 +191,7 @@ def _manifest(
         "selection": asdict(how.selection),
         "n_tested": sum(b.p[:, b.alive].size for b in blocks),
         "n_alive": {f"{b.site}|{b.language}": int(b.alive.sum()) for b in blocks},
-        "versions": {n: metadata.version(n) for n in ("torch", "transformer-lens", "sae-lens", "numpy", "scipy")},
+        "versions": versions_of("torch", "transformer-lens", "sae-lens", "numpy", "scipy"),
         "python": platform.python_version(),
     }
 
@@ -223,13 +226,13 @@ def _rates(blocks: list[Block]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
+def _long(readings: dict[Site, SiteReadings], features: pd.DataFrame) -> pd.DataFrame:
     """Per-unit activations of the selected and top features of each layer, in long form."""
     parts = []
     for site, reading in readings.items():
         assert reading.features is not None
         at_site = features[(features["site"] == str(site)) & (features["selected"] | features["top"])]
-        values: Any = csr_matrix(reading.features)
+        values = by_rows(reading.features)
         picked = np.zeros(values.shape[1], dtype=bool)
         picked[at_site["feature"].to_numpy()] = True
         # only what stays is ever copied, some units at a time: the readings themselves may lie on disk

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from emotion_interp.concepts.text_baseline import text_readings
 from emotion_interp.core.errors import EmotionInterpError, tell
+from emotion_interp.core.frames import rows_where
 from emotion_interp.features.dense import contrast_means
 from emotion_interp.features.design import Design
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge
 from emotion_interp.features.retest import design_of
 from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
+from emotion_interp.stats.sparse import Matrix, dense
 
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank
@@ -58,9 +60,9 @@ def text_scores(
         kind: "words" (their letters are counted), or texts.
         seed: of the folds of the probe.
     """
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, str], dict[str, object]] = {}
     for language in words["language"].unique():
-        spoken: Any = words[words["language"] == language]
+        spoken = rows_where(words, words["language"] == language)
         shown = [texts[int(i)] for i in spoken["unit"]]
         discovery, held = (np.flatnonzero(spoken["side"] == side) for side in ("discovery", "confirmation"))
         labels = spoken["emotion"].to_numpy()
@@ -97,20 +99,16 @@ def _signed(values: np.ndarray, codes: np.ndarray, target: int, neutral: int | N
     return np.where(codes == target, sample, -sample) @ values
 
 
-def compacted(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
+def compacted(first: Matrix, second: Matrix) -> tuple[np.ndarray, np.ndarray]:
     """Both halves in a basis of the first one's rows: same inner products with everything learnt on the first, in at most
     as many dimensions as it has rows."""
     if first.shape[1] <= first.shape[0]:
-        return _dense(first), _dense(second)
-    kernel, cross = _dense(first @ first.T), _dense(second @ first.T)
+        return dense(first), dense(second)
+    kernel, cross = dense(first @ first.T), dense(second @ first.T)
     values, vectors = np.linalg.eigh(kernel)
     nonzero = values > values[-1] * 1e-10
     roots, vectors = np.sqrt(values[nonzero]), vectors[:, nonzero]
     return vectors * roots, cross @ (vectors / roots)
-
-
-def _dense(matrix: Any) -> np.ndarray:
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)
 
 
 def text_space_table(words: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
@@ -121,7 +119,7 @@ def text_space_table(words: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for language in words["language"].unique():
-        spoken: Any = words[(words["language"] == language) & (words["emotion"] != NEUTRAL)]
+        spoken = rows_where(words, (words["language"] == language) & (words["emotion"] != NEUTRAL))
         labels = spoken["emotion"].to_numpy()
         emotions = list(dict.fromkeys(labels))
         if len(emotions) < 2:
@@ -150,7 +148,7 @@ def with_text_scores(bank: FeatureBank, design: Design) -> FeatureBank:
 
 def _with_text_scores(bank: FeatureBank, words: pd.DataFrame, texts: Sequence[str], kind: str) -> FeatureBank:
     scores = text_scores(words, texts, bank.emotions, kind, int(bank.manifest["seed"]))
-    old: Any = bank.summary
+    old = bank.summary
     old = old.drop(columns=[c for c in old if c in set(scores) - {"language", "emotion"}])
     bank = replace(bank, summary=old.merge(scores, on=["language", "emotion"], how="left"))
     return bank if kind == "words" else bank.with_table("text_space", text_space_table(words, texts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -150,7 +150,7 @@ def universality(
         first_bins, two = (
             rate_bins(rates[lang].loc[alive].to_numpy(dtype=np.float64), bins) for lang in (first, second)
         )
-        head: dict[str, Any] = {"first": first, "second": second, "layer": site.layer, "site": str(site)}
+        head: dict[str, object] = {"first": first, "second": second, "layer": site.layer, "site": str(site)}
         of = {"first_genre": genres[0], "second_genre": genres[1]}
         # with one site at each layer the draws are named by the layer alone, as in every table that was ever kept
         named = [str(site)] if len(bank.sites) > len(bank.layers) else []
@@ -317,12 +317,12 @@ def _expected(first: np.ndarray, second: np.ndarray, first_bins: np.ndarray, sec
 def _chosen(bank: FeatureBank, site: Site, language: str, emotion: str, features: str) -> np.ndarray:
     if features == "selected":
         return bank.selected_features(site, language, emotion)
-    frame: Any = bank.table(emotion, site, language)
+    frame = bank.table(emotion, site, language)
     return np.unique(frame[frame["p"] <= 0.05]["feature"].to_numpy(dtype=np.int64))
 
 
 def _rates(bank: FeatureBank, site: Site, language: str) -> pd.Series:
     """Firing rate by feature id of the living features."""
     assert bank.rates is not None
-    at_site: Any = bank.rows_at(bank.rates, site)
+    at_site = bank.rows_at(bank.rates, site)
     return at_site[at_site["language"] == language].set_index("feature")["rate"]

@@ -2,6 +2,7 @@
 
 from emotion_interp.figures.components import pc_heatmap
 from emotion_interp.figures.curves import learning_curves
+from emotion_interp.figures.depths import depth_curves
 from emotion_interp.figures.dissimilarity import dissimilarity_pair
 from emotion_interp.figures.doses import dose_curves
 from emotion_interp.figures.features import feature_heatmap
@@ -13,6 +14,7 @@ from emotion_interp.figures.trace import trace_heatmap
 
 __all__ = [
     "circumplex",
+    "depth_curves",
     "dissimilarity_pair",
     "dose_curves",
     "feature_heatmap",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.picture import Picture
@@ -12,7 +11,7 @@ from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish,
 
 # Long: one picture, drawn trace after trace.
 def feature_heatmap(
-    frame: Any,
+    frame: pd.DataFrame,
     *,
     layer: int | None = None,
     language: str | None = None,

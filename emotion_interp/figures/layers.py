@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.picture import Picture
@@ -14,7 +15,7 @@ from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, band, checked,
 
 # Long: one picture, drawn trace after trace.
 def layer_curves(
-    frame: Any,
+    frame: pd.DataFrame,
     *,
     title: str = "By layer",
     y_title: str = "value",
@@ -109,7 +110,7 @@ def layer_curves(
 
 
 def series_curves(
-    frame: Any, value: str, series: Sequence[str], *, bounds: Sequence[str] = (), **texts: Any
+    frame: pd.DataFrame, value: str, series: Sequence[str], *, bounds: Sequence[str] = (), **texts: object
 ) -> go.Figure:
     """`layer_curves` of a table that has another column for the value, and several for what tells the lines apart.
 
@@ -134,7 +135,7 @@ def series_curves(
     return layer_curves(rows.dropna(subset=["value"]), **{"y_title": value.replace("_", " "), **texts})
 
 
-def _common_ceiling(frame: Any) -> Any:
+def _common_ceiling(frame: pd.DataFrame) -> pd.Series | None:
     """The ceiling by layer where all series of a layer share it; None where they do not."""
     by_layer = frame.groupby("layer")["ceiling"].agg(["min", "max"]).dropna()
     same = (by_layer["max"] - by_layer["min"]).abs().max() < 1e-9

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.core import NotFiniteError
@@ -21,7 +20,7 @@ _CHI_SQUARE = 5.991464547107979
 
 
 # Long: one picture, drawn trace after trace.
-def circumplex(frame: Any, *, title: str = "Human and model circumplex") -> go.Figure:
+def circumplex(frame: pd.DataFrame, *, title: str = "Human and model circumplex") -> go.Figure:
     """Each emotion where people put it and where the model puts it, joined by a thin line.
 
     Names stand beside people's points. Of more than 30 emotions only some are named (those that moved furthest, and a
@@ -177,13 +176,13 @@ def _labels(
     )
 
 
-def _ellipses(frame: Any, model: np.ndarray) -> list[Any]:
+def _ellipses(frame: pd.DataFrame, model: np.ndarray) -> list[object]:
     """The closed 95% ellipse [corner, 2] of each model point; None where its covariance is unknown."""
     if any(name not in frame.columns for name in _COVARIANCE):
         return [None] * len(model)
     circle = np.linspace(0, 2 * np.pi, 37)
     unit = np.column_stack([np.cos(circle), np.sin(circle)])
-    ellipses: list[Any] = []
+    ellipses: list[object] = []
     for point, (xx, yy, xy) in zip(model, frame[list(_COVARIANCE)].to_numpy(dtype=float), strict=True):
         if not np.isfinite([xx, yy, xy]).all():
             ellipses.append(None)

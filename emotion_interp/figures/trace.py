@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from emotion_interp.figures.picture import Picture
-from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish, only, plain, text_width
+from emotion_interp.figures.theme import DIVERGING, INK, SEQUENTIAL, checked, finish, only, plain, text_width
 
 
 def _tick(token: object) -> str:
@@ -20,7 +20,7 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
     """Emotions (rows) by tokens (columns): when does which emotion rise?
 
     Args:
-        frame: columns `position, token, emotion, value`; optional `layer`.
+        frame: columns `position, token, emotion, value`; optional `layer`, and `speaker`, whose turns are marked above.
         layer: which layer, where the frame holds several.
         title: the figure's title.
 
@@ -43,6 +43,11 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
     table = table.reindex(index=emotions, columns=positions)
     signed = bool((table.to_numpy() < 0).any())
     names = [_tick(token) for token in tokens["token"]]
+    speakers = [plain(str(speaker)) for speaker in tokens["speaker"]] if "speaker" in tokens else []
+    said = [
+        f"{speaker}: {name}" if speaker else name
+        for speaker, name in zip(speakers or [""] * len(names), names, strict=True)
+    ]
     figure = Picture(
         go.Heatmap(
             z=table.to_numpy(),
@@ -53,7 +58,7 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
             zmin=None if signed else 0,
             xgap=1,
             ygap=1,
-            customdata=[names] * len(emotions),
+            customdata=[said] * len(emotions),
             colorbar={"title": {"text": "strength"}, "thickness": 14},
             hovertemplate="%{customdata}<br>%{y} %{z:.3f}<extra></extra>",
         )
@@ -66,10 +71,13 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
         height=round(max(130, 20 * len(emotions) + 30) + max(text_width(name, 11) for name in names)),
         min_width=max(360, 22 * len(positions) + 220),
         narrow_min_width=max(340, 14 * len(positions) + 170),
+        head=16 if speakers else 0,
     )
     ticks = list(range(len(positions)))
     figure.update_xaxes(title="token", tickvals=ticks, ticktext=names, tickangle=-90, showgrid=False)
     figure.update_yaxes(title="emotion", type="category", autorange="reversed", showgrid=False, dtick=1)
+    if speakers:
+        _mark_turns(figure, speakers)
     figure.update_xaxes(tickfont={"size": 11})
     figure.update_yaxes(tickfont={"size": 11})
     return figure
@@ -130,3 +138,25 @@ def trace_layers(frame: Any, *, start: int = 0, title: str = "Emotions along the
         sliders=[slider | {"pad": {"t": bottom}}], margin_b=bottom + 90, height=float(layout.height or 450) + 90
     )
     return result
+
+
+def _mark_turns(figure: go.Figure, speakers: list[str]) -> None:
+    """A line where the speaker changes, and whose turn it is, above the map."""
+    starts = [k for k, speaker in enumerate(speakers) if k == 0 or speakers[k - 1] != speaker]
+    for start, stop in zip(starts, [*starts[1:], len(speakers)], strict=True):
+        if start:
+            figure.add_vline(x=start - 0.5, line={"color": INK, "width": 1})
+        if speakers[start]:
+            # a short turn has no room for its speaker's whole name
+            name = speakers[start] if stop - start > 3 else speakers[start][:1]
+            figure.add_annotation(
+                x=start - 0.5,
+                y=1,
+                yref="paper",
+                yanchor="bottom",
+                xanchor="left",
+                text=name,
+                hovertext=speakers[start],
+                showarrow=False,
+                font={"size": 11},
+            )

@@ -111,7 +111,7 @@ def align(
 
 @checked
 def align_layers(
-    spaces: Mapping[Any, EmotionSpace] | Sequence[EmotionSpace],
+    spaces: Mapping[object, EmotionSpace] | Sequence[EmotionSpace],
     norms: Norms | pd.DataFrame | Mapping[str, Norms | pd.DataFrame],
     n_permutations: int = 10_000,
     seed: int = 0,
@@ -145,14 +145,14 @@ def align_layers(
     keyed = dict(spaces) if isinstance(spaces, Mapping) else dict(enumerate(spaces))
     if not keyed:
         raise EmotionInterpError("there is no emotion space to align; give layer -> EmotionSpace.")
-    families: dict[tuple[str | None, str], dict[Any, EmotionSpace]] = {}
+    families: dict[tuple[str | None, str], dict[object, EmotionSpace]] = {}
     for key, space in keyed.items():
         if space.layer is None and isinstance(spaces, Mapping) and isinstance(key, (int, np.integer)):
             space = replace(space, layer=int(key))
         elif space.site is None and isinstance(key, Site):
             space = replace(space, site=key)
         families.setdefault((space.language, space.kind), {})[key] = space
-    alignments: dict[Any, Alignment] = {}
+    alignments: dict[object, Alignment] = {}
     for (language, _), family in families.items():
         members = list(family.values())
         ratings = _of_language(norms, language, "norms")
@@ -179,7 +179,7 @@ def _beside(
     return beside_texts(spaces, aligned, text, human, fit, *samples)
 
 
-def _of_language(value: Any, language: str | None, required: str = "") -> Any:
+def _of_language(value: object, language: str | None, required: str = "") -> Any:
     """One language's part of a mapping language -> value; other values belong to every language."""
     if not isinstance(value, Mapping) or (not required and not any(isinstance(v, Mapping) for v in value.values())):
         return value
@@ -190,7 +190,7 @@ def _of_language(value: Any, language: str | None, required: str = "") -> Any:
 
 def _human(
     spaces: Sequence[EmotionSpace],
-    norms: Any,
+    norms: object,
     coordinates: str,
     n_permutations: int,
     seed: int,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from emotion_interp.core.errors import tell
 from emotion_interp.geometry.coordinates import HumanCoordinates
@@ -50,7 +49,7 @@ def beside_texts(
     return result
 
 
-def text_controls(controls: Mapping[str, EmotionSpace]) -> dict[str, Any]:
+def text_controls(controls: Mapping[str, EmotionSpace]) -> dict[str, object]:
     """Those of some control spaces that know the texts alone."""
     return {name: control for name, control in controls.items() if name in TEXT_CONTROLS}
 

@@ -50,7 +50,7 @@ class CebraSpace(EmotionSpace):
 # Long: each fold is turned to the first one's centres, so the loop is one.
 @checked
 def cebra_space(
-    units: EmotionSpace | Any,
+    units: EmotionSpace | object,
     emotions: Sequence[str] | None = None,
     *,
     dimensions: int = 3,

@@ -168,7 +168,7 @@ def static_embeddings(subject: Subject, words: Sequence[str], language: str, ski
     return np.stack([table[ids[skip:] or ids].mean(0) for ids in encoded])
 
 
-def _random_twin(subject: Subject, seed: int) -> Any:
+def _random_twin(subject: Subject, seed: int) -> Subject:
     """A model of the same architecture with freshly drawn weights; the global torch state is put back."""
     import torch
 

@@ -43,7 +43,7 @@ def standardised(values: np.ndarray) -> np.ndarray:
     return (values - values.mean()) / values.std()
 
 
-def as_norms(norms: Any, language: str | None = None) -> Norms:
+def as_norms(norms: object, language: str | None = None) -> Norms:
     """Norms as they are; a frame indexed or columned by emotion or word becomes norms."""
     if isinstance(norms, Norms):
         return norms
@@ -90,7 +90,7 @@ def human_coordinates(
     asked = {e: list((words or {}).get(e, [])) if coordinates == "words" else [labels.get(e, e)] for e in emotions}
     with_arousal = "arousal" in norms.dimensions
     columns = ["valence", "arousal"] if with_arousal else ["valence"]
-    flat: Any = norms.lookup([word for its_words in asked.values() for word in its_words])
+    flat = norms.lookup([word for its_words in asked.values() for word in its_words])
     rated = flat[columns].notna().all(axis=1).to_numpy()
     names = (flat["form"].fillna(flat["matched"]) if "form" in flat else flat["matched"]).to_numpy()
     numbers = [(flat[c].to_numpy(float), _error_variance(flat, c)) for c in columns]

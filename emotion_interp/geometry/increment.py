@@ -70,7 +70,7 @@ class Increment(Result):
 
     def row(self) -> dict[str, Any]:
         """The numbers as one flat row."""
-        row: dict[str, Any] = {"baseline": self.baseline}
+        row: dict[str, object] = {"baseline": self.baseline}
         for name, fit in (("rsa_given_text", self.rsa), ("text_rsa_given_model", self.text_rsa)):
             row |= {name: fit.rho, f"{name}_lo": fit.ci[0], f"{name}_hi": fit.ci[1], f"{name}_p": fit.p}
         for dimension, gain in (("valence", self.valence), ("arousal", self.arousal)):
@@ -79,7 +79,7 @@ class Increment(Result):
                 row |= {f"{dimension}_{k.replace('_ci', '')}": v for k, v in parts.items()}
         return row
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, object]:
         """The numbers as columns of an alignment's row, named after the baseline: rsa_given_text, text_rsa_given_model,
         valence_gain_over_text, text_valence_gain, ... each with _lo, _hi, _p."""
         of, record = self.baseline, {}

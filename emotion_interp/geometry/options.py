@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -39,9 +39,9 @@ class AlignOptions(Options):
             most).
     """
 
-    labels: Mapping[str, Any] | None = None
-    words: Mapping[str, Any] | None = None
-    halves: Halves | Mapping[Any, Halves] | None = None
+    labels: Mapping[str, object] | None = None
+    words: Mapping[str, object] | None = None
+    halves: Halves | Mapping[object, Halves] | None = None
     n_bootstrap: int = 2_000
     n_components: int = 10
     ridge: float = 1.0
@@ -51,9 +51,9 @@ class AlignOptions(Options):
 class AlignChoices(TypedDict, total=False):
     """`AlignOptions`, by keyword."""
 
-    labels: Mapping[str, Any] | None
+    labels: Mapping[str, object] | None
     words: Mapping[str, Any] | None
-    halves: Halves | Mapping[Any, Halves] | None
+    halves: Halves | Mapping[object, Halves] | None
     n_bootstrap: int
     n_components: int
     ridge: float
@@ -72,7 +72,7 @@ class IncrementOptions(Options):
     """
 
     labels: Mapping[str, str] | None = None
-    words: Mapping[str, Any] | None = None
+    words: Mapping[str, object] | None = None
     n_bootstrap: int = 1000
     folds: int = GAIN_FOLDS
 
@@ -81,7 +81,7 @@ class IncrementChoices(TypedDict, total=False):
     """`IncrementOptions`, by keyword."""
 
     labels: Mapping[str, str] | None
-    words: Mapping[str, Any] | None
+    words: Mapping[str, object] | None
     n_bootstrap: int
     folds: int
 
@@ -150,8 +150,8 @@ class ResidualOptions(Options):
         seed: as in `align`.
     """
 
-    fit_topics: Sequence[Any] | None = None
-    test_topics: Sequence[Any] | None = None
+    fit_topics: Sequence[Hashable] | None = None
+    test_topics: Sequence[Hashable] | None = None
     noise: bool = True
     language: str | None = None
     labels: Mapping[str, str] | None = None
@@ -165,8 +165,8 @@ class ResidualOptions(Options):
 class ResidualChoices(TypedDict, total=False):
     """`ResidualOptions`, by keyword."""
 
-    fit_topics: Sequence[Any] | None
-    test_topics: Sequence[Any] | None
+    fit_topics: Sequence[Hashable] | None
+    test_topics: Sequence[Hashable] | None
     noise: bool
     language: str | None
     labels: Mapping[str, str] | None
@@ -206,7 +206,7 @@ class ResidualReadOptions(ResidualOptions):
 class ResidualReadChoices(ResidualChoices, total=False):
     """`ResidualReadOptions`, by keyword."""
 
-    predictors: Mapping[str, Any] | None
+    predictors: Mapping[str, object] | None
     terms: int
     sites: Sequence[Site] | None
     random_weights: bool

@@ -7,9 +7,9 @@ between the emotions of 850 stories; across topics they take away nothing, which
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from emotion_interp.geometry.residual_arrays import residual_alignments
 from emotion_interp.geometry.residual_checks import rated_stories, topic_halves
 from emotion_interp.geometry.residual_results import ResidualGeometry
 from emotion_interp.geometry.text_predictors import text_predictors, with_embedding
+from emotion_interp.stats.sparse import Matrix
 from emotion_interp.subjects import Subject
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def residual_geometry(
     subject: Subject,
     texts: Sequence[str],
     emotions: Sequence[str],
-    topics: Sequence[Any],
+    topics: Sequence[Hashable],
     norms: Norms | pd.DataFrame,
     *,
     options: ResidualReadOptions | None = None,
@@ -109,7 +110,7 @@ def story_activations(
     skip: int = 20,
     batch_tokens: int = 2048,
     progress: Progress = None,
-) -> dict[tuple[Site, str], Any]:
+) -> dict[tuple[Site, str], Matrix]:
     """(site, "dense") -> [story, dimension] and, where the site has an SAE, (site, "features") -> sparse [story, latent]:
     means over each story's tokens from the `skip`-th."""
     readings = read_units(
@@ -122,7 +123,7 @@ def story_activations(
         batch_tokens=batch_tokens,
         progress=progress,
     )
-    read: dict[tuple[Site, str], Any] = {}
+    read: dict[tuple[Site, str], Matrix] = {}
     for site, reading in readings.items():
         read[site, "dense"] = np.array(reading.dense)
         if reading.features is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Unpack
@@ -31,6 +31,7 @@ from emotion_interp.geometry.space import EmotionSpace, unit_means
 from emotion_interp.geometry.text_predictors import noise_like
 from emotion_interp.geometry.topic_ridge import TopicRidge, stacked
 from emotion_interp.stats.intervals import permutation_p, permutations
+from emotion_interp.stats.sparse import Matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
 
 @checked
 def residual_alignments(
-    activations: Mapping[Any, Any],
-    predictors: Mapping[str, Any],
+    activations: Mapping[Any, Matrix],
+    predictors: Mapping[str, object],
     emotions: Sequence[str],
-    topics: Sequence[Any],
+    topics: Sequence[Hashable],
     norms: Norms | pd.DataFrame,
     *,
     weights: str = "own",
@@ -126,7 +127,7 @@ class _Stories:
     fit: np.ndarray
     test: np.ndarray
     codes: np.ndarray
-    topics: list[Any]
+    topics: list[Hashable]
     orders: np.ndarray
     fit_orders: np.ndarray
     emotion_orders: np.ndarray
@@ -151,12 +152,12 @@ def _parts(
     stories: _Stories,
     name: str,
     blocks: tuple[np.ndarray, ...],
-    activations: Mapping[Any, Any],
+    activations: Mapping[object, Matrix],
     n_components: int,
     ridge: float,
     n_bootstrap: int,
     seed: int,
-) -> dict[Any, _Part]:
+) -> dict[object, _Part]:
     predictors = stacked(blocks, stories.fit) if blocks else None
     regression = None if predictors is None else TopicRidge(predictors[stories.fit], stories.topics)
     people, names = human_dissimilarity(stories.human.z), stories.human.emotions

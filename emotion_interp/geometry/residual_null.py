@@ -12,9 +12,8 @@ products of the emotions' vectors, many permutations at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from scipy.sparse import csc_matrix
@@ -30,7 +29,7 @@ _RANK = 1e-13
 
 
 def story_orders(
-    codes: np.ndarray, topics: Sequence[Any], n_permutations: int, seed: int, half: str = "read from"
+    codes: np.ndarray, topics: Sequence[Hashable], n_permutations: int, seed: int, half: str = "read from"
 ) -> np.ndarray:
     """Codes of stories [permutation, story] shuffled among those of each topic; the same for every layer of one seed."""
     rng = generator(seed, "stories within topics", half, len(codes))
@@ -89,7 +88,7 @@ def refitted_means(
         yield means
 
 
-def _averaging(codes: np.ndarray, n_emotions: int) -> Any:
+def _averaging(codes: np.ndarray, n_emotions: int) -> csc_matrix:
     """Sparse [emotion, story] that averages the stories of each emotion."""
     shares = 1 / np.bincount(codes, minlength=n_emotions)[codes]
     return csc_matrix((shares, codes, np.arange(len(codes) + 1)), shape=(n_emotions, len(codes)))

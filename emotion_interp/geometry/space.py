@@ -45,7 +45,7 @@ class EmotionSpace(Result):
         EmotionSpace(2 emotions x 2 dimensions, layer=5, kind='custom')
     """
 
-    vectors: Any
+    vectors: np.ndarray
     emotions: Sequence[str]
     layer: int | None = None
     kind: str = "custom"
@@ -162,7 +162,7 @@ class EmotionSpace(Result):
         return f"EmotionSpace({n} emotions x {d} dimensions, layer={self.layer}, kind={self.kind!r}{language})"
 
 
-def unit_vectors(units: Any, unit_emotions: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+def unit_vectors(units: Any, unit_emotions: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Checked, read-only unit vectors [unit, dimension] and the emotion of each."""
     if units is None or unit_emotions is None:
         raise EmotionInterpError("units and unit_emotions belong together: one vector and one emotion for each unit.")

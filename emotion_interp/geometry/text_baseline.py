@@ -87,7 +87,7 @@ def bank_baselines(bank: FeatureBank, language: str) -> dict[str, EmotionSpace]:
         return {}
     spaces = {}
     # a bank merged of layers holds the same space twice
-    of_language: Any = table[table["language"] == language].drop_duplicates(["baseline", "emotion"])
+    of_language = table[table["language"] == language].drop_duplicates(["baseline", "emotion"])
     for name, rows in of_language.groupby("baseline", sort=False):
         vectors = np.stack([np.asarray(v, dtype=np.float64) for v in rows["vector"]])
         spaces[str(name)] = EmotionSpace(

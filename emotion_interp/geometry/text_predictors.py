@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -44,7 +43,9 @@ def text_predictors(
     return predictors
 
 
-def with_embedding(predictors: dict[str, tuple[np.ndarray, ...]], embedding: Any) -> dict[str, tuple[np.ndarray, ...]]:
+def with_embedding(
+    predictors: dict[str, tuple[np.ndarray, ...]], embedding: object
+) -> dict[str, tuple[np.ndarray, ...]]:
     """The same beside the subject's own embedding layer: "embedding", and "all" blocks together."""
     most = max(predictors.values(), key=len)
     vectors = np.asarray(embedding, dtype=np.float64)

@@ -5,8 +5,7 @@ All outputs share the predictors, so one decomposition for each set of training 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -35,7 +34,9 @@ class TopicRidge:
         [[20.0]]
     """
 
-    def __init__(self, predictors: np.ndarray, topics: Sequence[Any], strengths: Sequence[float] = STRENGTHS) -> None:
+    def __init__(
+        self, predictors: np.ndarray, topics: Sequence[Hashable], strengths: Sequence[float] = STRENGTHS
+    ) -> None:
         names, number = np.unique(np.asarray(topics).astype(str), return_inverse=True)
         if len(names) < 2:
             raise EmotionInterpError(

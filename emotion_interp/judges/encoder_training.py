@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -131,7 +131,7 @@ def _fit(
     say: Callable[[str], None],
 ) -> None:
     encoder.upper.requires_grad_(True).train()
-    groups: list[dict[str, Any]] = [
+    groups: list[dict[str, object]] = [
         {"params": list(encoder.upper.parameters()), "lr": recipe.lr},
         {"params": list(encoder.head.parameters()), "lr": recipe.head_lr},
     ]

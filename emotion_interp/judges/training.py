@@ -8,7 +8,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,7 +118,7 @@ def train_corpus_judge(data: str | Path, out: str | Path, corpus: str, language:
     return scores
 
 
-def fit(texts: Sequence[LabelledText], features: Mapping[str, Any]) -> Any:
+def fit(texts: Sequence[LabelledText], features: Mapping[str, object]) -> Pipeline:
     """A scikit-learn pipeline fitted on labelled texts; its `classes_` are emotions and "neutral"."""
     pairs = [(t, e) for t in texts for e in (t.emotions or (NEUTRAL,))]
     labels = np.asarray([e for _, e in pairs])
@@ -177,7 +176,7 @@ def _f1(truth: np.ndarray, guessed: np.ndarray) -> float:
 
 
 def write_judge(
-    path: str | Path, pipeline: Any, language: str, scores: pd.DataFrame, unseen: Sequence[str] = ()
+    path: str | Path, pipeline: Pipeline, language: str, scores: pd.DataFrame, unseen: Sequence[str] = ()
 ) -> None:
     """Store a fitted pipeline with its held-out figures as one skops file; `unseen` are data sets of other kinds of text.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.arguments import checked_methods
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.markup import fragment, frame_html
 from emotion_interp.norms.matching import WordIndex, composed
 
@@ -135,7 +136,7 @@ class Norms:
             >>> load_norms("builtin").match_report(["joy", "JOY", "zebra"]).values.tolist()  # doctest: +SKIP
             [['JOY', 'joy', 'case'], ['zebra', nan, '']]
         """
-        frame: Any = self.lookup(words)[["word", "matched", "matched_by"]]
+        frame = rows_where(self.lookup(words), ["word", "matched", "matched_by"])
         return frame[frame["matched_by"] != "exact"].reset_index(drop=True)
 
     def matched(self, words: Iterable[str]) -> list[str]:
@@ -179,7 +180,7 @@ class Norms:
         return f"Norms({self.name!r}, {self.language}, {len(self):,} {self.unit}s, scale {low:g} to {high:g}, ceiling {ceilings})"
 
     def _repr_html_(self) -> str:
-        head: Any = self.table.head(8)
+        head = self.table.head(8)
         return fragment("<p>{}<br><small>{}</small></p>{}", repr(self), self.citation, frame_html(head))
 
 
@@ -228,7 +229,7 @@ def _checked(table: Any, name: str, scale: tuple[float, float]) -> pd.DataFrame:
     return table
 
 
-def _check_counted(table: Any, column: str, name: str) -> None:
+def _check_counted(table: pd.DataFrame, column: str, name: str) -> None:
     """An SD or a number of raters is missing, or a finite number that is not negative."""
     try:
         values = table[column].to_numpy(float)

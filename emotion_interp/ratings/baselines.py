@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def baseline_ratings(
             n_bootstrap=n_bootstrap,
         )
         for site in sites:
-            place: dict[str, Any] = {"layer": site.layer, "site": str(site)}
+            place: dict[str, object] = {"layer": site.layer, "site": str(site)}
             frames.append(Ratings(once.table.assign(**place), once.predictions.assign(**place)))
     return frames
 

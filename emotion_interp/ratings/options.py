@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import ClassVar, Literal, TypedDict
 
 import numpy as np
 
@@ -108,11 +108,11 @@ class FitOptions(Options):
     inner_folds: int = 5
     alphas: Sequence[float] = ALPHAS
     seed: int = 0
-    groups: Sequence[Any] | None = None
+    groups: Sequence[Hashable] | None = None
     transfer: Sequence[WordActivations] = ()
     n_permutations: int = 199
     n_bootstrap: int = 500
-    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None
+    draws: Mapping[object, Mapping[str, np.ndarray]] | None = None
 
 
 class FitChoices(TypedDict, total=False):
@@ -122,11 +122,11 @@ class FitChoices(TypedDict, total=False):
     inner_folds: int
     alphas: Sequence[float]
     seed: int
-    groups: Sequence[Any] | None
+    groups: Sequence[Hashable] | None
     transfer: Sequence[WordActivations]
     n_permutations: int
     n_bootstrap: int
-    draws: Mapping[Any, Mapping[str, np.ndarray]] | None
+    draws: Mapping[object, Mapping[str, np.ndarray]] | None
 
 
 @dataclass(frozen=True, kw_only=True)

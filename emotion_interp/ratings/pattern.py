@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class _Test:
     def __init__(
         self,
         series: list[Series],
-        draws: Mapping[tuple[Any, ...], RedrawnSeries],
+        draws: Mapping[tuple[Hashable, ...], RedrawnSeries],
         shared: str,
         equivalence: float,
         level: float,
@@ -142,7 +142,9 @@ class _Test:
         wanted = (feature_set, train, test, dimension)
         return {s.site: s for s in self.series if (s.feature_set, s.train, s.test, s.dimension) == wanted}
 
-    def compare(self, claim: str, code: str, shown: str, first: tuple[str, str, str], second: Any) -> PatternClaim:
+    def compare(
+        self, claim: str, code: str, shown: str, first: tuple[str, str, str], second: tuple[str, str, str]
+    ) -> PatternClaim:
         """Two series on the words of language `code`; each is (feature set, training language, dimension)."""
         first_series, two = (self._pick(name, train, code, dimension) for name, train, dimension in (first, second))
         labels = ["/".join((name, f"{train} to {code}", dimension)) for name, train, dimension in (first, second)]
@@ -177,7 +179,7 @@ class _Test:
         code: str,
     ) -> PatternClaim:
         """The row with what the words alone predict, and its verdict in that light."""
-        levels: dict[str, Any] = {}
+        levels: dict[str, object] = {}
         lowest = []
         for name in LEVELS:
             beside = self._pick(name, first[1], code, first[2])
@@ -270,7 +272,7 @@ class _Test:
         )
 
 
-def _warn(series: Sequence[Series], draws: Mapping[tuple[Any, ...], RedrawnSeries], outside: str) -> None:
+def _warn(series: Sequence[Series], draws: Mapping[tuple[object, ...], RedrawnSeries], outside: str) -> None:
     names = {s.feature_set for s in series}
     drawn = [len(redrawn.predicted) for key, redrawn in draws.items() if key[1] == outside]
     if outside in names and min(drawn, default=1) < MIN_DRAWS:

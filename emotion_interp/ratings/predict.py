@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import BySite, Site, site_of, sites_at
@@ -22,6 +23,7 @@ from emotion_interp.ratings.words import RatedWords as RatedWords
 from emotion_interp.ratings.words import WordActivations
 from emotion_interp.stats.folds import FoldScores, group_permutations
 from emotion_interp.stats.ridge import assign_folds, nested_ridge
+from emotion_interp.stats.sparse import Matrix
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -50,7 +52,7 @@ class Ratings(Result):
 
     table: pd.DataFrame
     predictions: pd.DataFrame
-    draws: Mapping[tuple[Any, ...], RedrawnSeries] = field(default_factory=dict)
+    draws: Mapping[tuple[object, ...], RedrawnSeries] = field(default_factory=dict)
 
     COLUMNS = (
         "layer",
@@ -85,7 +87,7 @@ class Ratings(Result):
             EmotionInterpError: several languages, and none was named.
         """
         sites = [Site.parse(name) for name in self.predictions["site"].unique()]
-        rows: Any = self.predictions[self.predictions["site"] == str(sites_at(sites, layer)[0])]
+        rows = rows_where(self.predictions, self.predictions["site"] == str(sites_at(sites, layer)[0]))
         asked = {"feature_set": feature_set, "dimension": dimension}
         asked |= {"train_language": train_language, "test_language": test_language}
         for column, value in asked.items():
@@ -106,7 +108,7 @@ class Ratings(Result):
         """Predicted against human ratings at a layer, the words that are furthest off named; options and errors as in
         `predicted`. Without a layer: r of every feature set over the layers."""
         if layer is None:
-            rows: Any = self.table[self.table["dimension"] == dimension]
+            rows = rows_where(self.table, self.table["dimension"] == dimension)
             texts = {"title": f"Predicted {dimension} by layer", "y_title": "r", "bounds": ("r_lo", "r_hi")}
             return series_curves(rows, "r", self.SERIES, **texts)
         frame = self.predicted(layer, feature_set, dimension, **options)
@@ -127,13 +129,13 @@ def joined(parts: Sequence[Ratings]) -> Ratings:
 
 
 def predict_from_activations(
-    activations: Mapping[Any, Any],
+    activations: Mapping[object, Matrix],
     words: Sequence[str],
     norms: Norms,
-    feature_sets: Mapping[Any, Mapping[str, Any]] | None = None,
+    feature_sets: Mapping[object, Mapping[str, object]] | None = None,
     language: str = "en",
     *,
-    dense: Mapping[Any, Any] | None = None,
+    dense: Mapping[object, Matrix] | None = None,
     options: FitOptions | None = None,
     **choices: Unpack[FitChoices],
 ) -> Ratings:
@@ -189,7 +191,7 @@ def predict_from_activations(
         FoldScores(part.groups, part_fold, chosen.n_bootstrap, seed)
         for part, part_fold in zip(data, part_folds, strict=True)
     ]
-    fitted: dict[tuple[Site, bytes | None, int], tuple[list[dict[str, Any]], pd.DataFrame]] = {}
+    fitted: dict[tuple[Site, bytes | None, int], tuple[list[dict[str, object]], pd.DataFrame]] = {}
     for site, name, columns in sets:
         for number, (part, part_fold) in enumerate(zip(data, part_folds, strict=True)):
             key = (site, None if columns is None else columns.tobytes(), number)
@@ -249,7 +251,7 @@ def _fit(
     alphas: Sequence[float],
     orders: np.ndarray,
     fold_scores: FoldScores,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[list[dict[str, object]], pd.DataFrame]:
     features = train.matrix(site, name, columns)
     keys = {"layer": site.layer, "site": str(site), "feature_set": name}
     keys |= {"train_language": train.source.language, "test_language": test.source.language}

@@ -18,6 +18,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.ratings.words import RatedWords
 from emotion_interp.stats.ridge import ALPHAS, inner_groups
+from emotion_interp.stats.sparse import Matrix, dense
 
 KEYS = ("site", "feature_set", "train_language", "test_language")
 """What names a fit, beside its dimension."""
@@ -27,7 +28,7 @@ NEAREST = 10
 _CELLS = 20_000_000
 
 
-def redrawn_outside(rates: Any, selected: Sequence[int] | np.ndarray, n_draws: int, seed: int = 0) -> np.ndarray:
+def redrawn_outside(rates: np.ndarray, selected: Sequence[int] | np.ndarray, n_draws: int, seed: int = 0) -> np.ndarray:
     """Outside sets [draw, feature]: each selected feature is replaced by one of the ten nearest free features in log
     firing rate, in random order.
 
@@ -101,7 +102,7 @@ def redrawn_series(
     folds: Sequence[np.ndarray],
     inner_folds: int,
     alphas: Sequence[float],
-) -> dict[tuple[Any, ...], RedrawnSeries]:
+) -> dict[tuple[object, ...], RedrawnSeries]:
     """Every redrawn set learnt on the first data, and predicted in all: (`KEYS`, dimension) -> series."""
     drawn = {}
     trained = data[0]
@@ -137,11 +138,11 @@ def within_folds(values: np.ndarray, fold: np.ndarray) -> np.ndarray:
 
 
 def redrawn_ridge(
-    features: Any,
+    features: Matrix,
     targets: np.ndarray,
     fold: np.ndarray,
     draws: np.ndarray,
-    tests: Sequence[tuple[Any, np.ndarray]] = (),
+    tests: Sequence[tuple[Matrix, np.ndarray]] = (),
     *,
     inner_folds: int = 5,
     alphas: Sequence[float] = ALPHAS,
@@ -164,7 +165,7 @@ def redrawn_ridge(
     sides = [(features, np.asarray(fold)), *tests]
     columns, places = np.unique(draws, return_inverse=True)
     places = places.reshape(draws.shape)
-    blocks = [_dense(side[:, columns]) for side, _ in sides]
+    blocks = [dense(side[:, columns]) for side, _ in sides]
     shift = blocks[0].mean(axis=0)
     blocks = [block - shift for block in blocks]
     level = targets.mean(axis=0)
@@ -190,7 +191,7 @@ def redrawn_ridge(
 def _fit_chunk(
     blocks: list[np.ndarray],
     targets: np.ndarray,
-    sides: Sequence[tuple[Any, np.ndarray]],
+    sides: Sequence[tuple[Matrix, np.ndarray]],
     numbers: np.ndarray,
     own: np.ndarray,
     inner_folds: int,
@@ -251,7 +252,3 @@ def _error(held: list[Any], beta: np.ndarray, mean_x: np.ndarray, mean_y: np.nda
     squares = squares + n * mean_x[:, :, None] * mean_x[:, None, :]
     squared = yy - 2 * mean_y * y + n * mean_y**2
     return squared - 2 * (beta * products).sum(axis=1) + (beta * (squares @ beta)).sum(axis=1)
-
-
-def _dense(matrix: Any) -> np.ndarray:
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)

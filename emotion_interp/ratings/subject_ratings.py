@@ -163,7 +163,9 @@ def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings]) -> Wor
     return WordActivations(features, words, norms, norms.language, groups, dense)
 
 
-def feature_sets(part: WordActivations, bank: FeatureBank | None = None, seed: int = 0) -> dict[Site, dict[str, Any]]:
+def feature_sets(
+    part: WordActivations, bank: FeatureBank | None = None, seed: int = 0
+) -> dict[Site, dict[str, object]]:
     """Site -> name of the set -> columns: "all" living latents, and with a bank those of `bank_sets`."""
     sets: dict[Site, dict[str, Any]] = {}
     for site, matrix in part.activations.items():
@@ -193,7 +195,7 @@ def predict_parts(
     seed: int = 0,
     n_permutations: int = 199,
     n_bootstrap: int = 500,
-    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None,
+    draws: Mapping[object, Mapping[str, np.ndarray]] | None = None,
 ) -> Ratings:
     """`predict_from_activations` on the first part, the others predicted by its fits."""
     trained, *others = parts

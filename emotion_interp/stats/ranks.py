@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_matrix
+
+from emotion_interp.stats.sparse import Matrix, by_columns
 
 _CELLS = 4_000_000
 """Dense cells of the columns that are worked on at a time."""
@@ -23,8 +23,8 @@ class RankedColumns:
     Every number equals that of comparing all pairs: wins and ties are counted, and halves are exact in binary.
     """
 
-    def __init__(self, values: Any, codes: np.ndarray, n_classes: int) -> None:
-        matrix = csc_matrix(values)
+    def __init__(self, values: Matrix, codes: np.ndarray, n_classes: int) -> None:
+        matrix = by_columns(values)
         matrix.eliminate_zeros()
         codes, n_columns = np.asarray(codes), np.shape(values)[1]
         self._n, self._shape = n_classes, (n_classes, n_columns)
@@ -66,9 +66,9 @@ class RankedColumns:
         return values
 
 
-def dense_parts(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
+def dense_parts(matrix: Matrix) -> Iterator[tuple[slice, np.ndarray]]:
     """Columns of a sparse matrix as dense float64 arrays, as many at a time as fit a fixed memory: (columns, [unit, column])."""
-    columns: Any = csc_matrix(matrix)
+    columns = by_columns(matrix)
     n_rows, n_columns = np.shape(matrix)
     step = max(2, _CELLS // max(1, n_rows))
     for start in range(0, n_columns, step):

@@ -6,13 +6,12 @@ Every function takes plain arrays, so that each number can be recomputed by hand
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 from scipy.stats import hypergeom
 
 from emotion_interp.stats.ranks import RankedColumns
+from emotion_interp.stats.sparse import Matrix, by_rows
 
 _MULTINOMIAL = 256
 """Members of a class up to which its resamples are drawn as multinomial counts; of larger ones, as indices (10 times faster)."""
@@ -20,7 +19,7 @@ _BLOCK = 2_000_000
 """Units of all resamples that are drawn at a time."""
 
 
-def fisher_enrichment(fired: Any, codes: np.ndarray, n_classes: int) -> np.ndarray:
+def fisher_enrichment(fired: Matrix, codes: np.ndarray, n_classes: int) -> np.ndarray:
     """One-sided Fisher exact test of fires / silent units, each class against the rest: p [class, column].
 
     Args:
@@ -30,11 +29,10 @@ def fisher_enrichment(fired: Any, codes: np.ndarray, n_classes: int) -> np.ndarr
 
     The rank-sum test is not used: on sparse columns its normal approximation breaks down.
     """
-    matrix = csr_matrix(fired).astype(np.float64)
+    matrix = by_rows(fired).astype(np.float64)
     codes = np.asarray(codes)
-    onehot = csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
-    counted: Any = onehot @ matrix
-    hits = counted.toarray().round().astype(np.int64)
+    onehot = by_rows((np.ones(len(codes)), (codes, np.arange(len(codes)))), (n_classes, len(codes)))
+    hits = (onehot @ matrix).toarray().round().astype(np.int64)
     total = hits.sum(0)
     sizes = np.bincount(codes, minlength=n_classes)
     p = hypergeom.sf(hits - 1, len(codes), total[None, :], sizes[:, None])
@@ -42,7 +40,7 @@ def fisher_enrichment(fired: Any, codes: np.ndarray, n_classes: int) -> np.ndarr
     return np.where(hits > 0, np.clip(p, 0.0, 1.0), 1.0)
 
 
-def pairwise_auroc(values: Any, codes: np.ndarray, target: int, n_classes: int) -> np.ndarray:
+def pairwise_auroc(values: Matrix, codes: np.ndarray, target: int, n_classes: int) -> np.ndarray:
     """AUROC of one class against each class, ties counted half: [class, column]; NaN for empty classes and itself.
 
     Args:

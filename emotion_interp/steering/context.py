@@ -18,6 +18,7 @@ from emotion_interp.steering.positions import Positions, RowPositions, check_pos
 from emotion_interp.steering.schedules import Schedule
 
 if TYPE_CHECKING:
+    from emotion_interp.subjects.sae_reader import SaeReader
     from emotion_interp.subjects.subject import Subject
 
 
@@ -181,7 +182,7 @@ def sae_operation(
 
 
 def _feature_delta(
-    reader: Any, index: np.ndarray, op: str, amounts: np.ndarray, threshold: float
+    reader: SaeReader, index: np.ndarray, op: str, amounts: np.ndarray, threshold: float
 ) -> Callable[[torch.Tensor, Chosen], torch.Tensor]:
     rows = reader.decoder_rows(index)
     target = rows.new_tensor(amounts.tolist())
@@ -215,9 +216,9 @@ class _RowVectors:
 
     def __init__(self, site: Site, vectors: np.ndarray, index: np.ndarray | None) -> None:
         self.site, self.vectors, self.index = site, vectors, index
-        self._kept: dict[tuple[Any, Any], torch.Tensor] = {}
+        self._kept: dict[tuple[object, object], torch.Tensor] = {}
         # the rows of a batch stay the same from token to token; one tuple, since threads may share it
-        self._last: tuple[Any, Any, Any] = (None, None, None)
+        self._last: tuple[object, object, Any] = (None, None, None)
 
     def of(self, activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
         """[1, d_model] where all rows share one, else [row, 1, d_model]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from emotion_interp.steering.positions import Positions, check_positions
 from emotion_interp.steering.schedules import Schedule
 
 if TYPE_CHECKING:
+    from emotion_interp.subjects.sae_reader import SaeReader
     from emotion_interp.subjects.subject import Subject
 
 
@@ -120,7 +121,7 @@ def ablate_rows(
     return hooked(subject, {reader.site: _ablation(reader, used, off)}, positions)
 
 
-def _ablation(reader: Any, used: np.ndarray, off: np.ndarray) -> Change:
+def _ablation(reader: SaeReader, used: np.ndarray, off: np.ndarray) -> Change:
     decoder = reader.decoder_rows(used)
 
     def delta(picked: torch.Tensor, chosen: Chosen) -> torch.Tensor:
@@ -133,7 +134,7 @@ def _ablation(reader: Any, used: np.ndarray, off: np.ndarray) -> Change:
     return replacement(delta)
 
 
-def encoded(reader: Any, activations: torch.Tensor, features: np.ndarray) -> torch.Tensor:
+def encoded(reader: SaeReader, activations: torch.Tensor, features: np.ndarray) -> torch.Tensor:
     """Activations of some latents: [token, d_in] -> [token, feature]; only they are computed where that is exact."""
     try:
         return reader.encode_columns(activations, features)
@@ -141,7 +142,7 @@ def encoded(reader: Any, activations: torch.Tensor, features: np.ndarray) -> tor
         return reader.encode(activations)[:, features]
 
 
-def writable_reader(subject: Subject, site: Site | int) -> Any:
+def writable_reader(subject: Subject, site: Site | int) -> SaeReader:
     """The SAE at a site whose features can be written.
 
     Raises:

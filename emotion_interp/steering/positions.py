@@ -32,11 +32,11 @@ class RowPositions:
         slice(2, 8, None)
     """
 
-    each: Sequence[Any]
-    _groups: list[tuple[Any, np.ndarray]] = field(init=False, repr=False)
+    each: Sequence[object]
+    _groups: list[tuple[object, np.ndarray]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        groups: dict[Any, tuple[Any, list[int]]] = {}
+        groups: dict[object, tuple[object, list[int]]] = {}
         for row, kind in enumerate(self.each):
             if isinstance(kind, RowPositions):
                 raise EmotionInterpError("a row's positions are a name, an index, a slice, a list or a function.")
@@ -166,7 +166,7 @@ def first_positions(positions: Positions, plan: ForwardPlan) -> np.ndarray:
     return np.where(mask.any(1), mask.argmax(1), OPEN)
 
 
-def _span(positions: Positions, plan: ForwardPlan) -> tuple[Any, Any, int] | None:
+def _span(positions: Positions, plan: ForwardPlan) -> tuple[object, object, int] | None:
     """First position, stop (None: no end) and step of a selection that is a span; [row, 1] or one number each."""
     bos = plan.has_bos[:, None].astype(np.int64)
     if isinstance(positions, str):

@@ -38,6 +38,31 @@ def held(folder: Path) -> Iterator[None]:
             handle.close()
 
 
+def holder_of(folder: Path) -> dict[str, Any] | None:
+    """Who holds a folder now (process, host, since, command; empty where the lock does not say); None where nobody does.
+
+    The clock has no say in it: a lock is held while its process lives, whatever time it is.
+    """
+    try:
+        import fcntl
+
+        with (folder / LOCK).open(encoding="utf-8") as handle:
+            try:
+                # shared and given back at once
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                text = handle.read()
+            else:
+                return None
+    except (ImportError, OSError):
+        return None
+    try:
+        holder = json.loads(text)
+    except ValueError:
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
 def _taken(path: Path, folder: Path) -> IO[str] | None:
     try:
         import fcntl
@@ -72,7 +97,7 @@ def _taken(path: Path, folder: Path) -> IO[str] | None:
     return handle
 
 
-def _holder() -> dict[str, Any]:
+def _holder() -> dict[str, object]:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": " ".join(sys.argv)[:200]}
 

@@ -8,13 +8,14 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
 from emotion_interp.core.errors import EmotionInterpError, tell
 
-Work = Callable[[str], dict[str, Any]]
+Work = Callable[[str], dict[str, object]]
 """Does the unit of an id, and returns its facts."""
 
 
@@ -46,7 +47,7 @@ class Outcome:
 
     worker: Any
     unit: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     error: str | None = None
     again: bool = False
     stops: bool = False
@@ -138,9 +139,9 @@ def run_units(
                 continue
             failed[outcome.unit] = outcome.error
             tell_of("failed", outcome, outcome.unit)
-            for unit in [u for u in waiting if set(every[u].needs) & set(failed)]:
-                waiting.remove(unit)
-                failed[unit] = f"needs a unit that failed ({every[outcome.unit].title})"
+            while lost := [u for u in waiting if set(every[u].needs) & set(failed)]:
+                waiting = [u for u in waiting if u not in lost]
+                failed |= dict.fromkeys(lost, f"needs a unit that failed ({every[outcome.unit].title})")
     return Ending(count, failed)
 
 
@@ -238,11 +239,9 @@ class LocalProcesses:
 
     def give(self, worker: Any, unit: str) -> None:
         self._busy[worker] = unit
-        try:
+        # one that is dead is found out by `finished`
+        with suppress(OSError):
             self._workers[worker][1].send(unit)
-        except OSError:
-            # it is dead; `finished` finds out
-            pass
 
     def finished(self) -> Sequence[Outcome]:
         connections = [self._workers[worker][1] for worker in self._busy]

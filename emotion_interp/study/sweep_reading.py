@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from scipy.sparse import csr_matrix
 
+from emotion_interp.activations.forks import SharedPass
+from emotion_interp.activations.forward import forward_pass
 from emotion_interp.activations.reading import SINK_FACTOR, SiteReadings
 from emotion_interp.activations.several import SeveralReadings, read_several
 from emotion_interp.activations.spill import SPILL_BYTES, Spool, let_go, streamed_median
 from emotion_interp.core.errors import tell
 from emotion_interp.core.types import Site
+from emotion_interp.stats.sparse import Sparse, by_rows
 from emotion_interp.study.sweep_plan import Shard, Stimuli
 
 if TYPE_CHECKING:
@@ -38,12 +42,13 @@ def read_shard(
             texts.append(text)
             spans.append((start, end))
             cells.append(number)
-    tokens = batch_tokens
+    tokens, shared = batch_tokens, SharedPass()
+    run = forward_pass if file.reading.prefixes == "never" else shared
+    positions = file.places(shard.kind)
     while True:
         try:
-            found = read_several(
-                subject, texts, cells, spans, sites, file.places(shard.kind), skip=SKIP, batch_tokens=tokens
-            )
+            choices: dict[str, Any] = {"skip": SKIP, "batch_tokens": tokens, "run": run}
+            found = read_several(subject, texts, cells, spans, sites, positions, **choices)
             break
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or tokens <= 1:
@@ -53,8 +58,10 @@ def read_shard(
         _free(subject)
     if tokens < batch_tokens:
         tell(f"out of memory: {subject.name} is read in batches of {tokens} tokens from here on, not {batch_tokens}.")
-    facts = {"n_stimuli": len(texts), "n_tokens": found.n_tokens, "n_computed": found.n_tokens, "batch_tokens": tokens}
-    return found, facts | {"reading": "plain" if tokens == file.reading.batch_tokens else "halved"}
+    computed = shared.facts.n_computed if shared.facts.shared else found.n_tokens
+    facts = {"n_stimuli": len(texts), "n_tokens": found.n_tokens, "n_computed": computed, "batch_tokens": tokens}
+    ways = ["halved"] * (tokens < file.reading.batch_tokens) + ["shared"] * shared.facts.shared
+    return found, facts | {"reading": "+".join(ways) or "plain"}
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -85,7 +92,14 @@ def save_readings(place: Path, found: SeveralReadings) -> None:
                     arrays |= {f"{name}|{position}|{site}|{part}": array for part, array in parts.items()}
                     arrays[f"width|{site}"] = np.asarray([matrix.shape[1]])
             reading.rest()
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, place / FILE)
+    try:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, place / FILE)
+    except SafetensorError as error:
+        # its own kind of error hides a full disk
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def joined_readings(
@@ -158,20 +172,20 @@ class _Rows:
             spool.append(np.repeat(norms, times))
         return float(streamed_median(spool, SINK_FACTOR * streamed_median(spool)))
 
-    def sparse(self, name: str, width_name: str, limit: int) -> Any:
+    def sparse(self, name: str, width_name: str, limit: int) -> Sparse:
         data, indices = Spool(np.float32, limit // 2), Spool(np.int32, limit // 2)
         counts, width = [np.zeros(1, dtype=np.int64)], 0
         for arrays, rows in self._parts():
             width = int(arrays.get_tensor(width_name)[0])
             parts = [arrays.get_tensor(f"{name}|{part}") for part in ("data", "indices", "indptr")]
-            matrix: Any = csr_matrix((parts[0], parts[1], parts[2]), shape=(len(parts[2]) - 1, width), copy=False)
+            matrix = by_rows((parts[0], parts[1], parts[2]), (len(parts[2]) - 1, width))
             if not (len(rows) == matrix.shape[0] and bool((np.diff(rows) == 1).all())):
                 matrix = matrix[rows]
             data.append(matrix.data)
             indices.append(matrix.indices)
             counts.append(np.diff(matrix.indptr))
         starts = np.cumsum(np.concatenate(counts), dtype=np.int64)
-        joined: Any = csr_matrix((data.array(), indices.array(), starts), shape=(len(starts) - 1, width), copy=False)
+        joined = by_rows((data.array(), indices.array(), starts), (len(starts) - 1, width))
         joined.has_sorted_indices = joined.has_canonical_format = True
         if not self.in_order:
             joined = joined[np.argsort(self.order)]

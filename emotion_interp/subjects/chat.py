@@ -5,16 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
 from emotion_interp.core.messages import Pairs, checked_messages
 from emotion_interp.subjects.turns import ChatText, Turn, Turns
 
+if TYPE_CHECKING:
+    pass
+
 
 def rendered(
-    tokenizer: Any, messages: Any, name: str = "the model", template_options: Mapping[str, Any] | None = None
+    tokenizer: Any,
+    messages: Any,
+    name: str = "the model",
+    template_options: Mapping[str, object] | None = None,
 ) -> ChatText:
     """A conversation as a text, token for token what `apply_chat_template` gives, with the place of every turn.
 
@@ -88,7 +94,7 @@ def refuse_control_tokens(tokenizer: Any, pairs: Pairs) -> None:
 class _Writer:
     """One tokenizer's template, and what it writes around messages."""
 
-    def __init__(self, tokenizer: Any, name: str, options: dict[str, Any]) -> None:
+    def __init__(self, tokenizer: Any, name: str, options: dict[str, object]) -> None:
         self.tokenizer, self.name, self.options = tokenizer, name, options
         self._kept = _KEPT.setdefault(tokenizer, {})
         self._key = (str(tokenizer.chat_template), repr(sorted(options.items())))
@@ -149,7 +155,7 @@ class _Writer:
         return (header, between) if fits and first.startswith(header) and first.endswith(between) else None
 
 
-_KEPT: WeakKeyDictionary[Any, dict[Any, list[tuple[int, str]]]] = WeakKeyDictionary()
+_KEPT: WeakKeyDictionary[object, dict[object, list[tuple[int, str]]]] = WeakKeyDictionary()
 
 
 def _slot(number: int) -> str:

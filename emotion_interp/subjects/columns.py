@@ -50,7 +50,7 @@ class Columns:
         subject: Subject,
         prompt_lengths: np.ndarray,
         rows: np.ndarray,
-        has_bos: Any,
+        has_bos: bool | np.ndarray,
         use_cache: bool = True,
         turns: Sequence[Turns | None] | None = None,
     ) -> None:
@@ -97,7 +97,7 @@ class Columns:
 
     def _hooked(self, columns: torch.Tensor, positions: np.ndarray, width: int, last_only: bool) -> torch.Tensor:
         del positions, last_only  # HookedTransformer counts positions from the mask, and always unembeds every column
-        options: dict[str, Any] = {}
+        options: dict[str, object] = {}
         if self.use_cache:
             if self._cache is None:
                 from transformer_lens.cache.key_value_cache import TransformerLensKeyValueCache
@@ -111,7 +111,7 @@ class Columns:
         import torch
 
         model = self.subject.model
-        options: dict[str, Any] = {"use_cache": True} if self.use_cache else dict(self.subject.uncached_options)
+        options: dict[str, object] = {"use_cache": True} if self.use_cache else dict(self.subject.uncached_options)
         options["attention_mask"] = self._mask()
         accepts = getattr(model, "_accepts_derived_position_ids", None)
         if accepts is None or accepts():

@@ -85,7 +85,7 @@ class Decoding:
         self.tokens: list[list[int]] = [[] for _ in self.rows]
         self.stopped = ["length"] * len(self.rows)
         self.warned = False
-        self.logits: list[list[Any]] | None = [[] for _ in self.rows] if return_logits else None
+        self.logits: list[list[torch.Tensor]] | None = [[] for _ in self.rows] if return_logits else None
 
     def _check(self, names: Sequence[object]) -> None:
         if len(names) != len(self.rows):

@@ -107,7 +107,7 @@ def generate(
     *,
     return_prompt: bool = True,
     streamer: Any = None,
-    template_options: Mapping[str, Any] | None = None,
+    template_options: Mapping[str, object] | None = None,
     **options: Any,
 ) -> Any:
     """Continue prompts: str in, str out; list in, list out, also for one. The text includes the prompt.
@@ -161,7 +161,7 @@ def _is_single(prompts: Prompts) -> bool:
 
 
 def _prepared(
-    subject: Subject, prompts: Prompts, template_options: Mapping[str, Any] | None
+    subject: Subject, prompts: Prompts, template_options: Mapping[str, object] | None
 ) -> tuple[list[str | None], list[TokenizedText]]:
     """What the caller wrote, None for a conversation, and the tokens of each prompt."""
     several: list[Any] = [prompts] if _is_single(prompts) else list(prompts)

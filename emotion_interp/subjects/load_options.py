@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import Options
@@ -40,12 +40,12 @@ class LoadOptions(Options):
         2
     """
 
-    device_map: str | dict[str, Any] | None = None
-    quantization_config: Any = None
+    device_map: str | dict[str, object] | None = None
+    quantization_config: object = None
     revision: str | None = None
     attn_implementation: str = "eager"
     trust_remote_code: bool = False
-    sae_dtype: Any = "float32"
+    sae_dtype: object = "float32"
     resident: int | None = None
 
     def __post_init__(self) -> None:
@@ -64,22 +64,22 @@ class LoadOptions(Options):
         """The dtype of SAEs by name."""
         return str(self.sae_dtype).removeprefix("torch.")
 
-    def from_pretrained(self) -> dict[str, Any]:
+    def from_pretrained(self) -> dict[str, object]:
         """Options that configuration, tokenizer and model take alike."""
-        found: dict[str, Any] = {} if self.revision is None else {"revision": self.revision}
+        found: dict[str, object] = {} if self.revision is None else {"revision": self.revision}
         return found | ({"trust_remote_code": True} if self.trust_remote_code else {})
 
-    def of_model(self) -> dict[str, Any]:
+    def of_model(self) -> dict[str, object]:
         """Options that the model alone takes."""
-        found: dict[str, Any] = {"attn_implementation": self.attn_implementation}
+        found: dict[str, object] = {"attn_implementation": self.attn_implementation}
         for name in ("device_map", "quantization_config"):
             if getattr(self, name) is not None:
                 found[name] = getattr(self, name)
         return found
 
-    def noted(self) -> dict[str, Any]:
+    def noted(self) -> dict[str, object]:
         """What of it belongs into the provenance: what may decide numbers."""
-        noted: dict[str, Any] = {}
+        noted: dict[str, object] = {}
         if self.sae_name != "float32":
             noted["sae_dtype"] = self.sae_name
         if self.attn_implementation != "eager":
@@ -87,3 +87,15 @@ class LoadOptions(Options):
         if self.quantization_config is not None:
             noted["quantization"] = type(self.quantization_config).__name__
         return noted
+
+
+class LoadChoices(TypedDict, total=False):
+    """`LoadOptions`, by keyword."""
+
+    device_map: str | dict[str, object] | None
+    quantization_config: object
+    revision: str | None
+    attn_implementation: str
+    trust_remote_code: bool
+    sae_dtype: object
+    resident: int | None

@@ -13,10 +13,12 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import require_working_directory, sha256_file
 from emotion_interp.core.reading import checked_name
+from emotion_interp.subjects.lean import lean_tokenizer
 from emotion_interp.subjects.load_options import LoadOptions
 from emotion_interp.subjects.lookup import checked_device, located
 from emotion_interp.subjects.named import find_weights
 from emotion_interp.subjects.sae_choice import SaeChoice
+from emotion_interp.subjects.sae_facts import metadata_of
 from emotion_interp.subjects.sae_folders import load_sae
 from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.sae_sources import checked_saes, chosen_saes, sae_source
@@ -36,7 +38,7 @@ def bundled_folder() -> Path:
 @checked
 def load_subject(
     name_or_path: str | Path | None = None,
-    saes: str | Path | Sequence[Any] | None = None,
+    saes: str | Path | Sequence[object] | None = None,
     layers: Iterable[int] | None = None,
     device: str = "auto",
     dtype: Any = None,
@@ -78,6 +80,8 @@ def load_subject(
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
     weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
     source = weights.source
+    if choose and saes is None and not bundled:
+        raise EmotionInterpError("choose= picks among the SAEs that saes= names, and there is no saes=.")
     # before torch is imported; the hub is asked once
     found = located(source, revision=how.revision) | how.from_pretrained()
     device, dtype = checked_device(device, dtype)
@@ -85,7 +89,7 @@ def load_subject(
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
     readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers, choose, how)
-    provenance: dict[str, Any] = {
+    provenance: dict[str, object] = {
         "source": BUNDLED if bundled else Path(source).name,
         "dtype": str(model.cfg.dtype),
     }
@@ -100,7 +104,11 @@ def load_subject(
     if isinstance(saes, str) and not Path(saes).is_dir():
         provenance["sae_release"] = saes
     name = BUNDLED if bundled else weights.name or (Path(source).name if Path(source).is_dir() else source)
-    return Subject(model, readers, tokenizer, name=name, provenance=provenance)
+    subject = Subject(model, readers, tokenizer, name=name, provenance=provenance)
+    if choose or "sae_release" in provenance:
+        told = {str(site): metadata_of(reader) for site, reader in subject.readers.items()}
+        subject.provenance["sae_ids"] = {site: str(metadata.sae_id) for site, metadata in told.items()}
+    return subject
 
 
 def _load_model(
@@ -126,14 +134,14 @@ def _load_model(
         dtype = torch.float32 if device == "cpu" else "auto"
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **found)
+        tokenizer = lean_tokenizer(AutoTokenizer.from_pretrained(source, **found))
         config = AutoConfig.from_pretrained(source, **found)
         # some models that also see images are listed only as such; their text side is a causal model like another
         seeing = (
             type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         )
         auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
-        model: Any = auto_class.from_pretrained(source, config=config, dtype=dtype, **how.of_model(), **found)
+        model = auto_class.from_pretrained(source, config=config, dtype=dtype, **how.of_model(), **found)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

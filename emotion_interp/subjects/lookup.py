@@ -7,13 +7,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.subjects.sae_releases import release_names
+
+if TYPE_CHECKING:
+    pass
+
 
 PATIENCE = 4.0
 """Seconds that the hub has to answer whether a name exists."""
@@ -60,7 +64,7 @@ def located(name: str, what: str = "model", file: str = "config.json", revision:
 
 def config_of(name: str) -> dict[str, Any]:
     """The config.json of a folder or of a cached hub model; empty where there is none, or the text model's of several."""
-    file: Any = Path(name) / "config.json"
+    file = Path(name) / "config.json"
     if not Path(name).exists():
         file = try_to_load_from_cache(name, "config.json")
     try:

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emotion_interp.core.arguments import ArgumentError
+from emotion_interp.core.arguments import ArgumentError, check_fields
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.options import Options
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.sae_identity import width_name
 
@@ -19,7 +18,7 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaeChoice(Options):
+class SaeChoice:
     """Which SAEs to take where a release or folder has several at one site.
 
     Args:
@@ -40,7 +39,7 @@ class SaeChoice(Options):
     ids: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_fields(self)
         if isinstance(self.l0, str):
             object.__setattr__(self, "l0", l0_of(self.l0))
         elif self.l0 is not None and not 0 < self.l0 < float("inf"):
@@ -171,7 +170,7 @@ def _of_widths(name: str, entries: list[SaeEntry], widths: tuple[str, ...]) -> l
 
 def _of_l0(name: str, entries: list[SaeEntry], l0: str | float) -> list[SaeEntry]:
     """Of each site and width the entries at the level, or nearest to the number."""
-    groups: dict[tuple[Any, str], list[SaeEntry]] = {}
+    groups: dict[tuple[object, str], list[SaeEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.site, entry.width), []).append(entry)
     chosen: set[str] = set()
@@ -206,17 +205,19 @@ def _refuse_ambiguous(name: str, entries: list[SaeEntry], choice: SaeChoice) -> 
         widths = list(dict.fromkeys(e.width for e in group if e.width))
         levels = [level for level in LEVELS if level in {e.level for e in group}]
         numbers = sorted({e.l0 for e in group if e.l0 is not None})
-        ways = []
+        alone = len({e.width for e in group}) == len(group) and len(widths) > 1
+        ways, example = [], []
         if len(widths) > 1:
             ways.append(f"width ({_few(widths)})")
-        if levels or len(numbers) > 1:
+            example.append(f'width="{widths[0]}"')
+        if not alone and (levels or len(numbers) > 1):
             ways.append(f"l0 ({', '.join(levels) or _few(f'{n:g}' for n in numbers)})")
+            example.append('l0="medium"')
         by = f"{' and '.join(ways)}, or by ids" if ways else "ids"
-        example = [f'width="{widths[0]}"'] * (len(widths) > 1) + ['l0="medium"'] * bool(levels or len(numbers) > 1)
         given = ", ".join(example) if ways else f"ids=[{group[0].id!r}]"
         raise EmotionInterpError(
-            f"{name} has {len(group)} SAEs at {site}: choose by {by}, such as choose=SaeChoice({given}). "
-            f"Their ids: {_few(e.id for e in group)}."
+            f"{name} has {len(group)} SAEs at {site}: choose by {by}, such as choose=ei.SaeChoice({given}) (in a shell "
+            f"--width, --l0, --sae-ids). Their ids: {_few(e.id for e in group)}."
         )
 
 

@@ -6,6 +6,7 @@ import re
 import weakref
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 NEURONPEDIA = "https://www.neuronpedia.org"
 _SAME = {"gpt2-small": "gpt2", "mistral-7b": "mistral-7b-v0.1"}
-_LONG: weakref.WeakSet[Any] = weakref.WeakSet()
+_LONG: weakref.WeakSet[object] = weakref.WeakSet()
 """Subjects about whose long texts one line was said."""
 
 
@@ -66,8 +67,9 @@ def tell_of_other_models(subject: Subject) -> None:
     """
     config = getattr(getattr(subject.model, "original_model", None), "config", None)
     names = [subject.name, subject.provenance.get("source"), getattr(config, "_name_or_path", None)]
-    ours = {model_key(name) for name in names if isinstance(name, str) and name}
-    if not ours & _known_models():
+    given = [name for name in names if isinstance(name, str) and name]
+    ours = set(map(model_key, given))
+    if not ours & _known_models() and not any(map(_on_hub, given)):
         return
     others: dict[str, list[Site]] = {}
     for site, reader in subject.readers.items():
@@ -79,6 +81,11 @@ def tell_of_other_models(subject: Subject) -> None:
             f"{len(sites)} of {len(subject.readers)} SAEs ({sites[0]}, ...) were trained on {model}, and {subject.name} is another "
             "model of the same width: their features may mean something else here."
         )
+
+
+def _on_hub(name: str) -> bool:
+    """Whether a name is a repository's, OWNER/NAME."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) is not None and not Path(name).exists()
 
 
 def _models_of(reader: SaeReader) -> list[str]:

@@ -6,12 +6,15 @@ import copy
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.types import Site
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
 
 
 class _Reader(Protocol):
@@ -22,13 +25,13 @@ class _Reader(Protocol):
     @property
     def d_sae(self) -> int: ...
     @property
-    def sae(self) -> Any: ...
+    def sae(self) -> SAE: ...
 
 
 R = TypeVar("R", bound=_Reader)
 
 
-def signature_of(sae: Any) -> list[float]:
+def signature_of(sae: SAE) -> list[float]:
     """Cosines of eight decoder rows, spread over the dictionary, with one fixed vector: the same in any precision."""
     ids = np.linspace(0, int(sae.cfg.d_sae) - 1, 8).astype(int)
     rows = sae.W_dec.detach()[ids].double().cpu().numpy()
@@ -37,7 +40,7 @@ def signature_of(sae: Any) -> list[float]:
     return np.divide(rows @ fixed, lengths, out=np.zeros(len(rows)), where=lengths > 0).tolist()
 
 
-def encoder_signature_of(sae: Any) -> dict[str, list[float]]:
+def encoder_signature_of(sae: SAE) -> dict[str, list[float]]:
     """As `signature_of` of what encodes: by parameter, projections of eight columns, or eight of the values."""
     d_in, d_sae = int(sae.cfg.d_in), int(sae.cfg.d_sae)
     ids = np.linspace(0, d_sae - 1, 8).astype(int)
@@ -107,7 +110,7 @@ def width_name(d_sae: int) -> str:
     return str(d_sae)
 
 
-def _weights_hash(sae: Any) -> str:
+def _weights_hash(sae: SAE) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(sae.state_dict().items()):
         digest.update(name.encode())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import (
@@ -16,9 +18,12 @@ from emotion_interp.core.scopes import lock_of, surely
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plan import no_gradients
 from emotion_interp.subjects.sae_identity import encoder_signature_of, signature_of
+from emotion_interp.subjects.sae_kinds import is_inference_sae, is_training_sae, sliced_as
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from sae_lens.saes.sae import SAEMetadata
 
 ENCODABLE = ("standard", "jumprelu", "gated", "topk", "abstopk")
 """Architectures (SAELens' names) whose encoder reads one token on its own at inference. A (Matryoshka) BatchTopK SAE
@@ -55,14 +60,12 @@ class SaeReader:
 
     # Long: what is refused of an SAE, one after another, and what is then known of it.
     def __init__(self, sae: Any, site: Site | None = None, norm_factor: float | None = None) -> None:
-        from sae_lens import SAE, TrainingSAE
-
-        if isinstance(sae, TrainingSAE):
+        if is_training_sae(sae):
             raise UnsupportedError(
                 f"{type(sae).__name__} is a training SAE: what it encodes depends on the batch. "
                 "Save it with save_inference_model(...) and load that folder."
             )
-        known = isinstance(sae, SAE)
+        known = is_inference_sae(sae)
         architecture = sae.cfg.architecture() if known else type(sae).__name__
         if not known:
             _refuse_architecture(architecture)
@@ -113,10 +116,10 @@ class SaeReader:
                 "Fold it with sae.fold_activation_whitening(...) before saving."
             )
         for name, tensor in sae.state_dict().items():
-            if not bool(tensor.isfinite().all()):
+            if not all(math.isfinite(end) for end in _ends(tensor)):
                 raise NotFiniteError(f"the SAE at {site} has NaN or infinite values in {name}; its file is damaged.")
         for name, part in (("W_enc", "encoder"), ("W_dec", "decoder")):
-            weights: Any = getattr(sae, name, None)
+            weights = getattr(sae, name, None)
             wanted = (sae.cfg.d_sae, sae.cfg.d_in)
             if weights is not None and sorted(weights.shape) != sorted(wanted):
                 # tables of latents are laid out by the configuration, so a wrong one would write beyond them
@@ -124,7 +127,7 @@ class SaeReader:
                     f"the SAE at {site} has a {part} of {tuple(weights.shape)}, but its configuration says {wanted[0]} latents of "
                     f"{wanted[1]} dimensions; its files do not belong together."
                 )
-            if weights is not None and not bool(weights.any()):
+            if weights is not None and not any(_ends(weights)):
                 raise EmotionInterpError(
                     f"the {part} of the SAE at {site} is all zeros: it reads nothing of its input. Its file was written "
                     "wrongly; load or train it again."
@@ -151,7 +154,7 @@ class SaeReader:
         with lock_of(sae), surely(encoding), encoding:
             return sae.encode(encoding.x)
 
-    def encode_columns(self, activations: torch.Tensor, features: Any) -> torch.Tensor:
+    def encode_columns(self, activations: torch.Tensor, features: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Activations of some latents only: [token, d_in] -> [token, feature]; equal to `encode(x)[:, features]`.
 
         Exact where a latent's activation depends on no other latent: SAELens' own StandardSAE, JumpReLUSAE and GatedSAE.
@@ -169,10 +172,10 @@ class SaeReader:
             >>> reader.encode_columns(activations, [17, 230])  # doctest: +SKIP
         """
         import torch
-        from sae_lens import GatedSAE, JumpReLUSAE, StandardSAE
 
         sae = self.sae
-        if type(sae) not in (StandardSAE, JumpReLUSAE, GatedSAE):
+        kind = sliced_as(sae)
+        if not kind:
             raise UnsupportedError(
                 f"a {type(sae).__name__} cannot be encoded in part: whether one latent is active may depend on the others. "
                 "Use encode(activations)[:, features]."
@@ -184,27 +187,27 @@ class SaeReader:
         columns = columns.to(sae.device)
         encoding = _Encoding(self, sae, activations)
         with lock_of(sae), surely(encoding), encoding:
-            encoder: Any = sae.W_enc
+            encoder = sae.W_enc
             x, weights = sae.process_sae_in(encoding.x), encoder[:, columns]
-            if type(sae) is GatedSAE:
+            if kind == "gated":
                 gate = (x @ weights + sae.b_gate[columns] > 0).to(x.dtype)
                 size = sae.activation_fn(x @ (weights * sae.r_mag[columns].exp()) + sae.b_mag[columns])
                 return gate * size
-            bias: Any = sae.b_enc
+            bias = sae.b_enc
             before = x @ weights + bias[columns]
             latents = sae.activation_fn(before)
-            if type(sae) is not JumpReLUSAE:
+            if kind != "jumprelu":
                 return latents
-            threshold: Any = sae.threshold
+            threshold = sae.threshold
             return latents * (before > threshold[columns]).to(x.dtype)
 
-    def decoder_rows(self, features: Any) -> torch.Tensor:
+    def decoder_rows(self, features: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Decoder rows of some latents, in residual-stream units: [feature, d_in]."""
         import torch
 
         return self.sae.W_dec.detach()[torch.as_tensor(list(features), dtype=torch.long)]
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, object]:
         """What decides the numbers: release, id, hook, architecture, transform."""
         metadata = self.config.metadata
         names = ("sae_release", "sae_id", "model_name", "neuronpedia_id", "hook_name", "context_size", "prepend_bos")
@@ -245,7 +248,8 @@ class _Encoding(no_gradients):
     def start(self) -> None:
         super().start()
         sae = self.sae
-        shape = (sae.reshape_fn_in, sae.d_head)
+        # an SAE of z has no d_head before it has seen an input
+        shape = (sae.reshape_fn_in, getattr(sae, "d_head", None))
         self.later(lambda: _forget(sae, shape))
         x = self.activations.to(sae.device, sae.dtype)
         if sae.dtype.itemsize == 2 and not bool(x.isfinite().all()):
@@ -260,12 +264,20 @@ class _Encoding(no_gradients):
         self.x = x.unsqueeze(-2) if sae.hook_z_reshaping_mode else x
 
 
-def _forget(sae: Any, shape: tuple[Any, Any]) -> None:
+def _forget(sae: Any, shape: tuple[int, int | None]) -> None:
     """Leave no state behind of what layer_norm, constant_norm and z SAEs keep between encode and decode."""
     sae.reshape_fn_in, sae.d_head = shape
     for name in ("ln_mu", "ln_std", "x_norm_coeff"):
         if hasattr(sae, name):
             delattr(sae, name)
+
+
+def _ends(tensor: torch.Tensor) -> tuple[float, float]:
+    """Smallest and largest value, NaN where there is one; unlike isfinite() it makes no tensor of the same size."""
+    if not tensor.numel():
+        return 0.0, 0.0
+    low, high = tensor.detach().aminmax()
+    return float(low), float(high)
 
 
 def _refuse_architecture(name: str) -> None:
@@ -274,7 +286,7 @@ def _refuse_architecture(name: str) -> None:
             raise UnsupportedError(f"the architecture {name!r} cannot be read here: {reason}")
 
 
-def _was_centred(metadata: Any) -> bool:
+def _was_centred(metadata: SAEMetadata) -> bool:
     """Whether the SAE was trained on a model whose writing weights were centred."""
     if "model_from_pretrained_kwargs" not in metadata or not metadata.model_from_pretrained_kwargs:
         return False

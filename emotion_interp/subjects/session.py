@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Session(Columns):
         subject: Subject,
         prompt_lengths: np.ndarray,
         rows: np.ndarray,
-        has_bos: Any,
+        has_bos: bool | np.ndarray,
         use_cache: bool = True,
         turns: Sequence[Turns | None] | None = None,
     ) -> None:

@@ -6,12 +6,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import FileFormatError, tell
 from emotion_interp.core.memory import free_memory, gibibytes
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.sae_reader import SaeReader
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
 
 SHARE = 0.6
 """Of the free memory that SAEs may take together before only some of them stay."""
@@ -27,7 +31,7 @@ class SaeSource:
         site: where it reads, if its metadata does not say.
     """
 
-    load: Callable[[], Any]
+    load: Callable[[], SAE]
     config: Any = None
     site: Site | None = None
 
@@ -48,10 +52,10 @@ class SaeShelf:
 
     def __init__(self, room: int) -> None:
         self.room = room
-        self._held: OrderedDict[object, Any] = OrderedDict()
+        self._held: OrderedDict[object, SAE] = OrderedDict()
         self._lock = threading.RLock()
 
-    def fetch(self, key: object, load: Callable[[], Any]) -> Any:
+    def fetch(self, key: object, load: Callable[[], SAE]) -> SAE:
         """The SAE of a key; loaded where it is not in memory, after another has made room for it."""
         with self._lock:
             if key in self._held:
@@ -92,7 +96,7 @@ class ShelvedReader(SaeReader):
             self._describe(source.config, source.site_for(source.config))
 
     @property
-    def sae(self) -> Any:
+    def sae(self) -> SAE:
         """The SAELens SAE, loaded if need be; let it go soon."""
         return self.shelf.fetch(self._key, self._load)
 
@@ -102,7 +106,7 @@ class ShelvedReader(SaeReader):
     def encoder_signature(self) -> dict[str, list[float]]:
         return self._noted()["encoder"]
 
-    def _load(self) -> Any:
+    def _load(self) -> SAE:
         sae = self._source.load()
         if not self._facts:
             sae = self._usable(sae)
@@ -114,7 +118,7 @@ class ShelvedReader(SaeReader):
             self._note(sae)
         return sae
 
-    def _note(self, sae: Any) -> None:
+    def _note(self, sae: SAE) -> None:
         one = SaeReader.__new__(SaeReader)
         one.config, one._sae = sae.cfg, sae
         self._facts.update(signature=one.signature(), encoder=one.encoder_signature())
@@ -125,7 +129,7 @@ class ShelvedReader(SaeReader):
         return self._facts
 
 
-class SaeView(Mapping[Site, Any]):
+class SaeView(Mapping[Site, "SAE"]):
     """The SAELens SAEs by site; one that waits on disk is loaded as it is asked for.
 
     Args:
@@ -135,7 +139,7 @@ class SaeView(Mapping[Site, Any]):
     def __init__(self, readers: Mapping[Site, SaeReader]) -> None:
         self._readers = readers
 
-    def __getitem__(self, site: Site) -> Any:
+    def __getitem__(self, site: Site) -> SAE:
         return self._readers[site].sae
 
     def __contains__(self, site: object) -> bool:

@@ -27,6 +27,7 @@ from emotion_interp.subjects.wrapping import hooked_model, processed_away, wrap_
 
 if TYPE_CHECKING:
     import torch
+    from sae_lens import SAE
 
 __all__ = ["Subject", "TokenizedText", "wrap_transformers"]
 
@@ -68,10 +69,10 @@ class Subject:
     def __init__(
         self,
         model: Any,
-        saes: Sequence[Any] | Mapping[Site, Any] = (),
+        saes: Sequence[object] | Mapping[Site, object] = (),
         tokenizer: Any = None,
         name: str | None = None,
-        provenance: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, object] | None = None,
     ) -> None:
         require_working_directory()
         self.backend, self.model = hooked_model(model, tokenizer)
@@ -86,7 +87,7 @@ class Subject:
         self.n_layers, self.d_model = int(config.n_layers), int(config.d_model)
         self.context = int(getattr(config, "n_ctx", None) or 1024)
         self.name = name or str(getattr(config, "model_name", None) or "custom")
-        self.provenance: dict[str, Any] = dict(provenance or {})
+        self.provenance: dict[str, object] = dict(provenance or {})
         self.scales: dict[Site, float] = {}
         pairs = list(saes.items()) if isinstance(saes, Mapping) else [(None, sae) for sae in saes]
         readers = [sae if isinstance(sae, SaeReader) else SaeReader(sae, site) for site, sae in pairs]
@@ -99,7 +100,7 @@ class Subject:
 
     # -- what it is ---------------------------------------------------------------------------------------------------
     @property
-    def saes(self) -> Mapping[Site, Any]:
+    def saes(self) -> Mapping[Site, SAE]:
         """The SAELens SAEs by site; those that wait on disk are loaded as they are asked for."""
         return SaeView(self.readers)
 
@@ -122,7 +123,7 @@ class Subject:
         return next(iter(self.model.parameters())).dtype
 
     @cached_property
-    def uncached_options(self) -> Mapping[str, Any]:
+    def uncached_options(self) -> Mapping[str, object]:
         """Options of a forward pass that keeps nothing, as this model's bridge takes them."""
         if self.backend == "hooked":
             return {}
@@ -217,7 +218,7 @@ class Subject:
         return np.asarray([bos is not None and len(row) > 0 and int(row[0]) == bos for row in token_rows], dtype=bool)
 
     def rendered(
-        self, messages: Any, template_options: Mapping[str, Any] | None = None, continued: bool = False
+        self, messages: Any, template_options: Mapping[str, object] | None = None, continued: bool = False
     ) -> ChatText:
         """A conversation as the model's own chat template writes it: a text that can be given wherever texts are.
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.scopes import lock_of
 from emotion_interp.subjects.turns import ChatText, TokenRow, Turns
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def bos_id(tokenizer: Any) -> int | None:
 
 
 def bare_tokens(
-    tokenizer: Any, texts: Iterable[str], offsets: bool = True
+    tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], offsets: bool = True
 ) -> Iterator[tuple[list[int], list[tuple[int, int]], bool]]:
     """(ids, character offsets where asked, whether it begins with BOS) of each text as it is spelled; nothing is added.
 
@@ -86,7 +89,7 @@ def bare_tokens(
 
 
 def tokenized(
-    tokenizer: Any, texts: Sequence[str], prepend: bool, context: int, only_bos: bool = False
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], prepend: bool, context: int, only_bos: bool = False
 ) -> list[TokenizedText]:
     """Token ids and offsets of each text, with one BOS at the start where it is prepended or spelled, cut to the context.
 
@@ -108,7 +111,7 @@ def tokenized(
             ids, offsets = [tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
         cut_at = int(offsets[context][0]) if len(ids) > context else None
         kept = tuple((int(a), int(b)) for a, b in offsets[:context])
-        turns = text.turns.in_tokens(kept) if isinstance(text, ChatText) else None
+        turns = text.turns.in_tokens(kept, cut_at) if isinstance(text, ChatText) else None
         result.append(TokenizedText(tuple(ids[:context]), kept, prepend or spelled, cut_at, turns))
     return result
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -151,9 +150,9 @@ def read_windows(
     Raises:
         NotFiniteError: NaN or infinite activations (looked for where `limits` are given).
     """
-    parts: dict[Site, list[Any]] = {site: [] for site in sites}
+    parts: dict[Site, list[torch.Tensor]] = {site: [] for site in sites}
 
-    def on_site(site: Site, activations: Any, batch: Batch) -> None:
+    def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         # masks come from lengths: pad, bos and eos are often one id
         position = torch.arange(activations.shape[1], device=activations.device)
         lengths = torch.as_tensor(batch.lengths, device=activations.device)

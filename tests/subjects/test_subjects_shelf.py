@@ -116,7 +116,8 @@ def test_examples_are_read_in_as_many_passes_as_saes_need_turns(folders, small_c
     subject = shelved(folders, 2)
     counted = Counting(monkeypatch)
     assert ei.top_examples(subject, bank, k=2, batch_tokens=128).to_frame().equals(expected)
-    assert counted.loads == LAYERS
+    # once to know them again, once to read
+    assert counted.loads == 2 * LAYERS
     assert in_turns(subject.readers, subject.sites) == [subject.sites[i : i + 2] for i in (0, 2, 4)]
     assert in_turns(whole.readers, whole.sites) == [whole.sites]
 
@@ -178,6 +179,13 @@ def test_options_of_loading_are_refused_in_a_line_and_reach_transformers(folders
     sdpa = ei.load_subject(folders[0], load=ei.LoadOptions(attn_implementation="sdpa"))
     assert sdpa.model.original_model.config._attn_implementation == "sdpa"
     assert sdpa.provenance["attn_implementation"] == "sdpa"
+
+
+def test_a_model_that_accelerate_has_placed_reads_the_same(folders, whole):
+    pytest.importorskip("accelerate")
+    placed = ei.load_subject(folders[0], saes=folders[1], load=ei.LoadOptions(device_map={"": "cpu"}))
+    a, b = (read_units(s, ["She wept at once"], [0], position="end") for s in (whole, placed))
+    assert all(np.allclose(a[site].dense, b[site].dense, atol=1e-5) for site in a)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
