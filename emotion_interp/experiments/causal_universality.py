@@ -29,8 +29,6 @@ from emotion_interp.figures import interval_rows
 from emotion_interp.stats.corrections import holm
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from emotion_interp.bank.bank import FeatureBank
     from emotion_interp.subjects.subject import Subject
 
@@ -83,23 +81,10 @@ class CausalUniversality(Result):
         )
 
     def plot(self) -> go.Figure:
-<<<<<<< HEAD
-        """The share of each emotion's effect that the other language's direction gives back, with its interval."""
-        rows: Any = self.frame[self.frame["recovered"].notna()]
-        rows = rows.rename(columns={"emotion": "name", "recovered": "value"}).assign(series=self.first)
-        title = f"{self.first} directions in {self.second} texts"
-        return interval_rows(rows, title=title, x_title="share of the effect recovered")
-
-    def _repr_html_(self) -> str:
-        columns = ["emotion", "own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine", "note"]
-        frame: Any = self.frame
-        return summary_html(self, frame[columns])
-=======
         """What comes back of each emotion's effect, with its interval."""
         rows = self.frame.dropna(subset=["recovered"]).assign(series=f"{self.first} in {self.second}")
         rows = rows.rename(columns={"emotion": "name", "recovered": "value"})
         return interval_rows(rows, title="Causal universality", x_title="recovered share of the effect")
->>>>>>> main
 
 
 @checked
