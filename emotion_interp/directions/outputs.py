@@ -13,10 +13,12 @@ from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.result import Result
+from emotion_interp.figures import series_curves
 from emotion_interp.stats.corrections import benjamini_hochberg
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
     from emotion_interp.subjects import Subject
 
@@ -39,6 +41,12 @@ class OutputScores(Result):
         """Features by label, per layer and language, and how many of them were selected by response."""
         shown = self.frame.groupby(["layer", "language", "label"]).size().unstack(fill_value=0)
         return shown.reindex(columns=list(LABELS), fill_value=0)
+
+    def plot(self) -> go.Figure:
+        """How many features have each label, over the layers."""
+        rows = self.counts().stack().rename("features").reset_index()
+        texts = {"title": "What features promote, by layer", "y_title": "features"}
+        return series_curves(rows, "features", ("label", "language"), **texts)
 
 
 def label_outputs(frame: pd.DataFrame, max_q: float = 0.05) -> pd.DataFrame:

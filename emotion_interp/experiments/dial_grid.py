@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
 from emotion_interp.core.arguments import check_argument, checked
 from emotion_interp.core.errors import EmotionInterpError
@@ -19,6 +20,7 @@ from emotion_interp.core.types import Direction, Site
 from emotion_interp.directions.dial import DialOptions, dial
 from emotion_interp.experiments.dial_slopes import against_shuffled, correlation, figures, shuffled_ratings
 from emotion_interp.experiments.setting import Setting, simple_call
+from emotion_interp.figures import interval_rows
 from emotion_interp.judges.coherence import continuation_log_probabilities, distinct_2, is_coherent, perplexity
 from emotion_interp.judges.judging import CoordinateJudge
 from emotion_interp.judges.text_judges import load_judge
@@ -57,6 +59,15 @@ class DialGrid(Result):
     texts: pd.DataFrame
 
     ROWS = "fit"
+
+    def plot(self) -> go.Figure:
+        """Judged points per requested standard deviation, with the interval over prompts."""
+        row: Any = self.fit.iloc[0]
+        rows = []
+        for name in ("valence", "arousal"):
+            low, high = row[f"slope_{name}_lo"], row[f"slope_{name}_hi"]
+            rows.append({"name": name, "series": "dial", "value": row[f"slope_{name}"], "lo": low, "hi": high})
+        return interval_rows(pd.DataFrame(rows), title="What the dial moves", x_title="judged points per requested SD")
 
     def _repr_html_(self) -> str:
         return summary_html(self, self.view(), self.table, digits=3)

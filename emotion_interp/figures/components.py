@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from plotly.subplots import make_subplots
 
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import DIVERGING, checked, finish
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def pc_heatmap(frame: pd.DataFrame, *, title: str = "Principal components agains
     frame = checked(frame, "pc_heatmap", needed, needed[2:])
     layers = sorted(set(frame["layer"]))
     components = sorted(set(frame["pc"]))
-    figure = make_subplots(cols=2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=["valence", "arousal"])
+    figure = make_subplots(
+        figure=Picture(), cols=2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=["valence", "arousal"]
+    )
     written = len(layers) <= 16 and len(components) <= 12
     for col, name in ((1, "r_valence"), (2, "r_arousal")):
         table = frame.pivot_table(index="layer", columns="pc", values=name).reindex(index=layers, columns=components)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import COLOURS, band, checked, curve, finish, plain, rgba
 
 
@@ -31,7 +32,7 @@ def learning_curves(frame: pd.DataFrame, *, title: str = "Learning curve", y_tit
     )
     frame = frame.sort_values("n_words_train", kind="stable")
     has = {name: name in frame.columns and bool(frame[name].notna().any()) for name in optional}
-    figure = go.Figure()
+    figure = Picture()
     legend: list[str] = []
     for i, name in enumerate(dict.fromkeys(frame["series"])):
         rows = frame[frame["series"] == name]

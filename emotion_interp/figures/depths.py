@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import COLOURS, DASHES, band, checked, curve, finish, plain, rgba
 
 
@@ -30,7 +31,7 @@ def depth_curves(frame: Any, *, title: str = "By relative depth", y_title: str =
     names = list(dict.fromkeys(frame["series"]))
     frame = frame.sort_values("depth", kind="stable")
     shaded = {"lo", "hi"} <= set(frame.columns) and bool(frame["lo"].notna().any())
-    figure = go.Figure()
+    figure = Picture()
     for i, name in enumerate(names):
         rows = frame[frame["series"] == name]
         if shaded:

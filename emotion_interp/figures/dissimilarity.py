@@ -11,6 +11,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.stats import rankdata
 
 from emotion_interp.core import EmotionInterpError
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import checked, finish, plain, text_width
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def dissimilarity_pair(frame: pd.DataFrame, *, title: str = "Which emotions are 
     order = _leaf_order(first, second, frame["people"].to_numpy(dtype=float), len(emotions))
     names = [plain(emotions[i]) for i in order]
     few = len(names) <= _MOST_NAMES
-    figure = make_subplots(cols=2, shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=["model", "people"])
+    figure = make_subplots(
+        figure=Picture(), cols=2, shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=["model", "people"]
+    )
     for col, side in ((1, "model"), (2, "people")):
         percent = 100 * rankdata(frame[side].to_numpy(dtype=float)) / len(frame)
         square = _square(first, second, percent, len(names))[order][:, order]

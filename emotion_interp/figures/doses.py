@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from plotly.subplots import make_subplots
 
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import CHANCE, COLOURS, band, checked, finish, plain, rgba
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def dose_curves(frame: pd.DataFrame, *, title: str = "Steering by dose", columns
     across = min(columns, len(emotions))
     blocks = -(-len(emotions) // across)
     height = blocks * _BLOCK - _BETWEEN
-    figure = make_subplots(rows=2 * blocks, cols=across, horizontal_spacing=min(0.07, 0.5 / max(1, across - 1)))
+    figure = make_subplots(
+        figure=Picture(), rows=2 * blocks, cols=across, horizontal_spacing=min(0.07, 0.5 / max(1, across - 1))
+    )
     with_interval = {"lo", "hi"} <= set(frame.columns)
     ticks, extent = _perplexity_axis(frame["perplexity_ratio"].dropna().tolist())
     for i, emotion in enumerate(emotions):

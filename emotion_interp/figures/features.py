@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish, only, plain
 
 
@@ -51,7 +52,7 @@ def feature_heatmap(
     rows = [plain(f"{', '.join(of[:2])}{' …' if len(of) > 2 else ''} · {feature}") for feature, of in tops.items()]
     auroc = value_name.lower() == "auroc"
     signed = bool((table.to_numpy() < 0).any())
-    figure = go.Figure(
+    figure = Picture(
         go.Heatmap(
             z=table.to_numpy(),
             x=[plain(e) for e in emotions],

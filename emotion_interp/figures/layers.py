@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, band, checked, curve, finish, plain, rgba
 
 
@@ -48,7 +49,7 @@ def layer_curves(
     frame = frame.sort_values("layer", kind="stable")
     has = {name: name in frame.columns and bool(frame[name].notna().any()) for name in optional}
     common = _common_ceiling(frame) if has["ceiling"] else None
-    figure = go.Figure()
+    figure = Picture()
     legend: list[str] = []
     if common is not None:
         figure.add_scatter(

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.figures.labels import annotate, place_labels
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import COLOURS, checked, finish, plain
 
 _SIDE, _NARROW_SIDE = 480, 290
@@ -57,7 +58,7 @@ def predicted_vs_human(
     low, high = float(points.min()), float(points.max())
     margin = max((high - low) * 0.07, 1e-6)
     low, high = low - margin, high + margin
-    figure = go.Figure()
+    figure = Picture()
     figure.add_scatter(
         x=[low, high],
         y=[low, high],

@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.labels import annotate, place_labels
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import COLOURS, SEQUENTIAL, checked, finish, plain
 
 _SIDE = 480
@@ -29,7 +30,7 @@ def interval_rows(frame: pd.DataFrame, *, title: str, x_title: str = "value") ->
         'model'
     """
     frame = checked(frame, "interval_rows", ("name", "series", "value", "lo", "hi"), ("value", "lo", "hi"))
-    figure = go.Figure()
+    figure = Picture()
     series = list(dict.fromkeys(frame["series"]))
     for number, name in enumerate(series):
         rows = frame[frame["series"] == name]
@@ -74,7 +75,7 @@ def named_points(frame: pd.DataFrame, *, title: str, x_title: str, y_title: str)
     middle = (points.max(axis=0) + points.min(axis=0)) / 2
     reach = max(float((points.max(axis=0) - points.min(axis=0)).max()) / 2, 1e-9) * 1.15
     low, shown = middle - reach, [plain(name) for name in names]
-    figure = go.Figure()
+    figure = Picture()
     marker = {"color": COLOURS[0], "size": 8}
     figure.add_scatter(x=points[:, 0].tolist(), y=points[:, 1].tolist(), mode="markers", marker=marker, text=shown)
 
@@ -110,7 +111,7 @@ def square_heatmap(frame: pd.DataFrame, *, title: str, value: str) -> go.Figure:
     names = [plain(name) for name in frame.index]
     colours = {"colorscale": SEQUENTIAL, "colorbar": {"title": {"text": plain(value)}, "thickness": 14}}
     written = {"texttemplate": "%{z:.2f}" if len(names) <= 12 else None}
-    figure = go.Figure()
+    figure = Picture()
     figure.add_heatmap(z=frame.to_numpy(dtype=float), x=names, y=names, xgap=1, ygap=1, **colours, **written)
     side = min(_SIDE, max(200, 40 * len(names)))
     finish(figure, title, f"Each cell: the {value} of the space of its row and that of its column.", height=side)

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from emotion_interp.core import NotFiniteError
 from emotion_interp.figures.labels import annotate, free_labels, place_labels, telling_order
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import COLOURS, checked, finish, plain, rgba
 
 _SIDE, _NARROW_SIDE = 600, 300
@@ -58,7 +59,7 @@ def circumplex(frame: pd.DataFrame, *, title: str = "Human and model circumplex"
     reach = float(max((both.max(axis=0) - both.min(axis=0)).max() / 2, 1e-6)) * 1.12
     low, high = middle - reach, middle + reach
 
-    figure = go.Figure()
+    figure = Picture()
     if drawn:
         gapped = np.concatenate([part for ring in drawn for part in (ring, np.full((1, 2), np.nan))])
         figure.add_scatter(

@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import DIVERGING, INK, SEQUENTIAL, checked, finish, only, plain, text_width
 
 
@@ -47,7 +48,7 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
         f"{speaker}: {name}" if speaker else name
         for speaker, name in zip(speakers or [""] * len(names), names, strict=True)
     ]
-    figure = go.Figure(
+    figure = Picture(
         go.Heatmap(
             z=table.to_numpy(),
             x=list(range(len(positions))),
@@ -107,7 +108,9 @@ def trace_layers(frame: Any, *, start: int = 0, title: str = "Emotions along the
     largest = float(frame["value"].abs().max()) or 1.0
     signed = bool((frame["value"] < 0).any())
     figure = trace_heatmap(frame[frame[place] == steps[start]].drop(columns=["layer"]), title=title)
-    bar, hover = figure.data[0].colorbar, figure.data[0]
+    # typed Any: Plotly builds its attributes at run time
+    hover: Any = figure.data[0]
+    bar = hover.colorbar
     scale = {"zmin": -largest if signed else 0, "zmax": largest, "zmid": None}
     scale["colorscale"] = DIVERGING if signed else SEQUENTIAL
     maps = []
@@ -117,7 +120,7 @@ def trace_layers(frame: Any, *, start: int = 0, title: str = "Emotions along the
             drawn.update(scale).update(visible=number == start, colorbar=bar, hovertemplate=hover.hovertemplate)
         )
     layout = figure.layout
-    result = go.Figure(maps, layout)
+    result = Picture(maps, layout)
     shown = [[number == step for number in range(len(steps))] for step in range(len(steps))]
     slider = {
         "active": start,
