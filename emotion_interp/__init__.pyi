@@ -1,3 +1,4 @@
+from .app import serve as serve
 from .bank import FeatureBank as FeatureBank
 from .bank import pull_bank as pull_bank
 from .bank import push_bank as push_bank
@@ -77,7 +78,10 @@ from .study import run_study as run_study
 from .study import sweep as sweep
 from .study import sweep_estimate as sweep_estimate
 from .study import sweep_status as sweep_status
+from .study.needs import ReadingPlan as ReadingPlan
+from .study.needs import plan as plan
 from .subjects import LoadOptions as LoadOptions
+from .subjects import SaeChoice as SaeChoice
 from .subjects import Subject as Subject
 from .subjects import load_subject as load_subject
 from .training import train_saes as train_saes

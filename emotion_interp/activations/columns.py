@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.sparse import coo_matrix, diags
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
+from emotion_interp.activations.host import to_device, to_host
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.activations.reading import SINK_FACTOR, SiteReadings, _pick
 from emotion_interp.activations.shown import shown
@@ -107,10 +108,8 @@ def read_columns(
         waiting = {site: WaitingTokens(SPILL_BYTES // len(wanted)) for site in wanted}
 
     def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
-        import torch
-
         device = activations.device
-        size = activations.float().norm(dim=-1).cpu().numpy()
+        (size,) = to_host(activations.float().norm(dim=-1))
         real = real_tokens(batch, activations.shape[1])
         if not np.isfinite(size[real]).all():
             raise NotFiniteError(
@@ -125,7 +124,7 @@ def read_columns(
         counts = np.asarray([len(c) for c in chosen])
         row, place = np.repeat(np.arange(len(chosen)), counts), np.concatenate(chosen)
         ids = np.concatenate([np.asarray(texts[r].ids)[c] for r, c in zip(batch.rows, chosen, strict=True)])
-        read = activations[torch.from_numpy(row).to(device), torch.from_numpy(place).to(device)]
+        read = activations[to_device(row, device), to_device(place, device)]
         if site in waiting:
             waiting[site].add(read, batch.rows, row, counts, ids)
         else:
@@ -184,8 +183,8 @@ def _nonzero(reader: SaeReader, tokens: torch.Tensor, columns: np.ndarray) -> tu
     for start in range(0, len(tokens), chunk):
         latents = _encode(reader, tokens[start : start + chunk], columns).float()
         token, column = latents.nonzero(as_tuple=True)
-        value = latents[token, column].cpu().numpy().astype(np.float64)
-        parts.append((token.cpu().numpy() + start, column.cpu().numpy(), value))
+        rows, columns_there, value = to_host(token, column, latents[token, column])
+        parts.append((rows + start, columns_there, value.astype(np.float64)))
     token, column, value = (np.concatenate(x) for x in zip(*parts, strict=True))
     return token, column, value
 

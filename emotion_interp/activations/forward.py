@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emotion_interp.activations.host import to_device
 from emotion_interp.core.errors import NotFiniteError
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
@@ -75,7 +76,6 @@ def forward_pass(
         UnknownNameError: the model has no such site.
         NotFiniteError: NaN or infinite activations.
     """
-    import torch
 
     sites = list(dict.fromkeys(sites))
     subject.check_sites(sites)
@@ -128,7 +128,7 @@ def forward_pass(
                 surely(using_plan(plan)) as announced,
                 announced,
             ):
-                subject.model(torch.from_numpy(ids).to(subject.device), **options)
+                subject.model(to_device(ids, subject.device), **options)
             check_open(scopes)
             if reading.waiting:
                 missing = sorted(reading.waiting)[0]

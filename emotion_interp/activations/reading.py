@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 import numpy as np
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
+from emotion_interp.activations.host import to_device, to_host
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.activations.packed import PackedTexts
 from emotion_interp.activations.shown import shown
@@ -79,10 +80,8 @@ class _PointSums:
     def add(
         self, activations: torch.Tensor, batch: Batch, picks: Sequence[np.ndarray], units: np.ndarray, pool: bool
     ) -> None:
-        import torch
-
         width = activations.shape[1]
-        norms = activations.float().norm(dim=-1).cpu().numpy()
+        (norms,) = to_host(activations.float().norm(dim=-1))
         real = real_tokens(batch, width)
         if not np.isfinite(norms[real]).all():
             raise NotFiniteError(
@@ -98,12 +97,10 @@ class _PointSums:
             rows.append(np.full(len(pick), i))
             columns.append(pick)
         row, column = np.concatenate(rows), np.concatenate(columns)
-        tokens = activations[
-            torch.from_numpy(row).to(activations.device), torch.from_numpy(column).to(activations.device)
-        ]
+        tokens = activations[to_device(row, activations.device), to_device(column, activations.device)]
         sizes = np.bincount(row, minlength=len(picks)).astype(np.float64)
         pooled = _pool(tokens.float(), row, sizes)
-        self.dense.add(units, pooled.cpu().numpy())
+        self.dense.add(units, *to_host(pooled))
         if self.waiting is not None:
             self.waiting.add(tokens, row, sizes, units)
             return
@@ -149,8 +146,8 @@ class _LatentSums:
             latents = self.reader.encode(tokens[start:stop]).float()
             pooled = _pool(latents, row[start:stop] - first, sizes[first:last])
             index = pooled.nonzero(as_tuple=True)
-            stimulus, latent = index[0].cpu().numpy(), index[1].cpu().numpy()
-            self.rows.add(units[first:last], stimulus, latent, pooled[index].cpu().numpy())
+            stimulus, latent, values = to_host(*index, pooled[index])
+            self.rows.add(units[first:last], stimulus, latent, values)
             first = last
 
     def means(self, n_stimuli: np.ndarray) -> tuple[Sparse, Sparse]:
@@ -165,8 +162,8 @@ def _pool(values: torch.Tensor, row: np.ndarray, sizes: np.ndarray) -> torch.Ten
     if len(row) == len(sizes):
         return values
     total = torch.zeros((len(sizes), values.shape[1]), dtype=values.dtype, device=values.device)
-    total.index_add_(0, torch.from_numpy(row).to(values.device), values)
-    return total / torch.from_numpy(np.maximum(sizes, 1)).to(values.device, values.dtype)[:, None]
+    total.index_add_(0, to_device(row, values.device), values)
+    return total / to_device(np.maximum(sizes, 1), values.device).to(values.dtype)[:, None]
 
 
 def _pick(tokens: TokenizedText, span: tuple[int, int] | None, position: str, skip: int) -> np.ndarray:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
 Pass = Callable[..., Any]
-"""`forward_pass`, or one that keeps its promise in another way."""
+"""The plain pass over texts, or one that hands the same activations on in another way."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
 from emotion_interp.app.asked import MOST_BYTES, ReadFeature, ReadText, ReadToken, Write, question
 from emotion_interp.app.guard import Application, Guard
 from emotion_interp.app.reading import Reader
@@ -17,9 +22,6 @@ from emotion_interp.app.writing import OneAtATime, Writing
 from emotion_interp.core.errors import EmotionInterpError
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
-
     from emotion_interp.bank import FeatureBank
     from emotion_interp.subjects import Subject
 
@@ -55,7 +57,98 @@ async def body_of(request: Request) -> bytes:
     return body
 
 
-# Long: the pages and what each answers share the subject and its lock.
+class LivePage:
+    """The endpoints of the page; what is asked of the model is answered one question after the other.
+
+    Args:
+        subject: the model.
+        bank: its bank.
+        origin: where both came from.
+    """
+
+    def __init__(self, subject: Subject, bank: FeatureBank, origin: Origin) -> None:
+        self.subject, self.bank, self.origin = subject, bank, origin
+        self.reader, self.slot, self.files = Reader(subject, bank, origin), OneAtATime(), page_files()
+        # the model runs one pass at a time anyway; more threads would only queue in front of it
+        self.turn = asyncio.Lock()
+
+    def answered(self, kind: type[Any] | None, answer: Callable[..., Mapping[str, object]]) -> Any:
+        """An endpoint that answers a question of a kind (None: a bare request) with a value."""
+
+        async def endpoint(request: Request) -> Response:
+            asked = [] if kind is None else [question(kind, await body_of(request))]
+            async with self.turn:
+                return JSONResponse(await asyncio.to_thread(answer, *asked))
+
+        return endpoint
+
+    async def file(self, request: Request) -> Response:
+        """A file of the page."""
+        name = request.path_params.get("name", "page.html")
+        if name not in self.files:
+            return Response("no such file\n", 404, media_type="text/plain")
+        content, kind = self.files[name]
+        return Response(content, media_type=kind)
+
+    async def write(self, request: Request) -> Response:
+        """Two texts as a stream of events."""
+        asked = question(Write, await body_of(request))
+        loop, events = asyncio.get_running_loop(), asyncio.Queue[tuple[str, Mapping[str, object]]]()
+
+        def send(name: str, value: Mapping[str, object]) -> None:
+            # the server may be gone before the text is whole
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(events.put_nowait, (name, value))
+
+        writing = await asyncio.to_thread(Writing, self.subject, self.bank, asked, send)
+        await asyncio.to_thread(self.slot.begin, writing)
+        code = writing_code(self.origin, asked, writing.doses)
+
+        async def told() -> AsyncIterator[str]:
+            yield event("begun", {"python": code, "doses": writing.doses})
+            try:
+                name = ""
+                while name not in ("done", "failed"):
+                    name, value = await events.get()
+                    yield event(name, value)
+            finally:
+                # also where the browser has gone away
+                writing.stop(wait=False)
+
+        return StreamingResponse(told(), media_type="text/event-stream")
+
+    async def stop(self, request: Request) -> Response:
+        """End what is being written."""
+        await body_of(request)
+        return JSONResponse({"stopped": await asyncio.to_thread(self.slot.stop)})
+
+    @property
+    def routes(self) -> list[Route]:
+        """What is answered where, below the token."""
+        asked_by_post: dict[str, Any] = {
+            "read": self.answered(ReadText, self.reader.text),
+            "token": self.answered(ReadToken, self.reader.token),
+            "card": self.answered(ReadFeature, self.reader.card),
+            "write": self.write,
+            "stop": self.stop,
+        }
+        return [
+            Route("/", self.file, methods=["GET"]),
+            Route("/page/{name}", self.file, methods=["GET"]),
+            Route("/facts", self.answered(None, self.reader.facts), methods=["GET"]),
+            *(Route(f"/{name}", endpoint, methods=["POST"]) for name, endpoint in asked_by_post.items()),
+        ]
+
+
+def failed(request: Request, error: Exception) -> Response:
+    """One line about what went wrong; what nobody foresaw goes to the log as well."""
+    line = " ".join(str(error).split())
+    if isinstance(error, EmotionInterpError):
+        return JSONResponse({"error": line}, 413 if isinstance(error, TooLong) else 400)
+    logging.getLogger(__name__).error("%s %s", request.method, request.url.path, exc_info=error)
+    return JSONResponse({"error": f"something failed: {type(error).__name__}: {line}"}, 500)
+
+
 def application(subject: Subject, bank: FeatureBank, token: str, hosts: frozenset[str], origin: Origin) -> Application:
     """The page as an ASGI application.
 
@@ -66,80 +159,8 @@ def application(subject: Subject, bank: FeatureBank, token: str, hosts: frozense
         hosts: names that the server may be called by, with its port.
         origin: where subject and bank came from.
     """
-    from starlette.applications import Starlette
-    from starlette.responses import JSONResponse, Response, StreamingResponse
-    from starlette.routing import Route
-
-    reader, slot, shown = Reader(subject, bank, origin), OneAtATime(), page_files()
-    # the model runs one pass at a time anyway; more threads would only queue in front of it
-    turn = asyncio.Lock()
-
-    def answered(kind: type[Any] | None, answer: Callable[..., Mapping[str, object]]) -> Any:
-        async def endpoint(request: Request) -> Response:
-            asked = [] if kind is None else [question(kind, await body_of(request))]
-            async with turn:
-                return JSONResponse(await asyncio.to_thread(answer, *asked))
-
-        return endpoint
-
-    async def file(request: Request) -> Response:
-        name = request.path_params.get("name", "page.html")
-        if name not in shown:
-            return Response("no such file\n", 404, media_type="text/plain")
-        content, kind = shown[name]
-        return Response(content, media_type=kind)
-
-    async def write(request: Request) -> Response:
-        asked = question(Write, await body_of(request))
-        loop, events = asyncio.get_running_loop(), asyncio.Queue[tuple[str, Mapping[str, object]]]()
-
-        def send(name: str, value: Mapping[str, object]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(events.put_nowait, (name, value))
-
-        writing = await asyncio.to_thread(Writing, subject, bank, asked, send)
-        await asyncio.to_thread(slot.begin, writing)
-
-        async def told() -> AsyncIterator[str]:
-            code = writing_code(origin, asked, writing.doses)
-            yield event("begun", {"python": code, "doses": writing.doses})
-            try:
-                while True:
-                    name, value = await events.get()
-                    yield event(name, value)
-                    if name in ("done", "failed"):
-                        return
-            finally:
-                # also where the browser has gone away
-                writing.stop(wait=False)
-
-        return StreamingResponse(told(), media_type="text/event-stream")
-
-    async def stop(request: Request) -> Response:
-        await body_of(request)
-        return JSONResponse({"stopped": await asyncio.to_thread(slot.stop)})
-
-    def failed(request: Request, error: Exception) -> Response:
-        if isinstance(error, EmotionInterpError):
-            status = 413 if isinstance(error, TooLong) else 400
-            return JSONResponse({"error": " ".join(str(error).split())}, status)
-        logging.getLogger(__name__).error("%s %s", request.method, request.url.path, exc_info=error)
-        return JSONResponse({"error": f"something failed: {type(error).__name__}: {' '.join(str(error).split())}"}, 500)
-
-    asked_by_post: dict[str, Any] = {
-        "read": answered(ReadText, reader.text),
-        "token": answered(ReadToken, reader.token),
-        "card": answered(ReadFeature, reader.card),
-        "write": write,
-        "stop": stop,
-    }
-    routes = [
-        Route("/", file, methods=["GET"]),
-        Route("/page/{name}", file, methods=["GET"]),
-        Route("/facts", answered(None, reader.facts), methods=["GET"]),
-        *(Route(f"/{name}", endpoint, methods=["POST"]) for name, endpoint in asked_by_post.items()),
-    ]
-    made: Any = Starlette(routes=routes, exception_handlers={EmotionInterpError: failed, Exception: failed})
+    page = LivePage(subject, bank, origin)
+    made: Any = Starlette(routes=page.routes, exception_handlers={EmotionInterpError: failed, Exception: failed})
     return Guard(made, token, hosts)
 
 

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emotion_interp.app.asked import Write
 from emotion_interp.core.errors import EmotionInterpError
@@ -86,10 +86,12 @@ class Writing:
         asked = self.asked
         texts, pieces, began = [asked.prompt, asked.prompt], 0, time.monotonic()
         # one stream for both rows: they differ by what was steered and not by luck
-        options: dict[str, object] = {"max_new_tokens": asked.max_new_tokens, "streams": [0, 0], "seed": asked.seed}
+        options: dict[str, Any] = {"max_new_tokens": asked.max_new_tokens, "streams": [0, 0], "seed": asked.seed}
         if asked.do_sample:
             options |= {"do_sample": True, "temperature": asked.temperature}
-        with batch_steer(self.subject, [None, *self._rows], [0.0, *self._doses], asked.positions):
+        # the directions of a row are added up at one dose, and all of ours have the same
+        doses = [0.0, self.doses[0]]
+        with batch_steer(self.subject, [None, self.directions], doses, asked.positions):
             for row, piece in self.subject.stream(texts[:], **options):
                 if self._stop.is_set():
                     break
@@ -102,15 +104,6 @@ class Writing:
             "stopped": self._stop.is_set(),
             "seconds": round(time.monotonic() - began, 2),
         }
-
-    @property
-    def _rows(self) -> list[list[Direction]]:
-        return [self.directions]
-
-    @property
-    def _doses(self) -> list[float]:
-        # the directions of a row are added up at one dose, and all of ours have the same
-        return self.doses[:1]
 
 
 class OneAtATime:

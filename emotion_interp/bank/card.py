@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emotion_interp.bank.frames import summary_by_layer
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import clean, markdown
+from emotion_interp.subjects.sae_facts import neuronpedia_link
 
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank
@@ -54,6 +55,7 @@ def bank_card(bank: FeatureBank) -> str:
         f"| sites | {', '.join(map(str, bank.sites))} |",
         f"| SAEs | {markdown(', '.join(sorted({str(s.get('architecture')) for s in manifest.get('saes', ())})))}, "
         f"{', '.join(sorted({format(n, ',') for n in manifest['d_sae'].values()}))} latents |",
+        *_published(manifest),
         f"| emotions | {len(bank.emotions)}: {markdown(', '.join(bank.emotions))} |",
         f"| languages | {markdown(', '.join(bank.languages))} |",
         f"| stimuli | {markdown(manifest.get('stimuli', 'words'))}, {len(bank.words):,} units, position {markdown(repr(manifest.get('position')))} |",
@@ -71,6 +73,15 @@ def bank_card(bank: FeatureBank) -> str:
     rows = ["| " + " | ".join(map(markdown, columns)) + " |", "|" + "---|" * len(columns)]
     rows += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in table.itertuples(index=False)]
     return "\n".join([*head, *rows, ""])
+
+
+def _published(manifest: dict[str, Any]) -> list[str]:
+    """Rows on the releases that SAEs are from, with their ids, and on their pages on Neuronpedia."""
+    saes = manifest.get("saes", ())
+    named = [f"{sae['sae_id']} of {sae['sae_release']}" for sae in saes if sae.get("sae_id") and sae.get("sae_release")]
+    pages = [f"<{neuronpedia_link(sae['neuronpedia_id'])}>" for sae in saes if sae.get("neuronpedia_id")]
+    rows = [f"| SAE ids | {markdown(', '.join(named))} |"] if named else []
+    return rows + ([f"| Neuronpedia | {' '.join(pages)} |"] if pages else [])
 
 
 def _naming(manifest: dict[str, Any]) -> list[str]:

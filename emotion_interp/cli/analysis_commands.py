@@ -13,6 +13,8 @@ from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli import steering_grid as tools
 from emotion_interp.cli.options import (
     BankOption,
+    Device,
+    Dtype,
     Json,
     Languages,
     Layers,
@@ -56,6 +58,8 @@ def features(
     layer: Annotated[int | None, typer.Option(min=0, help="Show one layer.")] = None,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     layers: Layers = None,
     languages: Languages = "en,zh",
     bank: BankOption = None,
@@ -79,7 +83,7 @@ def features(
     from emotion_interp.bank.frames import summary_by_layer
     from emotion_interp.cli.progress import show_frame
 
-    subject = subject_of(model, saes, layers)
+    subject = subject_of(model, saes, layers, device, dtype)
     features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names)
     if out is not None:
         features_bank.save(out)
@@ -95,6 +99,8 @@ def features(
 def align(
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     layers: Layers = None,
     languages: Languages = "en,zh",
     bank: BankOption = None,
@@ -116,7 +122,7 @@ def align(
     facts_of.check_layers(model, saes, layers)
     facts_of.check_choice(facts_of.facts_for(model, bank, languages, stimuli, seed), languages=languages)
     table = norms_of(norms)  # first: a wrong name must not cost a search
-    subject = subject_of(model, saes, layers)
+    subject = subject_of(model, saes, layers, device, dtype)
     features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli)
     settings = StudySettings(norms=norms, n_permutations=permutations, seed=seed)
     frame = alignment_frames(subject, features_bank, table, settings)["alignment"]
@@ -129,6 +135,8 @@ def align(
 def ratings(
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     layers: Layers = None,
     languages: Languages = "en,zh",
     bank: BankOption = None,
@@ -149,7 +157,7 @@ def ratings(
     facts_of.check_layers(model, saes, layers)
     facts_of.check_choice(facts_of.facts_for(model, bank, languages, stimuli, seed), languages=languages)
     table = norms_of(norms)
-    subject = subject_of(model, saes, layers)
+    subject = subject_of(model, saes, layers, device, dtype)
     features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli)
     result = predict_ratings(subject, table, bank=features_bank, max_words=words or None, seed=seed)
     show_frame(result.to_frame(), "Predicted word ratings", as_json)
@@ -200,6 +208,8 @@ def steer(
     ] = "isotropic",
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     bank: BankOption = None,
     stimuli: StimuliOption = None,
     tokens: Annotated[int, typer.Option(min=1, help="New tokens.")] = 40,
@@ -236,7 +246,7 @@ def steer(
     facts = facts_of.facts_for(model, bank, language, stimuli, seed if stimuli else 0)
     facts_of.check_choice(facts, languages=language, emotions=names, layer=layer, method=method, layers=places)
     facts_of.say_language(asked_language, language, prompts or [], quiet)
-    subject = subject_of(model, saes, None)
+    subject = subject_of(model, saes, None, device, dtype)
     # here the seed is that of the sampling: another one must not mean another bank, unless a search is asked for
     features_bank = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
     layer = features_bank.layers[len(features_bank.layers) // 2] if layer is None else layer
@@ -259,6 +269,8 @@ def trace(
     text: Annotated[str, typer.Argument(help="Text to trace.")],
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     bank: BankOption = None,
     stimuli: StimuliOption = None,
     layer: Annotated[int | None, typer.Option(min=0, help="Layer; default: the middle one.")] = None,
@@ -285,7 +297,7 @@ def trace(
     facts = facts_of.facts_for(model, bank, language, stimuli, seed)
     facts_of.check_choice(facts, languages=language, layer=layer, layers=places)
     facts_of.say_language(asked_language, language, [text], quiet)
-    subject = subject_of(model, saes, None)
+    subject = subject_of(model, saes, None, device, dtype)
     features_bank = bank_of(bank, subject, language, seed, quiet, stimuli)
     layer = features_bank.layers[len(features_bank.layers) // 2] if layer is None else layer
     result = emotion_trace(subject, text, features_bank, layers=[layer], language=language)

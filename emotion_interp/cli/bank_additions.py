@@ -11,7 +11,7 @@ from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.analysis_commands import features_app
 from emotion_interp.cli.bank_commands import Bank
-from emotion_interp.cli.options import Layers, Model, Names, Quiet, Saes, Seed
+from emotion_interp.cli.options import Device, Dtype, Layers, Model, Names, Quiet, Saes, Seed
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.values import numbers, split_names
 from emotion_interp.core.errors import EmotionInterpError
@@ -39,6 +39,8 @@ def describe(
     bank: Bank,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
     names: Names = "keep",
@@ -80,7 +82,7 @@ def describe(
     others = kinds_to_test(on, str(extended.manifest["stimuli"]))
     place = out or bank
     require_bank_place(place)
-    subject = subject_of(model, saes, None)
+    subject = subject_of(model, saes, None, device, dtype)
     require_same_subject(extended, subject)
     languages = ",".join(extended.languages)
     concepts = concepts_of_bank(extended)
@@ -124,6 +126,8 @@ def confirm(
     bank: Bank,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
     names: Names = "keep",
@@ -157,7 +161,7 @@ def confirm(
         shown = corpus_texts(stimuli, languages, int(extended.manifest["seed"]), limit, names)
         extended = with_naming(extended, concepts, shown)
     if sets:
-        extended = with_confirmed_sets(subject_of(model, saes, None), concepts, extended, shown)
+        extended = with_confirmed_sets(subject_of(model, saes, None, device, dtype), concepts, extended, shown)
     extended.save(place)
     show_frame(summary_by_layer(extended), "confirmed: at the layer fixed on the discovery half", False)
 
@@ -175,6 +179,8 @@ def directions(
     ] = "trained,sae_ts",
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
     names: Names = "keep",
@@ -204,7 +210,7 @@ def directions(
     from emotion_interp.directions import train_directions, with_output_directions, with_targeted_directions
     from emotion_interp.experiments import output_scores
 
-    subject = subject_of(model, saes, None)
+    subject = subject_of(model, saes, None, device, dtype)
     require_same_subject(extended, subject)
     place = out or bank
     require_bank_place(place)

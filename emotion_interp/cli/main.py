@@ -14,7 +14,9 @@ from emotion_interp.cli import (
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
+    machine_commands,
     training_commands,
 )
 
@@ -32,7 +34,9 @@ COMMANDS = (
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
+    machine_commands,
     training_commands,
 )
 """Each adds its commands to the application as it is imported."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from emotion_interp.norms import Norms
     from emotion_interp.subjects import Subject
 
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 Model = Annotated[
     str | None,
     typer.Option("--model", callback=checks.model_name, help="Folder or hub name; default: the bundled subject."),
@@ -31,6 +32,18 @@ Saes = Annotated[
         "--saes",
         callback=checks.saes_name,
         help="SAELens release, user/repo on the hub, folder of SAEs, or 'train' (for run).",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option("--device", callback=checks.device_name, help="auto (a CUDA card if there is one), cpu, cuda:1, mps."),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        callback=checks.one_of("dtype", lambda: DTYPES),
+        help="Of the model: float32, bfloat16, float16, float64; default: float32 on a CPU, else the checkpoint's own.",
     ),
 ]
 Layers = Annotated[
@@ -101,11 +114,26 @@ def norms_of(name: str) -> Norms:
     return load_norms("csv", path=name) if Path(name).suffix.lower() in tables else load_norms(name)
 
 
-def subject_of(model: str | None, saes: str | None, layers: str | None) -> Subject:
-    """Load what --model, --saes and --layers name, and --width, --l0 and --sae-ids choose."""
-    from emotion_interp.subjects import load_subject
+def subject_of(
+    model: str | None,
+    saes: str | None,
+    layers: str | None,
+    device: str = "auto",
+    dtype: str | None = None,
+    width: str | None = None,
+) -> Subject:
+    """Load what --model, --saes and --layers name and --width, --l0 and --sae-ids choose, where --device and --dtype say.
 
-    return load_subject(model, saes=saes, layers=numbers(layers, "--layers"), choose=sae_choice())
+    `width`: of SAEs where nothing is chosen.
+    """
+    from emotion_interp.subjects import load_subject
+    from emotion_interp.subjects.sae_choice import SaeChoice
+
+    choose = sae_choice()
+    if width is not None and not choose:
+        choose = SaeChoice(width=width)
+    places = numbers(layers, "--layers")
+    return load_subject(model, saes=saes, layers=places, device=device, dtype=dtype, choose=choose)
 
 
 def bank_of(

@@ -89,7 +89,7 @@ def _choosing(callback: Callable[..., Any]) -> Callable[..., Any]:
                 raise EmotionInterpError(
                     "--width, --l0 and --sae-ids choose among SAEs that --saes names; give it as well."
                 )
-            chosen = SaeChoice(width=width, l0=None if l0 is None else l0_of(l0), ids=split_names(ids or ""))
+            chosen = SaeChoice(width=width, l0=None if l0 is None else l0_of(l0), ids=split_names(ids) if ids else ())
             token = _CHOSEN.set(chosen)
             try:
                 return callback(**given)

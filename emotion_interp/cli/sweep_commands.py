@@ -13,7 +13,11 @@ from emotion_interp.cli.options import Json, Quiet
 from emotion_interp.cli.progress import console, say, show_frame
 from emotion_interp.cli.root import app
 
-ENGINES = ("local", "ray")
+
+def _engines() -> tuple[str, ...]:
+    from emotion_interp.study.sweep_file import ENGINES
+
+    return ENGINES
 
 
 @app.command()
@@ -25,7 +29,7 @@ def sweep(
     engine: Annotated[
         str | None,
         typer.Option(
-            callback=checks.one_of("engine", lambda: ENGINES), help="local or ray (extra `ray`); default: the file's."
+            callback=checks.one_of("engine", _engines), help="local or ray (extra `ray`); default: the file's."
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Workers; default: the file's.")] = None,

@@ -1,9 +1,7 @@
-"""norms, models, doctor."""
+"""norms, models."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -104,28 +102,3 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")
                 }
             )
     show_frame(pd.DataFrame(rows), "Subjects with SAEs", as_json)
-
-
-@app.command()
-def doctor() -> None:
-    """Check the installation: versions, bundled files, data folder, threads.
-
-    Example: emotion-interp doctor
-    """
-    import platform
-    from importlib import metadata
-
-    from emotion_interp.subjects.loading import bundled_folder
-
-    say(f"python {platform.python_version()}")
-    for name in ("emotion-interp", "torch", "transformer-lens", "sae-lens", "transformers", "numpy", "circuitsvis"):
-        try:
-            say(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            say(f"{name} is missing; pip install {name}")
-    bundled = (bundled_folder() / "model" / "model.safetensors").is_file()
-    say(f"bundled subject: {'there' if bundled else 'missing; reinstall the package'}")
-    data = os.environ.get("EMOTION_INTERP_DATA")
-    state = "not set" if not data else ("there" if Path(data).is_dir() else "names no folder")
-    say(f"EMOTION_INTERP_DATA: {state}")
-    say(f"cores {os.cpu_count()}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}")

@@ -22,6 +22,7 @@ MAKERS = {
     "Halves": "two ei.EmotionSpace",
     "Setting": "ei.Setting(subject, bank, prompts)",
     "Selection": "emotion_interp.features.Selection(...)",
+    "SaeChoice": "ei.SaeChoice(...)",
     "SaeRecipe": "emotion_interp.training.SaeRecipe(...)",
     "SubjectRecipe": "emotion_interp.training.SubjectRecipe(...)",
     "StudySettings": "emotion_interp.study.StudySettings(...)",

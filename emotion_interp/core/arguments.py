@@ -57,6 +57,7 @@ RANGES: dict[str, Range] = {
             *("tune_samples", "samples", "batch_tokens", "carriers", "max_words", "repeats", "k", "ks", "n_tokens"),
             *("steps", "texts_per_step", "bins", "n_vectors", "token_budget", "n_resamples", "n_words", "n", "limit"),
             *("d_model", "heads", "context", "vocab_size", "tokens", "batch", "expansion", "max_features", "d_sae"),
+            *("workers", "threads"),
         ),
         COUNT,
     ),

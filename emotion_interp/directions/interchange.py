@@ -116,7 +116,9 @@ def export_direction(
         # one of an earlier file would be of other vectors
         forget_parity(place)
     else:
-        files += write_parity(place, subject, several, amount, list(texts or PARITY_TEXTS))
+        # at resid_pre of the next block the outputs of a block would not show it
+        behind = [d if (block := block_of(d)) < 0 else replace(d, layer=block, kind="resid_post") for d in several]
+        files += write_parity(place, subject, behind, amount, list(texts or PARITY_TEXTS))
     frame = pd.DataFrame(_rows(statement)).rename(columns={"hook": "site"})[[*ExportedDirection.COLUMNS[:-1]]]
     return ExportedDirection(frame.assign(dose=amount), place, tuple(files), statement)
 

@@ -281,7 +281,7 @@ def _units(vectors: np.ndarray) -> np.ndarray:
 def _read(question: Question, site: Site, rows: RowInterventions, reader: SaeReader) -> np.ndarray:
     """Mean activation of every feature over the continuations' tokens, read unsteered: [row, feature]."""
     subject = question.subject
-    prompts = [list(t.ids) for t in subject.tokenize(question.prompts, whole=True)]
+    prompts = [t.row for t in subject.tokenize(question.prompts, whole=True)]
     made = continue_all(question, rows)
     texts, owners, starts = [], [], []
     for row, tokens in enumerate(made.tokens):

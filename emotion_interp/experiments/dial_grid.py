@@ -300,7 +300,7 @@ def _written(setting: Setting, rows: RowInterventions) -> tuple[list[list[list[i
 
 def _beginnings(setting: Setting) -> list[list[int]]:
     """Token ids of every prompt, once for each sample, one prompt after the other."""
-    return [list(t.ids) for t in setting.subject.tokenize(setting.prompts, whole=True) for _ in range(setting.samples)]
+    return [t.row for t in setting.subject.tokenize(setting.prompts, whole=True) for _ in range(setting.samples)]
 
 
 def _text_frame(

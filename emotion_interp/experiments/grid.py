@@ -253,7 +253,7 @@ def _coherence(
 ) -> list[dict[str, float]]:
     if base is None or texts is None:
         return [dict.fromkeys(COHERENCE, float("nan"))] * count
-    prompts = [list(t.ids) for t in question.subject.tokenize(question.written_prompts, whole=True)]
+    prompts = [t.row for t in question.subject.tokenize(question.written_prompts, whole=True)]
     everything = [*base.tokens, *texts.tokens]
     flat = [new for row in everything for new in row]
     scores = continuation_log_probabilities(question.subject, prompts * len(everything), flat)

@@ -241,7 +241,7 @@ def _judged(
 ) -> np.ndarray:
     """Judged probability of the emotion after every text under every ablation: [set, text]."""
     subject, seed = setting.subject, setting.seed
-    prompts = [list(t.ids) for t in subject.tokenize(setting.prompts, whole=True)]
+    prompts = [t.row for t in subject.tokenize(setting.prompts, whole=True)]
     n = len(prompts)
     step = max(1, _LOGIT_CELLS // (n * int(subject.model.cfg.d_vocab)))
     result = np.zeros((len(sets), n))

@@ -94,7 +94,7 @@ class Setting:
                 f"{self.samples} greedy texts of one prompt are all the same; give do_sample=True, or samples=1."
             )
         # an option that is none, or a prompt that does not fit, must not wait for the first text to be noticed
-        rows = [list(t.ids) for t in self.subject.tokenize(self.prompts, whole=True)] if self.prompts else []
+        rows = [t.row for t in self.subject.tokenize(self.prompts, whole=True)] if self.prompts else []
         Decoding(self.subject, rows, self.max_new_tokens, **self.generation)
 
     @property

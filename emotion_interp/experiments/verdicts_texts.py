@@ -152,7 +152,7 @@ def quality(question: Question, base: Continuations, made: Continuations) -> lis
         base: unsteered texts, as many samples of each prompt or more: all count for perplexity and distinct-2.
         made: texts of each direction.
     """
-    ids = [list(t.ids) for t in question.subject.tokenize(question.prompts, whole=True)]
+    ids = [t.row for t in question.subject.tokenize(question.prompts, whole=True)]
     n = len(question.written_prompts)
     everything = [base.tokens[0], *made.tokens]
     prompts = [ids[i % len(ids)] for row in everything for i in range(len(row))]

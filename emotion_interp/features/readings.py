@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 from weakref import WeakKeyDictionary
 
@@ -22,19 +22,10 @@ from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.examples import bank_texts
-from emotion_interp.features.genres import GENRES, TEXTS, genre_of
-from emotion_interp.features.readout import (
-    FOLDS,
-    KINDS,
-    Readout,
-    feature_sets,
-    fitted_on_texts,
-    fitted_on_word_features,
-    fitted_on_word_vectors,
-    top_shares,
-    unmeasured,
-)
-from emotion_interp.features.text_states import TextStates, logged, text_states
+from emotion_interp.features.genres import GENRES, TEXTS
+from emotion_interp.features.readout import FOLDS, KINDS, Readout
+from emotion_interp.features.readout_fits import Examples, Plan, from_bank, trained
+from emotion_interp.features.text_states import TextStates, text_states
 from emotion_interp.figures import series_curves
 
 if TYPE_CHECKING:
@@ -45,8 +36,6 @@ if TYPE_CHECKING:
 
 LEAST_TEXTS = 5
 """An emotion with fewer texts has no read-out."""
-LEAST_RATE = 0.02
-"""A feature that fires on fewer of the texts is in no set."""
 TABLE = "readings"
 
 
@@ -98,9 +87,11 @@ def train_readings(
 
     At each site and in each language two linear discriminants (equal priors, correlations shrunk by .9) on the mean over
     a text's tokens: "dense" on the stream, "features" on log(1 + activation) of the features that are among the k with
-    the best AUROC for some emotion. Both are linear in the tokens, so that they read single tokens too. `top1` and `top3`
-    come from eight folds that share no group, the sets of features chosen anew in each. Values are in units of the
-    spread of neutral tokens; what neutral text reaches is kept beside them.
+    the best AUROC for some emotion. Both are linear in the tokens, so that they read single tokens too. A bank found on
+    words adds its discovery words in two carriers, which count as much as the texts. `top1` and `top3` are of the labelled texts, from eight folds that
+    share no group, the sets of features chosen anew in each. Values are in units of the spread of neutral tokens; what
+    neutral text reaches is kept beside them. A language without labelled texts is trained on those of the others (and on
+    its own words), and has no `top1`.
 
     Args:
         subject: the bank's subject.
@@ -127,24 +118,26 @@ def train_readings(
     shown, source = _given(bank, stimuli)
     scales = {site: bank.scales[site] for site in sites}
     reading: dict[str, Any] = {"batch_tokens": passes.batch_tokens, "progress": passes.progress}
+    spoken = {s.language for s in shown}
     found: list[Readout] = []
     for language in bank.languages:
-        texts = [s for s in shown if s.language == language]
+        # a language without labelled texts learns from those of the others
+        texts = [s for s in shown if s.language == language] or shown
         emotions, codes, groups = _classes(bank, texts)
         if len(emotions) < 2:
             continue
         kept = [s.text for s in texts if s.emotion in emotions]
         states = text_states(subject, kept, scales, **reading)
-        neutral = _neutral(subject, bank, language, scales, **reading)
-        fold = _folds(codes, groups, seed)
+        words, word_codes = shown_words(bank, language, emotions)
+        word_states = text_states(subject, words, scales, **reading) if words else None
+        neutral = neutral_states(subject, bank, language, scales, **reading)
+        fold = _folds(codes, groups, seed) if language in spoken else None
+        parts = [source, *(["words"] if words else [])]
         for site in sites:
+            more = None if word_states is None else Examples(word_states[site], word_codes)
             for kind in KINDS:
-                tokens, whole = neutral
-                found.append(
-                    _trained(
-                        site, language, kind, source, emotions, states[site], codes, fold, k, tokens[site], whole[site]
-                    )
-                )
+                plan = Plan(site, language, kind, " and ".join(parts), emotions, k)
+                found.append(trained(plan, Examples(states[site], codes), fold, neutral[site], more))
     if not found:
         raise EmotionInterpError(
             f"no two emotions of the bank have {LEAST_TEXTS} texts in one of its languages ({', '.join(bank.languages)}); "
@@ -184,92 +177,32 @@ def _folds(codes: np.ndarray, groups: Sequence[str], seed: int) -> np.ndarray:
     return np.asarray([place[g] for g in groups])
 
 
-def _trained(
-    site: Site,
-    language: str,
-    kind: str,
-    source: str,
-    emotions: tuple[str, ...],
-    states: TextStates,
-    codes: np.ndarray,
-    fold: np.ndarray,
-    k: int,
-    tokens: TextStates,
-    whole: TextStates,
-) -> Readout:
-    def fit(chosen: np.ndarray) -> Readout:
-        features = np.zeros(0, dtype=int)
-        if kind == "features":
-            fires = np.asarray((states.latents[chosen] > 0).mean(0)).ravel()
-            alive = np.flatnonzero(fires >= min(LEAST_RATE, fires.max()))
-            columns = states.latents[chosen][:, alive].toarray()
-            sets = feature_sets(columns, codes[chosen], len(emotions), k)
-            features = np.unique(alive[np.concatenate(sets)])
-        parts = [s.dense if kind == "dense" else s.latents[:, features].toarray() for s in (states, tokens)]
-        weights, bias = fitted_on_texts(parts[0][chosen], codes[chosen], len(emotions), parts[1])
-        made = {"features": features, "weights": weights, "bias": bias}
-        return unmeasured(site, language, kind, source, emotions, **made)
+def shown_words(bank: FeatureBank, language: str, emotions: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The discovery words of a bank in two carriers each, and the emotion of each text; none of a bank found on texts.
 
-    held = np.full((len(codes), len(emotions)), np.nan)
-    for number in range(FOLDS):
-        test = fold == number
-        if test.any() and len(np.unique(codes[~test])) == len(emotions):
-            held[test] = fit(~test).values(states.dense[test], states.latents[test])
-    tried = np.isfinite(held).all(1)
-    top1, top3 = top_shares(held[tried], codes[tried]) if tried.any() else (float("nan"),) * 2
-    final = fit(np.ones(len(codes), dtype=bool))
-    final = final.measured(final.values(tokens.dense, tokens.latents), final.values(whole.dense, whole.latents))
-    return replace(final, top1=top1, top3=top3, n_texts=len(codes))
+    They are what short and plain sentences look like, which scenes and stories are not. The words that the bank holds
+    out stay unseen.
+    """
+    if bank.manifest.get("stimuli", "words") != "words":
+        return [], np.zeros(0, dtype=int)
+    found = bank.words[(bank.words["language"] == language) & (bank.words["side"] == "discovery")]
+    seen = set(zip(found["emotion"], found["word"], strict=True))
+    carriers = {s.template: s.text.replace(s.word, "{word}", 1) for s in bank_texts(bank) if s.language == language}
+    chosen = list(carriers.values())[:2]
+    pairs = [(e, w) for e, w in sorted(seen) if e in emotions]
+    texts = [carrier.replace("{word}", word) for _, word in pairs for carrier in chosen]
+    return texts, np.repeat([list(emotions).index(e) for e, _ in pairs], len(chosen)).astype(int)
 
 
-def _neutral(
+def neutral_states(
     subject: Subject, bank: FeatureBank, language: str, scales: dict[Site, float], **reading: Any
-) -> tuple[dict[Site, TextStates], dict[Site, TextStates]]:
-    """Tokens and whole texts of neutral text in a language: shipped texts, else the bank's neutral words in carriers."""
+) -> dict[Site, TextStates]:
+    """Tokens of neutral text in a language: the shipped texts, else the bank's neutral words in carriers."""
     texts = neutral_texts(language)
     if not texts and bank.manifest.get("stimuli", "words") == "words":
         texts = [s.text for s in bank_texts(bank) if s.language == language and s.emotion == NEUTRAL]
     # a language without any neutral text is measured against the English ones
-    texts = texts or neutral_texts("en")
-    return (
-        text_states(subject, texts, scales, tokens=True, **reading),
-        text_states(subject, texts, scales, **reading),
-    )
-
-
-def _from_bank(subject: Subject, bank: FeatureBank, sites: Sequence[Site], language: str) -> list[Readout]:
-    """Read-outs from what a bank holds: its directions, and the activations of its features on its units."""
-    scales = {site: bank.scales[site] for site in sites}
-    tokens, whole = _neutral(subject, bank, language, scales)
-    emotions = tuple(bank.emotions)
-    index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
-    made = []
-    for site in sites:
-        for kind in KINDS:
-            features = np.zeros(0, dtype=int)
-            if kind == "dense":
-                method = "means" if (site, language, "means") in bank.directions else "dense"
-                vectors = bank.directions[site, language, method] / bank.scales[site]
-                weights, bias = fitted_on_word_vectors(vectors, tokens[site].dense)
-            else:
-                units, activations = bank.unit_activations(site, language)
-                features = np.unique(activations.indices)
-                # an emotion without a unit in this language has no read-out of its own and reads 0
-                codes = units["emotion"].map(index).to_numpy()
-                there = np.unique(codes)
-                states = logged(activations[:, features].toarray())
-                place = np.searchsorted(there, codes)
-                n_emotions = int((there < len(emotions)).sum())
-                background = tokens[site].latents[:, features].toarray()
-                weights, bias = np.zeros((len(emotions), len(features))), np.zeros(len(emotions))
-                if len(features):
-                    fitted = fitted_on_word_features(states, place, len(there), n_emotions, background)
-                    weights[there[:n_emotions]], bias[there[:n_emotions]] = fitted
-            fit = {"features": features, "weights": weights, "bias": bias}
-            readout = unmeasured(site, language, kind, genre_of(bank, language), emotions, **fit)
-            values = [readout.values(s.dense, s.latents) for s in (tokens[site], whole[site])]
-            made.append(readout.measured(*values))
-    return made
+    return text_states(subject, texts or neutral_texts("en"), scales, tokens=True, **reading)
 
 
 _FROM_BANKS: WeakKeyDictionary[object, dict[tuple[Site, str, str], Readout]] = WeakKeyDictionary()
@@ -291,7 +224,8 @@ def emotion_readouts(
     missing = [s for s in sites if any((s, language, kind) not in kept for kind in KINDS)]
     made = _FROM_BANKS.setdefault(bank, {})
     if lacking := [s for s in missing if (s, language, KINDS[0]) not in made]:
-        made.update({(r.site, r.language, r.kind): r for r in _from_bank(subject, bank, lacking, language)})
+        neutral = neutral_states(subject, bank, language, {site: bank.scales[site] for site in lacking})
+        made.update({(r.site, language, r.kind): r for s in lacking for r in from_bank(bank, s, language, neutral[s])})
     both = made | kept
     return {(site, kind): both[site, language, kind] for site in sites for kind in KINDS}
 
@@ -306,8 +240,7 @@ def _rows(readouts: Iterable[Readout]) -> pd.DataFrame:
                 "features": r.features.tolist(),
                 "weights": r.weights[i].astype(np.float32),
                 "bias": float(r.bias[i]),
-                "token_quantiles": r.token_quantiles[i],
-                "text_quantiles": r.text_quantiles[i],
+                "levels": r.levels,
             }
             rows.append(head | {"emotion": emotion} | numbers | scores)
     return pd.DataFrame(rows)
@@ -319,13 +252,10 @@ def _read_rows(frame: pd.DataFrame, sites: Sequence[Site], language: str) -> Ite
     chosen = frame[(frame["language"] == language) & frame["site"].isin(map(str, sites))]
     for (site, kind), rows in chosen.groupby(["site", "kind"], sort=False):
         first = rows.iloc[0]
-        arrays = [np.stack([np.asarray(v, dtype=np.float64) for v in rows[c]]) for c in _ARRAYS]
+        weights = np.stack([np.asarray(row, dtype=np.float64) for row in rows["weights"]])
         yield Readout(
             *(Site.parse(site), language, kind, str(first["source"]), tuple(rows["emotion"])),
-            *(np.asarray(first["features"], dtype=int), arrays[0], rows["bias"].to_numpy(dtype=np.float64)),
-            *arrays[1:],
+            *(np.asarray(first["features"], dtype=int), weights, rows["bias"].to_numpy(dtype=np.float64)),
+            np.asarray(first["levels"], dtype=np.float64),
             *(float(first["top1"]), float(first["top3"]), int(first["n_texts"])),
         )
-
-
-_ARRAYS = ("weights", "token_quantiles", "text_quantiles")

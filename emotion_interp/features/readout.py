@@ -13,10 +13,10 @@ from emotion_interp.stats.discriminant import calibrated, discriminant, whitened
 from emotion_interp.stats.sparse import Matrix
 
 KINDS = ("features", "dense")
-LEVELS = (0.5, 0.9, 0.95, 0.99)
-"""Quantiles of neutral tokens and of neutral texts that are kept."""
+LENGTHS = (1, 2, 4, 8, 16, 32)
+"""Tokens of the stretches of neutral text that a stretch of a text is measured against."""
 NAMED = 0.95
-"""An emotion is named where its value lies above this quantile of neutral text."""
+"""An emotion is named where its value is more than the strongest emotion reaches in this share of neutral stretches."""
 SHRINKAGE = {"texts": 0.9, "words": 0.6, "word features": 0.9}
 """Of the correlations between coordinates; set once, and not for each model."""
 READABLE = 3.0
@@ -31,7 +31,7 @@ class Readout:
     The state is the stream over the site's scale ("dense"), or log(1 + activation) of `features`. 1.0 is the spread of
     neutral tokens. source: what it was made from ("words", "scenes", "stories", ...). top1, top3: share of texts that
     were not read in training whose emotion came first, or among the first three; NaN where that was not tried.
-    token_quantiles, text_quantiles: of neutral tokens and of neutral texts at `LEVELS` [emotion, level].
+    levels: what the strongest emotion of a neutral stretch of `LENGTHS` tokens reaches in 19 of 20.
     """
 
     site: Site
@@ -42,8 +42,7 @@ class Readout:
     features: np.ndarray
     weights: np.ndarray
     bias: np.ndarray
-    token_quantiles: np.ndarray
-    text_quantiles: np.ndarray
+    levels: np.ndarray
     top1: float = float("nan")
     top3: float = float("nan")
     n_texts: int = 0
@@ -68,20 +67,34 @@ class Readout:
         states = states.toarray() if hasattr(states, "toarray") else np.asarray(states)
         return states.astype(np.float64) @ self.weights.T + self.bias
 
-    def measured(self, tokens: np.ndarray, texts: np.ndarray) -> Readout:
-        """With the quantiles of the values of neutral tokens and texts [row, emotion]."""
-        both = [np.quantile(values, LEVELS, axis=0).T for values in (tokens, texts)]
-        return replace(self, token_quantiles=both[0], text_quantiles=both[1])
+    def measured(self, tokens: np.ndarray) -> Readout:
+        """With the levels that the values of neutral tokens, in the order of their texts, give [token, emotion]."""
+        levels = []
+        for length in LENGTHS:
+            whole = len(tokens) // length * length
+            # too few tokens for one such stretch: the level of the longest that there is
+            stretches = tokens[:whole].reshape(-1, length, tokens.shape[1]).mean(1) if whole else tokens.mean(0)[None]
+            levels.append(float(np.quantile(stretches.max(1), NAMED)))
+        return replace(self, levels=np.asarray(levels))
+
+
+def level_of(levels: np.ndarray, n_tokens: int) -> float:
+    """What the strongest emotion of a neutral stretch of so many tokens reaches in 19 of 20, between `LENGTHS` by their logarithm.
+
+    Example:
+        >>> level_of(np.array([6.0, 5.0, 4.0, 3.0, 2.0, 1.0]), 8), level_of(np.array([6.0, 5.0, 4.0, 3.0, 2.0, 1.0]), 500)
+        (3.0, 1.0)
+    """
+    return float(np.interp(np.log2(max(n_tokens, 1)), np.log2(LENGTHS), levels))
 
 
 def unmeasured(site: Site, language: str, kind: str, source: str, emotions: tuple[str, ...], **fitted: Any) -> Readout:
-    """A read-out whose neutral quantiles are not known yet."""
-    none = np.zeros((len(emotions), len(LEVELS)))
-    return Readout(site, language, kind, source, emotions, token_quantiles=none, text_quantiles=none, **fitted)
+    """A read-out whose neutral levels are not known yet."""
+    return Readout(site, language, kind, source, emotions, levels=np.zeros(len(LENGTHS)), **fitted)
 
 
 def fitted_on_texts(
-    states: np.ndarray, codes: np.ndarray, n_classes: int, neutral: np.ndarray
+    states: np.ndarray, codes: np.ndarray, n_classes: int, neutral: np.ndarray, sample_weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Linear discriminants of the emotions, each against the mean of all; one unit is the spread of neutral tokens.
 
@@ -90,8 +103,9 @@ def fitted_on_texts(
         codes: emotion of each text.
         n_classes: number of emotions.
         neutral: states of neutral tokens [token, dimension].
+        sample_weights: of each text.
     """
-    weights, bias = discriminant(states, codes, n_classes, SHRINKAGE["texts"])
+    weights, bias = discriminant(states, codes, n_classes, SHRINKAGE["texts"], sample_weights)
     # what all emotions share says nothing of which it is
     weights, bias = weights - weights.mean(0), bias - bias.mean()
     spread = float((neutral.astype(np.float64) @ weights.T).std(0).mean()) or 1.0
@@ -111,25 +125,25 @@ def fitted_on_word_features(
     return calibrated(weights[:n_emotions], neutral)
 
 
-def feature_sets(states: np.ndarray, codes: np.ndarray, n_classes: int, k: int) -> list[np.ndarray]:
-    """Columns of the k features of each emotion with the largest AUROC against the texts of all others, best first.
+def feature_areas(states: np.ndarray, codes: np.ndarray, n_classes: int) -> np.ndarray:
+    """AUROC of each feature for each emotion against the texts of all others [emotion, feature].
 
     Args:
         states: [text, feature].
         codes: emotion of each text.
-        n_classes: number of emotions.
-        k: features an emotion.
+        n_classes: number of emotions; one without texts, or with all of them, has .5.
 
     Example:
-        >>> feature_sets(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1]), 2, 1)
-        [array([0]), array([1])]
+        >>> feature_areas(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([0, 1]), 2).tolist()
+        [[1.0, 0.5], [0.0, 0.5]]
     """
     ranks = rankdata(states, axis=0)
-    sets = []
+    areas = np.full((n_classes, states.shape[1]), 0.5)
     for c in range(n_classes):
-        # the rank sum orders the features as their AUROCs do
-        sets.append(np.argsort(-ranks[codes == c].sum(0), kind="stable")[:k])
-    return sets
+        n = int((codes == c).sum())
+        if 0 < n < len(codes):
+            areas[c] = (ranks[codes == c].sum(0) - n * (n + 1) / 2) / (n * (len(codes) - n))
+    return areas
 
 
 def top_shares(values: np.ndarray, codes: np.ndarray) -> tuple[float, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib import metadata
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
@@ -22,6 +21,7 @@ from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.core.versions import versions_of
 from emotion_interp.features.block import Block, Selection
 from emotion_interp.features.confirm import with_confirmation
 from emotion_interp.features.design import Design, design_stimuli
@@ -191,7 +191,7 @@ def _manifest(
         "selection": asdict(how.selection),
         "n_tested": sum(b.p[:, b.alive].size for b in blocks),
         "n_alive": {f"{b.site}|{b.language}": int(b.alive.sum()) for b in blocks},
-        "versions": {n: metadata.version(n) for n in ("torch", "transformer-lens", "sae-lens", "numpy", "scipy")},
+        "versions": versions_of("torch", "transformer-lens", "sae-lens", "numpy", "scipy"),
         "python": platform.python_version(),
     }
 

@@ -35,6 +35,10 @@ class TextStates:
     dense: np.ndarray
     latents: csr_matrix
 
+    def rows(self, chosen: np.ndarray) -> TextStates:
+        """Some rows, by a mask or their places."""
+        return TextStates(self.dense[chosen], self.latents[chosen])
+
 
 def logged(latents: np.ndarray) -> np.ndarray:
     """log(1 + activation): a feature that fires twice as strongly does not count twice.

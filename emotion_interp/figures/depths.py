@@ -27,9 +27,10 @@ def depth_curves(frame: Any, *, title: str = "By relative depth", y_title: str =
         'tiny'
     """
     frame = checked(frame, "depth_curves", ("depth", "series", "value"), ("depth", "value", "lo", "hi"))
+    names = list(dict.fromkeys(frame["series"]))
     frame = frame.sort_values("depth", kind="stable")
     shaded = {"lo", "hi"} <= set(frame.columns) and bool(frame["lo"].notna().any())
-    figure, names = go.Figure(), list(dict.fromkeys(frame["series"]))
+    figure = go.Figure()
     for i, name in enumerate(names):
         rows = frame[frame["series"] == name]
         if shaded:

@@ -120,7 +120,7 @@ def at_length(site: Site, units: np.ndarray, length: float) -> RowInterventions:
 
 def continue_all(question: Question, rows: RowInterventions) -> Continuations:
     """Continue every prompt under every intervention, all in one batched loop."""
-    prompts = [list(t.ids) for t in question.subject.tokenize(question.written_prompts, whole=True)]
+    prompts = [t.row for t in question.subject.tokenize(question.written_prompts, whole=True)]
     n, count = len(prompts), rows.n_rows
     crossed = RowInterventions(rows.vectors, index=np.repeat(np.arange(count), n))
     with steer_rows(question.subject, crossed, question.positions):

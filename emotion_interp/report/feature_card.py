@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from emotion_interp.bank.sharing import feature_link
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
@@ -66,6 +67,8 @@ class FeatureCard:
     promoted: tuple[str, ...]
     suppressed: tuple[str, ...]
     examples: pd.DataFrame
+    link: str = ""
+    """The feature's page on Neuronpedia, where its SAE has one."""
 
     def to_frame(self) -> pd.DataFrame:
         """The scores."""
@@ -76,9 +79,14 @@ class FeatureCard:
         """An HTML fragment; safe for any token and text."""
         name = escaped(f"Feature {self.feature} · {self.site} · {self.subject}")
         return (
-            f'<section class="ei-card"><h3>{name}</h3>{self._scores()}'
+            f'<section class="ei-card"><h3>{name}</h3>{self._page()}{self._scores()}'
             f"{_tokens('Promotes (logit lens)', self.promoted)}{_tokens('Suppresses', self.suppressed)}{self._examples()}</section>"
         )
+
+    def _page(self) -> str:
+        if not self.link:
+            return ""
+        return f'<p><a href="{escaped(self.link)}" rel="noopener noreferrer">on Neuronpedia</a></p>'
 
     def _scores(self) -> str:
         scores = self.scores
@@ -147,7 +155,10 @@ def feature_card(bank: FeatureBank, layer: int | Site | str, feature: int) -> Fe
     lists = [tuple(tokens[c].iloc[0]) if len(tokens) else () for c in ("promoted", "suppressed")]
     if len(examples):
         examples = examples.sort_values("rank").reset_index(drop=True)
-    return FeatureCard(site, int(feature), str(bank.manifest.get("subject")), scores, lists[0], lists[1], examples)
+    link = feature_link(bank, site, int(feature)) or ""
+    return FeatureCard(
+        site, int(feature), str(bank.manifest.get("subject")), scores, lists[0], lists[1], examples, link
+    )
 
 
 def _rows(bank: FeatureBank, name: str, site: Site, feature: int) -> Any:

@@ -39,9 +39,27 @@ class ReadoutFacts:
         """In one sentence."""
         where = f"{self.kind}, layer {self.layer}, {self.language}"
         if self.readable is None:
-            return f"{where}: read from the bank's {self.source}; not tried on texts (train_readings does)."
-        share = f"{self.top1:.2f} of {self.n_texts} {self.source} read rightly, chance {self.chance:.2f}"
+            return f"{where}: read from {self.source}; not tried on texts of this language (train_readings does)."
+        share = (
+            f"{self.top1:.2f} of {self.n_texts} texts read rightly, chance {self.chance:.2f}; trained on {self.source}"
+        )
         return f"{where}: {share}." if self.readable else f"{where}: not readable ({share})."
+
+
+def trust(facts: Sequence[ReadoutFacts]) -> str:
+    """What the read-outs of all layers are worth, in one sentence."""
+    tried = [f for f in facts if f.readable is not None]
+    if not facts:
+        return ""
+    where = f"{facts[0].kind}, mean of {len(facts)} layers, {facts[0].language}"
+    if not tried:
+        return f"{where}: read from {facts[0].source}; not tried on texts of this language."
+    best = max(tried, key=lambda f: f.top1)
+    good = sum(bool(f.readable) for f in tried)
+    share = f"at layer {best.layer} {best.top1:.2f} of {best.n_texts} texts read rightly, chance {best.chance:.2f}"
+    if not good:
+        return f"{where}: not readable ({share})."
+    return f"{where}: readable at {good} of {len(tried)} layers; {share}."
 
 
 def readout_facts(r: Readout) -> ReadoutFacts:

@@ -54,14 +54,14 @@ RUNTIME = """
       view.querySelector("output").textContent = d.layers[l];
       view.querySelector(".ei-fact").textContent = d.facts[kind.value][l] || "";
       view.querySelectorAll(".ei-token").forEach((token, t) => {
-        const top = best(values[t]), named = kind.value !== d.kind || values[t][top] > d.tokenLevels[l][top];
+        const top = best(values[t]), named = kind.value !== d.kind || values[t][top] > d.tokenLevels[l];
         token.style.background = shade(values[t][top]);
         token.title = `${d.emotions[top]} ${values[t][top]}`;
         token.querySelector("small").textContent = named && values[t][top] > 0 ? d.emotions[top] : "";
       });
       view.querySelectorAll(".ei-verdict").forEach((place, n) => {
         const order = sentences[n].map((v, i) => [v, i]).sort((a, b) => b[0] - a[0]).slice(0, 3);
-        const named = kind.value !== d.kind || order[0][0] > d.sentenceLevels[l][order[0][1]];
+        const named = kind.value !== d.kind || order[0][0] > d.sentenceLevels[l][n];
         const list = order.map(([v, i]) => `${d.emotions[i]} ${v.toFixed(2)}`).join(", ");
         const beside = other ? ` (${other}: ${d.emotions[best(d.sentences[other][l][n])]})` : "";
         place.textContent = (named ? "" : "no more than neutral text: ") + list + beside;
@@ -84,7 +84,8 @@ RUNTIME = """
 @dataclass(frozen=True)
 class ShownTrace:
     """What the view shows: values and sentences by kind [layer, token or sentence, emotion], the first kind being the one
-    whose levels [layer, emotion] (what one neutral token or text in 20 reaches) are known."""
+    whose levels are known: what the strongest emotion must exceed to be named at a token [layer] and in a sentence
+    [layer, sentence]."""
 
     note: str
     tokens: tuple[str, ...]
@@ -139,8 +140,8 @@ def _body(shown: ShownTrace) -> str:
         "kind": shown.kind,
         "values": {k: _short(v) for k, v in values.items()},
         "sentences": {k: _short(v) for k, v in sentences.items()},
-        "tokenLevels": _short(shown.token_levels[:, order]),
-        "sentenceLevels": _short(shown.sentence_levels[:, order]),
+        "tokenLevels": _short(shown.token_levels),
+        "sentenceLevels": _short(shown.sentence_levels),
         "facts": {k: list(v) or [""] * len(shown.layers) for k, v in shown.facts.items()},
         "limit": float(f"{shown.limit:.4g}"),
         "colour": POSITIVE,
@@ -173,12 +174,12 @@ def _sentences(shown: ShownTrace) -> str:
     for number, (first, stop) in enumerate(shown.sentence_ranges):
         order = np.argsort(-sentences[number], kind="stable")[:3]
         said = ", ".join(f"{shown.emotions[e]} {sentences[number][e]:.2f}" for e in order)
-        named = sentences[number][order[0]] > shown.sentence_levels[shown.start][order[0]]
+        named = sentences[number][order[0]] > shown.sentence_levels[shown.start][number]
         said = said if named else f"no more than neutral text: {said}"
         spans = ""
         for t in range(first, stop):
             best = int(values[t].argmax())
-            above = values[t][best] > max(0.0, float(shown.token_levels[shown.start][best]))
+            above = values[t][best] > max(0.0, float(shown.token_levels[shown.start]))
             name = f"<small>{escaped(shown.emotions[best]) if above else ''}</small>"
             spans += (
                 f'<span class="ei-token"{_mark(shown, t)} style="background:{_shade(values[t][best], shown.limit)}" '

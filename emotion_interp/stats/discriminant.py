@@ -6,7 +6,7 @@ import numpy as np
 
 
 def discriminant(
-    values: np.ndarray, codes: np.ndarray, n_classes: int, shrinkage: float
+    values: np.ndarray, codes: np.ndarray, n_classes: int, shrinkage: float, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Linear discriminant analysis with equal priors: weights [class, dimension] and bias [class].
 
@@ -18,6 +18,7 @@ def discriminant(
         codes: class of each sample; every class has at least one.
         n_classes: number of classes.
         shrinkage: 0: the correlations as they are, 1: none.
+        weights: of each sample; default: all the same.
 
     Example:
         >>> weights, bias = discriminant(np.array([[0.0], [1.0], [4.0], [5.0]]), np.array([0, 0, 1, 1]), 2, 0.5)
@@ -25,16 +26,18 @@ def discriminant(
         array([0, 1])
     """
     values = np.asarray(values, dtype=np.float64)
-    means = np.stack([values[codes == c].mean(0) for c in range(n_classes)])
+    share = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    means = np.stack([np.average(values[codes == c], axis=0, weights=share[codes == c]) for c in range(n_classes)])
+    # n - classes degrees of freedom are left, whatever the weights
+    share = share / share.sum() * len(values) / max(len(values) - n_classes, 1)
     rest = values - means[codes]
-    freedom = max(len(values) - n_classes, 1)
-    spread = np.sqrt((rest**2).sum(0) / freedom)
+    spread = np.sqrt(share @ rest**2)
     scale = np.where(spread > 1e-9 * max(float(spread.max(initial=0.0)), 1e-300), spread, np.inf)
-    rest /= scale
-    correlations = (1 - shrinkage) * (rest.T @ rest) / freedom + shrinkage * np.eye(values.shape[1])
+    rest *= np.sqrt(share)[:, None] / scale
+    correlations = (1 - shrinkage) * (rest.T @ rest) + shrinkage * np.eye(values.shape[1])
     scaled = means / scale
-    weights = np.linalg.solve(correlations, scaled.T).T
-    return weights / scale, -0.5 * (weights * scaled).sum(1)
+    solved = np.linalg.solve(correlations, scaled.T).T
+    return solved / scale, -0.5 * (solved * scaled).sum(1)
 
 
 def whitened(vectors: np.ndarray, background: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,10 +5,10 @@ from .presets import preset_settings as preset_settings
 from .run import Study as Study
 from .run import run_study as run_study
 from .settings import StudySettings as StudySettings
-from .sweep import sweep as sweep
 from .sweep_estimate import SweepEstimate as SweepEstimate
 from .sweep_estimate import sweep_estimate as sweep_estimate
 from .sweep_results import SweepResults as SweepResults
 from .sweep_results import load_sweep as load_sweep
+from .sweep_run import sweep as sweep
 from .sweep_status import SweepStatus as SweepStatus
 from .sweep_status import sweep_status as sweep_status

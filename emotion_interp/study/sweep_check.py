@@ -63,10 +63,14 @@ def read_sweep(path: str | Path) -> SweepFile:
     lines = key_lines(text)
     mistakes: list[Mistake] = []
     file, errors = _validated(values)
-    mistakes += [_mistake(error, lines) for error in errors]
+    for error in errors:
+        one = _mistake(error, lines)
+        # a key that may be one of several kinds of value has an error for each of them
+        if not any(one.place == known.place for known in mistakes):
+            mistakes.append(one)
     if errors:
         # what is wrong by its type hides nothing of what is wrong beside it
-        file, _ = _validated(_without(values, [error["loc"] for error in errors]))
+        file, _ = _validated(_filled(_without(values, [error["loc"] for error in errors])))
     if file is not None:
         file = _with_paths(file, path.parent)
         mistakes += [Mistake(line_of(lines, at), _said(at), message) for at, message in _wrong(file)]
@@ -111,10 +115,19 @@ def concepts_of(file: SweepFile) -> ConceptSet:
     return concepts if file.emotions is None else concepts.subset(emotions=file.emotions)
 
 
+def _filled(values: Any) -> Any:
+    """The values with a model for each subject that names none, so that all else of it can be checked."""
+    subjects = values.get("subjects")
+    if isinstance(subjects, list):
+        for number, entry in enumerate(subjects):
+            if isinstance(entry, dict) and "model" not in entry:
+                entry |= {"model": BUNDLED, "name": entry.get("name", f"subject {number + 1}")}
+    return values
+
+
 def _mistake(error: Any, lines: dict[Place, int]) -> Mistake:
     """One error of pydantic, in the words of the house."""
-    # what is neither key nor index names the member of a union that was tried
-    at = tuple(part for part in error["loc"] if isinstance(part, int) or str(part).islower())
+    at = _keys_alone(error["loc"], error["type"] == "extra_forbidden")
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         known = _known_keys(at[:-1])
@@ -124,6 +137,16 @@ def _mistake(error: Any, lines: dict[Place, int]) -> Mistake:
     else:
         message = f"{message}, got {error['input']!r:.80}."
     return Mistake(line_of(lines, at), _said(at), message)
+
+
+def _keys_alone(place: Any, unknown: bool) -> Place:
+    """A place without the names that pydantic gives the members of a union; an `unknown` key at its end stays."""
+    at: Place = ()
+    for number, part in enumerate(place):
+        last = unknown and number == len(place) - 1
+        if isinstance(part, int) or last or part in _known_keys(at):
+            at = (*at, part)
+    return at
 
 
 def _known_keys(at: Place) -> list[str]:

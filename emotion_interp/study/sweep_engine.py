@@ -139,9 +139,9 @@ def run_units(
                 continue
             failed[outcome.unit] = outcome.error
             tell_of("failed", outcome, outcome.unit)
-            for unit in [u for u in waiting if set(every[u].needs) & set(failed)]:
-                waiting.remove(unit)
-                failed[unit] = f"needs a unit that failed ({every[outcome.unit].title})"
+            while lost := [u for u in waiting if set(every[u].needs) & set(failed)]:
+                waiting = [u for u in waiting if u not in lost]
+                failed |= dict.fromkeys(lost, f"needs a unit that failed ({every[outcome.unit].title})")
     return Ending(count, failed)
 
 

@@ -16,10 +16,10 @@ from emotion_interp.activations.prefixes import prefix_plan
 from emotion_interp.activations.several import read_several
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.result import Result
-from emotion_interp.study.sweep import place_of
 from emotion_interp.study.sweep_check import read_sweep
 from emotion_interp.study.sweep_plan import READ, Shard, SweepPlan, sweep_plan
 from emotion_interp.study.sweep_reading import SKIP
+from emotion_interp.study.sweep_run import place_of
 from emotion_interp.study.sweep_store import SweepFolder
 from emotion_interp.study.sweep_subjects import load_entry, sites_of
 from emotion_interp.study.sweep_work import peak_mb, threads_pinned

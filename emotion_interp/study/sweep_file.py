@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,6 +12,8 @@ _CONFIG = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=Fal
 
 Analysis = Literal["features", "alignment", "ratings", "steering"]
 Kind = Literal["words", "scenes"]
+Engine = Literal["local", "ray"]
+ENGINES: tuple[str, ...] = get_args(Engine)
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
@@ -100,7 +102,7 @@ class SteeringGrid(_Table):
 class EngineChoices(_Table):
     """Who does the work."""
 
-    kind: Literal["local", "ray"] = "local"
+    kind: Engine = "local"
     workers: Count = 1
     threads: Count = 1
     gpus: float = Field(0.0, ge=0, description="of each Ray worker")

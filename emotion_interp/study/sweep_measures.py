@@ -38,7 +38,20 @@ class SweepCurve(Result):
     frame: pd.DataFrame
     measure: str
 
-    COLUMNS = (*PLACE, *_SERIES, "value", "lo", "hi", "n")
+    COLUMNS = (
+        "subject",
+        "position",
+        "seed",
+        "language",
+        "site",
+        "depth",
+        "kind",
+        "feature_set",
+        "value",
+        "lo",
+        "hi",
+        "n",
+    )
     SERIES = ("subject", "stimuli", "position", "language")
 
     def plot(self) -> go.Figure:

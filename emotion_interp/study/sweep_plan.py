@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.files import sha256_of
+from emotion_interp.core.versions import versions_of
 from emotion_interp.features.design import Design, design_stimuli
 from emotion_interp.norms import load_norms
 from emotion_interp.study.sweep_check import concepts_of
@@ -186,7 +186,7 @@ def _units_of(
     file: SweepFile, entry: SubjectEntry, shards: list[Shard], concepts: ConceptSet, norms: Norms
 ) -> Iterator[Unit]:
     name = entry.called
-    versions = {n: metadata.version(n) for n in ("torch", "transformers", "transformer-lens", "sae-lens", "numpy")}
+    versions = versions_of("torch", "transformers", "transformer-lens", "sae-lens", "numpy")
     base = {"format": FORMAT, "subject": subject_identity(entry), "versions": versions}
     reads: dict[str, list[str]] = {}
     positions = {kind: list(file.places(kind)) for kind in file.stimuli}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from emotion_interp.activations.forks import SharedPass
@@ -90,7 +92,14 @@ def save_readings(place: Path, found: SeveralReadings) -> None:
                     arrays |= {f"{name}|{position}|{site}|{part}": array for part, array in parts.items()}
                     arrays[f"width|{site}"] = np.asarray([matrix.shape[1]])
             reading.rest()
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, place / FILE)
+    try:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, place / FILE)
+    except SafetensorError as error:
+        # its own kind of error hides a full disk
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def joined_readings(

@@ -109,6 +109,11 @@ def architecture_of(name: str | Path | None = None) -> Architecture:
         ) from error
 
 
+def place_of(name: str | Path | None) -> str:
+    """Where the configuration of a model may lie: a folder, or a name on the hub."""
+    return _place(name)[0]
+
+
 def _place(name: str | Path | None) -> tuple[str, str]:
     """Where a configuration may lie, and what the model is called."""
     if name is None or str(name) == BUNDLED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TypedDict
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import Options
@@ -86,3 +87,15 @@ class LoadOptions(Options):
         if self.quantization_config is not None:
             noted["quantization"] = type(self.quantization_config).__name__
         return noted
+
+
+class LoadChoices(TypedDict, total=False):
+    """`LoadOptions`, by keyword."""
+
+    device_map: str | dict[str, object] | None
+    quantization_config: object
+    revision: str | None
+    attn_implementation: str
+    trust_remote_code: bool
+    sae_dtype: object
+    resident: int | None

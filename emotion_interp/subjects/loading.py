@@ -18,6 +18,7 @@ from emotion_interp.subjects.load_options import LoadOptions
 from emotion_interp.subjects.lookup import checked_device, located
 from emotion_interp.subjects.named import find_weights
 from emotion_interp.subjects.sae_choice import SaeChoice
+from emotion_interp.subjects.sae_facts import metadata_of
 from emotion_interp.subjects.sae_folders import load_sae
 from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.sae_sources import checked_saes, chosen_saes, sae_source
@@ -103,7 +104,11 @@ def load_subject(
     if isinstance(saes, str) and not Path(saes).is_dir():
         provenance["sae_release"] = saes
     name = BUNDLED if bundled else weights.name or (Path(source).name if Path(source).is_dir() else source)
-    return Subject(model, readers, tokenizer, name=name, provenance=provenance)
+    subject = Subject(model, readers, tokenizer, name=name, provenance=provenance)
+    if choose or "sae_release" in provenance:
+        told = {str(site): metadata_of(reader) for site, reader in subject.readers.items()}
+        subject.provenance["sae_ids"] = {site: str(metadata.sae_id) for site, metadata in told.items()}
+    return subject
 
 
 def _load_model(

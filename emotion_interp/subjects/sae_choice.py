@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emotion_interp.core.arguments import ArgumentError
+from emotion_interp.core.arguments import ArgumentError, check_fields
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.options import Options
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.sae_identity import width_name
 
@@ -19,7 +18,7 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaeChoice(Options):
+class SaeChoice:
     """Which SAEs to take where a release or folder has several at one site.
 
     Args:
@@ -40,7 +39,7 @@ class SaeChoice(Options):
     ids: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_fields(self)
         if isinstance(self.l0, str):
             object.__setattr__(self, "l0", l0_of(self.l0))
         elif self.l0 is not None and not 0 < self.l0 < float("inf"):
@@ -217,7 +216,7 @@ def _refuse_ambiguous(name: str, entries: list[SaeEntry], choice: SaeChoice) -> 
         by = f"{' and '.join(ways)}, or by ids" if ways else "ids"
         given = ", ".join(example) if ways else f"ids=[{group[0].id!r}]"
         raise EmotionInterpError(
-            f"{name} has {len(group)} SAEs at {site}: choose by {by}, such as choose=SaeChoice({given}) (in a shell "
+            f"{name} has {len(group)} SAEs at {site}: choose by {by}, such as choose=ei.SaeChoice({given}) (in a shell "
             f"--width, --l0, --sae-ids). Their ids: {_few(e.id for e in group)}."
         )
 

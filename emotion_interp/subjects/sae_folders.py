@@ -16,9 +16,11 @@ from emotion_interp.core.leftovers import found_folder, is_temporary
 from emotion_interp.core.reading import regular_file, said
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.load_options import OWN
+from emotion_interp.subjects.plain_sae import load_plain_sae, plain_config
 from emotion_interp.subjects.sae_choice import SaeEntry
 from emotion_interp.subjects.sae_formats import dictionary_entry, dictionary_read, sparsify_entry, sparsify_read
 from emotion_interp.subjects.sae_identity import width_name
+from emotion_interp.subjects.sae_kinds import sae_lens_is_here
 from emotion_interp.subjects.sae_raw import RawSae, as_saelens
 from emotion_interp.subjects.sae_scopes import gemma_scope_entry, gemma_scope_read, openmoss_entry, openmoss_read
 
@@ -141,20 +143,24 @@ def load_sae(folder: str | Path, device: str = "cpu", dtype: str = "float32") ->
     Raises:
         FileFormatError: the folder is no SAELens SAE, or its files are damaged.
     """
-    from sae_lens import SAE
-
     folder = _checked_sae(folder)
     with _readable(folder):
+        if not sae_lens_is_here():
+            return load_plain_sae(folder, device, None if dtype == OWN else dtype)
+        from sae_lens import SAE
+
         return SAE.load_from_disk(folder, device=device, dtype=None if dtype == OWN else dtype)
 
 
 def sae_config(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> Any:
     """SAELens' configuration of an SAE in a folder, whose weights are not read; arguments and errors as of `load_sae`."""
-    from sae_lens import SAE
-    from sae_lens.loading.pretrained_sae_loaders import get_sae_lens_config_from_disk, handle_config_defaulting
-
     folder = _checked_sae(folder)
     with _readable(folder):
+        if not sae_lens_is_here():
+            return plain_config(folder, None if dtype == OWN else dtype, device)
+        from sae_lens import SAE
+        from sae_lens.loading.pretrained_sae_loaders import get_sae_lens_config_from_disk, handle_config_defaulting
+
         told = handle_config_defaulting(
             get_sae_lens_config_from_disk(folder, device, None if dtype == OWN else {"dtype": dtype})
         )

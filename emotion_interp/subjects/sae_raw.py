@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from safetensors import SafetensorError
 from emotion_interp.core.errors import FileFormatError
 from emotion_interp.core.reading import regular_file, said
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.plain_sae import PlainConfig, PlainMetadata, PlainSae
+from emotion_interp.subjects.sae_kinds import sae_lens_is_here
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -44,6 +45,8 @@ class RawSae:
 
 def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> SAE:
     """The SAELens SAE that encodes as the library does which wrote the folder."""
+    if not sae_lens_is_here():
+        return _as_plain(raw, device, dtype)
     from sae_lens.registry import get_sae_class
     from sae_lens.saes.sae import SAEMetadata
     from sae_lens.util import str_to_dtype
@@ -73,6 +76,34 @@ def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> SAE:
     return sae.to(device=device, dtype=str_to_dtype(dtype))
 
 
+def holds_more(error: BaseException) -> bool:
+    """Whether torch refused a file because it holds more than tensors; the error's module is not imported here."""
+    return type(error).__name__ == "UnpicklingError"
+
+
+def _as_plain(raw: RawSae, device: str, dtype: str) -> PlainSae:
+    """As `as_saelens`, without SAELens."""
+    import torch
+
+    d_sae, d_in = raw.tensors["W_dec"].shape
+    known = {name: value for name, value in raw.metadata.items() if value is not None}
+    config = PlainConfig(
+        d_in=int(d_in),
+        d_sae=int(d_sae),
+        kind=raw.architecture,
+        apply_b_dec_to_input=raw.subtracts_b_dec,
+        normalize_activations=raw.normalize,
+        k=raw.k or 0,
+        metadata=PlainMetadata(hook_name=raw.site.hook_name, **known),
+    )
+    sae = PlainSae(config, {name: tensor.detach().float().contiguous() for name, tensor in raw.tensors.items()})
+    if raw.norm_factor is not None:
+        sae.fold_activation_norm_scaling_factor(raw.norm_factor)
+    if raw.by_decoder_norm:
+        sae.fold_W_dec_norm()
+    return sae.to(device=device, dtype=getattr(torch, dtype))
+
+
 def torch_tensors(path: Path) -> Tensors:
     """The tensors of a torch file, and nothing else of it.
 
@@ -84,11 +115,13 @@ def torch_tensors(path: Path) -> Tensors:
     regular_file(path, largest=None)
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise FileFormatError(
-            f"{path} is not loaded: it holds more than tensors, and loading it would run what it holds ({said(error, 120)})."
-        ) from None
-    except (OSError, RuntimeError, ValueError, LookupError, EOFError) as error:
+    except Exception as error:
+        if holds_more(error):
+            raise FileFormatError(
+                f"{path} is not loaded: it holds more than tensors, and loading it would run what it holds ({said(error, 120)})."
+            ) from None
+        if not isinstance(error, (OSError, RuntimeError, ValueError, LookupError, EOFError)):
+            raise
         raise FileFormatError(f"{path} cannot be read as a torch file ({said(error, 120)}).") from error
     if not isinstance(saved, dict):
         raise FileFormatError(f"{path} holds a {type(saved).__name__}; named tensors are needed.")

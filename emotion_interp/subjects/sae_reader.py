@@ -18,6 +18,7 @@ from emotion_interp.core.scopes import lock_of, surely
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plan import no_gradients
 from emotion_interp.subjects.sae_identity import encoder_signature_of, signature_of
+from emotion_interp.subjects.sae_kinds import is_inference_sae, is_training_sae, sliced_as
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,14 +60,12 @@ class SaeReader:
 
     # Long: what is refused of an SAE, one after another, and what is then known of it.
     def __init__(self, sae: Any, site: Site | None = None, norm_factor: float | None = None) -> None:
-        from sae_lens import SAE, TrainingSAE
-
-        if isinstance(sae, TrainingSAE):
+        if is_training_sae(sae):
             raise UnsupportedError(
                 f"{type(sae).__name__} is a training SAE: what it encodes depends on the batch. "
                 "Save it with save_inference_model(...) and load that folder."
             )
-        known = isinstance(sae, SAE)
+        known = is_inference_sae(sae)
         architecture = sae.cfg.architecture() if known else type(sae).__name__
         if not known:
             _refuse_architecture(architecture)
@@ -173,10 +172,10 @@ class SaeReader:
             >>> reader.encode_columns(activations, [17, 230])  # doctest: +SKIP
         """
         import torch
-        from sae_lens import GatedSAE, JumpReLUSAE, StandardSAE
 
         sae = self.sae
-        if type(sae) not in (StandardSAE, JumpReLUSAE, GatedSAE):
+        kind = sliced_as(sae)
+        if not kind:
             raise UnsupportedError(
                 f"a {type(sae).__name__} cannot be encoded in part: whether one latent is active may depend on the others. "
                 "Use encode(activations)[:, features]."
@@ -190,14 +189,14 @@ class SaeReader:
         with lock_of(sae), surely(encoding), encoding:
             encoder = sae.W_enc
             x, weights = sae.process_sae_in(encoding.x), encoder[:, columns]
-            if type(sae) is GatedSAE:
+            if kind == "gated":
                 gate = (x @ weights + sae.b_gate[columns] > 0).to(x.dtype)
                 size = sae.activation_fn(x @ (weights * sae.r_mag[columns].exp()) + sae.b_mag[columns])
                 return gate * size
             bias = sae.b_enc
             before = x @ weights + bias[columns]
             latents = sae.activation_fn(before)
-            if type(sae) is not JumpReLUSAE:
+            if kind != "jumprelu":
                 return latents
             threshold = sae.threshold
             return latents * (before > threshold[columns]).to(x.dtype)

@@ -98,7 +98,8 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def releases_of_repo(repo: str) -> tuple[str, ...]:
     """The releases that lie in a repository of the hub."""
-    return tuple(name for name, block in _blocks().items() if re.search(rf"repo_id: ['\"]?{re.escape(repo)}\b", block))
+    named = re.compile(rf"^  repo_id: ['\"]?{re.escape(repo)}['\"]?\s*$", re.MULTILINE)
+    return tuple(name for name, block in _blocks().items() if named.search(block))
 
 
 def require_readable(release: Release) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.architecture import Architecture
-from emotion_interp.subjects.loading import sae_folders, sae_source
 from emotion_interp.subjects.lookup import checked_release
+from emotion_interp.subjects.sae_folders import SAELENS, sae_config, sae_places
 
 WIDTHS = {
     "llama-3-8b-it-res-jh": 65_536,
@@ -85,12 +85,13 @@ def sae_sizes(saes: str | Path | None, model: Architecture, layers: Iterable[int
 
 
 def _of_folder(root: Path) -> list[SaeSize]:
-    found = []
-    for folder in sae_folders(root):
-        config = sae_source(folder).config
-        site = Site.parse(config.metadata.hook_name)
-        found.append(SaeSize(site.layer, site.kind, int(config.d_in), int(config.d_sae), folder.name))
-    return found
+    sizes = []
+    for place in sae_places(root):
+        # another layout says its shape in its weights alone
+        config = sae_config(place.folder) if place.layout == SAELENS else place.load().cfg
+        site = place.entry().site or Site.parse(config.metadata.hook_name)
+        sizes.append(SaeSize(site.layer, site.kind, int(config.d_in), int(config.d_sae), place.folder.name))
+    return sizes
 
 
 def _of_release(release: str, model: Architecture) -> list[SaeSize]:

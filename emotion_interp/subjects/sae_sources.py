@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +22,8 @@ from emotion_interp.subjects.lookup import cache_only, checked_model_name, check
 from emotion_interp.subjects.sae_choice import SaeChoice, SaeEntry, choose_saes
 from emotion_interp.subjects.sae_folders import SAELENS, SaePlace, sae_config, sae_places
 from emotion_interp.subjects.sae_hub import hub_places
+from emotion_interp.subjects.sae_kinds import need_sae_lens
+from emotion_interp.subjects.sae_raw import holds_more
 from emotion_interp.subjects.sae_releases import Release, release_names, release_of, releases_of_repo, require_readable
 from emotion_interp.subjects.shelf import SaeSource
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 UNREADABLE = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError),
-    *(pickle.UnpicklingError, EOFError, AssertionError, NotImplementedError),
+    *(EOFError, AssertionError, NotImplementedError),
 )
 """What the loaders raise at files that are missing, damaged or of another layout."""
 _SAID: set[str] = set()
@@ -110,7 +111,9 @@ def chosen_saes(
     if release not in release_names():
         named = releases_of_repo(text)
         if not named:
-            return _placed(text, hub_places(text, layers, choice), published=True)
+            places = hub_places(text, layers, choice)
+            say_chosen(text, [place.entry() for place in places])
+            return _placed(text, places, published=True)
         if len(named) > 1:
             raise EmotionInterpError(f"the repository {text!r} has several releases: {', '.join(named)}. Name one.")
         release = named[0]
@@ -201,6 +204,7 @@ def _placed(name: str, places: list[SaePlace], published: bool) -> list[ChosenSa
 
 def _loader(release: Release, entry: SaeEntry) -> Callable[[str, str], SAE]:
     def load(device: str, dtype: str) -> SAE:
+        need_sae_lens(f"the release {release.name!r} of SAELens' directory")
         from sae_lens import SAE
 
         if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0").lower() in ("1", "y", "yes", "true"):
@@ -220,14 +224,16 @@ def _loader(release: Release, entry: SaeEntry) -> Callable[[str, str], SAE]:
                 # whatever is wrong with the cached files, the hub's decide
                 with reading_release(release.repo):
                     return read()
-        except pickle.UnpicklingError as error:
-            raise FileFormatError(
-                f"the SAE {entry.id!r} of release {release.name!r} is not loaded: its file holds more than tensors, and loading "
-                f"it would run what it holds ({said(error, 120)})."
-            ) from None
         except EmotionInterpError:
             raise
-        except UNREADABLE as error:
+        except Exception as error:
+            if holds_more(error):
+                raise FileFormatError(
+                    f"the SAE {entry.id!r} of release {release.name!r} is not loaded: its file holds more than tensors, and "
+                    f"loading it would run what it holds ({said(error, 120)})."
+                ) from None
+            if not isinstance(error, UNREADABLE):
+                raise
             raise EmotionInterpError(
                 f"the SAE {entry.id!r} of release {release.name!r} can be neither downloaded nor read from the local cache: "
                 f"{said(error)}"

@@ -10,8 +10,7 @@ import pytest
 from emotion_interp.app.asked import MOST_BYTES
 from emotion_interp.app.serve import listening
 from emotion_interp.core.errors import EmotionInterpError
-
-from .conftest import TOKEN
+from tests.live_page import TOKEN
 
 
 @pytest.mark.parametrize(

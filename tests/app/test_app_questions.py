@@ -10,8 +10,8 @@ import pytest
 import emotion_interp as ei
 from emotion_interp.activations import read_tokens
 from emotion_interp.app.asked import ReadText, Write, question
-from emotion_interp.app.server import KINDS, page_files
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.features.readings import emotion_readouts
 
 TEXT = "She felt joy and fear."
 HOSTILE = "<img src=x onerror=alert(1)></script> joy"
@@ -21,37 +21,58 @@ def test_a_text_reads_as_the_trace_says(live, tiny_subject, tiny_bank):
     status, value = live.ask("read", {"text": TEXT, "language": "en"})
     trace = ei.emotion_trace(tiny_subject, TEXT, tiny_bank, language="en")
     assert status == 200
-    assert "".join(value["tokens"]) == TEXT and value["emotions"] == tiny_bank.emotions
-    assert value["sites"] == [str(site) for site in tiny_bank.sites]
-    np.testing.assert_allclose(np.asarray(value["values"]), trace.values, rtol=1e-3)
+    assert "".join(value["tokens"]) == TEXT and value["emotions"] == list(trace.emotions)
+    assert value["sites"] == [str(site) for site in tiny_bank.sites] and value["note"] == trace.note
+    np.testing.assert_allclose(value["values"]["features"], trace.values, atol=0.0051)
+    np.testing.assert_allclose(value["values"]["dense"], trace.beside, atol=0.0051)
+    np.testing.assert_allclose(value["sentence_values"]["dense"], trace.sentence_values(beside=True), atol=0.0051)
+    np.testing.assert_allclose(value["token_levels"], trace.token_levels, atol=0.0051)
+    assert value["facts"]["dense"] == [fact.line for fact in trace.facts if fact.kind == "dense"]
 
 
-def test_what_the_subject_wrote_is_marked_by_characters(live):
-    status, value = live.ask(
-        "read", {"text": "😀 joy 你好 fear", "language": "en", "generated_from": 6, "steered": True}
-    )
-    assert status == 200 and value["steered"]
-    begun = ["".join(value["tokens"])[: sum(map(len, value["tokens"][:i]))] for i in range(len(value["tokens"]))]
-    assert value["generated"] == [len(text) >= 6 for text in begun]
-    assert any(value["generated"]) and not all(value["generated"])
+@pytest.mark.parametrize(("steered", "mark"), [(True, "steered"), (False, "generated")])
+def test_what_the_subject_wrote_is_marked_by_characters(live, steered, mark):
+    asked = {"text": "😀 joy 你好 fear", "language": "en", "generated_from": 6, "steered": steered}
+    status, value = live.ask("read", asked)
+    assert status == 200
+    ends = np.cumsum([len(token) for token in value["tokens"]])
+    assert value["marks"] == [[mark] if end > 6 else [] for end in ends]
+    assert any(value["marks"]) and not all(value["marks"])
 
 
 def test_the_features_of_a_token_are_those_that_fire_there(live, tiny_subject, tiny_bank):
-    site = str(tiny_bank.sites[0])
-    offsets = read_tokens(tiny_subject, TEXT, tiny_bank.sites).offsets
-    latents = read_tokens(tiny_subject, TEXT, tiny_bank.sites).latents[tiny_bank.sites[0]].numpy()
-    shown = 0
-    for token in range(len(offsets)):
-        status, value = live.ask("token", {"text": TEXT, "token": token, "site": site, "language": "en"})
-        assert status == 200 and value["n_firing"] == int((latents[token] > 0).sum())
-        kept = [feature["kept"] for feature in value["features"]]
-        assert kept == sorted(kept, reverse=True)
-        for feature in value["features"]:
-            assert feature["activation"] == pytest.approx(float(latents[token, feature["feature"]]), rel=1e-5)
-            known = tiny_bank.table(layer=site, language="en")
-            assert set(feature["emotions"]) <= set(known[known["feature"] == feature["feature"]]["emotion"])
-        shown += len(value["features"])
+    site = tiny_bank.sites[0]
+    readings = read_tokens(tiny_subject, TEXT, tiny_bank.sites)
+    latents = readings.latents[site].numpy()
+    known, shown = tiny_bank.table(layer=site, language="en"), 0
+    for token in range(len(readings.offsets)):
+        status, value = live.ask("token", {"text": TEXT, "token": token, "site": str(site), "language": "en"})
+        assert status == 200 and value["n_firing"] == int((latents[token] > 0).sum()) and value["heard"] == []
+        for name in ("kept", "others"):
+            strengths = [feature["activation"] for feature in value[name]]
+            assert strengths == sorted(strengths, reverse=True)
+            for feature in value[name]:
+                own = known[known["feature"] == feature["feature"]]
+                assert feature["activation"] == pytest.approx(float(latents[token, feature["feature"]]), rel=1e-5)
+                assert set(feature["emotions"]) <= set(own["emotion"])
+                assert bool((own["selected"] | own["top"]).any()) is (name == "kept")
+        shown += len(value["kept"]) + len(value["others"])
     assert shown
+
+
+def test_what_features_add_to_an_emotion_sums_to_its_value(live, tiny_subject, tiny_bank, monkeypatch):
+    monkeypatch.setattr("emotion_interp.app.reading.MOST_FEATURES", 10**6)
+    site = tiny_bank.sites[1]
+    trace = ei.emotion_trace(tiny_subject, TEXT, tiny_bank, language="en")
+    bias = emotion_readouts(tiny_subject, tiny_bank, [site], "en")[site, "features"].bias
+    for token in range(len(trace.tokens)):
+        asked = {"text": TEXT, "token": token, "site": str(site), "language": "en", "emotion": "joy"}
+        heard = live.ask("token", asked)[1]["heard"]
+        joy = trace.emotions.index("joy")
+        if not trace.unread[1, token]:
+            assert sum(f["adds"] for f in heard) + bias[joy] == pytest.approx(trace.values[1, token, joy], abs=1e-5)
+        sizes = [abs(f["adds"]) for f in heard]
+        assert sizes == sorted(sizes, reverse=True)
 
 
 def test_a_card_is_that_of_the_package(live, tiny_bank):
@@ -125,7 +146,9 @@ def test_hostile_text_goes_as_data_and_never_as_a_page(live):
     assert "".join(json.loads(answer.read())["tokens"]) == HOSTILE
 
 
-def test_the_files_of_the_page_name_no_other_machine():
+def test_the_files_of_the_page_name_no_other_machine(live):
+    from emotion_interp.app.server import KINDS, page_files
+
     shown = page_files()
     assert {"page.html", "page.css", "page.js"} <= set(shown)
     for name, (content, kind) in shown.items():

@@ -246,3 +246,12 @@ def test_a_model_is_no_control_vector(tmp_path):
         ei.import_directions(tmp_path / "model.gguf")
     with pytest.raises(UnknownNameError, match="ending"):
         ei.import_directions(tmp_path / "joy.csv")
+
+
+def test_the_shell_knows_the_same_formats_and_endings():
+    from emotion_interp.cli import direction_commands
+    from emotion_interp.directions import interchange, interchange_formats
+
+    assert set(direction_commands.FORMATS) == set(FORMATS)
+    assert set(direction_commands.ENDINGS) == set(interchange_formats._BY_SUFFIX)
+    assert direction_commands.COUNTED == interchange.COUNTED

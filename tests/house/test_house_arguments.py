@@ -78,6 +78,7 @@ NO_NAME = {("cebra_space", "emotions"), ("cebra_space", "language"), ("labelled_
 
 NAMES: dict[str, Any] = {
     **dict.fromkeys(("emotion", "target"), "joyy"),
+    "model": "../no/such",
     "emotions": ["joyy"],
     "others": ["joyy"],
     **dict.fromkeys(("language", "first", "second"), "xx"),
@@ -114,6 +115,7 @@ NAMES: dict[str, Any] = {
     "size": "huge",
     "format": "typo",
     "counted": "typo",
+    "engine": "typo",
 }
 """Names that no object of the test has, by parameter."""
 

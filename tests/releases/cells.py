@@ -13,8 +13,8 @@ from emotion_interp.activations import forward_pass
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.subjects.sae_facts import metadata_of, model_key
 from emotion_interp.subjects.sae_releases import release_of
-from tests.releases.cases import Case
 from tests.releases.hub import Hub, tiny_sizes
+from tests.releases.makers import Case
 
 CELLS = ("load", "encode exact", "metadata used")
 TEXTS = ["the letter said that she was coming home", "he read it twice"]

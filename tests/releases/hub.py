@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.families.zoo import FAMILIES, make_model, make_tokenizer
-from tests.releases.cases import Case, Model
+from tests.releases.makers import Case, Model
 
 COMMIT = "0" * 39 + "1"
 

@@ -9,6 +9,7 @@ import emotion_interp as ei
 from emotion_interp.core import EmotionInterpError, Site, UnknownNameError
 from emotion_interp.steering import RowPositions, batch_steer, decay, steer
 from emotion_interp.steering.hooks import hooked
+from emotion_interp.steering.interventions import RowInterventions
 from emotion_interp.subjects.generation import decode
 from tests.chat_models import make_chat_subject
 
@@ -173,3 +174,34 @@ def test_a_plain_text_has_no_speakers_and_says_so(chats, tiny_subject):
     with pytest.raises(UnknownNameError, match="did you mean 'user_turn'|Did you mean 'user_turn'"):
         steer(subject, direction(subject), 1.0, "user_turns")
     assert hooked(tiny_subject, {}, "end_of_user").positions == "end_of_user"
+
+
+def test_experiments_take_conversations_as_prompts(chats):
+    """Next-word probabilities under steering of one speaker: those of the model's own logits with a hook on these tokens."""
+    import torch
+
+    from emotion_interp.judges.next_word import next_token_logits
+
+    subject = chats["qwen"]
+    prompts = [subject.rendered(messages_of(i), continued=True) for i in (0, 1)]
+    vectors = np.stack([np.zeros(subject.d_model), 4.0 * direction(subject).unit]).astype(np.float32)
+    found = {}
+    for position in ("user_turn", "assistant_start"):
+
+        def keep(p, part, logits, position=position):
+            found.update({(position, p, int(r)): x for r, x in zip(part, logits, strict=True)})
+
+        interventions = RowInterventions({Site(0): vectors})
+        next_token_logits(subject, prompts, interventions, keep, positions=position)
+        for p, row in enumerate(tokens.row for tokens in subject.tokenize(prompts)):
+            spans = row.turns.spans(position)
+
+            def add(x, hook, spans=spans):
+                for a, b in spans:
+                    x[:, a:b] += torch.from_numpy(vectors[1])
+                return x
+
+            with subject.model.hooks(fwd_hooks=[("blocks.0.hook_resid_post", add)]):
+                expected = subject.model(torch.tensor([list(row)]))[0, -1]
+            assert torch.allclose(found[position, p, 1], expected, atol=1e-3)
+            assert not torch.allclose(found[position, p, 0], expected, atol=1e-3)

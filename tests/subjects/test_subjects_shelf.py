@@ -181,6 +181,13 @@ def test_options_of_loading_are_refused_in_a_line_and_reach_transformers(folders
     assert sdpa.provenance["attn_implementation"] == "sdpa"
 
 
+def test_a_model_that_accelerate_has_placed_reads_the_same(folders, whole):
+    pytest.importorskip("accelerate")
+    placed = ei.load_subject(folders[0], saes=folders[1], load=ei.LoadOptions(device_map={"": "cpu"}))
+    a, b = (read_units(s, ["She wept at once"], [0], position="end") for s in (whole, placed))
+    assert all(np.allclose(a[site].dense, b[site].dense, atol=1e-5) for site in a)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("limit", [0, 10**9])
 def test_waiting_tokens_come_back_as_they_were(dtype, limit):

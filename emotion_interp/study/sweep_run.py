@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from emotion_interp import __version__
 from emotion_interp.core.arguments import checked
-from emotion_interp.core.errors import tell
+from emotion_interp.core.errors import UnknownNameError, tell
 from emotion_interp.study.sweep_check import read_sweep
 from emotion_interp.study.sweep_engine import Ending, InProcess, LocalProcesses, Outcome, Pool, run_units
-from emotion_interp.study.sweep_file import EngineChoices
+from emotion_interp.study.sweep_file import ENGINES, EngineChoices
 from emotion_interp.study.sweep_plan import READ, SweepPlan, sweep_plan
 from emotion_interp.study.sweep_results import SweepResults, load_sweep
 from emotion_interp.study.sweep_store import SweepFolder
@@ -30,10 +30,10 @@ def sweep(
     path: str | Path,
     out: str | Path | None = None,
     *,
-    engine: Literal["local", "ray"] | None = None,
+    engine: str | None = None,
     workers: int | None = None,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> SweepResults:
     """Run all that a sweep.toml describes; every finished unit is kept, and a second call repeats nothing that is done.
 
@@ -50,6 +50,7 @@ def sweep(
         progress: receives (what is done, units done, units in all).
 
     Raises:
+        UnknownNameError: another engine.
         FileFormatError: the file is wrong; every mistake with its line.
         EmotionInterpError: another sweep holds the folder, or nothing can be written any more.
 
@@ -60,6 +61,8 @@ def sweep(
         >>> import emotion_interp as ei
         >>> results = ei.sweep("sweep.toml", workers=2)  # doctest: +SKIP
     """
+    if engine not in (None, *ENGINES):
+        raise UnknownNameError("engine", engine, ENGINES)
     file = read_sweep(path)
     changes = {"kind": engine, "workers": workers, "threads": threads}
     choices = file.engine.model_copy(update={k: v for k, v in changes.items() if v is not None})
