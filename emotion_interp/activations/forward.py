@@ -15,6 +15,7 @@ import numpy as np
 
 from emotion_interp.activations.host import to_device
 from emotion_interp.core.errors import NotFiniteError
+from emotion_interp.core.progress import Progress, ticking
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plan import ForwardPlan, current_plan, evaluation_mode, using_plan
@@ -60,7 +61,7 @@ def forward_pass(
     on_site: OnSite,
     *,
     batch_tokens: int = BATCH_TOKENS,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> None:
     """Run the subject once over all texts and hand each site's activations to `on_site`.
 
@@ -70,7 +71,7 @@ def forward_pass(
         sites: where to read; checked against the model first, since a bridge ignores an unknown hook name.
         on_site: receives (site, activations [row, position, d_model], batch) while the pass runs.
         batch_tokens: padded tokens of one batch.
-        progress: receives the number of texts of each finished batch.
+        progress: receives the number of texts of each finished batch; False: silence; default: a bar after a second.
 
     Raises:
         UnknownNameError: the model has no such site.
@@ -108,7 +109,8 @@ def forward_pass(
         # under a left-padding tokenizer HookedTransformer guesses a mask from pad ids, and would hide a BOS that is pad
         options["padding_side"] = "right"
     scopes = open_scopes(subject.model)
-    with surely(evaluation_mode(subject.model)) as undoing, undoing:
+    bar = ticking(progress, len(tokens), "reading")
+    with bar as tick, surely(evaluation_mode(subject.model)) as undoing, undoing:
         for site in sites:
             attach(subject.model.hook_dict[site.hook_name], make_hook(site), undoing)
         for rows in batches(lengths, batch_tokens):
@@ -133,8 +135,7 @@ def forward_pass(
             if reading.waiting:
                 missing = sorted(reading.waiting)[0]
                 raise NotFiniteError(f"the hook {missing.hook_name} never fired in a forward pass of {subject.name}.")
-            if progress is not None:
-                progress(len(rows))
+            tick(len(rows))
 
 
 def _plan(batch: Batch, width: int, turns: Sequence[Turns | None]) -> ForwardPlan | None:

@@ -14,6 +14,7 @@ from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.extras import need
+from emotion_interp.core.progress import SHOWN
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
@@ -68,6 +69,8 @@ def serve(
             app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=2
         )
         address = f"http://{LOOPBACK}:{number}/{token}/"
+        # a bar would be drawn where the server was started
+        SHOWN.set(False)
         tell(address)
         if open_browser:
             webbrowser.open(address)

@@ -54,10 +54,13 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from emotion_interp.core.errors import EmotionInterpError
     from emotion_interp.core.files import require_working_directory
+    from emotion_interp.core.progress import SHOWN
 
     # a line, without the place in the code
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
 
+    # the commands draw bars of their own
+    SHOWN.set(False)
     try:
         require_working_directory()
         app()

@@ -49,6 +49,7 @@ ALIASES = {
     "ReadAt": "str",
     "SpaceKind": "str",
     "Tick": "Callable",
+    "Progress": "Callable[[int], None] | bool | None",
     "NDArray": "Any",
 }
 WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path"}

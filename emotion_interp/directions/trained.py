@@ -18,6 +18,7 @@ from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.options import Options, merged
+from emotion_interp.core.progress import Progress, ticking
 from emotion_interp.core.result import Result
 from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
@@ -123,7 +124,7 @@ def train_directions(
     layers: Iterable[int | Site | str] | None = None,
     languages: Iterable[str] | None = None,
     *,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
     options: TrainingOptions | None = None,
     **choices: Unpack[TrainingChoices],
 ) -> TrainedDirections:
@@ -244,11 +245,20 @@ class _Training:
     texts: list[list[tuple[int, ...]]]
     random: np.random.Generator
 
-    def train(self, start: np.ndarray, asked: TrainingOptions, progress: Callable[[int], None] | None) -> np.ndarray:
+    def train(self, start: np.ndarray, asked: TrainingOptions, progress: Progress) -> np.ndarray:
         """Unit vectors [emotion, d_model], float64."""
         count = len(self.texts)
         vectors = torch.tensor(start, dtype=torch.float32, device=self.subject.device, requires_grad=True)
         adam = torch.optim.Adam([vectors], lr=asked.learning_rate)
+        with ticking(progress, asked.steps * count * asked.texts_per_step, "training directions") as tick:
+            self._steps(vectors, adam, asked, tick)
+        units = vectors.detach().double().cpu().numpy()
+        units /= np.linalg.norm(units, axis=1, keepdims=True)
+        units -= units.mean(0)
+        return units / np.linalg.norm(units, axis=1, keepdims=True)
+
+    def _steps(self, vectors: Any, adam: Any, asked: TrainingOptions, tick: Callable[[int], None]) -> None:
+        count = len(self.texts)
         for _ in range(asked.steps):
             targets = np.repeat(np.arange(count), asked.texts_per_step)
             rows = [self.texts[e][self.random.integers(len(self.texts[e]))] for e in targets]
@@ -267,12 +277,7 @@ class _Training:
                 # only the vectors' gradient: the subject's parameters keep theirs as they were
                 vectors.grad += torch.autograd.grad(loss, vectors)[0]
             adam.step()
-            if progress is not None:
-                progress(len(rows))
-        units = vectors.detach().double().cpu().numpy()
-        units /= np.linalg.norm(units, axis=1, keepdims=True)
-        units -= units.mean(0)
-        return units / np.linalg.norm(units, axis=1, keepdims=True)
+            tick(len(rows))
 
     def held_out(self, texts: list[list[tuple[int, ...]]], found: np.ndarray, dense: np.ndarray) -> dict[str, object]:
         """gain, preferred and the same of the dense directions, per emotion."""

@@ -15,6 +15,7 @@ from emotion_interp.core.languages import check_language
 from emotion_interp.judges.judging import CoordinateJudge, TextJudge
 from emotion_interp.steering.interventions import Positions, check_positions
 from emotion_interp.subjects.decoding import Decoding
+from emotion_interp.subjects.turns import TURN_POSITIONS, conversations
 
 if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
@@ -33,7 +34,8 @@ class Setting:
         subject: the model.
         bank: a `FeatureBank`, or anything with `direction(emotion, layer=, language=, method=)`, `layers`, `scales` and
             `held_out_words(emotion, language)`.
-        prompts: neutral beginnings (`NEUTRAL_PROMPTS`), or the texts of `necessity`; none where an experiment has its own.
+        prompts: neutral beginnings (`NEUTRAL_PROMPTS`), or the texts of `necessity`; none where an experiment has its own. A
+            conversation is one as `subject.rendered(messages)`.
         judge: a classifier with `emotions` and `predict_proba(texts)`; default: the next-word judge, which reads the
             probability of the emotion's held-out words right after the prompt. Several, by name: all judge the same texts;
             an emotion's figures are those of the first that knows it. For the dial a judge of coordinates.
@@ -95,6 +97,8 @@ class Setting:
             )
         # an option that is none, or a prompt that does not fit, must not wait for the first text to be noticed
         rows = [t.row for t in self.subject.tokenize(self.prompts, whole=True)] if self.prompts else []
+        if rows and isinstance(self.positions, str) and self.positions in TURN_POSITIONS:
+            conversations(self.positions, len(rows), [row.turns for row in rows])
         Decoding(self.subject, rows, self.max_new_tokens, **self.generation)
 
     @property

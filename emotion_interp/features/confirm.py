@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.frames import rows_where
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Site
 from emotion_interp.features.retest import design_of
 from emotion_interp.features.specific import PERMUTATIONS, specificity_test
@@ -154,7 +155,7 @@ def with_confirmed_sets(
     *,
     n_permutations: int = PERMUTATIONS,
     batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> FeatureBank:
     """A bank whose table "probes" says which sets are confirmed; for banks of an earlier version, nothing is fitted again.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.frames import rows_where
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.block import NEUTRAL
@@ -92,7 +93,7 @@ def feature_controls(
     rows: str = "all",
     skip: int | None = None,
     batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> FeatureControls:
     """Control every feature of a bank for matched neutral words, single tokens, valence and position.
 

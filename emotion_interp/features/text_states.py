@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix, vstack
 from emotion_interp.activations import forward_pass
 from emotion_interp.activations.forward import real_tokens
 from emotion_interp.activations.reading import SINK_FACTOR
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Site
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def text_states(
     *,
     tokens: bool = False,
     batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> dict[Site, TextStates]:
     """Read texts once at all sites.
 
@@ -67,7 +68,7 @@ def text_states(
         scales: of each site that is read.
         tokens: one row a token instead of one a text.
         batch_tokens: padded tokens of one pass.
-        progress: receives the number of texts of each batch.
+        progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
     """
     encoded = subject.tokenize_quietly(list(texts))
     sums = {site: _Rows(subject, site, scale, tokens) for site, scale in scales.items()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.core.options import Options
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.geometry.gain import GAIN_FOLDS
 from emotion_interp.geometry.space import EmotionSpace
@@ -190,7 +191,7 @@ class ResidualReadOptions(ResidualOptions):
         random_weights: also the same architecture with random weights (dense alone).
         skip: tokens left out at the start of a text.
         batch_tokens: padded tokens of one forward pass.
-        progress: receives the number of texts of each batch.
+        progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
     """
 
     predictors: Mapping[str, Any] | None = None
@@ -199,7 +200,7 @@ class ResidualReadOptions(ResidualOptions):
     random_weights: bool = False
     skip: int = 20
     batch_tokens: int = 2048
-    progress: Callable[[int], None] | None = None
+    progress: Progress = None
 
 
 class ResidualReadChoices(ResidualChoices, total=False):
@@ -211,4 +212,4 @@ class ResidualReadChoices(ResidualChoices, total=False):
     random_weights: bool
     skip: int
     batch_tokens: int
-    progress: Callable[[int], None] | None
+    progress: Progress

@@ -7,7 +7,7 @@ between the emotions of 850 stories; across topics they take away nothing, which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
@@ -17,6 +17,7 @@ from emotion_interp.activations import read_units
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.languages import language_or_detected
 from emotion_interp.core.options import merged
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Site
 from emotion_interp.geometry.controls import _random_twin
 from emotion_interp.geometry.coordinates import as_norms
@@ -108,7 +109,7 @@ def story_activations(
     sites: Sequence[Site],
     skip: int = 20,
     batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> dict[tuple[Site, str], Matrix]:
     """(site, "dense") -> [story, dimension] and, where the site has an SAE, (site, "features") -> sparse [story, latent]:
     means over each story's tokens from the `skip`-th."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypedDict
 
 import numpy as np
 
 from emotion_interp.core.options import Options
+from emotion_interp.core.progress import Progress
 from emotion_interp.ratings.words import WordActivations
 from emotion_interp.stats.ridge import ALPHAS
 
@@ -26,14 +27,14 @@ class WordOptions(Options):
             "text" for sentences.
         max_words: read at most so many words of each norms (a seeded sample), None for all.
         batch_tokens: padded tokens of one forward pass.
-        progress: receives the number of texts of each batch.
+        progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
     """
 
     carriers: int = 1
     position: ReadAt | None = None
     max_words: int | None = None
     batch_tokens: int = 2048
-    progress: Callable[[int], None] | None = None
+    progress: Progress = None
 
 
 class WordChoices(TypedDict, total=False):
@@ -43,7 +44,7 @@ class WordChoices(TypedDict, total=False):
     position: ReadAt | None
     max_words: int | None
     batch_tokens: int
-    progress: Callable[[int], None] | None
+    progress: Progress
 
 
 @dataclass(frozen=True, kw_only=True)

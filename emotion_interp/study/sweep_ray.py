@@ -35,10 +35,11 @@ class RayPool:
         self._ray = ray = need("ray", extra="ray")
         self._own = not ray.is_initialized()
         if self._own:
-            quiet = {"include_dashboard": False} if choices.address is None else {}
+            # Ray itself looks into this variable, and refuses resources beside it
+            address = choices.address or os.environ.get("RAY_ADDRESS")
             local = {"num_cpus": choices.workers * choices.threads, "object_store_memory": STORE_BYTES}
-            place: dict[str, Any] = local if choices.address is None else {"address": choices.address}
-            ray.init(log_to_driver=False, configure_logging=False, **quiet, **place)
+            place: dict[str, Any] = {"address": address} if address else local | {"include_dashboard": False}
+            ray.init(log_to_driver=False, configure_logging=False, **place)
         asked: dict[str, Any] = {"num_cpus": choices.threads, "max_restarts": 0}
         asked["runtime_env"] = {"env_vars": dict.fromkeys(_THREADS, str(choices.threads))}
         if choices.gpus:

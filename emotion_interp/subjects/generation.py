@@ -14,6 +14,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.messages import is_messages
+from emotion_interp.core.progress import ticking
 from emotion_interp.core.scopes import check_open, open_scopes, surely
 from emotion_interp.subjects.cache_check import can_pad
 from emotion_interp.subjects.columns import left_padded
@@ -82,9 +83,11 @@ def decode(
         [[257, 300, 41, 88, 12]]
     """
     decoding = Decoding(subject, token_rows, max_new_tokens, **options)
-    for part, new in decoding.steps():
-        if on_step is not None:
-            on_step(part, new)
+    with ticking(None, len(decoding.rows) * max_new_tokens, "writing", "token") as tick:
+        for part, new in decoding.steps():
+            tick(len(part))
+            if on_step is not None:
+                on_step(part, new)
     return _result(decoding)
 
 
@@ -132,8 +135,9 @@ def generate(
     rows = [t.row for t in tokens]
     decoding = Decoding(subject, rows, max_new_tokens, **options)
     if streamer is None:
-        for _ in decoding.steps():
-            pass
+        with ticking(None, len(rows) * max_new_tokens, "writing", "token") as tick:
+            for part, _ in decoding.steps():
+                tick(len(part))
     elif hasattr(streamer, "put"):
         _put_all(decoding, streamer)
     elif callable(streamer):

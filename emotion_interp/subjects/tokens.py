@@ -111,7 +111,7 @@ def tokenized(
             ids, offsets = [tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
         cut_at = int(offsets[context][0]) if len(ids) > context else None
         kept = tuple((int(a), int(b)) for a, b in offsets[:context])
-        turns = text.turns.in_tokens(kept) if isinstance(text, ChatText) else None
+        turns = text.turns.in_tokens(kept, cut_at) if isinstance(text, ChatText) else None
         result.append(TokenizedText(tuple(ids[:context]), kept, prepend or spelled, cut_at, turns))
     return result
 

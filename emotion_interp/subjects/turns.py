@@ -53,13 +53,15 @@ class Turns:
     opened: bool
     end_ids: tuple[int, ...] = ()
 
-    def in_tokens(self, offsets: Sequence[tuple[int, int]]) -> Turns:
+    def in_tokens(self, offsets: Sequence[tuple[int, int]], cut_at: int | None = None) -> Turns:
         """The same turns counted in tokens.
 
         Args:
-            offsets: (start, end) in characters of each token, BOS included; the tokens beyond a cut are left out.
+            offsets: (start, end) in characters of each token, BOS included.
+            cut_at: the character at which the context ended; turns that begin beyond it are left out.
         """
         starts, stops = np.asarray(offsets, dtype=np.int64).reshape(-1, 2).T
+        count, end = len(starts), OPEN if cut_at is None else cut_at
 
         def tokens(span: tuple[int, int]) -> tuple[int, int]:
             first = int(np.searchsorted(stops, span[0], side="right"))
@@ -68,12 +70,15 @@ class Turns:
 
         found = []
         for turn in self.each:
-            content = tokens(turn.content)
-            mark = tokens(turn.mark)
-            mark = (max(mark[0], content[1]), max(mark[1], content[1]))
+            if turn.content[0] > end:
+                break
+            content, mark = tokens(turn.content), tokens(turn.mark)
+            # what closes a turn beyond the context is no token that is there
+            beyond = turn.content[1] > end or (turn.mark[1] > turn.mark[0] >= end)
+            mark = (count, count + 1) if beyond else (max(mark[0], content[1]), max(mark[1], content[1]))
             start = min(tokens((turn.start, turn.start))[0], content[0])
             found.append(Turn(turn.role, start, content, mark))
-        return replace(self, each=tuple(found))
+        return replace(self, each=tuple(found), opened=self.opened and len(found) == len(self.each))
 
     def spans(self, position: str) -> list[tuple[int, int]]:
         """Where a position of `TURN_POSITIONS` is, in the turns' unit; the turn that goes on stops at `OPEN`.

@@ -176,3 +176,16 @@ def test_texts_of_your_own_are_shown_in_the_conversation_of_the_concepts(chats, 
     design = design_stimuli(concepts.in_chat(), texts, 0)
     assert [s.messages for s in design.stimuli] == [own, *([(("user", "{text}"),)] * 5)]
     assert not any(s.messages for s in design_stimuli(concepts, texts[1:], 0).stimuli)
+
+
+def test_rated_words_are_read_in_a_turn_through_a_carrier_that_the_template_wrote(chats, concepts):
+    from emotion_interp.ratings.subject_ratings import read_words
+
+    subject = chats["llama3"]
+    words = ["letter", "sea", "joy"]
+    carrier = subject.rendered([{"role": "user", "content": "The word is {word}."}])
+    got = read_words(subject, words, "en", [Site(1)], carrier=carrier)[Site(1)].dense
+    frame = (("user", "The word is {text}."),)
+    stimuli = [ei.Stimulus(w, (0, len(w)), "neutral", w, "t", "en", w, frame) for w in words]
+    expected = read_stimuli(subject, stimuli, range(3), sites=[Site(1)])[Site(1)].dense
+    assert np.abs(got - expected).max() < 1e-4

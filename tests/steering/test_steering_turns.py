@@ -205,3 +205,11 @@ def test_experiments_take_conversations_as_prompts(chats):
                 expected = subject.model(torch.tensor([list(row)]))[0, -1]
             assert torch.allclose(found[position, p, 1], expected, atol=1e-3)
             assert not torch.allclose(found[position, p, 0], expected, atol=1e-3)
+
+
+def test_a_setting_refuses_a_speakers_position_for_plain_prompts_before_a_model_runs(chats, tiny_bank):
+    subject = chats["qwen"]
+    with pytest.raises(EmotionInterpError, match="'user_turn' is a place in a conversation"):
+        ei.Setting(subject, tiny_bank, ["He read"], positions="user_turn")
+    setting = ei.Setting(subject, tiny_bank, [subject.rendered(messages_of(1))], positions="user_turn")
+    assert setting.prompts[0].turns.opened

@@ -11,6 +11,7 @@ from emotion_interp.core import EmotionInterpError, UnknownNameError, Unsupporte
 from emotion_interp.subjects.chat import control_tokens, left_open, rendered
 from emotion_interp.subjects.decoding import Decoding
 from emotion_interp.subjects.generation import continuation_text, decode
+from emotion_interp.subjects.turns import TURN_POSITIONS
 from tests.chat_models import CONTEXT, FAMILIES, make_chat_subject, make_chat_tokenizer
 
 USER, REPLY = ("user", " I feel happy 高 "), ("assistant", "\nfine, and you?\n")
@@ -245,6 +246,19 @@ def test_left_open_cuts_only_what_the_assistant_said_last(chats):
     assert left_open(text) is text
     open_text = left_open(chats["qwen"].rendered(as_messages([USER, REPLY])))
     assert open_text.endswith(REPLY[1]) and open_text.turns.opened
+
+
+@pytest.mark.parametrize("cut", range(3, 60, 4))
+def test_what_lies_beyond_the_context_is_nobodys_turn(chats, cut):
+    from emotion_interp.subjects.tokens import tokenized
+
+    subject = chats["llama3"]
+    text = subject.rendered(as_messages([USER, REPLY, ("user", "so")]))
+    whole, short = (tokenized(subject.tokenizer, [text], True, context)[0] for context in (CONTEXT, cut))
+    assert short.turns.opened == (cut >= len(whole))
+    for position in TURN_POSITIONS:
+        there = {k for a, b in whole.turns.spans(position) for k in range(a, min(b, len(whole))) if k < cut}
+        assert {k for a, b in short.turns.spans(position) for k in range(a, min(b, len(short)))} == there, position
 
 
 @pytest.mark.real
