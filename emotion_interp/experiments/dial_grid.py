@@ -30,7 +30,6 @@ from emotion_interp.subjects.generation import continuation_text, decode
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank
 
-
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Requested coordinates: standard deviations over the bank's emotions."""
 
