@@ -90,7 +90,7 @@ class DialGridChoices(TypedDict, total=False):
     null_samples: int
 
 
-_SIMPLE: dict[str, object] = {
+_SIMPLE: dict[str, Any] = {
     "takes": ("judge", "language", "text_language", "positions", "max_new_tokens", "samples", "seed"),
     "judge": "CoordinateJudge | None",
     "generation": {"do_sample": True},
