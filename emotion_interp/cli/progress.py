@@ -115,7 +115,7 @@ def json_records(frame: pd.DataFrame) -> str:
     return json.dumps(records, ensure_ascii=False, allow_nan=False)
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:
     """A value as JSON knows it."""
     if hasattr(value, "tolist"):
         value = value.tolist()

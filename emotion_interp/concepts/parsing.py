@@ -14,7 +14,7 @@ FORMAT = 1
 Templates = Callable[[str], tuple[tuple[str, str], ...]]
 
 
-def _known_keys(owner: str, table: object, allowed: tuple[str, ...]) -> dict[str, object]:
+def _known_keys(owner: str, table: object, allowed: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise EmotionInterpError(f"{owner} is a table, got {table!r}.")
     for key in table:
@@ -44,7 +44,7 @@ def _parse_words(emotion: str, entries: object) -> tuple[ConceptWord, ...]:
     return tuple(words)
 
 
-def _parse_part(language: str, table: dict[str, object], templates_of: Templates) -> LanguageConcepts:
+def _parse_part(language: str, table: dict[str, Any], templates_of: Templates) -> LanguageConcepts:
     emotions = table.get("emotions", {})
     if not isinstance(emotions, dict):
         raise EmotionInterpError(f"'emotions' are tables such as [emotions.joy], got {emotions!r}.")

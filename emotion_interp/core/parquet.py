@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute
@@ -62,7 +62,7 @@ def read_parquet(path: str | Path, largest: int = LARGEST_TABLE, most_rows: int 
 
 def _unpacked(column: pyarrow.ChunkedArray) -> int:
     """Bytes of a column, repeated values counted as often as they occur."""
-    pc = pyarrow.compute
+    pc: Any = pyarrow.compute
     if not pa.types.is_dictionary(column.type):
         return column.nbytes
     lengths = pc.binary_length(column.dictionary).take(column.indices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
@@ -15,16 +15,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 R = TypeVar("R", bound="Result")
-K = TypeVar("K", bound="KeepsTables")
 SHOWN = 12
 """Most columns of a table that a notebook shows by itself."""
 _MOST_ITEMS = 20
-
-
-class KeepsTables(Protocol):
-    """What a bank does with the rows of a result."""
-
-    def with_table(self, name: str, frame: pd.DataFrame) -> Self: ...
 
 
 class Result:
@@ -84,7 +77,7 @@ class Result:
         """
         raise EmotionInterpError(f"a {type(self).__name__} has no picture; view() and to_frame() have its rows.")
 
-    def add_to(self, bank: K) -> K:
+    def add_to(self, bank: Any) -> Any:
         """A bank that keeps it, the same as `bank.add(result)`; the one given stays as it is.
 
         Raises:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -135,7 +136,7 @@ def separator_of(text: str) -> str:
     return max(counts, key=lambda sign: counts[sign])
 
 
-def _readings(separator: str, text: str) -> list[tuple[object, bool]]:
+def _readings(separator: str, text: str) -> list[tuple[Any, bool]]:
     """(quoting, skip blanks behind a separator) to try in turn."""
     plain, quoted, spaced = (csv.QUOTE_NONE, False), (csv.QUOTE_MINIMAL, False), (csv.QUOTE_MINIMAL, True)
     if separator == "\t":
@@ -143,7 +144,7 @@ def _readings(separator: str, text: str) -> list[tuple[object, bool]]:
     return [spaced, quoted, plain] if f'{separator} "' in text else [quoted, plain]
 
 
-def _rows(text: str, separator: str, quoting: int, skip: bool, before: int) -> Iterator[tuple[int, list[str]]]:
+def _rows(text: str, separator: str, quoting: Any, skip: bool, before: int) -> Iterator[tuple[int, list[str]]]:
     """(line where it begins, cells) of each row that has any text."""
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, skipinitialspace=skip, strict=True

@@ -195,7 +195,7 @@ class Direction:
     name: str = "direction"
     language: str | None = None
     method: str = "custom"
-    provenance: dict[str, object] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         Site(self.layer, self.kind)
@@ -293,8 +293,8 @@ class _AddingHook:
     def __init__(self, name: str, vector: np.ndarray, has_bos: bool) -> None:
         self.name, self.vector, self.has_bos = name, vector, has_bos
         self._thread = threading.get_ident()
-        self._kept: dict[tuple[object, object], object] = {}
-        self._last: object = None
+        self._kept: dict[tuple[object, object], Any] = {}
+        self._last: Any = None
 
     def __call__(self, activations: torch.Tensor, hook: object = None) -> torch.Tensor:
         del hook

@@ -265,7 +265,7 @@ def _place(effects: SteeringEffects, name: str | int) -> int:
     return effects.names.index(str(name))
 
 
-def _units(vectors: np.ndarray) -> np.ndarray:
+def _units(vectors: Any) -> np.ndarray:
     """[vector, d_model] at length one, float64."""
     if hasattr(vectors, "detach"):
         vectors = vectors.detach().cpu().numpy()

@@ -74,9 +74,7 @@ class CausalSetting:
         return np.unique(table["feature"].to_numpy(dtype=np.int64)[: self.k])
 
 
-def _unanswered(
-    setting: CausalSetting, emotion: str, features: Sequence[np.ndarray], n_texts: int
-) -> dict[str, object]:
+def _unanswered(setting: CausalSetting, emotion: str, features: Sequence[np.ndarray], n_texts: int) -> dict[str, Any]:
     """The row of an emotion before anything was asked."""
     row: dict[str, Any] = {"first": setting.first, "second": setting.second, "emotion": emotion}
     row |= {"layer": setting.site.layer, "site": str(setting.site), "method": setting.method}
@@ -87,18 +85,18 @@ def _unanswered(
     row |= dict.fromkeys(empty, float("nan"))
     row |= {"n_others": 0, "n_random": 0, "cosine": float("nan")}
     row |= {"n_features_first": len(features[0]), "n_features_second": len(features[1])}
-    return row | {"n_shared": len(np.intersect1d(*features)), "size_ratio": float("nan"), "note": ""}
+    return row | {"n_shared": len(np.intersect1d(features[0], features[1])), "size_ratio": float("nan"), "note": ""}
 
 
 # Long: nothing is measured further once a part of it came to nothing.
-def answers(setting: CausalSetting, emotion: str) -> dict[str, object]:
+def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
     """The row of one emotion, what each other emotion recovered, and the draws of both nulls."""
     shown = setting.shown
     own_texts = shown.of(emotion)
     left_out = [emotion, *setting.siblings.get(emotion, ())]
     features = [setting.features(emotion, language) for language in (setting.first, setting.second)]
     row = _unanswered(setting, emotion, features, len(own_texts))
-    result: dict[str, object] = {"row": row, "exchanged": {}, "draws": {}}
+    result: dict[str, Any] = {"row": row, "exchanged": {}, "draws": {}}
     if not setting.judge.token_ids[emotion]:
         row["note"] = f"no word of {emotion!r} in {setting.second!r} is one token"
         return result

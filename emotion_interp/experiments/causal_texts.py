@@ -89,7 +89,7 @@ class ShownTexts:
 
 
 def chosen_texts(
-    texts: Sequence[Stimulus] | Mapping[str, object], language: str, emotions: Sequence[str], n_texts: int, seed: int
+    texts: Sequence[Stimulus] | Mapping[str, Any], language: str, emotions: Sequence[str], n_texts: int, seed: int
 ) -> dict[str, list[str]]:
     """Emotion (or neutral) -> at most so many different texts of the language, drawn at random.
 

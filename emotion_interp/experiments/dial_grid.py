@@ -32,7 +32,6 @@ from emotion_interp.subjects.generation import continuation_text, decode
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank
 
-
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Requested coordinates: standard deviations over the bank's emotions."""
 
@@ -102,7 +101,7 @@ class DialGridChoices(TypedDict, total=False):
     null_samples: int
 
 
-_SIMPLE: dict[str, object] = {
+_SIMPLE: dict[str, Any] = {
     "takes": ("judge", "language", "text_language", "positions", "max_new_tokens", "samples", "seed"),
     "judge": "CoordinateJudge | None",
     "generation": {"do_sample": True},

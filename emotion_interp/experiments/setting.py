@@ -80,7 +80,7 @@ class Setting:
     max_new_tokens: int = 20
     samples: int = 1
     seed: int = 0
-    generation: Mapping[str, object] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -269,7 +269,7 @@ def _null_frame(found: Evaluated) -> pd.DataFrame:
 
 
 def _asked(
-    tuning: object,
+    tuning: Any,
     emotions: Sequence[str],
     layers: Sequence[object] | None,
     doses: Sequence[float],
@@ -278,9 +278,9 @@ def _asked(
     """Those rows of a tuning grid that a test asks for."""
     frame = tuning.table if isinstance(tuning, DoseResponse) else tuning
     chosen = frame[frame["emotion"].isin(emotions) & frame["method"].isin(methods)]
-    same = np.isclose(chosen["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float))
+    same: Any = np.isclose(chosen["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float))
     chosen = chosen[same.any(1)]
-    asked: dict[str, tuple[object, object]] = {
+    asked: dict[str, tuple[Any, Any]] = {
         "emotion": (emotions, chosen["emotion"]),
         "method": (methods, chosen["method"]),
     }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BASE_SAMPLES = 8
 """Unsteered texts of each prompt where texts are drawn: every emotion's perplexity is divided by theirs."""
 
-SIMPLE: dict[str, object] = {
+SIMPLE: dict[str, Any] = {
     "takes": ("judge", "language", "text_language", "positions", "max_new_tokens", "samples", "seed"),
     "judge": "Mapping[str, TextJudge] | None",
     "renamed": {"judge": "judges"},

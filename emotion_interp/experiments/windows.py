@@ -132,7 +132,7 @@ def dose_monotonicity(table: Any) -> pd.DataFrame:
         count = int(broken[0]) if len(broken) else len(cells)
         below = cells.iloc[:count]
         usable = count >= LEAST_DOSES and below["target"].nunique() > 1
-        correlation = spearmanr(below["dose"], below["target"]) if usable else None
+        correlation: Any = spearmanr(below["dose"], below["target"]) if usable else None
         rho = float(correlation.statistic) if usable else float("nan")
         breach = float(cells["dose"].iloc[count]) if len(broken) else float("nan")
         records.append({**dict(zip(_GROUP, key, strict=True)), "n_doses": count, "rho": rho, "breach": breach})  # type: ignore[call-overload]

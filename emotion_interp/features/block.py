@@ -92,7 +92,8 @@ class Block:
     def _fired(self, side: str) -> Sparse:
         """Which features fire on which units of a side, sparse boolean [unit, feature]; worked out when it is needed."""
         share: Any = self._reading.fired
-        fired = share >= CARRIERS if self._levels is None else above(self._reading.features, self._levels)
+        features: Any = self._reading.features
+        fired = share >= CARRIERS if self._levels is None else above(features, self._levels)
         return fired[self._units[side]]
 
     def _values(self, side: str, columns: object) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,6 @@ from emotion_interp.stats.adjusted import adjusted_auroc, lower_bound, quantile_
 from emotion_interp.stats.corrections import holm
 from emotion_interp.stats.firing import fires_on_units
 from emotion_interp.stats.scores import fisher_enrichment
-from emotion_interp.stats.sparse import Matrix
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -231,7 +230,7 @@ def controls_from_readings(
 class _Cell:
     """Held-out units of one site and language."""
 
-    def __init__(self, units: pd.DataFrame, values: Matrix, fired: Matrix, kind: str) -> None:
+    def __init__(self, units: pd.DataFrame, values: Any, fired: Any, kind: str) -> None:
         self.units, self.values, self.fired, self.kind = units, values.tocsc(), fired.tocsc(), kind
         self.emotion = units["emotion"].to_numpy()
         self.place = units["position"].to_numpy(dtype=np.float64)
@@ -271,7 +270,7 @@ class _Cell:
             "positional": above & np.isfinite(adjusted) & ~(adjusted_lo > 0.5),
         }
 
-    def _matched(self, values: np.ndarray, fired: Matrix, pairs: pd.DataFrame) -> dict[str, object]:
+    def _matched(self, values: np.ndarray, fired: Any, pairs: pd.DataFrame) -> dict[str, Any]:
         left = np.asarray([self.row[u] for u in pairs["unit"]], dtype=np.int64)
         right = np.asarray([self.row[u] for u in pairs["neutral"]], dtype=np.int64)
         n = len(left)

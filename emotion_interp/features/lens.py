@@ -20,7 +20,6 @@ from emotion_interp.core.types import Site, sites_at
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
 
     from emotion_interp.subjects import Subject
 
@@ -179,7 +178,7 @@ def _unembedding(subject: Subject) -> torch.Tensor:
     return weight.detach()
 
 
-def token_text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+def token_text(tokenizer: Any, token: int) -> str:
     """One token as it reads, its leading space kept; bytes that are no whole character as "<0xE7>".
 
     Example:

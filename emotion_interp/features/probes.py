@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -228,8 +228,8 @@ def probes_from_readings(
     ks = _checked(ks)
     present, known = set(words["emotion"]), set(words["language"])
     emotions = [e for e in concepts.emotions if e in present]
-    rows: list[dict[str, object]] = []
-    dense_rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
+    dense_rows: list[dict[str, Any]] = []
     scores: dict[str, list[np.ndarray]] = {}
     vectors: dict[tuple[Site, str, str, int], np.ndarray] = {}
     for site, reading in readings.items():

@@ -10,7 +10,6 @@ from scipy.stats import rankdata
 
 from emotion_interp.core.types import Site
 from emotion_interp.stats.discriminant import calibrated, discriminant, whitened
-from emotion_interp.stats.sparse import Matrix
 
 KINDS = ("features", "dense")
 LENGTHS = (1, 2, 4, 8, 16, 32)
@@ -58,7 +57,7 @@ class Readout:
         """Whether it was right often enough; None where it was not tried."""
         return None if np.isnan(self.top1) else self.top1 >= READABLE * self.chance
 
-    def values(self, dense: np.ndarray, latents: Matrix) -> np.ndarray:
+    def values(self, dense: np.ndarray, latents: Any) -> np.ndarray:
         """Values of each row [row, emotion].
 
         Args:

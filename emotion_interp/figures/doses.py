@@ -40,14 +40,14 @@ def _probability_range(rows: pd.DataFrame) -> list[float]:
     return [0.0, min(1.0, 1.12 * float(highest.max())) if len(highest) else 1.0]
 
 
-def _narrow(emotions: list[str], across: int) -> dict[str, object]:
+def _narrow(emotions: list[str], across: int) -> dict[str, Any]:
     """For a phone: at most two emotions side by side; `across`: how many there are on a desk."""
     columns = min(2, across)
     blocks = -(-len(emotions) // columns)
     height = blocks * _BLOCK - _BETWEEN
     gap = 0.18 if columns > 1 else 0.0
     share = (1 - gap) / columns
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     for i in range(len(emotions)):
         left = (i % columns) * (share + gap)
         top = 1 - (i // columns) * _BLOCK / height

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -171,7 +172,7 @@ class LayoutOptions(Options):
     narrow: dict[str, object] | None = None
     narrow_height: int | None = None
     narrow_min_width: int | None = None
-    narrow_traces: dict[int, dict[str, Any]] | None = None
+    narrow_traces: Mapping[int, Mapping[str, object]] | None = None
 
 
 class LayoutChoices(TypedDict, total=False):
@@ -183,7 +184,7 @@ class LayoutChoices(TypedDict, total=False):
     narrow: dict[str, object] | None
     narrow_height: int | None
     narrow_min_width: int | None
-    narrow_traces: dict[int, dict[str, object]] | None
+    narrow_traces: Mapping[int, Mapping[str, object]] | None
 
 
 # Long: everything that all pictures share, once.

@@ -111,7 +111,7 @@ def align(
 
 @checked
 def align_layers(
-    spaces: Mapping[object, EmotionSpace] | Sequence[EmotionSpace],
+    spaces: Mapping[Any, EmotionSpace] | Sequence[EmotionSpace],
     norms: Norms | pd.DataFrame | Mapping[str, Norms | pd.DataFrame],
     n_permutations: int = 10_000,
     seed: int = 0,

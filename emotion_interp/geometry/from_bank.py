@@ -140,7 +140,7 @@ def text_spaces(
     return spaces
 
 
-def rated_only(spaces: Mapping[object, EmotionSpace], rated: Iterable[str]) -> dict[object, EmotionSpace]:
+def rated_only(spaces: Mapping[Any, EmotionSpace], rated: Iterable[str]) -> dict[Any, EmotionSpace]:
     """The same spaces restricted to emotions that have a rating."""
     keep = set(rated)
     return {key: space.subset([e for e in space.emotions if e in keep]) for key, space in spaces.items()}

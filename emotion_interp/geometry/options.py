@@ -40,8 +40,8 @@ class AlignOptions(Options):
     """
 
     labels: Mapping[str, object] | None = None
-    words: Mapping[str, object] | None = None
-    halves: Halves | Mapping[object, Halves] | None = None
+    words: Mapping[str, Any] | None = None
+    halves: Halves | Mapping[Any, Halves] | None = None
     n_bootstrap: int = 2_000
     n_components: int = 10
     ridge: float = 1.0
@@ -53,7 +53,7 @@ class AlignChoices(TypedDict, total=False):
 
     labels: Mapping[str, object] | None
     words: Mapping[str, Any] | None
-    halves: Halves | Mapping[object, Halves] | None
+    halves: Halves | Mapping[Any, Halves] | None
     n_bootstrap: int
     n_components: int
     ridge: float
@@ -72,7 +72,7 @@ class IncrementOptions(Options):
     """
 
     labels: Mapping[str, str] | None = None
-    words: Mapping[str, object] | None = None
+    words: Mapping[str, Any] | None = None
     n_bootstrap: int = 1000
     folds: int = GAIN_FOLDS
 
@@ -81,7 +81,7 @@ class IncrementChoices(TypedDict, total=False):
     """`IncrementOptions`, by keyword."""
 
     labels: Mapping[str, str] | None
-    words: Mapping[str, object] | None
+    words: Mapping[str, Any] | None
     n_bootstrap: int
     folds: int
 

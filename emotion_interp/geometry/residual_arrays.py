@@ -152,12 +152,12 @@ def _parts(
     stories: _Stories,
     name: str,
     blocks: tuple[np.ndarray, ...],
-    activations: Mapping[object, Matrix],
+    activations: Mapping[Any, Matrix],
     n_components: int,
     ridge: float,
     n_bootstrap: int,
     seed: int,
-) -> dict[object, _Part]:
+) -> dict[Any, _Part]:
     predictors = stacked(blocks, stories.fit) if blocks else None
     regression = None if predictors is None else TopicRidge(predictors[stories.fit], stories.topics)
     people, names = human_dissimilarity(stories.human.z), stories.human.emotions

@@ -17,8 +17,8 @@ from emotion_interp.stats.sparse import Matrix
 def topic_halves(
     emotions: Sequence[str],
     topics: Sequence[Hashable],
-    fit: Sequence[Hashable] | None,
-    test: Sequence[Hashable] | None,
+    fit: Any,
+    test: Any,
     texts: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Masks [story] of the stories to fit on and of those to read from."""
@@ -62,7 +62,7 @@ def rated_stories(
     return human, np.asarray(rated), np.asarray([place[emotions[i]] for i in rated])
 
 
-def predictor_blocks(name: str, given: object, n: int) -> tuple[np.ndarray, ...]:
+def predictor_blocks(name: str, given: Any, n: int) -> tuple[np.ndarray, ...]:
     """A predictor's blocks, dense: a tuple or list of matrices, or the one matrix."""
     several = isinstance(given, (tuple, list)) and len(given) and getattr(given[0], "ndim", np.ndim(given[0])) == 2
     parts = given if several else (given,)

@@ -20,7 +20,7 @@ from emotion_interp.core.reading import check_zip, parse_json, said
 LARGEST_JUDGE = 128 << 20
 """Bytes that a judge's file may unpack to."""
 
-_RECIPE: dict[str, object] = {"sublinear_tf": True, "dtype": np.float32}
+_RECIPE: dict[str, Any] = {"sublinear_tf": True, "dtype": np.float32}
 _FIT_ONLY = ("min_df", "max_df", "max_features", "vocabulary")
 _ANALYZERS = ("word", "char", "char_wb")
 TOKEN_PATTERNS = (r"(?u)\b\w\w+\b", r"(?u)\b\w+\b|[!?]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -130,7 +130,7 @@ def learning_curve(
 
 def curve_from_activations(
     part: WordActivations,
-    sets: Mapping[object, Mapping[str, object]] | None = None,
+    sets: Mapping[Any, Mapping[str, object]] | None = None,
     n_words: Sequence[int] | None = None,
     *,
     dense: bool = True,
@@ -211,7 +211,7 @@ def _figures(
 
 
 def _chosen(
-    part: WordActivations, sets: Mapping[object, Mapping[str, object]] | None, dense: bool
+    part: WordActivations, sets: Mapping[Any, Mapping[str, object]] | None, dense: bool
 ) -> list[tuple[Site, str, np.ndarray | None]]:
     """(site, name, columns) of every curve; empty sets are left out."""
     asked = None if sets is None else BySite(sets)

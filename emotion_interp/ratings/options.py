@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 
@@ -112,7 +112,7 @@ class FitOptions(Options):
     transfer: Sequence[WordActivations] = ()
     n_permutations: int = 199
     n_bootstrap: int = 500
-    draws: Mapping[object, Mapping[str, np.ndarray]] | None = None
+    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None
 
 
 class FitChoices(TypedDict, total=False):
@@ -126,7 +126,7 @@ class FitChoices(TypedDict, total=False):
     transfer: Sequence[WordActivations]
     n_permutations: int
     n_bootstrap: int
-    draws: Mapping[object, Mapping[str, np.ndarray]] | None
+    draws: Mapping[Any, Mapping[str, np.ndarray]] | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,7 @@ class Ratings(Result):
 
     table: pd.DataFrame
     predictions: pd.DataFrame
-    draws: Mapping[tuple[object, ...], RedrawnSeries] = field(default_factory=dict)
+    draws: Mapping[tuple[Any, ...], RedrawnSeries] = field(default_factory=dict)
 
     COLUMNS = (
         "layer",
@@ -129,13 +129,13 @@ def joined(parts: Sequence[Ratings]) -> Ratings:
 
 
 def predict_from_activations(
-    activations: Mapping[object, Matrix],
+    activations: Mapping[Any, Matrix],
     words: Sequence[str],
     norms: Norms,
-    feature_sets: Mapping[object, Mapping[str, object]] | None = None,
+    feature_sets: Mapping[Any, Mapping[str, object]] | None = None,
     language: str = "en",
     *,
-    dense: Mapping[object, Matrix] | None = None,
+    dense: Mapping[Any, Matrix] | None = None,
     options: FitOptions | None = None,
     **choices: Unpack[FitChoices],
 ) -> Ratings:

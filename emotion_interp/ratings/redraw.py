@@ -102,7 +102,7 @@ def redrawn_series(
     folds: Sequence[np.ndarray],
     inner_folds: int,
     alphas: Sequence[float],
-) -> dict[tuple[object, ...], RedrawnSeries]:
+) -> dict[tuple[Any, ...], RedrawnSeries]:
     """Every redrawn set learnt on the first data, and predicted in all: (`KEYS`, dimension) -> series."""
     drawn = {}
     trained = data[0]

@@ -195,7 +195,7 @@ def predict_parts(
     seed: int = 0,
     n_permutations: int = 199,
     n_bootstrap: int = 500,
-    draws: Mapping[object, Mapping[str, np.ndarray]] | None = None,
+    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None,
 ) -> Ratings:
     """`predict_from_activations` on the first part, the others predicted by its fits."""
     trained, *others = parts

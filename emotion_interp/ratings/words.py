@@ -25,12 +25,12 @@ class WordActivations:
     kept as `BySite`, so a layer's number stands for its `resid_post`. `groups`: one label per word; words of one group (a lemma, translations of each other) stay in one fold.
     """
 
-    activations: Mapping[object, Matrix]
+    activations: Mapping[Any, Any]
     words: Sequence[str]
     norms: Norms
     language: str = "en"
     groups: Sequence[Hashable] | None = None
-    dense: Mapping[Any, Matrix] = field(default_factory=dict)
+    dense: Mapping[Any, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind in ("activations", "dense"):
@@ -80,7 +80,7 @@ class RatedWords:
         matrices = self.source.dense if columns is None else self.source.activations
         if site not in matrices:
             raise UnknownNameError(f"layer of {self.source.language} {name}", str(site), map(str, matrices))
-        matrix = matrices[site]
+        matrix: Any = matrices[site]
         matrix = matrix.tocsr() if hasattr(matrix, "tocsr") else np.asarray(matrix)
         matrix = matrix[self.rows]
         return matrix if columns is None else matrix[:, columns]

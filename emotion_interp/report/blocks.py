@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def joined_interval(frame: pd.DataFrame, low: str, high: str, digits: int = 2) -
     ]
 
 
-def choice_block(label: str, panels: list[tuple[str, list[Block]]], chosen: int = 0) -> Block:
+def choice_block(label: str, panels: Sequence[tuple[str, Sequence[Mapping[str, object]]]], chosen: int = 0) -> Block:
     """Panels of which the reader sees one at a time."""
     return {
         "type": "choice",

@@ -56,7 +56,7 @@ class RowPositions:
         for kind, rows in self._groups:
             places = np.flatnonzero(np.isin(plan.rows, rows))
             if len(places):
-                turns = None if plan.turns is None else [plan.turns[k] for k in places]
+                turns = None if plan.turns is None else [plan.turns[k] for k in places.tolist()]
                 part = ForwardPlan(
                     plan.positions[places], plan.prompt_lengths[places], plan.rows[places], plan.has_bos[places], turns
                 )

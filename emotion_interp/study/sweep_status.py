@@ -65,7 +65,7 @@ def sweep_status(path: str | Path) -> SweepStatus:
         raise FileFormatError(f"{path} is no folder of a sweep; `emotion-interp sweep` makes one.")
     holder = folder.holder()
     events = _events(folder)
-    rows: dict[tuple[str, str], dict[str, object]] = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     running, failed, all_done = [], {}, True
     for unit, stage, subject, kind, position, seed, shard in record["units"]:
         row = rows.setdefault((subject, stage), {"subject": subject, "stage": stage, **dict.fromkeys(_COUNTS, 0)})

@@ -293,7 +293,7 @@ def _finish(
     recipe: SaeRecipe,
     identity: str,
     run: dict[str, object],
-    trainers: dict[Site, object],
+    trainers: Mapping[Site, SAETrainer],
     scaling: dict[Site, InputScaling],
     calibration: dict[Site, torch.Tensor],
     limits: dict[Site, float],

@@ -74,13 +74,13 @@ def load_texts(
     return texts
 
 
-def _paragraphs(path: Path) -> Iterator[dict[str, object]]:
+def _paragraphs(path: Path) -> Iterator[dict[str, Any]]:
     whole = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     for text in whole.split("\n\n") if "\n\n" in whole.strip() else whole.split("\n"):
         yield {"text": text}
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, object]]:
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
     for number, line in text_lines(path):
         if not line.strip():
             continue
@@ -92,7 +92,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, object]]:
         yield record
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, object]]:
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     table = read_table(path)
     column = table.find("text")
     if column is None:
