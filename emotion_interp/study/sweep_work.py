@@ -85,8 +85,10 @@ class SweepJob:
 
     def _loaded(self, unit: Unit) -> Subject:
         if self._subject is None or self._subject[0] != unit.subject:
-            self._subject = None
-            gc.collect()
+            if self._subject is not None:
+                # a model and its hooks are circles: without this two would be in memory
+                self._subject = None
+                gc.collect()
             subject = load_entry(self.plan.entry(unit.subject))
             self._subject = unit.subject, subject, fingerprint(subject)
         return self._subject[1]
