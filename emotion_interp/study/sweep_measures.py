@@ -56,8 +56,10 @@ class SweepCurve(Result):
 
     def plot(self) -> go.Figure:
         """The measure over relative depth, a line for each model, language and whatever else there are several of."""
-        names = [c for c in self.frame if c not in ("value", "lo", "hi", "n", "layer", "depth", "reading")]
-        frame = self.frame.assign(site=self.frame["site"].str.replace(r"^blocks\.\d+\.(attn\.)?hook_", "", regex=True))
+        names = [c for c in self.frame.columns if c not in ("value", "lo", "hi", "n", "layer", "depth", "reading")]
+        frame: Any = self.frame.assign(
+            site=self.frame["site"].str.replace(r"^blocks\.\d+\.(attn\.)?hook_", "", regex=True)
+        )
         telling = [c for c in names if frame[c].nunique(dropna=False) > 1] or ["subject"]
         series = [", ".join(map(str, row)) for row in frame[telling].itertuples(index=False)]
         return depth_curves(frame.assign(series=series), title=f"{self.measure} by depth", y_title=self.measure)
@@ -75,7 +77,7 @@ class SweepDifference(Result):
     second: Mapping[str, Any]
 
 
-def curve_of(table: pd.DataFrame, measure: str, n_bootstrap: int, seed: int) -> SweepCurve:
+def curve_of(table: Any, measure: str, n_bootstrap: int, seed: int) -> SweepCurve:
     """A measure of one table at every place, see `SweepCurve`."""
     if measure not in table or table[measure].dtype.kind not in "fiub":
         numbers = [c for c in table.columns if table[c].dtype.kind in "fiub" and c not in PLACE]
@@ -116,7 +118,7 @@ def _interval(values: np.ndarray, n_bootstrap: int, seed: int) -> tuple[float, f
     return float(low), float(high)
 
 
-def best_sites(summary: pd.DataFrame, measure: str, n_bootstrap: int, seed: int) -> pd.DataFrame:
+def best_sites(summary: Any, measure: str, n_bootstrap: int, seed: int) -> pd.DataFrame:
     """For each subject, language, position and seed the site that is best on the discovery half, and what the confirmation
     half says of it there; the site itself is chosen on words that the reported figure never saw.
 
@@ -149,7 +151,7 @@ def difference_of(
         EmotionInterpError: fewer than three emotions in common.
     """
     parts = [_per_emotion(table, measure, chosen) for chosen in (first, second)]
-    both = pd.concat(parts, axis=1, join="inner", keys=["first", "second"]).dropna()
+    both: Any = pd.concat(parts, axis=1, join="inner", keys=["first", "second"]).dropna()
     # one emotion in two languages is one emotion: the bootstrap draws emotions
     both = both.groupby(level="emotion").mean()
     if len(both) < 3:
@@ -183,12 +185,12 @@ def chosen_rows(table: pd.DataFrame, chosen: Mapping[str, Any]) -> pd.DataFrame:
     Raises:
         UnknownNameError: there is no such column or value.
     """
-    rows = table
+    rows: Any = table
     for column, value in chosen.items():
         if column not in table:
             raise UnknownNameError("column", column, list(table.columns))
         wanted: Sequence[Any] = list(value) if isinstance(value, (list, tuple, set)) else [value]
-        known = table[column].unique().tolist()
+        known = list(dict.fromkeys(table[column].tolist()))
         for one in wanted:
             if one not in known:
                 raise UnknownNameError(column, one, known)

@@ -32,7 +32,8 @@ class SweepStatus(Result):
     @property
     def line(self) -> str:
         """All of it in one line."""
-        done, total = int(self.frame["done"].sum()), int(self.frame["units"].sum())
+        frame: Any = self.frame
+        done, total = int(frame["done"].sum()), int(frame["units"].sum())
         who = ""
         if self.holder:
             who = f" by process {self.holder.get('pid')} on {self.holder.get('host')} since {self.holder.get('since')}"

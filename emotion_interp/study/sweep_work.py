@@ -157,7 +157,7 @@ class SweepJob:
         if unit.stage == "alignment":
             settings = StudySettings(stimuli=unit.kind, seed=unit.seed, n_permutations=file.alignment.permutations)
             frames = alignment_frames(subject, bank, self.plan.norms, settings, concepts=self.plan.concepts)
-            own = frames["alignment"]
+            own: Any = frames["alignment"]
             # the texts alone stand beside whatever kinds are asked for
             left_out = {"features", "dense"} - set(file.alignment.kinds)
             return {"alignment": own[~own["kind"].isin(left_out)]}
