@@ -9,7 +9,7 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
 export WANDB_MODE = disabled
 
-.PHONY: demo gemma test test-latest test-unbounded lint install clean bench peers
+.PHONY: demo gemma docs figures test test-latest test-tl4 test-unbounded lint install clean bench peers
 
 demo: install
 	$(BIN)/emotion-interp run --out runs/bundled
@@ -33,6 +33,16 @@ test-latest:
 		"torch==2.13.0" -e ".[dev]" bitsandbytes torchao
 	.venv-latest/bin/python -m pytest $(EXACT)
 
+# the same beside TransformerLens 4, which SAELens does not go with: SAEs in folders are read without it, HookedTransformer is gone
+TL4 := .venv-tl4/bin/python
+test-tl4:
+	@test -x $(TL4) || $(PYTHON) -m venv .venv-tl4
+	grep -vE '^(transformer-lens|sae-lens)=' constraints.txt > .venv-tl4/constraints.txt
+	$(TL4) -m pip install --quiet --disable-pip-version-check -c .venv-tl4/constraints.txt "torch==2.13.0" \
+		"transformer-lens>=4.3,<5" $$($(TL4) benchmarks/requirements.py transformer-lens sae-lens cebra rsatoolbox)
+	$(TL4) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(TL4) -m pytest $(EXACT) tests/directions/test_directions_interchange.py
+
 # the newest transformers, also beyond our bound: what it breaks has to be refused, or run in a way that is right
 test-unbounded:
 	@test -x .venv-unbounded/bin/python || $(PYTHON) -m venv .venv-unbounded
@@ -46,10 +56,17 @@ lint: install
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+figures: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,figures]"
+	$(BIN)/python -m benchmarks.figures
+
 bench: install
 	$(BIN)/python -m benchmarks $(if $(wildcard .peers/bin/python),--peers .peers/bin/python)
 
-# steering-vectors and repeng pin an older transformers: an environment of their own, for `make bench` alone
+# steering-vectors and repeng pin an older transformers: an environment of their own, for `make bench` and the parity tests
 peers:
 	$(PYTHON) -m venv .peers
 	.peers/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0" steering-vectors==0.12.2 repeng==0.4.0
@@ -64,4 +81,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf .venv .venv-latest .venv-unbounded .peers runs
+	rm -rf .venv .venv-latest .venv-tl4 .venv-unbounded .peers runs

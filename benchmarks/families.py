@@ -29,8 +29,14 @@ layers, 32 dimensions). Each cell holds ("yes"), holds in a slower way, or is re
 - read: activations at every layer are what transformers' own blocks give, in a padded batch;
 - steer: a direction added at `resid_post` writes the tokens that a hook on transformers' block writes;
 - dose: a dose at `resid_mid` and `mlp_out` moves the stream by itself;
+- sites: every kind (resid_pre, resid_mid, resid_post, attn_out, mlp_out, z) is read at every layer, and all but z steered;
 - uncached, cached, batch: greedy tokens are transformers' own, alone, with a cache, and in a batch of several lengths;
-- BOS: exactly one; untouched: the model handed in gives the same logits, bit for bit.
+- BOS: exactly one, as the text or the tokenizer has it;
+- chat: a conversation gives the tokens of the tokenizer's own template and transformers' own reply, and a direction in the
+  user's turns alone writes what a hook on those tokens writes, with and without cache;
+- untouched: the model handed in gives the same logits, bit for bit.
+
+"-": nothing is loaded, for the reason of the first column.
 """
 
 
@@ -60,15 +66,15 @@ def main() -> None:
 
 
 def table(rows: dict[str, dict[str, str]]) -> str:
-    """Markdown: the matrix, then the reasons, each once."""
+    """Markdown: the matrix, then the reasons, each once. A cell that is no "yes" says why, behind a colon or in the head."""
     version = importlib.metadata.version("transformer-lens")
     notes: dict[str, int] = {}
 
     def short(text: str) -> str:
-        if not text.startswith("refused: "):
+        head, _, reason = text.partition(": ")
+        if not reason:
             return text
-        number = notes.setdefault(text.removeprefix("refused: "), len(notes) + 1)
-        return f"refused [{number}]"
+        return f"{head} [{notes.setdefault(reason, len(notes) + 1)}]"
 
     lines = [HEAD, f"transformers {transformers.__version__}, TransformerLens {version}.", ""]
     lines += ["| family | " + " | ".join(CELLS) + " |", "|---" * (len(CELLS) + 1) + "|"]

@@ -1,4 +1,4 @@
-"""Peak memory of reading at 1x, 4x and 16x the stimuli: `python -m benchmarks.memory`.
+"""Peak memory of reading at 1x, 4x and 16x the stimuli: `python -m benchmarks.memory`; of loading: see `memory_loading`.
 
 Every reading has a process of its own, whose peak (resource.getrusage) includes Python, torch, the model, the texts
 and the result that is returned. Texts are all different, as a user's would be.
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks import memory_loading
 
 SIZES = (1, 4, 16)
 CASES = {
@@ -128,6 +130,10 @@ def main(arguments: list[str]) -> None:
         return
     import pandas as pd
 
+    if arguments[:1] in (["gguf"], ["saes"]):
+        rows = memory_loading.gguf(*arguments[1:]) if arguments[0] == "gguf" else memory_loading.saes()
+        print(pd.DataFrame(rows).to_string(index=False))
+        return
     rows = []
     for name, (subject, stimuli) in CASES.items():
         for times in SIZES:

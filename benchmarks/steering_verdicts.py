@@ -16,8 +16,11 @@ from typing import Any
 import emotion_interp as ei
 from benchmarks.tables import markdown, write
 from emotion_interp.experiments import Setting
-from emotion_interp.judges import NEUTRAL_PROMPTS
+from emotion_interp.experiments.verdicts import CORRECTIONS
+from emotion_interp.judges import NEUTRAL_PROMPTS, STORY_PROMPTS
 
+PROMPTS = {"neutral": NEUTRAL_PROMPTS, "stories": STORY_PROMPTS}
+"""Beginnings of sentences that an emotion word may follow, or first sentences of stories (English)."""
 JUDGES = {"en": "encoder,stories", "zh": "smp,brighter", "es": "xed,brighter"}
 """Two judges of each language that have read no text in common."""
 STORIES = 60
@@ -38,6 +41,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--judges", default=None, help=f"default: {JUDGES}")
     made.add_argument("--emotions", default=None, help="default: all of the bank")
     made.add_argument("--kinds", default="isotropic,decoder,shuffled")
+    made.add_argument("--prompts", default="neutral", help=f"of {', '.join(PROMPTS)}")
+    made.add_argument(
+        "--correction", default="holm", help="holm or max_t, fixed beforehand; max_t needs fewer directions"
+    )
     made.add_argument("--null", type=int, default=599, help="directions of each kind")
     made.add_argument("--texts", type=int, default=8, help="of each direction")
     made.add_argument("--tokens", type=int, default=20, help="of each text")
@@ -57,6 +64,11 @@ def main(arguments: list[str] | None = None) -> None:
         asks.error("give --dose, fixed beforehand, or --doses to choose one on other prompts")
     if given.language not in JUDGES or given.texts < 1:
         asks.error(f"--language is one of {', '.join(JUDGES)}, --texts at least 1")
+    if given.language not in PROMPTS.get(given.prompts, ()) or given.correction not in CORRECTIONS:
+        asks.error(
+            f"--prompts is one of {', '.join(PROMPTS)} (stories: English), --correction of {', '.join(CORRECTIONS)}"
+        )
+    prompts = PROMPTS[given.prompts][given.language]
     subject = ei.load_subject(given.model, saes=given.saes)
     bank = ei.FeatureBank.load(given.bank) if given.bank else ei.shipped_bank(subject)
     if bank is None:
@@ -68,19 +80,20 @@ def main(arguments: list[str] | None = None) -> None:
     emotions = None if given.emotions is None else given.emotions.split(",")
     place: dict[str, Any] = {"emotions": emotions, "layer": given.layer, "method": given.method}
     if given.doses is not None:
-        tried = setting(subject, bank, judges, given, NEUTRAL_PROMPTS[given.language].tune)
+        tried = setting(subject, bank, judges, given, prompts.tune)
         doses = [float(d) for d in given.doses.split(",")]
         chosen = ei.verdict_doses(tried, doses=doses, folder=given.out, **place)
         given.dose = chosen.dose
         print(chosen.to_frame().to_string(index=False), f"dose {given.dose}", sep="\n", flush=True)
     kinds = given.kinds.split(",")
     result = ei.steering_verdicts(
-        setting(subject, bank, judges, given, NEUTRAL_PROMPTS[given.language].test),
+        setting(subject, bank, judges, given, prompts.test),
         dose=given.dose,
         n_null=given.null,
         kinds=kinds,
         units=stories(bank) if {"shuffled", "topics"} & set(kinds) else None,
         folder=given.out,
+        correction=given.correction,
         **place,
     )
     crossed = f"_{given.directions}_directions" if given.directions not in (None, given.language) else ""
@@ -144,6 +157,8 @@ def report(
             tokens=given.tokens,
             top_k=given.top_k,
             temperature=given.temperature,
+            prompts=given.prompts,
+            decides="Holm" if given.correction == "holm" else "Westfall-Young max-T",
         ),
         f"**{len(result.passed)} of {len(judged)} judged emotions pass**: {', '.join(result.passed) or 'none'}.",
     ]
@@ -160,10 +175,10 @@ def report(
 _HEAD = """# Steering verdicts: {name}, {language}
 
 `python -m benchmarks.steering_verdicts`: {name} ({weights}), layer {layer}, dose {dose} (one for all emotions), directions
-"{method}" of {directions}; {texts} texts of {tokens} tokens for each direction, sampled among the {top_k} likeliest tokens at
+"{method}" of {directions}; prompts: {prompts}; {texts} texts of {tokens} tokens for each direction, sampled among the {top_k} likeliest tokens at
 temperature {temperature}, the same random numbers under every direction. Judges: {judges}. Nulls of the same length, shared by all
-emotions: {null} each of {kinds}. p = (b + 1) / (m + 1); an emotion's p is the largest over judges and kinds; Holm over the
-emotions that all judges know. Passes: Holm below .05, perplexity ratio in [0.5, 2], distinct-2 at least .8. A judge's
+emotions: {null} each of {kinds}. p = (b + 1) / (m + 1); an emotion's p is the largest over judges and kinds; Holm and Westfall-Young
+max-T over the emotions that all judges know. Passes: {decides} below .05, perplexity ratio in [0.5, 2], distinct-2 at least .8. A judge's
 column is its mean probability of the emotion under the emotion's direction, "0" that on unsteered text. Content: cosine with
 the unsteered continuation."""
 

@@ -1,3 +1,4 @@
+from .app import serve as serve
 from .bank import FeatureBank as FeatureBank
 from .bank import pull_bank as pull_bank
 from .bank import push_bank as push_bank
@@ -12,7 +13,10 @@ from .core import Direction as Direction
 from .core import EmotionInterpError as EmotionInterpError
 from .core import Site as Site
 from .core import Stimulus as Stimulus
+from .directions import check_parity as check_parity
 from .directions import dial as dial
+from .directions import export_direction as export_direction
+from .directions import import_directions as import_directions
 from .directions import null_texts as null_texts
 from .directions import random_directions as random_directions
 from .directions import targeted_direction as targeted_direction
@@ -39,6 +43,7 @@ from .features import find_features as find_features
 from .features import sparse_probes as sparse_probes
 from .features import token_lens as token_lens
 from .features import top_examples as top_examples
+from .features import train_readings as train_readings
 from .features import transfer as transfer
 from .features import universality as universality
 from .features import with_confirmation as with_confirmation
@@ -73,6 +78,10 @@ from .study import run_study as run_study
 from .study import sweep as sweep
 from .study import sweep_estimate as sweep_estimate
 from .study import sweep_status as sweep_status
+from .study.needs import ReadingPlan as ReadingPlan
+from .study.needs import plan as plan
+from .subjects import LoadOptions as LoadOptions
+from .subjects import SaeChoice as SaeChoice
 from .subjects import Subject as Subject
 from .subjects import load_subject as load_subject
 from .training import train_saes as train_saes

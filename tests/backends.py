@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 
 WORDS = [
@@ -33,6 +35,7 @@ SENTENCES = [
     "他打开门，心里感到高兴。",
     *(f"She was {w} and he felt {w} too." for w in WORDS),
 ]
+HOOKED = int(version("transformer-lens").partition(".")[0]) < 4
 NAMES = ("gpt2", "neox", "llama", "hooked", "hooked_rotary")
 
 
@@ -97,6 +100,15 @@ def _transformers_model(name: str, vocab: int):
     return model.eval()
 
 
+class Backends(dict):
+    """Subjects by name; a test about one that this TransformerLens has not is skipped."""
+
+    def __missing__(self, name):
+        if name in NAMES:
+            pytest.skip("TransformerLens 4 has no HookedTransformer")
+        raise KeyError(name)
+
+
 @pytest.fixture(scope="session")
 def plain_models():
     """Name -> the transformers model of the subject of that name, built anew and never wrapped."""
@@ -107,13 +119,16 @@ def plain_models():
 def subjects(tokenizer):
     """Name -> Subject, with scales of 2 everywhere."""
     import torch
-    from transformer_lens import HookedTransformer, HookedTransformerConfig
 
     from emotion_interp.core import WRITABLE_KINDS, Site
     from emotion_interp.subjects import Subject
 
-    made = {n: Subject(_transformers_model(n, 400), tokenizer=tokenizer, name=n) for n in NAMES[:3]}
+    made = Backends({n: Subject(_transformers_model(n, 400), tokenizer=tokenizer, name=n) for n in NAMES[:3]})
     for name, positional in (("hooked", "standard"), ("hooked_rotary", "rotary")):
+        if not HOOKED:
+            continue
+        from transformer_lens import HookedTransformer, HookedTransformerConfig
+
         torch.manual_seed(1)
         config = HookedTransformerConfig(
             n_layers=3,

@@ -11,9 +11,16 @@ NOT_COVERED = {
     "Concept": "what `ConceptSet.concept` returns; its words are in the tables of concept sets",
     "EmotionTrace": "what `emotion_trace` returns",
     "targeted_direction": "its effects have no public maker; the directions of `with_targeted_directions` are made by it",
+    "SaeChoice": "which SAEs are loaded; they have their tests",
     "Setting": "what is steered; the experiments that take it have their tables",
     **dict.fromkeys(("residual_geometry", "steering_verdicts", "verdict_doses"), "newer than the kept state"),
+    **dict.fromkeys(
+        ("export_direction", "import_directions", "check_parity"), "files for other programs, compared by their tests"
+    ),
+    "LoadOptions": "how a subject is loaded; what it reads has its tables",
+    **dict.fromkeys(("plan", "ReadingPlan"), "no result of a subject: what one would take, by the machine"),
     **dict.fromkeys(("sweep", "load_sweep", "sweep_status", "sweep_estimate"), "newer than the kept state"),
+    "serve": "no result: it shows what the others give",
     "fetch_norms": "needs the network; what it fetches is checked by SHA-256",
 }
 

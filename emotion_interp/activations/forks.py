@@ -180,7 +180,7 @@ class _CachedRun(evaluation_mode):
             attach(self.subject.model.hook_dict[site.hook_name], self._hook(site), self)
 
     def _hook(self, site: Site) -> Callable[..., None]:
-        def hook_fn(activations: torch.Tensor, hook: Any) -> None:
+        def hook_fn(activations: torch.Tensor, hook: object) -> None:
             del hook
             if _RUN.get() is self and site in self.waiting:
                 self.waiting.discard(site)
@@ -203,7 +203,7 @@ class _CachedRun(evaluation_mode):
 
         model, device = self.subject.model, self.subject.device
         rows, width = ids.shape
-        options: dict[str, Any] = {"use_cache": True, "past_key_values": cache}
+        options: dict[str, object] = {"use_cache": True, "past_key_values": cache}
         options["attention_mask"] = torch.ones((rows, before + width), dtype=torch.long, device=device)
         accepts = getattr(model, "_accepts_derived_position_ids", None)
         if accepts is None or accepts():
@@ -219,7 +219,7 @@ class _CachedRun(evaluation_mode):
 
 
 _RUN: ContextVar[_CachedRun | None] = ContextVar("emotion_interp_cached_run", default=None)
-_KNOWN: weakref.WeakKeyDictionary[Any, dict[Any, bool]] = weakref.WeakKeyDictionary()
+_KNOWN: weakref.WeakKeyDictionary[object, dict[object, bool]] = weakref.WeakKeyDictionary()
 
 
 def _forks_exactly(subject: Subject, texts: Sequence[TokenizedText], sites: Sequence[Site], plan: PrefixPlan) -> bool:

@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emotion_interp.activations.host import to_device
 from emotion_interp.core.errors import NotFiniteError
+from emotion_interp.core.progress import Progress, ticking
 from emotion_interp.core.scopes import attach, check_open, lock_of, open_scopes, setting, surely
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.plan import evaluation_mode
+from emotion_interp.subjects.plan import ForwardPlan, current_plan, evaluation_mode, using_plan
+from emotion_interp.subjects.sae_facts import tell_of_long_texts
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText
+from emotion_interp.subjects.turns import Turns
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +53,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
         start += rows
 
 
+# Long: the hook, its pass and what must hold after it share one state.
 def forward_pass(
     subject: Subject,
     tokens: Sequence[TokenizedText],
@@ -56,7 +61,7 @@ def forward_pass(
     on_site: OnSite,
     *,
     batch_tokens: int = BATCH_TOKENS,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> None:
     """Run the subject once over all texts and hand each site's activations to `on_site`.
 
@@ -66,24 +71,24 @@ def forward_pass(
         sites: where to read; checked against the model first, since a bridge ignores an unknown hook name.
         on_site: receives (site, activations [row, position, d_model], batch) while the pass runs.
         batch_tokens: padded tokens of one batch.
-        progress: receives the number of texts of each finished batch.
+        progress: receives the number of texts of each finished batch; False: silence; default: a bar after a second.
 
     Raises:
         UnknownNameError: the model has no such site.
         NotFiniteError: NaN or infinite activations.
     """
-    import torch
 
     sites = list(dict.fromkeys(sites))
     subject.check_sites(sites)
     if not tokens or not sites:
         return
     lengths = [len(t) for t in tokens]
+    tell_of_long_texts(subject, lengths, sites)
     reading = _Reading()
 
     def make_hook(site: Site) -> Callable[..., None]:
         # keyed by closure: on a bridge hook.name is the canonical name, not the alias asked for
-        def hook_fn(activations: torch.Tensor, hook: Any) -> None:
+        def hook_fn(activations: torch.Tensor, hook: object) -> None:
             del hook
             # the hook point is shared: other threads' passes go through here too
             if _READING.get() is reading and site in reading.waiting:
@@ -98,13 +103,14 @@ def forward_pass(
 
         return hook_fn
 
-    options: dict[str, Any] = {"return_type": None, **subject.uncached_options}
+    options: dict[str, object] = {"return_type": None, **subject.uncached_options}
     if subject.backend == "hooked":
         options["stop_at_layer"] = max(site.layer for site in sites) + 1
         # under a left-padding tokenizer HookedTransformer guesses a mask from pad ids, and would hide a BOS that is pad
         options["padding_side"] = "right"
     scopes = open_scopes(subject.model)
-    with surely(evaluation_mode(subject.model)) as undoing, undoing:
+    bar = ticking(progress, len(tokens), "reading")
+    with bar as tick, surely(evaluation_mode(subject.model)) as undoing, undoing:
         for site in sites:
             attach(subject.model.hook_dict[site.hook_name], make_hook(site), undoing)
         for rows in batches(lengths, batch_tokens):
@@ -116,14 +122,29 @@ def forward_pass(
                 rows, *(np.asarray(x) for x in zip(*((lengths[r], tokens[r].has_bos) for r in rows), strict=True))
             )
             reading.waiting.update(sites)
-            with lock_of(subject.model), surely(setting(_READING, reading)) as own, own:
-                subject.model(torch.from_numpy(ids).to(subject.device), **options)
+            plan = _plan(reading.batch, width, [tokens[row].turns for row in rows])
+            with (
+                lock_of(subject.model),
+                surely(setting(_READING, reading)) as until_done,
+                until_done,
+                surely(using_plan(plan)) as announced,
+                announced,
+            ):
+                subject.model(to_device(ids, subject.device), **options)
             check_open(scopes)
             if reading.waiting:
                 missing = sorted(reading.waiting)[0]
                 raise NotFiniteError(f"the hook {missing.hook_name} never fired in a forward pass of {subject.name}.")
-            if progress is not None:
-                progress(len(rows))
+            tick(len(rows))
+
+
+def _plan(batch: Batch, width: int, turns: Sequence[Turns | None]) -> ForwardPlan | None:
+    """What steering needs to know of a pass of conversations: who speaks where. Of texts it works the plan out itself."""
+    if not any(turns):
+        return current_plan()
+    columns = np.broadcast_to(np.arange(width), (len(batch.rows), width))
+    positions = np.where(columns < batch.lengths[:, None], columns, -1)
+    return ForwardPlan(positions, batch.lengths, np.arange(len(batch.rows)), batch.has_bos, turns)
 
 
 class _Reading:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from emotion_interp.core.options import Options
+from emotion_interp.core.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,16 +15,17 @@ class ReadOptions(Options):
 
     Attributes:
         position: "last" token of a span, mean of the "span", mean of the "text" after `skip` tokens, "end"
-            token; None: what the function says.
+            token; in conversations also "user_turn", "assistant_turn", "system" (mean of a speaker's words) and
+            "assistant_start", "end_of_user" (see `TURN_POSITIONS`; the last of them); None: what the function says.
         skip: tokens left out at the start of a "text"; None: as many as the function says.
         batch_tokens: padded tokens of one forward pass.
-        progress: receives the number of texts of each batch.
+        progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
     """
 
     position: str | None = None
     skip: int | None = None
     batch_tokens: int = 2048
-    progress: Callable[[int], None] | None = None
+    progress: Progress = None
 
     def reading(self, position: str, skip: int) -> ReadOptions:
         """The options of the pass alone, with these where none were chosen.
@@ -44,4 +45,4 @@ class ReadChoices(TypedDict, total=False):
     position: str | None
     skip: int | None
     batch_tokens: int
-    progress: Callable[[int], None] | None
+    progress: Progress

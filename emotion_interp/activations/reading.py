@@ -9,22 +9,30 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 import numpy as np
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
+from emotion_interp.activations.host import to_device, to_host
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.activations.packed import PackedTexts
+from emotion_interp.activations.shown import shown
 from emotion_interp.activations.spill import SPILL_BYTES, DenseSums, SparseRows, Spool, let_go, streamed_median
+from emotion_interp.activations.waiting import WaitingTokens
 from emotion_interp.concepts import concept_set
-from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
+from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.options import merged
 from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.subjects.shelf import scarce
 from emotion_interp.subjects.subject import Subject
 from emotion_interp.subjects.tokens import TokenizedText, span_tokens
+from emotion_interp.subjects.turns import TURN_POSITIONS, conversations
 
 if TYPE_CHECKING:
     import torch
-    from scipy.sparse import csr_matrix
+
+    from emotion_interp.stats.sparse import Sparse
+    from emotion_interp.subjects.sae_reader import SaeReader
 
 Position = Literal["last", "span", "text", "end"]
-POSITIONS: tuple[str, ...] = get_args(Position)
+POSITIONS: tuple[str, ...] = (*get_args(Position), *TURN_POSITIONS)
+_POOLED = ("span", "text", "system", "user_turn", "assistant_turn")
 SINK_FACTOR = 8.0
 """A token whose norm is this many times the site's median is an attention sink and is left out of pooling and scale."""
 
@@ -40,8 +48,8 @@ class SiteReadings:
     """
 
     site: Site
-    features: csr_matrix | None
-    fired: csr_matrix | None
+    features: Sparse | None
+    fired: Sparse | None
     dense: np.ndarray
     scale: float
     n_stimuli: np.ndarray
@@ -55,9 +63,13 @@ class SiteReadings:
 
 
 class _PointSums:
-    """Running sums of one hook point, and of each SAE that reads it."""
+    """Running sums of one hook point, and of each SAE that reads it.
 
-    def __init__(self, subject: Subject, sites: Sequence[Site], n_units: int, limit: int) -> None:
+    `later`: its tokens wait, and `encode` encodes them after the pass.
+    """
+
+    def __init__(self, subject: Subject, sites: Sequence[Site], n_units: int, limit: int, later: bool = False) -> None:
+        self.waiting = WaitingTokens(limit) if later else None
         self.point = sites[0].point
         self.dense, self.norms = DenseSums(n_units, limit), Spool(np.float32, limit)
         self.latents: dict[Site, _LatentSums | None] = {}
@@ -68,10 +80,8 @@ class _PointSums:
     def add(
         self, activations: torch.Tensor, batch: Batch, picks: Sequence[np.ndarray], units: np.ndarray, pool: bool
     ) -> None:
-        import torch
-
         width = activations.shape[1]
-        norms = activations.float().norm(dim=-1).cpu().numpy()
+        (norms,) = to_host(activations.float().norm(dim=-1))
         real = real_tokens(batch, width)
         if not np.isfinite(norms[real]).all():
             raise NotFiniteError(
@@ -82,35 +92,45 @@ class _PointSums:
         rows, columns = [], []
         for i, pick in enumerate(picks):
             if pool:
-                kept = pick[norms[i, pick] <= limit]
-                pick = kept if len(kept) else pick
+                ordinary = pick[norms[i, pick] <= limit]
+                pick = ordinary if len(ordinary) else pick
             rows.append(np.full(len(pick), i))
             columns.append(pick)
         row, column = np.concatenate(rows), np.concatenate(columns)
-        tokens = activations[
-            torch.from_numpy(row).to(activations.device), torch.from_numpy(column).to(activations.device)
-        ]
+        tokens = activations[to_device(row, activations.device), to_device(column, activations.device)]
         sizes = np.bincount(row, minlength=len(picks)).astype(np.float64)
         pooled = _pool(tokens.float(), row, sizes)
-        self.dense.add(units, pooled.cpu().numpy())
+        self.dense.add(units, *to_host(pooled))
+        if self.waiting is not None:
+            self.waiting.add(tokens, row, sizes, units)
+            return
         for latents in self.latents.values():
             if latents is not None:
                 latents.add(tokens, row, sizes, units)
 
+    def encode(self) -> None:
+        """Encode what waits, one SAE after the other."""
+        if self.waiting is not None:
+            for latents in self.latents.values():
+                if latents is not None:
+                    for tokens, (row, sizes, units) in self.waiting:
+                        latents.add(tokens, row, sizes, units)
+            self.waiting = None
+
     def results(self, n_stimuli: np.ndarray) -> dict[Site, SiteReadings]:
         dense = self.dense.means(n_stimuli)
         scale = float(streamed_median(self.norms, SINK_FACTOR * streamed_median(self.norms)))
-        found = {}
+        readings = {}
         for site, latents in self.latents.items():
             features, fired = (None, None) if latents is None else latents.means(n_stimuli)
-            found[site] = SiteReadings(site, features, fired, dense, scale, n_stimuli)
-        return found
+            readings[site] = SiteReadings(site, features, fired, dense, scale, n_stimuli)
+        return readings
 
 
 class _LatentSums:
     """Running sums of one SAE's pooled latents."""
 
-    def __init__(self, reader: Any, n_units: int, limit: int) -> None:
+    def __init__(self, reader: SaeReader, n_units: int, limit: int) -> None:
         self.reader = reader
         self.rows = SparseRows(n_units, reader.d_sae, limit)
 
@@ -126,11 +146,11 @@ class _LatentSums:
             latents = self.reader.encode(tokens[start:stop]).float()
             pooled = _pool(latents, row[start:stop] - first, sizes[first:last])
             index = pooled.nonzero(as_tuple=True)
-            stimulus, latent = index[0].cpu().numpy(), index[1].cpu().numpy()
-            self.rows.add(units[first:last], stimulus, latent, pooled[index].cpu().numpy())
+            stimulus, latent, values = to_host(*index, pooled[index])
+            self.rows.add(units[first:last], stimulus, latent, values)
             first = last
 
-    def means(self, n_stimuli: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
+    def means(self, n_stimuli: np.ndarray) -> tuple[Sparse, Sparse]:
         """Mean activation and share of stimuli in which a latent was active: [unit, latent] each."""
         return self.rows.means(n_stimuli)
 
@@ -142,8 +162,8 @@ def _pool(values: torch.Tensor, row: np.ndarray, sizes: np.ndarray) -> torch.Ten
     if len(row) == len(sizes):
         return values
     total = torch.zeros((len(sizes), values.shape[1]), dtype=values.dtype, device=values.device)
-    total.index_add_(0, torch.from_numpy(row).to(values.device), values)
-    return total / torch.from_numpy(np.maximum(sizes, 1)).to(values.device, values.dtype)[:, None]
+    total.index_add_(0, to_device(row, values.device), values)
+    return total / to_device(np.maximum(sizes, 1), values.device).to(values.dtype)[:, None]
 
 
 def _pick(tokens: TokenizedText, span: tuple[int, int] | None, position: str, skip: int) -> np.ndarray:
@@ -154,6 +174,13 @@ def _pick(tokens: TokenizedText, span: tuple[int, int] | None, position: str, sk
     if position == "text":
         start = min(first + skip, len(tokens) - 1)
         return np.arange(start, len(tokens))
+    if position in TURN_POSITIONS:
+        (turns,) = conversations(position, 1, [tokens.turns])
+        spans = turns.spans(position)
+        # one token before or behind a turn is read where the conversation is now
+        spans = spans[-1:] if position in ("assistant_start", "end_of_user") else spans
+        picks = [np.arange(max(a, first), min(b, len(tokens))) for a, b in spans]
+        return np.concatenate([*picks, np.zeros(0, dtype=np.int64)]).astype(np.int64)
     if span is None:
         raise EmotionInterpError(
             f"position {position!r} needs the target's character span; texts have none. Use 'text' or 'end'."
@@ -192,7 +219,7 @@ def read_units(
     chosen = merged(ReadOptions, options, choices)
     position, skip = chosen.position or "last", chosen.skip or 0
     if position not in POSITIONS:
-        raise EmotionInterpError(f"unknown position {position!r}; use 'last', 'span', 'text' or 'end'.")
+        raise UnknownNameError("position", position, POSITIONS)
     sites = list(subject.sites if sites is None else sites)
     if not sites:
         raise EmotionInterpError(f"{subject.name} has no SAE and no sites were named; pass saes= or sites=.")
@@ -203,13 +230,15 @@ def read_units(
     context = subject.context
 
     def pick(number: int, text: TokenizedText) -> np.ndarray:
-        found = _pick(text, None if spans is None else spans[number], position, skip)
-        if not len(found):
+        picked = _pick(text, None if spans is None else spans[number], position, skip)
+        if not len(picked):
             raise EmotionInterpError(
                 f"the target of {texts[number][:60]!r} becomes no token, or lies (in part) beyond the context of "
                 f"{context} tokens."
+                if position not in TURN_POSITIONS
+                else f"{texts[number][-60:]!r} has no token at {position!r}, or it lies beyond the context of {context} tokens."
             )
-        return found
+        return picked
 
     tokens = PackedTexts(subject, texts, pick)
     n_units = int(unit_of.max()) + 1
@@ -219,24 +248,29 @@ def read_units(
         points.setdefault(site.point, []).append(site)
     # each hook point holds dense sums, their means and norms; each SAE holds rows and two results
     limit = spill_bytes // (3 * len(points) + 3 * len(set(sites)))
-    sums = {point: _PointSums(subject, members, n_units, limit) for point, members in points.items()}
+    later = scarce([subject.readers[site] for site in set(sites) if site in subject.readers])
+    sums = {point: _PointSums(subject, members, n_units, limit, later) for point, members in points.items()}
 
-    def on_site(site: Site, activations: Any, batch: Batch) -> None:
+    def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         sums[site].add(
-            activations, batch, [tokens.picks(r) for r in batch.rows], unit_of[batch.rows], position in ("span", "text")
+            activations, batch, [tokens.picks(r) for r in batch.rows], unit_of[batch.rows], position in _POOLED
         )
 
     forward_pass(subject, tokens, list(points), on_site, batch_tokens=chosen.batch_tokens, progress=chosen.progress)
     n_stimuli = np.bincount(unit_of, minlength=n_units)
-    found = {site: reading for total in sums.values() for site, reading in total.results(n_stimuli).items()}
-    return {site: found[site] for site in dict.fromkeys(sites)}
+    readings: dict[Site, SiteReadings] = {}
+    for total in sums.values():
+        total.encode()
+        readings |= total.results(n_stimuli)
+    return {site: readings[site] for site in dict.fromkeys(sites)}
 
 
 def read_stimuli(
     subject: Subject, stimuli: Sequence[Stimulus], units: Sequence[int] | np.ndarray, **options: Any
 ) -> dict[Site, SiteReadings]:
-    """`read_units` for stimuli, whose spans they carry."""
-    return read_units(subject, [s.text for s in stimuli], units, spans=[s.span for s in stimuli], **options)
+    """`read_units` for stimuli, whose spans and conversations they carry."""
+    texts, spans = shown(subject, stimuli)
+    return read_units(subject, texts, units, spans=spans, **options)
 
 
 def site_scale(subject: Subject, site: Site) -> float:

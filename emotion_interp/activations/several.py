@@ -13,6 +13,7 @@ from emotion_interp.activations.packed import PackedTexts
 from emotion_interp.activations.reading import POSITIONS, SiteReadings, _pick, _PointSums
 from emotion_interp.activations.spill import SPILL_BYTES
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.tokens import TokenizedText
 
@@ -53,7 +54,7 @@ def read_several(
     skip: int = 8,
     batch_tokens: int = BATCH_TOKENS,
     run: Pass = forward_pass,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> SeveralReadings:
     """Read texts once and pool them at several positions, averaged by unit.
 
@@ -67,7 +68,7 @@ def read_several(
         skip: tokens left out at the start of a "text".
         batch_tokens: padded tokens of one forward pass.
         run: the pass.
-        progress: receives the number of texts of each batch.
+        progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
 
     Raises:
         UnknownNameError: another position.

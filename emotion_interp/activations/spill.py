@@ -8,12 +8,12 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import IO
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.stats.sparse import Sparse, by_rows
 
 SPILL_BYTES = 32 * 2**20
 """Bytes of readings one pass keeps in memory."""
@@ -21,7 +21,7 @@ SPILL_BYTES = 32 * 2**20
 _CHUNK = 2**20
 
 
-def _temporary_file(n_bytes: int) -> Any:
+def _temporary_file(n_bytes: int) -> IO[bytes]:
     try:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as its readings
         file.truncate(n_bytes)
@@ -40,7 +40,7 @@ def _no_room(error: OSError) -> EmotionInterpError:
 def let_go(*arrays: np.ndarray) -> None:
     """Give back the memory of spilled arrays' pages; they stay in their file, and come back when they are read again."""
     for array in arrays:
-        source: Any = array
+        source: object = array
         while isinstance(source, np.ndarray):
             source = source.base
         source = getattr(source, "obj", source)
@@ -51,12 +51,12 @@ def let_go(*arrays: np.ndarray) -> None:
 class Spool:
     """Values of one type, appended piece by piece; the pieces in memory are written away when they pass `limit` bytes."""
 
-    def __init__(self, dtype: Any, limit: int) -> None:
+    def __init__(self, dtype: type[np.generic] | np.dtype, limit: int) -> None:
         self.dtype, self.limit = np.dtype(dtype), limit
         self.size = 0
         self._parts: list[np.ndarray] = []
         self._waiting = self._written = 0
-        self._file: Any = None
+        self._file: IO[bytes] | None = None
 
     @property
     def on_disk(self) -> bool:
@@ -116,7 +116,7 @@ class DenseSums:
     def __init__(self, n_units: int, limit: int) -> None:
         self.n_units, self.limit = n_units, limit
         self.sums: np.ndarray | None = None
-        self._map: Any = None
+        self._map: mmap.mmap | None = None
         self._touched = 0
 
     def add(self, units: np.ndarray, rows: np.ndarray) -> None:
@@ -170,7 +170,7 @@ class SparseRows:
         self._bytes = self._written = 0
         # of each piece: units of its rows in order, and where each row starts
         self._pieces: list[tuple[np.ndarray, np.ndarray]] = []
-        self._last: Any = None
+        self._last: Sparse | None = None
 
     def add(self, units: np.ndarray, row: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
         """Add rows: the unit of each, and its entries as (row, column, value) in order of rows."""
@@ -184,19 +184,19 @@ class SparseRows:
             self.values.append(matrix.data)
             self._written += matrix.nnz
 
-    def _piece(self) -> Any:
+    def _piece(self) -> Sparse:
         """What waits as one matrix whose rows are ordered by unit."""
         units, counts, columns, values = (np.concatenate(x) for x in zip(*self._waiting, strict=True))
         self._waiting, self._bytes = [], 0
         starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        matrix: Any = csr_matrix((values, columns, starts), shape=(len(units), self.shape[1]))
+        matrix = by_rows((values, columns, starts), (len(units), self.shape[1]))
         order = np.argsort(units, kind="stable")
         if (np.diff(order) != 1).any():
             matrix = matrix[order]
         self._pieces.append((units[order], self._written + matrix.indptr.astype(np.int64)))
         return matrix
 
-    def means(self, n_stimuli: np.ndarray) -> tuple[Any, Any]:
+    def means(self, n_stimuli: np.ndarray) -> tuple[Sparse, Sparse]:
         """Mean value and share of stimuli with a value: sparse float32 [unit, column] each; the rows are given up."""
         if self._waiting:
             self._last = self._piece()
@@ -204,21 +204,21 @@ class SparseRows:
         entries = np.zeros(n_units, dtype=np.int64)
         for units, starts in self._pieces:
             entries += np.bincount(units, weights=np.diff(starts), minlength=n_units).astype(np.int64)
-        found = [_GrowingCsr(self.shape, self.limit) for _ in range(2)]
+        matrices = [_GrowingCsr(self.shape, self.limit) for _ in range(2)]
         reached, first = np.cumsum(entries), 0
         while first < n_units:
             before = int(reached[first - 1]) if first else 0
             last = max(first + 1, int(np.searchsorted(reached, before + _CHUNK // 4, side="right")))
-            for result, total in zip(found, self._sum_units(first, last), strict=True):
+            for result, total in zip(matrices, self._sum_units(first, last), strict=True):
                 weights = 1.0 / np.maximum(n_stimuli[first:last], 1)
                 result.append(total, np.repeat(weights, np.diff(total.indptr)))
             first = last
         self.columns = self.values = Spool(np.int32, 0)
         self._pieces, self._last = [], None
-        features, fired = (result.matrix() for result in found)
+        features, fired = (result.matrix() for result in matrices)
         return features, fired
 
-    def _sum_units(self, first: int, last: int) -> tuple[Any, Any]:
+    def _sum_units(self, first: int, last: int) -> tuple[Sparse, Sparse]:
         """Sum and number of values of the units first .. last: [unit, column] in float64 each."""
         unit_parts, counts, columns, values = [], [], [], []
         for units, starts in self._pieces:
@@ -234,8 +234,8 @@ class SparseRows:
                 values.append(self.values.read(start, stop))
         unit, column = np.concatenate(unit_parts), np.concatenate(columns)
         starts = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
-        rows: Any = csr_matrix((np.concatenate(values).astype(np.float64), column, starts), (len(unit), self.shape[1]))
-        gather: Any = csr_matrix((np.ones(len(unit)), (unit, np.arange(len(unit)))), shape=(last - first, len(unit)))
+        rows = by_rows((np.concatenate(values).astype(np.float64), column, starts), (len(unit), self.shape[1]))
+        gather = by_rows((np.ones(len(unit)), (unit, np.arange(len(unit)))), (last - first, len(unit)))
         total = gather @ rows
         rows.data[:] = 1.0
         number = gather @ rows
@@ -252,20 +252,20 @@ class _GrowingCsr:
         self.data, self.indices = Spool(np.float32, limit // 2), Spool(np.int32, limit // 2)
         self.counts: list[np.ndarray] = []
 
-    def append(self, rows: Any, weights: np.ndarray) -> None:
+    def append(self, rows: Sparse, weights: np.ndarray) -> None:
         self.data.append(rows.data * weights)
         self.indices.append(rows.indices)
         self.counts.append(np.diff(rows.indptr))
 
-    def matrix(self) -> Any:
+    def matrix(self) -> Sparse:
         starts = np.concatenate([[0], np.cumsum(np.concatenate(self.counts), dtype=np.int64)])
-        matrix: Any = csr_matrix((self.data.array(), self.indices.array(), starts), shape=self.shape, copy=False)
+        matrix = by_rows((self.data.array(), self.indices.array(), starts), self.shape)
         # true by construction; asking scipy would read everything
         matrix.has_sorted_indices = matrix.has_canonical_format = True
         return matrix
 
 
-def streamed_median(spool: Spool, at_most: Any = np.inf) -> np.float32:
+def streamed_median(spool: Spool, at_most: float | np.floating = np.inf) -> np.float32:
     """Exact median of those values (float32, not negative) that are at most a limit, without holding all of them.
 
     The bits of such floats are ordered as the floats are, so two histograms of 16 bits each find any rank.

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenReadings:
-    """Activations of every token of one text (BOS left out): dense [token, d_model], latents [token, latent] or None."""
+    """Activations of every token of one text (BOS left out): dense [token, d_model], latents [token, latent] or None.
+
+    `speakers`: whose turn each token belongs to, where the text is a conversation.
+    """
 
     text: str
     offsets: tuple[tuple[int, int], ...]
     dense: dict[Site, torch.Tensor]
     latents: dict[Site, torch.Tensor]
+    speakers: tuple[str, ...] = ()
 
 
 def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None) -> TokenReadings:
@@ -34,7 +38,7 @@ def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None
     latents: dict[Site, Any] = {}
     readers = subject.readers
 
-    def on_point(point: Site, activations: Any, batch: Batch) -> None:
+    def on_point(point: Site, activations: torch.Tensor, batch: Batch) -> None:
         del batch
         rows = activations[0, first:]
         values = rows.float().cpu()
@@ -45,4 +49,5 @@ def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None
                     latents[site] = readers[site].encode(rows).float().cpu()
 
     forward_pass(subject, [tokens], [site.point for site in sites], on_point)
-    return TokenReadings(text, tokens.offsets[first:], dense, latents)
+    speakers = () if tokens.turns is None else tuple(tokens.turns.speakers(len(tokens))[first:])
+    return TokenReadings(text, tokens.offsets[first:], dense, latents, speakers)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from emotion_interp.bank import frames
 from emotion_interp.bank.directions import DirectionKey, Directions
@@ -20,13 +19,17 @@ from emotion_interp.core.annotations import shown
 from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.files import write_text
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.markup import summary_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.schema import check_table
 from emotion_interp.core.types import Direction, Site, sites_at
 from emotion_interp.figures import feature_heatmap
+from emotion_interp.stats.sparse import Sparse, by_rows
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 METHODS = ("dense", "dense_clean", "sae")
 """Directions that every bank has; analyses may add others (`FeatureBank.methods`)."""
@@ -102,8 +105,7 @@ class FeatureBank:
 
     def rows_at(self, frame: pd.DataFrame, layer: int | Site | str) -> pd.DataFrame:
         """Rows of one of the bank's tables that belong to one site."""
-        rows: Any = frame[frame["site"] == str(self.site(layer))]
-        return rows
+        return rows_where(frame, frame["site"] == str(self.site(layer)))
 
     def _check(self, emotion: str | None, language: str | None) -> None:
         if emotion is not None and emotion not in self.emotions:
@@ -118,7 +120,7 @@ class FeatureBank:
         language: str | None = None,
         selected: bool = False,
         columns: str | Sequence[str] = "all",
-        **conditions: Any,
+        **conditions: object,
     ) -> pd.DataFrame:
         """Scored features, best first; filter by emotion, layer, language; `selected=True` keeps the chosen ones.
 
@@ -141,7 +143,7 @@ class FeatureBank:
             >>> bank.table("joy", layer=2, min_auroc=0.7, lexical=False)  # doctest: +SKIP
         """
         self._check(emotion, language)
-        frame: Any = self.features
+        frame = self.features
         if emotion is not None:
             frame = frame[frame["emotion"] == emotion]
         if layer is not None:
@@ -235,25 +237,24 @@ class FeatureBank:
         self._check(emotion, language)
         if self.manifest.get("stimuli", "words") != "words":
             return list(self.manifest["concept_words"][language][emotion])
-        frame: Any = self.words
-        here = (frame["emotion"] == emotion) & (frame["language"] == language)
-        return frame[here & (frame["side"] == "confirmation")]["word"].tolist()
+        frame = self.words
+        chosen = (frame["emotion"] == emotion) & (frame["language"] == language)
+        return frame[chosen & (frame["side"] == "confirmation")]["word"].tolist()
 
-    def unit_activations(self, layer: int | Site | str, language: str | None = None) -> tuple[pd.DataFrame, Any]:
+    def unit_activations(self, layer: int | Site | str, language: str | None = None) -> tuple[pd.DataFrame, Sparse]:
         """Units and their sparse mean activations at one `site`: (words frame, csr [unit, feature])."""
         site = self.site(layer)
         rows = self.rows_at(self.activations, site)
         shape = (len(self.words), int(self.manifest["d_sae"][str(site)]))
-        matrix = csr_matrix((rows["activation"], (rows["unit"], rows["feature"])), shape=shape)
+        matrix = by_rows((rows["activation"], (rows["unit"], rows["feature"])), shape)
         if language is None:
             return self.words, matrix
         self._check(None, language)
         keep = (self.words["language"] == language).to_numpy()
-        kept: Any = self.words[keep]
-        return kept.reset_index(drop=True), matrix[np.flatnonzero(keep)]
+        return rows_where(self.words, keep).reset_index(drop=True), matrix[np.flatnonzero(keep)]
 
     # -- adding and comparing -----------------------------------------------------------------------------------------
-    def add(self, result: Any) -> FeatureBank:
+    def add(self, result: Result) -> FeatureBank:
         """A bank that keeps a result too (controls, probes, transfer, token lens, examples, directions, output scores);
         this one stays as it is.
 
@@ -306,7 +307,7 @@ class FeatureBank:
         """What was found and confirmed per layer and language; see `frames.summary_by_layer`."""
         return frames.summary_by_layer(self)
 
-    def plot(self, layer: int | Site | str | None = None, language: str | None = None) -> Any:
+    def plot(self, layer: int | Site | str | None = None, language: str | None = None) -> go.Figure:
         """Heat map of the top features against all emotions."""
         layer = self.layers[len(self.layers) // 2] if layer is None else layer
         return feature_heatmap(frames.heatmap_frame(self, layer, language or self.languages[0]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emotion_interp.bank.frames import summary_by_layer
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import clean, markdown
+from emotion_interp.subjects.sae_facts import neuronpedia_link
 
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank
@@ -24,7 +25,7 @@ def bank_card(bank: FeatureBank) -> str:
         >>> print(bank_card(bank))  # doctest: +SKIP
     """
     manifest = bank.manifest
-    table: Any = summary_by_layer(bank)
+    table = summary_by_layer(bank)
     # what is in a block of code is shown as it is, but for the marks that would end it
     first = clean(bank.emotions[0]).replace("`", "'")
     head = [
@@ -54,6 +55,7 @@ def bank_card(bank: FeatureBank) -> str:
         f"| sites | {', '.join(map(str, bank.sites))} |",
         f"| SAEs | {markdown(', '.join(sorted({str(s.get('architecture')) for s in manifest.get('saes', ())})))}, "
         f"{', '.join(sorted({format(n, ',') for n in manifest['d_sae'].values()}))} latents |",
+        *_published(manifest),
         f"| emotions | {len(bank.emotions)}: {markdown(', '.join(bank.emotions))} |",
         f"| languages | {markdown(', '.join(bank.languages))} |",
         f"| stimuli | {markdown(manifest.get('stimuli', 'words'))}, {len(bank.words):,} units, position {markdown(repr(manifest.get('position')))} |",
@@ -73,13 +75,22 @@ def bank_card(bank: FeatureBank) -> str:
     return "\n".join([*head, *rows, ""])
 
 
+def _published(manifest: dict[str, Any]) -> list[str]:
+    """Rows on the releases that SAEs are from, with their ids, and on their pages on Neuronpedia."""
+    saes = manifest.get("saes", ())
+    named = [f"{sae['sae_id']} of {sae['sae_release']}" for sae in saes if sae.get("sae_id") and sae.get("sae_release")]
+    pages = [f"<{neuronpedia_link(sae['neuronpedia_id'])}>" for sae in saes if sae.get("neuronpedia_id")]
+    rows = [f"| SAE ids | {markdown(', '.join(named))} |"] if named else []
+    return rows + ([f"| Neuronpedia | {' '.join(pages)} |"] if pages else [])
+
+
 def _naming(manifest: dict[str, Any]) -> list[str]:
     """A row that says how many texts name their emotion, and of which emotion most do."""
     parts = []
-    for language, found in manifest.get("naming", {}).items():
-        most = max(found["shares"].items(), key=lambda item: item[1], default=None)
-        own = f", of {most[0]} {most[1]:.0%}" if most else ""
-        parts.append(f"{found['naming']:,} of {found['texts']:,} ({language}{own})")
+    for language, shares in manifest.get("naming", {}).items():
+        most = max(shares["shares"].items(), key=lambda item: item[1], default=None)
+        most_named = f", of {most[0]} {most[1]:.0%}" if most else ""
+        parts.append(f"{shares['naming']:,} of {shares['texts']:,} ({language}{most_named})")
     return [f"| texts that name their emotion | {markdown('; '.join(parts))} |"] if parts else []
 
 
@@ -95,5 +106,5 @@ def write_card(bank: FeatureBank, folder: Path, name: str = CARD) -> None:
     write_text(folder / name, bank_card(bank))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else markdown(value)

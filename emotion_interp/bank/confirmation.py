@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -37,14 +37,14 @@ def fix_layers(frame: pd.DataFrame) -> pd.Series:
     Args:
         frame: a bank's summary.
     """
-    by_site: Any = frame.groupby(["language", "layer", "site"], sort=True)
+    by_site = frame.groupby(["language", "layer", "site"], sort=True)
     score = by_site.agg(selected=("selected", "sum"), auroc=("auroc", "median")).reset_index()
     score = score.sort_values(["selected", "auroc"], ascending=False, kind="stable").drop_duplicates("language")
     best = dict(zip(score["language"], score["site"], strict=True))
     return pd.Series([best[la] == s for la, s in zip(frame["language"], frame["site"], strict=True)], frame.index)
 
 
-def decide(frame: pd.DataFrame, tested: Any, fixed: Any, family: list[str]) -> pd.DataFrame:
+def decide(frame: pd.DataFrame, tested: pd.Series, fixed: pd.Series, family: list[str]) -> pd.DataFrame:
     """A table with p_heldout and p_specificity, and what is confirmed by both together.
 
     Adds p_confirmed (the larger of the two, Holm over the emotions of a family), layer_fixed, confirmed (at the layer that
@@ -60,7 +60,7 @@ def decide(frame: pd.DataFrame, tested: Any, fixed: Any, family: list[str]) -> p
     # what cannot be tested against any other emotion is not confirmed, and counts in the family all the same
     joint = np.where(np.asarray(tested, dtype=bool), np.nan_to_num(joint, nan=1.0), np.nan)
     frame = frame.assign(p_confirmed=joint, layer_fixed=np.asarray(fixed, dtype=bool))
-    groups: Any = frame.groupby(family)["p_confirmed"]
+    groups = frame.groupby(family)["p_confirmed"]
     frame["p_confirmed"] = groups.transform(lambda p: holm(p.to_numpy()))
     passed = (frame["p_confirmed"] < ALPHA).fillna(False).to_numpy(dtype=bool)
     return frame.assign(confirmed=passed & frame["layer_fixed"], confirmed_uncorrected=passed)

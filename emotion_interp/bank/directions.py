@@ -75,7 +75,7 @@ class Directions(dict[DirectionKey, np.ndarray]):
         [2.0]
     """
 
-    def __init__(self, matrices: Mapping[Any, np.ndarray], emotions: Iterable[str]) -> None:
+    def __init__(self, matrices: Mapping[object, np.ndarray], emotions: Iterable[str]) -> None:
         super().__init__({_key(name): matrix for name, matrix in matrices.items()})
         self.emotions = tuple(emotions)
         if texts := [name for name in matrices if isinstance(name, str)]:
@@ -136,7 +136,7 @@ class Directions(dict[DirectionKey, np.ndarray]):
             raise FileFormatError(f"{where}: {error}") from None
 
 
-def _key(name: Any) -> DirectionKey:
+def _key(name: object) -> DirectionKey:
     if isinstance(name, str):
         return DirectionKey.parse(name)
     if isinstance(name, tuple) and len(name) == 3 and isinstance(name[0], Site):

@@ -6,9 +6,10 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -45,7 +46,7 @@ _FILES: tuple[str, ...] = (
 )
 _RATES = "rates.parquet"
 """Optional: banks found before it was added lack it and still load."""
-EXTRA_TABLES = ("controls", "outputs", "transfer", "tokens", "examples", "probes", "text_space")
+EXTRA_TABLES = ("controls", "outputs", "transfer", "tokens", "examples", "probes", "readings", "text_space")
 """Optional tables that later analyses add to a bank; `schema.TABLES` says what each must be."""
 CARDS = ("CARD.md", "README.md")
 """Names of a card beside a bank: in `saved_features/`, and where it was pushed."""
@@ -62,8 +63,8 @@ def require_bank_place(path: str | Path) -> None:
     path = Path(path)
     require_place(path, folder=True)
     if path.is_dir():
-        own = {*_FILES, _RATES, "manifest.json", *CARDS, *(f"{name}.parquet" for name in EXTRA_TABLES)}
-        names = [entry.name for entry in path.iterdir() if entry.name not in own]
+        bank_files = {*_FILES, _RATES, "manifest.json", *CARDS, *(f"{name}.parquet" for name in EXTRA_TABLES)}
+        names = [entry.name for entry in path.iterdir() if entry.name not in bank_files]
         # a card whose writing was killed goes with the folder
         foreign = sorted(name for name in names if not is_temporary(name))
         if foreign:
@@ -110,7 +111,7 @@ def write_bank(bank: FeatureBank, path: str | Path) -> Path:
     return path
 
 
-def read_bank(path: str | Path) -> dict[str, Any]:
+def read_bank(path: str | Path) -> dict[str, object]:
     """The fields of a `FeatureBank` from its folder; see `FeatureBank.load`."""
     path = found_folder(checked_name(path, "a bank's folder"))
     manifest = _read_manifest(path)
@@ -126,7 +127,7 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise FileFormatError(f"{path} cannot be read: {error}") from error
     check_scales(str(path), metadata, manifest)
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "features": frames["features.parquet"],
         "summary": frames["summary.parquet"],
         "words": frames["words.parquet"],
@@ -141,7 +142,10 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     return fields
 
 
-def with_sites(frame: Any, sites: Iterable[Site]) -> Any:
+FrameOrNone = TypeVar("FrameOrNone", pd.DataFrame, pd.DataFrame | None)
+
+
+def with_sites(frame: FrameOrNone, sites: Iterable[Site]) -> FrameOrNone:
     """A table with its column `site`; in banks of earlier versions the layer alone named it."""
     if frame is None or "site" in frame or "layer" not in frame:
         return frame
@@ -166,7 +170,7 @@ def manifest_file(path: Path) -> Path:
     return file
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> dict[str, object]:
     file = manifest_file(path)
     manifest = read_json(file)
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
@@ -199,9 +203,9 @@ def _check_hashes(path: Path, hashes: dict[str, str], rows: dict[str, int] | Non
                 f"{path / name} was changed after it was saved (its SHA-256 differs from the manifest)."
             )
     try:
-        there = rows_of(path, hashes)
+        present = rows_of(path, hashes)
     except (OSError, ValueError) as error:
         raise FileFormatError(f"{path} has a table that is no parquet file: {error}.") from None
-    for name, count in there.items():
+    for name, count in present.items():
         if rows is not None and rows.get(name) != count:
             raise FileFormatError(f"{path / name} has {count} rows; the manifest says {rows.get(name)}.")

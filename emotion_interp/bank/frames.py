@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -48,8 +48,8 @@ def grouped_columns(bank: FeatureBank, frame: pd.DataFrame, columns: str | Seque
     if isinstance(columns, str):
         if columns not in GROUPS:
             raise UnknownNameError("group of columns", columns, ("all", "short", *GROUPS))
-        own = bank.extras.get(columns)
-        names = [*KEYS, *(GROUPS[columns] if own is None else [c for c in own if c not in KEYS])]
+        extra = bank.extras.get(columns)
+        names = [*KEYS, *(GROUPS[columns] if extra is None else [c for c in extra if c not in KEYS])]
         names = [c for c in names if c in frame or c in bank.summary]
     known = [c for c in bank.summary if c in names and c not in frame]
     if known:
@@ -61,9 +61,9 @@ def heatmap_frame(bank: FeatureBank, layer: int | Site | str, language: str) -> 
     """AUROC of each emotion's top feature for every emotion, each against all the others, on all stimuli."""
     site = bank.site(layer)
     words, matrix = bank.unit_activations(site, language)
-    summary: Any = bank.summary
-    here: Any = bank.rows_at(summary, site)
-    tops = here[here["language"] == language]["feature"].unique()
+    summary = bank.summary
+    at_site = bank.rows_at(summary, site)
+    tops = at_site[at_site["language"] == language]["feature"].unique()
     names = [*bank.emotions, "neutral"]
     codes = np.asarray([names.index(e) for e in words["emotion"]])
     values = matrix[:, tops].toarray().astype(np.float64)
@@ -86,7 +86,7 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = []
     keys = ["layer", "site", "language"]
-    groups: Any = bank.summary.groupby(keys, sort=True)
+    groups = bank.summary.groupby(keys, sort=True)
     for key, group in groups:
         held = group["auroc_heldout"].to_numpy(dtype=np.float64)
         resampled = np.median(rng.choice(held, (2000, len(held))), axis=1)
@@ -110,7 +110,7 @@ def summary_by_layer(bank: FeatureBank) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _both_tests(group: Any) -> dict[str, Any]:
+def _both_tests(group: pd.DataFrame) -> dict[str, object]:
     return {
         "confirmed_uncorrected": int(group["confirmed_uncorrected"].sum()),
         "layer_fixed": bool(group["layer_fixed"].all()),
@@ -121,19 +121,19 @@ def _both_tests(group: Any) -> dict[str, Any]:
 def confirmed_counts(bank: FeatureBank) -> tuple[str, pd.DataFrame]:
     """Emotions whose top feature passes, per layer and language, and in words what that says of them."""
     both = has_confirmation(bank)
-    summary: Any = bank.summary
+    summary = bank.summary
     counts = (
         summary.groupby(["layer", "site", "language"])["confirmed_uncorrected" if both else "confirmed"].sum().unstack()
     )
     if not both:
         return "emotions with a feature confirmed by an earlier rule (Fisher's test alone, at every layer)", counts
     fixed = summary[summary["layer_fixed"]].groupby(["language", "site"])["confirmed"].sum()
-    found = ", ".join(f"{language} {n} at {site}" for (language, site), n in fixed.items())
+    said = ", ".join(f"{language} {n} at {site}" for (language, site), n in fixed.items())
     what = "emotions whose top feature passes both held-out tests, at each layer for itself (not corrected over layers)"
-    return f"{what}; confirmed: {found}", counts
+    return f"{what}; confirmed: {said}", counts
 
 
-def rows_that_pass(frame: pd.DataFrame, condition: str, value: Any) -> Any:
+def rows_that_pass(frame: pd.DataFrame, condition: str, value: object) -> pd.Series:
     """Rows of a table that fulfil one condition of `FeatureBank.table`."""
     for prefix, compare in (("min_", "ge"), ("max_", "le")):
         column = condition.removeprefix(prefix)

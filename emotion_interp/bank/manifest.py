@@ -38,9 +38,10 @@ class Manifest(BaseModel):
     seed: int
     n_tested: int = Field(ge=0)
     n_alive: dict[str, int]
-    provenance: dict[str, Any] | None = None
+    provenance: dict[str, object] | None = None
     saes: list[Sae] = []
     concepts_sha256: str | None = None
+    conversation: dict[str, list[list[str]]] = {}
     position: str | None = None
     skip: int = Field(default=8, ge=0)
     selection: dict[str, int | float | str | None] = {}
@@ -48,8 +49,8 @@ class Manifest(BaseModel):
     python: str | None = None
     files: dict[str, str] = {}
     rows: dict[str, int] = {}
-    added: dict[str, Any] = {}
-    merged: list[dict[str, Any]] = []
+    added: dict[str, object] = {}
+    merged: list[dict[str, object]] = []
 
 
 def check_manifest(where: str, manifest: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.sae_reader import same_encoder
+from emotion_interp.subjects.sae_identity import same_encoder
 
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank

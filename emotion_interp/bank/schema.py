@@ -159,6 +159,21 @@ TABLES: dict[str, Table] = {
         },
         ("site", "language", "emotion", "k"),
     ),
+    "readings": Table(
+        {
+            **{k: v for k, v in _NAMED.items() if k != "feature"},
+            "kind": text("features", "dense"),
+            "source": text(),
+            "features": _NUMBERS,
+            "weights": _NUMBERS,
+            "bias": number(),
+            "levels": _NUMBERS,
+            "top1": share(missing=True),
+            "top3": share(missing=True),
+            "n_texts": whole(),
+        },
+        ("site", "language", "emotion", "kind"),
+    ),
     "text_space": Table(
         {"language": text(), "baseline": text("text", "encoder"), "emotion": text(), "vector": _NUMBERS},
         ("language", "baseline", "emotion"),
@@ -222,7 +237,7 @@ def check_bank(where: str, fields: Mapping[str, Any]) -> None:
     _check_order(where, fields["summary"], list(manifest["emotions"]))
 
 
-def _check_directions(where: str, directions: Directions, manifest: Any, scales: Iterable[str]) -> None:
+def _check_directions(where: str, directions: Directions, manifest: Mapping[str, Any], scales: Iterable[str]) -> None:
     n_emotions = len(manifest["emotions"])
     widths: dict[Site, int] = {}
     for (site, language, _), (key, array) in zip(directions, directions.arrays().items(), strict=True):
@@ -250,8 +265,8 @@ def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[Any]], 
                     f"{', '.join(map(str, sorted(allowed)))}."
                 )
     if "feature" in frame.columns and len(frame):
-        by: Any = frame["site"]
-        top: Any = frame["feature"].groupby(by).max()
+        by = frame["site"]
+        top = frame["feature"].groupby(by).max()
         for place, feature in top.items():
             if feature >= widths[place]:
                 raise FileFormatError(
@@ -259,7 +274,7 @@ def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[Any]], 
                 )
 
 
-def _check_lengths(name: str, frame: Any, keys: list[str]) -> None:
+def _check_lengths(name: str, frame: pd.DataFrame, keys: list[str]) -> None:
     """Vectors of one space have one length."""
     if frame is None:
         return
@@ -275,7 +290,7 @@ def _check_lengths(name: str, frame: Any, keys: list[str]) -> None:
         )
 
 
-def _check_order(where: str, summary: Any, emotions: list[str]) -> None:
+def _check_order(where: str, summary: pd.DataFrame, emotions: list[str]) -> None:
     """Rows of directions are emotions by their place, and the summary is written in the same order."""
     place = {emotion: i for i, emotion in enumerate(emotions)}
     for (site, language), rows in summary.groupby(["site", "language"], sort=False):
@@ -287,7 +302,7 @@ def _check_order(where: str, summary: Any, emotions: list[str]) -> None:
             )
 
 
-def check_scales(where: str, metadata: Mapping[str, str] | None, manifest: Mapping[str, Any]) -> None:
+def check_scales(where: str, metadata: Mapping[str, str] | None, manifest: Mapping[str, object]) -> None:
     """Refuse scales that differ from those which the file of directions carries itself.
 
     Raises:
@@ -307,7 +322,7 @@ def check_scales(where: str, metadata: Mapping[str, str] | None, manifest: Mappi
         )
 
 
-def _differing(one: Any, two: Any) -> str:
+def _differing(one: object, two: Any) -> str:
     """The first difference of two dictionaries or lists, in words."""
     pairs = [
         dict(enumerate(part)) if isinstance(part, list) else dict(part) if isinstance(part, Mapping) else {}

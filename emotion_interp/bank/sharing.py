@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
@@ -21,11 +20,11 @@ from emotion_interp.core.files import atomic_folder, read_json
 from emotion_interp.core.leftovers import found_folder
 from emotion_interp.core.reading import checked_name
 from emotion_interp.subjects.lookup import is_network_error
+from emotion_interp.subjects.sae_facts import neuronpedia_link
 
 if TYPE_CHECKING:
     from emotion_interp.core.types import Site
 
-NEURONPEDIA = "https://www.neuronpedia.org"
 REPO_TYPES = ("model", "dataset")
 
 
@@ -45,7 +44,7 @@ def feature_link(bank: FeatureBank, layer: int | Site, feature: int) -> str | No
         raise UnknownNameError("feature", feature, range(width))
     for sae in bank.manifest.get("saes", ()):
         if sae.get("site") == str(site) and sae.get("neuronpedia_id"):
-            return f"{NEURONPEDIA}/{quote(sae['neuronpedia_id'])}/{feature}"
+            return neuronpedia_link(sae["neuronpedia_id"], feature)
     return None
 
 

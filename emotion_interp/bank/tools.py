@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -39,8 +39,8 @@ def diff_banks(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     _require_one_subject(first, second)
     keys = ["layer", "site", "language", "emotion"]
     columns = ["feature", "auroc_heldout", "confirmed"]
-    one, two = (b.summary[[*keys, *columns]] for b in (first, second))
-    both: Any = one.merge(two, on=keys, suffixes=("_first", "_second"))
+    first_summary, two = (b.summary[[*keys, *columns]] for b in (first, second))
+    both = first_summary.merge(two, on=keys, suffixes=("_first", "_second"))
     if both.empty:
         raise EmotionInterpError(
             f"the two banks share no layer, language and emotion: {_cells(first)} against {_cells(second)}."
@@ -144,8 +144,8 @@ def subset_bank(bank: FeatureBank, languages: Sequence[str]) -> FeatureBank:
             raise UnknownNameError("language", language, bank.languages)
 
     def own(frame: pd.DataFrame) -> pd.DataFrame:
-        kept: Any = frame[frame["language"].isin(list(languages))] if "language" in frame else frame
-        return kept.reset_index(drop=True)
+        chosen = frame[frame["language"].isin(list(languages))] if "language" in frame else frame
+        return chosen.reset_index(drop=True)
 
     per_language = ("labels", "concept_words")
     parts = {k: {lang: v for lang, v in bank.manifest[k].items() if lang in languages} for k in per_language}
@@ -185,9 +185,9 @@ def _require_one_subject(first: FeatureBank, second: FeatureBank) -> None:
             )
     saes = [{s["site"]: s for s in bank.manifest.get("saes", ())} for bank in (first, second)]
     for site in sorted(set(saes[0]) & set(saes[1])):
-        one, other = saes[0][site], saes[1][site]
+        first_sae, other = saes[0][site], saes[1][site]
         # a bank of before something was noted is taken on trust in it
-        if any(one[key] != other[key] for key in set(one) & set(other)):
+        if any(first_sae[key] != other[key] for key in set(first_sae) & set(other)):
             raise EmotionInterpError(f"the banks read two different SAEs at {site}; their feature numbers differ.")
 
 
@@ -198,7 +198,7 @@ def _cells(bank: FeatureBank) -> str:
 def _joined_words(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     words = pd.concat([first.words, second.words], ignore_index=True)
     words["unit"] = np.arange(len(words))
-    sides: Any = words.groupby("group")["side"].nunique()
+    sides = words.groupby("group")["side"].nunique()
     torn = sides[sides > 1].index.tolist()
     if torn:
         raise EmotionInterpError(
@@ -208,19 +208,21 @@ def _joined_words(first: FeatureBank, second: FeatureBank) -> pd.DataFrame:
     return words
 
 
-def _joined_manifest(first: FeatureBank, second: FeatureBank) -> dict[str, Any]:
-    one, two = first.manifest, second.manifest
+def _joined_manifest(first: FeatureBank, second: FeatureBank) -> dict[str, object]:
+    first_manifest, two = first.manifest, second.manifest
     part = ("languages", "n_tested", "concepts_sha256", "versions")
     parts = [
         b.manifest.get("merged") or [{k: b.manifest.get(k) for k in part} | {"layers": b.layers}]
         for b in (first, second)
     ]
-    known = {s["site"] for s in one.get("saes", ())}
+    known = {s["site"] for s in first_manifest.get("saes", ())}
+    talk = {**first_manifest.get("conversation", {}), **two.get("conversation", {})}
     return {
-        **one,
-        "languages": list(dict.fromkeys([*one["languages"], *two["languages"]])),
-        "saes": [*one.get("saes", ()), *(s for s in two.get("saes", ()) if s["site"] not in known)],
-        "n_tested": one["n_tested"] + two["n_tested"],
-        **{k: {**one[k], **two[k]} for k in ("d_sae", "labels", "concept_words", "n_alive")},
+        **first_manifest,
+        "languages": list(dict.fromkeys([*first_manifest["languages"], *two["languages"]])),
+        "saes": [*first_manifest.get("saes", ()), *(s for s in two.get("saes", ()) if s["site"] not in known)],
+        "n_tested": first_manifest["n_tested"] + two["n_tested"],
+        **{k: {**first_manifest[k], **two[k]} for k in ("d_sae", "labels", "concept_words", "n_alive")},
+        **({"conversation": talk} if talk else {}),
         "merged": [*parts[0], *parts[1]],
     }

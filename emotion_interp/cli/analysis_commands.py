@@ -13,6 +13,8 @@ from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli import steering_grid as tools
 from emotion_interp.cli.options import (
     BankOption,
+    Device,
+    Dtype,
     Json,
     Languages,
     Layers,
@@ -29,6 +31,7 @@ from emotion_interp.cli.options import (
 )
 from emotion_interp.cli.root import app
 from emotion_interp.cli.values import split_names
+from emotion_interp.core.frames import rows_where
 
 
 class _FindByDefault(typer.core.TyperGroup):
@@ -55,6 +58,8 @@ def features(
     layer: Annotated[int | None, typer.Option(min=0, help="Show one layer.")] = None,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     layers: Layers = None,
     languages: Languages = "en,zh",
     bank: BankOption = None,
@@ -78,15 +83,15 @@ def features(
     from emotion_interp.bank.frames import summary_by_layer
     from emotion_interp.cli.progress import show_frame
 
-    subject = subject_of(model, saes, layers)
-    found = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names)
+    subject = subject_of(model, saes, layers, device, dtype)
+    features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names)
     if out is not None:
-        found.save(out)
+        features_bank.save(out)
     if emotion is None and layer is None:
-        show_frame(summary_by_layer(found), repr(found), as_json)
+        show_frame(summary_by_layer(features_bank), repr(features_bank), as_json)
         return
     columns = ["layer", "language", "emotion", "feature", "auroc", "specificity", "coverage", "q", "selected", "top"]
-    frame: Any = found.table(emotion=emotion, layer=layer)[columns]
+    frame = rows_where(features_bank.table(emotion=emotion, layer=layer), columns)
     show_frame(frame if as_json else frame.head(40), f"features of {emotion or 'all emotions'}", as_json)
 
 
@@ -94,6 +99,8 @@ def features(
 def align(
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     layers: Layers = None,
     languages: Languages = "en,zh",
     bank: BankOption = None,
@@ -115,10 +122,10 @@ def align(
     facts_of.check_layers(model, saes, layers)
     facts_of.check_choice(facts_of.facts_for(model, bank, languages, stimuli, seed), languages=languages)
     table = norms_of(norms)  # first: a wrong name must not cost a search
-    subject = subject_of(model, saes, layers)
-    found = bank_of(bank, subject, languages, seed, quiet, stimuli)
+    subject = subject_of(model, saes, layers, device, dtype)
+    features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli)
     settings = StudySettings(norms=norms, n_permutations=permutations, seed=seed)
-    frame: Any = alignment_frames(subject, found, table, settings)["alignment"]
+    frame = alignment_frames(subject, features_bank, table, settings)["alignment"]
     columns = ["layer", "language", "kind", "valence_pc", "valence_r", "valence_lo", "valence_hi", "valence_p_layers"]
     columns += ["arousal_pc", "arousal_r", "arousal_p_layers", "rsa_rho", "rsa_p", "procrustes_disparity", "n_emotions"]
     show_frame(frame if as_json else frame[columns], "Emotion space against people", as_json)
@@ -128,6 +135,8 @@ def align(
 def ratings(
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     layers: Layers = None,
     languages: Languages = "en,zh",
     bank: BankOption = None,
@@ -148,13 +157,14 @@ def ratings(
     facts_of.check_layers(model, saes, layers)
     facts_of.check_choice(facts_of.facts_for(model, bank, languages, stimuli, seed), languages=languages)
     table = norms_of(norms)
-    subject = subject_of(model, saes, layers)
-    found = bank_of(bank, subject, languages, seed, quiet, stimuli)
-    result = predict_ratings(subject, table, bank=found, max_words=words or None, seed=seed)
+    subject = subject_of(model, saes, layers, device, dtype)
+    features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli)
+    result = predict_ratings(subject, table, bank=features_bank, max_words=words or None, seed=seed)
     show_frame(result.to_frame(), "Predicted word ratings", as_json)
 
 
 # long, with many parameters: the options of a shell command are its parameters, each with its help
+# Long: what the shell shows as options is the signature.
 @app.command()
 def steer(
     prompts: Annotated[
@@ -198,6 +208,8 @@ def steer(
     ] = "isotropic",
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     bank: BankOption = None,
     stimuli: StimuliOption = None,
     tokens: Annotated[int, typer.Option(min=1, help="New tokens.")] = 40,
@@ -234,19 +246,19 @@ def steer(
     facts = facts_of.facts_for(model, bank, language, stimuli, seed if stimuli else 0)
     facts_of.check_choice(facts, languages=language, emotions=names, layer=layer, method=method, layers=places)
     facts_of.say_language(asked_language, language, prompts or [], quiet)
-    subject = subject_of(model, saes, None)
+    subject = subject_of(model, saes, None, device, dtype)
     # here the seed is that of the sampling: another one must not mean another bank, unless a search is asked for
-    found = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
-    layer = found.layers[len(found.layers) // 2] if layer is None else layer
-    emotions = tools.emotions_of(emotion, found)
+    features_bank = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
+    layer = features_bank.layers[len(features_bank.layers) // 2] if layer is None else layer
+    emotions = tools.emotions_of(emotion, features_bank)
     if grid is not None:
-        options: dict[str, Any] = {"max_new_tokens": tokens, "generation": {"do_sample": sample}, "seed": seed}
-        setting = tools.grid_setting(subject, found, prompts, language, judge, **options)
+        options: dict[str, object] = {"max_new_tokens": tokens, "generation": {"do_sample": sample}, "seed": seed}
+        setting = tools.grid_setting(subject, features_bank, prompts, language, judge, **options)
         judged = tools.steering_grid(setting, grid, emotions, amounts, layer, method, n_random=random, kinds=named)
         console(quiet).print(f"table: {grid}, picture: {grid.with_suffix('.html')}")
         tools.show_grid(judged, f"layer {layer}, {method}, {judge} judge", as_json)
         return
-    directions = {e: found.direction(e, layer=layer, language=language, method=method) for e in emotions}
+    directions = {e: features_bank.direction(e, layer=layer, language=language, method=method) for e in emotions}
     new = {"max_new_tokens": tokens, "do_sample": sample, "seed": seed}
     shown = tools.continued(subject, prompts or (), directions, dose, **new)
     show_frame(shown, f"{emotion}, layer {layer}, dose {dose:g}, {method}", as_json)
@@ -257,6 +269,8 @@ def trace(
     text: Annotated[str, typer.Argument(help="Text to trace.")],
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     bank: BankOption = None,
     stimuli: StimuliOption = None,
     layer: Annotated[int | None, typer.Option(min=0, help="Layer; default: the middle one.")] = None,
@@ -283,14 +297,14 @@ def trace(
     facts = facts_of.facts_for(model, bank, language, stimuli, seed)
     facts_of.check_choice(facts, languages=language, layer=layer, layers=places)
     facts_of.say_language(asked_language, language, [text], quiet)
-    subject = subject_of(model, saes, None)
-    found = bank_of(bank, subject, language, seed, quiet, stimuli)
-    layer = found.layers[len(found.layers) // 2] if layer is None else layer
-    result = emotion_trace(subject, text, found, layers=[layer], language=language)
+    subject = subject_of(model, saes, None, device, dtype)
+    features_bank = bank_of(bank, subject, language, seed, quiet, stimuli)
+    layer = features_bank.layers[len(features_bank.layers) // 2] if layer is None else layer
+    result = emotion_trace(subject, text, features_bank, layers=[layer], language=language)
     if out is not None:
         result.save(out)
         console(quiet).print(f"token view: {out}")
-    frame: Any = result.to_frame()
+    frame = result.to_frame()
     if not as_json:
         wide = frame.pivot(index="position", columns="emotion", values="value")
         strongest = wide.max().sort_values(ascending=False).index[:6]

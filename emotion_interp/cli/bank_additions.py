@@ -11,7 +11,7 @@ from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.analysis_commands import features_app
 from emotion_interp.cli.bank_commands import Bank
-from emotion_interp.cli.options import Layers, Model, Names, Quiet, Saes, Seed
+from emotion_interp.cli.options import Device, Dtype, Layers, Model, Names, Quiet, Saes, Seed
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.values import numbers, split_names
 from emotion_interp.core.errors import EmotionInterpError
@@ -33,11 +33,14 @@ Limit = Annotated[
 ]
 
 
+# Long: the signature is what the shell shows, the body one step after another, saved between.
 @features_app.command()
 def describe(
     bank: Bank,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
     names: Names = "keep",
@@ -75,46 +78,46 @@ def describe(
     from emotion_interp.judges import NEUTRAL_PROMPTS
 
     facts_of.check_layers(model, saes, None)
-    found = FeatureBank.load(bank)
-    others = kinds_to_test(on, str(found.manifest["stimuli"]))
+    extended = FeatureBank.load(bank)
+    others = kinds_to_test(on, str(extended.manifest["stimuli"]))
     place = out or bank
     require_bank_place(place)
-    subject = subject_of(model, saes, None)
-    require_same_subject(found, subject)
-    languages = ",".join(found.languages)
-    concepts = concepts_of_bank(found)
+    subject = subject_of(model, saes, None, device, dtype)
+    require_same_subject(extended, subject)
+    languages = ",".join(extended.languages)
+    concepts = concepts_of_bank(extended)
     shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit, names)
-    found = add_text_scores(found, concepts, shown)
-    show_frame(summary_by_layer(found), "Top features, the dense stream and the texts alone", False)
-    controls = feature_controls(subject, concepts, found, stimuli=shown, rows="kept")
+    extended = add_text_scores(extended, concepts, shown)
+    show_frame(summary_by_layer(extended), "Top features, the dense stream and the texts alone", False)
+    controls = feature_controls(subject, concepts, extended, stimuli=shown, rows="kept")
     show_frame(controls.counts(), "Features that a control casts doubt on", False)
-    found = found.with_table("controls", controls.to_frame())
+    extended = extended.with_table("controls", controls.to_frame())
     if probes:
         fitted = sparse_probes(
             subject,
             concepts,
-            stimuli=shown or found.manifest["stimuli"],
-            layers=found.sites,
-            seed=int(found.manifest["seed"]),
+            stimuli=shown or extended.manifest["stimuli"],
+            layers=extended.sites,
+            seed=int(extended.manifest["seed"]),
         )
         show_frame(fitted.by_layer(), "Sparse probes: median held-out AUROC", False)
-        found = fitted.add_to(found)
+        extended = fitted.add_to(extended)
         # what is done is kept, should a later part fail
-        found.save(place)
-    found = token_lens(subject, found).add_to(found)
+        extended.save(place)
+    extended = token_lens(subject, extended).add_to(extended)
     # examples show text: of the shipped scenes where the bank was found on somebody else's
-    texts = None if shown is None else [s.text for s in _stimuli("scenes", found, seed)]
-    found = top_examples(subject, found, texts).add_to(found)
-    found.save(place)
-    spoken = [language for language in found.languages if language in NEUTRAL_PROMPTS]
+    texts = None if shown is None else [s.text for s in _stimuli("scenes", extended, seed)]
+    extended = top_examples(subject, extended, texts).add_to(extended)
+    extended.save(place)
+    spoken = [language for language in extended.languages if language in NEUTRAL_PROMPTS]
     if spoken:
-        scores = output_scores(subject, found, languages=spoken, seed=seed)
+        scores = output_scores(subject, extended, languages=spoken, seed=seed)
         show_frame(scores.counts().reset_index(), "Input and output features", False)
-        found = scores.add_to(found)
+        extended = scores.add_to(extended)
     for name in others:
-        found.save(place)
-        found = _tested(subject, concepts, found, name, shown, seed, test_limit)
-    found.save(place)
+        extended.save(place)
+        extended = _tested(subject, concepts, extended, name, shown, seed, test_limit)
+    extended.save(place)
     say(str(place))
 
 
@@ -123,6 +126,8 @@ def confirm(
     bank: Bank,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
     names: Names = "keep",
@@ -147,20 +152,21 @@ def confirm(
 
     place = out or bank
     require_bank_place(place)
-    found = FeatureBank.load(bank)
-    languages = ",".join(found.languages)
-    concepts = concepts_of_bank(found)
-    found = with_confirmation(found, concepts)
+    extended = FeatureBank.load(bank)
+    languages = ",".join(extended.languages)
+    concepts = concepts_of_bank(extended)
+    extended = with_confirmation(extended, concepts)
     shown = None
     if stimuli is not None:
-        shown = corpus_texts(stimuli, languages, int(found.manifest["seed"]), limit, names)
-        found = with_naming(found, concepts, shown)
+        shown = corpus_texts(stimuli, languages, int(extended.manifest["seed"]), limit, names)
+        extended = with_naming(extended, concepts, shown)
     if sets:
-        found = with_confirmed_sets(subject_of(model, saes, None), concepts, found, shown)
-    found.save(place)
-    show_frame(summary_by_layer(found), "confirmed: at the layer fixed on the discovery half", False)
+        extended = with_confirmed_sets(subject_of(model, saes, None, device, dtype), concepts, extended, shown)
+    extended.save(place)
+    show_frame(summary_by_layer(extended), "confirmed: at the layer fixed on the discovery half", False)
 
 
+# Long: the signature is what the shell shows, the body one kind after another, saved between.
 @features_app.command()
 def directions(
     bank: Bank,
@@ -173,6 +179,8 @@ def directions(
     ] = "trained,sae_ts",
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     stimuli: FoundOn = None,
     limit: Limit = None,
     names: Names = "keep",
@@ -197,19 +205,19 @@ def directions(
 
     wanted = split_names(methods)
     facts_of.check_layers(model, saes, layers)
-    found = FeatureBank.load(bank)
+    extended = FeatureBank.load(bank)
     # with these rooms comes torch: not before everything is known to be right
     from emotion_interp.directions import train_directions, with_output_directions, with_targeted_directions
     from emotion_interp.experiments import output_scores
 
-    subject = subject_of(model, saes, None)
-    require_same_subject(found, subject)
+    subject = subject_of(model, saes, None, device, dtype)
+    require_same_subject(extended, subject)
     place = out or bank
     require_bank_place(place)
-    languages, places = ",".join(found.languages), numbers(layers, "--layers")
+    languages, places = ",".join(extended.languages), numbers(layers, "--layers")
     if "trained" in wanted:
         shown = None if stimuli is None else corpus_texts(stimuli, languages, seed, limit, names)
-        total, done = steps * len(found.layers if places is None else places) * len(found.languages), [0]
+        total, done = steps * len(extended.layers if places is None else places) * len(extended.languages), [0]
         with progress_bars(quiet) as bars:
 
             def tick(texts: int) -> None:
@@ -218,20 +226,27 @@ def directions(
                 bars("training directions", done[0], total)
 
             trained = train_directions(
-                subject, concepts_of_bank(found), found, places, stimuli=shown, steps=steps, seed=seed, progress=tick
+                subject,
+                concepts_of_bank(extended),
+                extended,
+                places,
+                stimuli=shown,
+                steps=steps,
+                seed=seed,
+                progress=tick,
             )
         shown_columns = ["gain", "preferred", "gain_dense", "preferred_dense", "cosine_dense"]
-        by_layer: Any = trained.to_frame().groupby(["layer", "language"])[shown_columns]
+        by_layer = trained.to_frame().groupby(["layer", "language"])[shown_columns]
         show_frame(by_layer.mean().reset_index(), "Held-out texts: mean over emotions", False)
-        found = trained.add_to(found)
-        found.save(place)
+        extended = trained.add_to(extended)
+        extended.save(place)
     if "sae_ts" in wanted:
-        found = with_targeted_directions(subject, found, places, seed=seed)
+        extended = with_targeted_directions(subject, extended, places, seed=seed)
     if "sae_output" in wanted:
-        if "outputs" not in found.extras:
-            found = output_scores(subject, found, places, seed=seed).add_to(found)
-        found = with_output_directions(subject, found)
-    found.save(place)
+        if "outputs" not in extended.extras:
+            extended = output_scores(subject, extended, places, seed=seed).add_to(extended)
+        extended = with_output_directions(subject, extended)
+    extended.save(place)
     say(str(place))
 
 
@@ -273,7 +288,7 @@ def _tested(
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.features import transfer
 
-    texts: Any = name if name in ("words", "scenes") else _stimuli(name, bank, seed, limit)
+    texts = name if name in ("words", "scenes") else _stimuli(name, bank, seed, limit)
     result = transfer(subject, concepts, bank, texts, tested_on=name, found_on=shown, seed=seed)
     show_frame(result.by_layer(), f"Top features tested on {name}", False)
     return result.add_to(bank)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,11 +33,25 @@ def model_name(value: str | None) -> str | None:
     return value
 
 
-def saes_name(value: str | None) -> str | None:
-    """A callback for --saes: a folder, or a release that SAELens knows ("train" only where the command trains)."""
-    from emotion_interp.subjects.lookup import checked_release
+def planned_name(value: str | None) -> str | None:
+    """A callback for --model where nothing is loaded: as `model_name`, and models known by a short name or a GGUF file."""
+    from emotion_interp.subjects.lookup import checked_model_name
 
-    return value if value in (None, "train") else checked_release(value)
+    return value if value is None else checked_model_name(value)
+
+
+def saes_name(value: str | None) -> str | None:
+    """A callback for --saes: a folder, a release that SAELens knows, or user/repo ("train" only where the command trains)."""
+    from emotion_interp.subjects.sae_sources import checked_saes
+
+    return value if value in (None, "train") else checked_saes(value)
+
+
+def device_name(value: str) -> str:
+    """A callback for --device: a name that torch may know; whether the machine has it is asked when it is used."""
+    if not re.fullmatch(r"auto|cpu|(?:cuda|mps|xpu)(?::\d+)?", value):
+        raise UnknownNameError("device", value, ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu"))
+    return value
 
 
 def layer_numbers(value: str | None) -> str | None:

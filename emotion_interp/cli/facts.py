@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from emotion_interp.cli.bank_facts import BankFacts, bank_facts
 from emotion_interp.cli.options import concepts_of
+from emotion_interp.cli.sae_options import sae_choice
 from emotion_interp.cli.values import numbers, plain_languages, some_of, split_names
-from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 
 ALL = "all"
 
@@ -91,11 +91,13 @@ def check_choice(
 def check_layers(model: str | None, saes: str | None, layers: str | None) -> tuple[int, ...]:
     """Refuse layers that the model or the SAEs in a folder do not have; returns the layers, where they are known.
 
-    Reads the model's config.json (in a folder or the local cache) and the SAEs' cfg.json; knows nothing of a release.
+    Reads the model's config.json (in a folder or the local cache), the SAEs' configurations, or the release's list.
     """
-    from emotion_interp.core.types import Site
-    from emotion_interp.subjects.loading import bundled_folder, sae_folders
+    from emotion_interp.subjects.loading import bundled_folder
     from emotion_interp.subjects.lookup import config_of
+    from emotion_interp.subjects.sae_choice import SaeChoice, choose_saes
+    from emotion_interp.subjects.sae_folders import sae_places
+    from emotion_interp.subjects.sae_releases import release_names, release_of
 
     bundled = model in (None, "bundled")
     config = config_of(str(bundled_folder() / "model") if bundled else str(model))
@@ -105,17 +107,21 @@ def check_layers(model: str | None, saes: str | None, layers: str | None) -> tup
         if isinstance(depth, int) and not layer < depth:
             raise UnknownNameError("layer", layer, range(depth))
     folder = bundled_folder() / "saes" if bundled and saes is None else Path(saes or "")
+    if saes is not None and saes in release_names() and not folder.is_dir():
+        entries = choose_saes(saes, release_of(saes).entries, asked or None, sae_choice() or SaeChoice())
+        return tuple(sorted({entry.site.layer for entry in entries if entry.site is not None}))
     if (saes is None and not bundled) or not folder.is_dir():
         return ()
-    found = set()
-    for place in sae_folders(folder):
-        try:
-            config = json.loads((place / "cfg.json").read_text(encoding="utf-8"))
-            found.add(Site.parse((config.get("metadata") or config)["hook_name"]).layer)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # the loader names what is wrong with it
-            return ()
+    places = sae_places(folder)
+    try:
+        sites = [place.entry().site for place in places]
+    except (FileFormatError, UnknownNameError):
+        # the loader names what is wrong with it
+        return ()
+    if None in sites:
+        return ()
+    known_layers = {site.layer for site in sites if site is not None}
     for layer in asked:
-        if layer not in found:
-            raise UnknownNameError("SAE layer", layer, sorted(found))
-    return tuple(sorted(found))
+        if layer not in known_layers:
+            raise UnknownNameError("SAE layer", layer, sorted(known_layers))
+    return tuple(sorted(known_layers))

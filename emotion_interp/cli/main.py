@@ -9,30 +9,38 @@ import warnings
 # the order of the list in --help
 from emotion_interp.cli import (
     study_commands,
+    page_commands,
     sweep_commands,
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
+    machine_commands,
     training_commands,
 )
 
 # isort: on
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.root import app
+from emotion_interp.cli.sae_options import add_sae_options
 
 __all__ = ["app", "main"]
 
 COMMANDS = (
     study_commands,
+    page_commands,
     sweep_commands,
     analysis_commands,
     bank_commands,
     bank_additions,
+    direction_commands,
     tool_commands,
+    machine_commands,
     training_commands,
 )
 """Each adds its commands to the application as it is imported."""
+add_sae_options(app)
 
 
 def fail(message: str) -> None:
@@ -46,10 +54,13 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from emotion_interp.core.errors import EmotionInterpError
     from emotion_interp.core.files import require_working_directory
+    from emotion_interp.core.progress import SHOWN
 
     # a line, without the place in the code
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
 
+    # the commands draw bars of their own
+    SHOWN.set(False)
     try:
         require_working_directory()
         app()

@@ -6,26 +6,45 @@ from functools import reduce
 from itertools import product
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emotion_interp.cli import checks
+from emotion_interp.cli.sae_options import sae_choice
 from emotion_interp.cli.values import numbers, plain_languages, split_names
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.core.types import Stimulus
+    from emotion_interp.norms import Norms
     from emotion_interp.subjects import Subject
 
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 Model = Annotated[
     str | None,
     typer.Option("--model", callback=checks.model_name, help="Folder or hub name; default: the bundled subject."),
 ]
 Saes = Annotated[
     str | None,
-    typer.Option("--saes", callback=checks.saes_name, help="SAELens release, folder of SAEs, or 'train' (for run)."),
+    typer.Option(
+        "--saes",
+        callback=checks.saes_name,
+        help="SAELens release, user/repo on the hub, folder of SAEs, or 'train' (for run).",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option("--device", callback=checks.device_name, help="auto (a CUDA card if there is one), cpu, cuda:1, mps."),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        callback=checks.one_of("dtype", lambda: DTYPES),
+        help="Of the model: float32, bfloat16, float16, float64; default: float32 on a CPU, else the checkpoint's own.",
+    ),
 ]
 Layers = Annotated[
     str | None,
@@ -78,16 +97,16 @@ def concepts_of_bank(bank: FeatureBank) -> ConceptSet:
     """The shipped concepts that a bank was found with: all of its languages, or its emotions alone (`--emotions`)."""
     from emotion_interp.concepts.defaults import SIZES
 
-    found: list[ConceptSet] = []
+    sets: list[ConceptSet] = []
     for sizes in product(SIZES, repeat=len(bank.languages)):
         whole = concepts_of(",".join(f"{name}:{size}" for name, size in zip(bank.languages, sizes, strict=True)))
-        own = [emotion for emotion in whole.emotions if emotion in bank.emotions]
-        found += [whole.subset(emotions=own), whole] if own else [whole]
+        known = [emotion for emotion in whole.emotions if emotion in bank.emotions]
+        sets += [whole.subset(emotions=known), whole] if known else [whole]
     # a bank that none of them made (merged, or of older words) is taken for one of the standard words
-    return next((c for c in found if c.sha256 == bank.manifest.get("concepts_sha256")), found[0])
+    return next((c for c in sets if c.sha256 == bank.manifest.get("concepts_sha256")), sets[0])
 
 
-def norms_of(name: str) -> Any:
+def norms_of(name: str) -> Norms:
     """Norms by name, or from the path of a table."""
     from emotion_interp.norms import load_norms
 
@@ -95,11 +114,26 @@ def norms_of(name: str) -> Any:
     return load_norms("csv", path=name) if Path(name).suffix.lower() in tables else load_norms(name)
 
 
-def subject_of(model: str | None, saes: str | None, layers: str | None) -> Subject:
-    """Load what --model, --saes and --layers name."""
-    from emotion_interp.subjects import load_subject
+def subject_of(
+    model: str | None,
+    saes: str | None,
+    layers: str | None,
+    device: str = "auto",
+    dtype: str | None = None,
+    width: str | None = None,
+) -> Subject:
+    """Load what --model, --saes and --layers name and --width, --l0 and --sae-ids choose, where --device and --dtype say.
 
-    return load_subject(model, saes=saes, layers=numbers(layers, "--layers"))
+    `width`: of SAEs where nothing is chosen.
+    """
+    from emotion_interp.subjects import load_subject
+    from emotion_interp.subjects.sae_choice import SaeChoice
+
+    choose = sae_choice()
+    if width is not None and not choose:
+        choose = SaeChoice(width=width)
+    places = numbers(layers, "--layers")
+    return load_subject(model, saes=saes, layers=places, device=device, dtype=dtype, choose=choose)
 
 
 def bank_of(
@@ -175,7 +209,7 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None, name
     spare = [name for name in pairs if name not in spoken]
     if spare:
         raise EmotionInterpError(f"a corpus is named for {spare[0]!r}, but the languages are {languages}.")
-    found = []
+    stimuli = []
     for name in spoken:
         place, colon, split = pairs[name].partition(":")
         if place not in CORPORA:
@@ -184,8 +218,8 @@ def corpus_texts(corpus: str, languages: str, seed: int, limit: int | None, name
         if colon and not split:
             raise EmotionInterpError(f"{pairs[name]!r} names no split; say for example {place}:test.")
         split = split or ("subject" if place == "stories" else "train")
-        found += corpus_stimuli(place, name, split=split, limit=limit, seed=seed, names=names)
-    return found
+        stimuli += corpus_stimuli(place, name, split=split, limit=limit, seed=seed, names=names)
+    return stimuli
 
 
 def default_stimuli(stimuli: str | None, bundled: bool, own: bool = False) -> str:

@@ -33,7 +33,7 @@ class Bars:
 
     def __init__(self, progress: Any) -> None:
         self.progress = progress
-        self.tasks: dict[str, Any] = {}
+        self.tasks: dict[str, object] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage not in self.tasks:
@@ -115,7 +115,7 @@ def json_records(frame: pd.DataFrame) -> str:
     return json.dumps(records, ensure_ascii=False, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """A value as JSON knows it."""
     if hasattr(value, "tolist"):
         value = value.tolist()
@@ -124,9 +124,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return value if isinstance(value, (str, bool, int)) else str(value)
 
 
@@ -135,7 +135,7 @@ def _is_p(name: str) -> bool:
     return bool({"p", "q"} & set(name.split("_")))
 
 
-def _cell(value: Any, digits: int, is_p: bool = False) -> str:
+def _cell(value: object, digits: int, is_p: bool = False) -> str:
     if isinstance(value, float):
         if value != value:
             return "-"

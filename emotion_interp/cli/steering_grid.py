@@ -27,12 +27,12 @@ TABLES = (".csv", ".parquet")
 def doses_of(text: str) -> list[float]:
     """'0.1,0.2' -> [0.1, 0.2]."""
     try:
-        found = [float(part) for part in text.split(",") if part.strip()]
+        doses = [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        found = []
-    if not found:
+        doses = []
+    if not doses:
         raise EmotionInterpError(f"--doses are numbers with commas, such as 0.1,0.2,0.4; got {text!r}.")
-    return found
+    return doses
 
 
 def emotions_of(text: str, bank: FeatureBank) -> list[str]:
@@ -107,7 +107,7 @@ def show_grid(grid: DoseResponse, title: str, as_json: bool) -> None:
 
     columns = ["emotion", "dose", "target_unsteered", "target", "random_hi", "p", "p_holm", "perplexity_ratio"]
     columns += ["distinct2_ratio", "regime", "in_window"]
-    table: Any = grid.to_frame()
+    table = grid.to_frame()
     show_frame(table if as_json else table[columns], title, as_json)
 
 

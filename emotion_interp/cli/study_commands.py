@@ -10,6 +10,8 @@ import typer
 from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli.options import (
+    Device,
+    Dtype,
     Json,
     Languages,
     Layers,
@@ -26,16 +28,20 @@ from emotion_interp.cli.options import (
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.root import app
 from emotion_interp.cli.values import numbers
+from emotion_interp.core.frames import rows_where
 
 if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 
+# Long: what the shell shows as options is the signature.
 @app.command()
 def run(
     context: typer.Context,
     model: Model = None,
     saes: Saes = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     out: Annotated[Path, typer.Option(callback=checks.new_folder, help="Study folder.")] = Path("runs/bundled"),
     layers: Layers = None,
     languages: Languages = "en,zh",
@@ -119,16 +125,21 @@ def run(
         "coordinates": coordinates,
         "learning_curve": learning_curve,
     }
+    width = None
     if preset is None:
         settings = StudySettings(**asked)
     else:
         # what stands on the command line wins over the preset, what is a default does not
         chosen = preset_of(preset)
         options = {"n_permutations": "permutations", "max_rated_words": "rated_words"}
-        kept = {k for k in asked if k not in chosen.settings or _given(context, options.get(k, k))}
-        settings = preset_settings(preset, **{k: asked[k] for k in kept})
+        given = {k for k in asked if k not in chosen.settings or _given(context, options.get(k, k))}
+        settings = preset_settings(preset, **{k: asked[k] for k in given})
         norms = settings.norms
         languages = languages if _given(context, "languages") else ",".join(chosen.languages)
+        published = chosen.saes_of(model, saes)
+        if published is not None:
+            saes, width = published.release, published.width
+            console(quiet).print(f"SAEs of the preset: {saes}{f', {width}' if width else ''}", highlight=False)
         for note in settings.notes:
             console(quiet).print(f"our choice: {note}", highlight=False)
     facts_of.check_layers(model, None if saes == "train" else saes, layers)
@@ -140,7 +151,11 @@ def run(
     # with the room of the experiments comes torch: not before everything is known to be right
     from emotion_interp.study import run_study
 
-    subject = _subject_for_run(model, saes, layers, out, sae_tokens, sae_text, seed, quiet)
+    subject = (
+        _trained_for_run(model, layers, device, dtype, out, sae_tokens, sae_text, seed, quiet)
+        if saes == "train"
+        else subject_of(model, saes, layers, device, dtype, width)
+    )
     with progress_bars(quiet) as bars:
         study = run_study(subject, concepts, out, settings, norms=table, progress=bars)
     show_frame(study.to_frame(), f"Emotion in {subject.name}", as_json, digits=2)
@@ -156,7 +171,9 @@ def run(
             "p_holm_chosen",
             "perplexity_ratio",
         ]
-        frame: Any = study.steering[study.steering["chosen"]][[c for c in columns if c in study.steering.columns]]
+        frame = rows_where(
+            study.steering[study.steering["chosen"]], [c for c in columns if c in study.steering.columns]
+        )
         show_frame(
             frame, "Steering: probability of held-out words; method, layer and dose fixed on other prompts", False
         )
@@ -173,23 +190,22 @@ def _given(context: typer.Context, option: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def _subject_for_run(
+def _trained_for_run(
     model: str | None,
-    saes: str | None,
     layers: str | None,
+    device: str,
+    dtype: str | None,
     out: Path,
     tokens: int,
     text: Path | None,
     seed: int,
     quiet: bool,
 ) -> Subject:
-    if saes != "train":
-        return subject_of(model, saes, layers)
     from emotion_interp.cli.training_commands import train_saes_into
 
     folder = out / "saes"
-    train_saes_into(subject_of(model, None, None), folder, text, layers, tokens, seed=seed, quiet=quiet)
-    return subject_of(model, str(folder), layers)
+    train_saes_into(subject_of(model, None, None, device, dtype), folder, text, layers, tokens, seed=seed, quiet=quiet)
+    return subject_of(model, str(folder), layers, device, dtype)
 
 
 @app.command()

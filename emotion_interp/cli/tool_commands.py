@@ -1,10 +1,8 @@
-"""norms, models, doctor."""
+"""norms, models."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,7 +25,7 @@ def norms_list(as_json: Annotated[bool, typer.Option("--json", help="JSON record
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.norms import norms_table
 
-    table: Any = norms_table()
+    table = norms_table()
     columns = ["name", "language", "dimensions", "n_words", "licence", "found_in"]
     show_frame(table if as_json else table[columns], "Norms", as_json)
 
@@ -65,7 +63,7 @@ def norms_show(
 
 @app.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")] = False) -> None:
-    """Models that load by a short name, also offline, and models with SAE releases that SAELens knows.
+    """Models that load by a short name, also offline, and models with the SAE releases of SAELens that can be read.
 
     Example: emotion-interp models
     """
@@ -73,39 +71,34 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")
 
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.subjects.named import named_models
+    from emotion_interp.subjects.sae_releases import release_names, release_of
 
-    rows = [{"model": "bundled", "release": "(ships with the package)", "saes": 4, "weights": "here"}]
+    rows: list[dict[str, str | int]] = [
+        {
+            "model": "bundled",
+            "release": "(ships with the package)",
+            "saes": 4,
+            "reads": "resid_post",
+            "widths": "1k",
+            "weights": "here",
+        }
+    ]
     for model in named_models().to_dict("records"):
-        here = model["weights"] if model["weights"] != "missing" else model["install"]
-        rows.append({"model": model["name"], "release": "(no SAEs)", "saes": 0, "weights": here})
-    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-
-    for release, entry in get_pretrained_saes_directory().items():
-        if "res" in release:
-            rows.append({"model": entry.model, "release": release, "saes": len(entry.saes_map), "weights": "hub"})
+        weights = model["weights"] if model["weights"] != "missing" else model["install"]
+        rows.append(
+            {"model": model["name"], "release": "(no SAEs)", "saes": 0, "reads": "", "widths": "", "weights": weights}
+        )
+    for release in map(release_of, release_names()):
+        sites = {entry.site for entry in release.entries if entry.site is not None}
+        if not release.refusal:
+            rows.append(
+                {
+                    "model": release.model,
+                    "release": release.name,
+                    "saes": sum(entry.site is not None for entry in release.entries),
+                    "reads": ", ".join(sorted({site.kind for site in sites})),
+                    "widths": ", ".join(dict.fromkeys(entry.width for entry in release.entries if entry.width)),
+                    "weights": "hub",
+                }
+            )
     show_frame(pd.DataFrame(rows), "Subjects with SAEs", as_json)
-
-
-@app.command()
-def doctor() -> None:
-    """Check the installation: versions, bundled files, data folder, threads.
-
-    Example: emotion-interp doctor
-    """
-    import platform
-    from importlib import metadata
-
-    from emotion_interp.subjects.loading import bundled_folder
-
-    say(f"python {platform.python_version()}")
-    for name in ("emotion-interp", "torch", "transformer-lens", "sae-lens", "transformers", "numpy", "circuitsvis"):
-        try:
-            say(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            say(f"{name} is missing; pip install {name}")
-    here = (bundled_folder() / "model" / "model.safetensors").is_file()
-    say(f"bundled subject: {'there' if here else 'missing; reinstall the package'}")
-    data = os.environ.get("EMOTION_INTERP_DATA")
-    state = "not set" if not data else ("there" if Path(data).is_dir() else "names no folder")
-    say(f"EMOTION_INTERP_DATA: {state}")
-    say(f"cores {os.cpu_count()}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}")

@@ -10,7 +10,7 @@ import typer
 
 from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
-from emotion_interp.cli.options import Layers, Model
+from emotion_interp.cli.options import Device, Dtype, Layers, Model
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.root import app
 from emotion_interp.cli.values import numbers
@@ -58,9 +58,12 @@ def train_subject(
     say(str(path))
 
 
+# Long: what the shell shows as options is the signature.
 @app.command("train-saes")
 def train_saes(
     model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     out: Annotated[Path, typer.Option(callback=checks.new_folder, help="One folder per layer is written here.")] = Path(
         "runs/saes"
     ),
@@ -107,7 +110,7 @@ def train_saes(
     if balanced is not None and text is not None:
         raise EmotionInterpError("--balanced reads the corpora under EMOTION_INTERP_DATA; give it or --text, not both.")
     facts_of.check_layers(model, None if model else "", layers)
-    subject = load_subject(model, saes=() if model is None else None)
+    subject = load_subject(model, saes=() if model is None else None, device=device, dtype=dtype)
     train_saes_into(
         subject,
         out,

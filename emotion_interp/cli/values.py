@@ -46,10 +46,10 @@ def numbers(text: str | None, what: str, count: int | None = None) -> list[int] 
     if text is None:
         return None
     try:
-        found = [int(part) for part in text.split(",") if part.strip()]
+        values = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        found = []
-    if not found or count not in (None, len(found)):
+        values = []
+    if not values or count not in (None, len(values)):
         example = ",".join(map(str, (0, 2, 3, 5)[: count or 3]))
         raise EmotionInterpError(f"{what} are whole numbers with commas, such as {example}; got {text!r}.")
-    return found
+    return values

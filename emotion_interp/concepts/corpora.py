@@ -198,24 +198,24 @@ def _read_corpus(corpus: str, language: str, split: str, data: str | Path | None
         raise UnknownNameError(f"language of {corpus}", language, languages)
     known = tuple(STORY_TOPICS) if corpus == "stories" else ("train", "dev", "test")
     splits = dict.fromkeys(split.split("+"))
-    for one in splits:
-        if one not in known:
-            raise UnknownNameError(f"split of {corpus}", one, known)
+    for part in splits:
+        if part not in known:
+            raise UnknownNameError(f"split of {corpus}", part, known)
     # last: a wrong name is wrong with and without the data
     root = _data_folder(data)
     labelled = root / "labelled"
     if corpus == "stories":
-        topics = {n for one in splits for n in STORY_TOPICS[one]}
+        topics = {n for part in splits for n in STORY_TOPICS[part]}
         stories = read_stories(root / "corpora" / "emotion_stories.jsonl.gz")
         return [(t.text, t.emotions[0], f"topic {n}") for n, t in stories if n in topics]
     texts: list[LabelledText] = []
-    for one in splits:
+    for part in splits:
         if corpus == "goemotions":
-            more = list(read_goemotions(labelled, one))
+            more = list(read_goemotions(labelled, part))
         else:
-            more = list(read_brighter(labelled, one, BRIGHTER_LANGUAGES[language]))
+            more = list(read_brighter(labelled, part, BRIGHTER_LANGUAGES[language]))
         if not more and len(splits) > 1:
-            raise FileFormatError(f"the split {one!r} of {corpus} holds no labelled {language!r} text; leave it out.")
+            raise FileFormatError(f"the split {part!r} of {corpus} holds no labelled {language!r} text; leave it out.")
         texts += more
     return [(t.text, t.emotions[0] if t.emotions else NEUTRAL, None) for t in texts if len(t.emotions) < 2]
 
@@ -254,12 +254,12 @@ def _language_of(path: Path, known: list[str], texts: list[str]) -> str:
     """The one language of a file's column, or the one that its texts read as."""
     if len(known) > 1:
         raise EmotionInterpError(f"{path.name} has texts in {', '.join(known)}; give language= one of them.")
-    found = known[0] if known else detect_language("\n".join(texts))
-    if found is None:
+    language = known[0] if known else detect_language("\n".join(texts))
+    if language is None:
         raise EmotionInterpError(
             f"the language of the texts in {path.name} does not show; give language=, such as 'en'."
         )
-    return found
+    return language
 
 
 def _limited(texts: Sequence[_Text], limit: int | None, seed: int, left_out: Sequence[bool] = ()) -> list[_Text]:
@@ -273,8 +273,8 @@ def _limited(texts: Sequence[_Text], limit: int | None, seed: int, left_out: Seq
     for i, (text, emotion, _) in enumerate(texts):
         if text.strip():
             places.setdefault(emotion, []).append(i)
-    kept: list[int] = []
-    for emotion, own in places.items():
-        order = range(len(own)) if limit is None else generator(seed, "corpus", emotion).permutation(len(own))
-        kept += [own[i] for i in order if own[i] not in out][:limit]
-    return [texts[i] for i in sorted(kept)]
+    chosen: list[int] = []
+    for emotion, indices in places.items():
+        order = range(len(indices)) if limit is None else generator(seed, "corpus", emotion).permutation(len(indices))
+        chosen += [indices[i] for i in order if indices[i] not in out][:limit]
+    return [texts[i] for i in sorted(chosen)]

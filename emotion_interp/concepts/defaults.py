@@ -16,12 +16,15 @@ BARE = ("t0", SLOT)
 SIZES = ("standard", "large")
 """Sizes of the shipped sets: 19 to 24 words an emotion, or at least 42 that begin with those."""
 
+OTHER_FILES = ("scenes.toml", "neutral.toml")
+"""Shipped beside the concept sets, and none of them."""
+
 
 @cache
 def shipped_languages() -> tuple[str, ...]:
     """Languages with a shipped concept set, in alphabetical order."""
     folder = resources.files("emotion_interp.concepts")
-    names = (f.name for f in folder.iterdir() if f.name.endswith(".toml") and f.name != "scenes.toml")
+    names = (f.name for f in folder.iterdir() if f.name.endswith(".toml") and f.name not in OTHER_FILES)
     return tuple(sorted(name.removesuffix(".toml") for name in names))
 
 
@@ -56,9 +59,9 @@ def default_label(emotion: str, language: str) -> str:
 
 def default_siblings(emotions: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The shipped siblings of those emotions that the shipped sets know, within the given emotions."""
-    kept = set(emotions)
+    wanted = set(emotions)
     known = {c.emotion: c.siblings for language in shipped_languages() for c in shipped_part(language).concepts}
-    return {e: tuple(s for s in known.get(e, ()) if s in kept) for e in kept}
+    return {e: tuple(s for s in known.get(e, ()) if s in wanted) for e in wanted}
 
 
 def build_part(
@@ -75,14 +78,14 @@ def build_part(
     allowed = set(shared)
     concepts = []
     for emotion, given in words.items():
-        own = tuple(given)
+        words_given = tuple(given)
         concepts.append(
             Concept(
                 emotion,
                 labels.get(emotion) or default_label(emotion, language),
-                own,
+                words_given,
                 tuple(relations.get(emotion, ())),
-                tuple(w.word for w in own if w.word in allowed),
+                tuple(w.word for w in words_given if w.word in allowed),
             )
         )
     carrier = tuple(templates.items()) if templates else default_templates(language)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.messages import Pairs
 from emotion_interp.core.spelling import stray_character
 
 NEUTRAL = "neutral"
@@ -28,6 +29,18 @@ def _check_text(kind: str, text: object) -> None:
         )
     if text != " ".join(text.split()):
         raise EmotionInterpError(f"{kind} {text!r} has stray whitespace; {' '.join(text.split())!r} would be right.")
+
+
+def chosen_names(kind: str, given: str | Iterable[str] | None, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """The given names in the house's order, each checked; all of them for None."""
+    if given is None:
+        return allowed
+    names = [given] if isinstance(given, str) else list(given)
+    for name in (name for name in names if name not in allowed):
+        raise UnknownNameError(kind, name, allowed)
+    if not names:
+        raise EmotionInterpError(f"no {kind} is given; name at least one of {', '.join(allowed)}, or None for all.")
+    return tuple(name for name in allowed if name in names)
 
 
 def same_word(word: str) -> str:
@@ -115,6 +128,8 @@ def _check_template(name: str, text: str) -> None:
 class LanguageConcepts:
     """What a concept set holds of one language: concepts (kept sorted by emotion), neutral words, templates.
 
+    `messages`: the conversation in which the filled templates are shown (see `ConceptSet.in_chat`).
+
     Raises:
         EmotionInterpError: no concepts, an emotion twice, a word under two emotions that do not declare it as shared,
             a neutral word that is also an emotion's, or a template without exactly one slot.
@@ -125,6 +140,7 @@ class LanguageConcepts:
     concepts: tuple[Concept, ...]
     neutral: tuple[ConceptWord, ...] = ()
     templates: tuple[tuple[str, str], ...] = (("t0", SLOT),)
+    messages: Pairs = ()
 
     def __post_init__(self) -> None:
         _check_text("a language", self.language)
@@ -184,10 +200,16 @@ class LanguageConcepts:
 
     def subset(self, emotions: Iterable[str]) -> LanguageConcepts | None:
         """Only these emotions (neutral words and templates stay); None if the language has none of them."""
-        kept = set(emotions)
+        wanted = set(emotions)
         concepts = tuple(
-            Concept(c.emotion, c.label, c.words, tuple(s for s in c.siblings if s in kept), c.shared)
+            Concept(c.emotion, c.label, c.words, tuple(s for s in c.siblings if s in wanted), c.shared)
             for c in self.concepts
-            if c.emotion in kept
+            if c.emotion in wanted
         )
-        return LanguageConcepts(self.language, concepts, self.neutral, self.templates) if concepts else None
+        return replace(self, concepts=concepts) if concepts else None
+
+
+def conversation_of(parts: Iterable[LanguageConcepts], languages: Iterable[str]) -> dict[str, list[list[str]]]:
+    """[role, content] of the messages that the stimuli of some languages are shown in; a language without is left out."""
+    kept = set(languages)
+    return {p.language: [list(m) for m in p.messages] for p in parts if p.messages and p.language in kept}

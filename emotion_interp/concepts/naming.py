@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
 
 import pandas as pd
 
@@ -71,15 +70,15 @@ def named_shares(stimuli: Iterable[Stimulus]) -> pd.DataFrame:
     """How many texts of each language and emotion name it: language, emotion, texts, naming, share; neutral ones left out."""
     rows = [(s.language, s.emotion, names_emotion(s.text, s.emotion, s.language)) for s in stimuli]
     frame = pd.DataFrame([r for r in rows if r[1] != NEUTRAL], columns=["language", "emotion", "naming"])
-    table: Any = frame.groupby(["language", "emotion"])["naming"].agg(["size", "sum"]).reset_index()
+    table = frame.groupby(["language", "emotion"])["naming"].agg(["size", "sum"]).reset_index()
     table.columns = ["language", "emotion", "texts", "naming"]
     table["texts"], table["naming"] = table["texts"].astype(int), table["naming"].astype(int)
     return table.assign(share=table["naming"] / table["texts"])
 
 
-def naming_entry(stimuli: Sequence[Stimulus]) -> dict[str, dict[str, Any]]:
+def naming_entry(stimuli: Sequence[Stimulus]) -> dict[str, dict[str, object]]:
     """For a manifest: per language how many texts name their emotion, and the share of each emotion that is named."""
-    table: Any = named_shares(stimuli)
+    table = named_shares(stimuli)
     return {
         str(language): {
             "texts": int(rows["texts"].sum()),

@@ -7,13 +7,14 @@ from typing import Any
 
 from emotion_interp.concepts.model import NEUTRAL, Concept, ConceptWord, LanguageConcepts
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.messages import checked_frame
 
 FORMAT = 1
 
 Templates = Callable[[str], tuple[tuple[str, str], ...]]
 
 
-def _known_keys(owner: str, table: object, allowed: tuple[str, ...]) -> dict[str, Any]:
+def _known_keys(owner: str, table: object, allowed: tuple[str, ...]) -> dict[str, object]:
     if not isinstance(table, dict):
         raise EmotionInterpError(f"{owner} is a table, got {table!r}.")
     for key in table:
@@ -43,7 +44,7 @@ def _parse_words(emotion: str, entries: object) -> tuple[ConceptWord, ...]:
     return tuple(words)
 
 
-def _parse_part(language: str, table: dict[str, Any], templates_of: Templates) -> LanguageConcepts:
+def _parse_part(language: str, table: dict[str, object], templates_of: Templates) -> LanguageConcepts:
     emotions = table.get("emotions", {})
     if not isinstance(emotions, dict):
         raise EmotionInterpError(f"'emotions' are tables such as [emotions.joy], got {emotions!r}.")
@@ -64,7 +65,8 @@ def _parse_part(language: str, table: dict[str, Any], templates_of: Templates) -
     if templates is not None and not isinstance(templates, dict):
         raise EmotionInterpError(f"'templates' is a table of name = text, got {templates!r}.")
     carrier = templates_of(language) if templates is None else tuple(templates.items())
-    return LanguageConcepts(language, tuple(concepts), _parse_words(NEUTRAL, neutral), carrier)
+    messages = checked_frame(table["messages"]) if "messages" in table else ()
+    return LanguageConcepts(language, tuple(concepts), _parse_words(NEUTRAL, neutral), carrier, messages)
 
 
 def parse_file(table: dict[str, Any], templates_of: Templates) -> tuple[LanguageConcepts, ...]:
@@ -74,7 +76,7 @@ def parse_file(table: dict[str, Any], templates_of: Templates) -> tuple[Language
     """
     if table.get("format", FORMAT) != FORMAT:
         raise EmotionInterpError(f"the file has format {table['format']!r}; this version reads format {FORMAT}.")
-    inner = ("emotions", "neutral", "templates")
+    inner = ("emotions", "neutral", "templates", "messages")
     if "languages" in table:
         languages = _known_keys("the file", table, ("format", "languages"))["languages"]
         if not isinstance(languages, dict) or not languages:

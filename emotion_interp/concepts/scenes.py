@@ -84,8 +84,8 @@ def labelled_stimuli(
         if not text.strip():
             raise EmotionInterpError(f"text {number} is empty; leave it out.")
     spoken = language_or_detected(language, texts)
-    own = [None] * len(texts) if groups is None else groups
-    named = [f"text {k}" if _is_missing(group) else str(group) for k, group in enumerate(own)]
+    group_of = [None] * len(texts) if groups is None else groups
+    named = [f"text {k}" if _is_missing(group) else str(group) for k, group in enumerate(group_of)]
     joined = copies_together(texts, named)
     return [
         Stimulus(text, (0, len(text)), emotion, f"text {number:06d}", "text", spoken, group)

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from emotion_interp.concepts.model import NEUTRAL, SLOT, Concept, ConceptWord, LanguageConcepts, same_word
+from emotion_interp.concepts.markup import concepts_html
+from emotion_interp.concepts.model import (
+    NEUTRAL,
+    SLOT,
+    Concept,
+    ConceptWord,
+    LanguageConcepts,
+    chosen_names,
+    same_word,
+)
 from emotion_interp.concepts.splits import split_groups, word_groups
 from emotion_interp.concepts.toml_files import read_csv, read_toml, write_toml
 from emotion_interp.concepts.word_associations import read_word_associations
-from emotion_interp.core import EmotionInterpError, Stimulus, UnknownNameError
+from emotion_interp.core import EmotionInterpError, Stimulus
 from emotion_interp.core.arguments import checked_methods
 from emotion_interp.core.files import sha256_of
-from emotion_interp.core.markup import fragment, joined
-
-
-def _chosen(kind: str, given: str | Iterable[str] | None, allowed: tuple[str, ...]) -> tuple[str, ...]:
-    """The given names in the house's order, each checked; all of them for None."""
-    if given is None:
-        return allowed
-    names = [given] if isinstance(given, str) else list(given)
-    for name in (name for name in names if name not in allowed):
-        raise UnknownNameError(kind, name, allowed)
-    if not names:
-        raise EmotionInterpError(f"no {kind} is given; name at least one of {', '.join(allowed)}, or None for all.")
-    return tuple(name for name in allowed if name in names)
+from emotion_interp.core.messages import TEXT_SLOT, checked_frame
 
 
 @checked_methods
@@ -83,7 +80,7 @@ class ConceptSet:
             if len(self.parts) > 1:
                 raise EmotionInterpError(f"the set has several languages; name one of {', '.join(self.languages)}.")
             return next(iter(self.parts))
-        _chosen("language", language, self.languages)
+        chosen_names("language", language, self.languages)
         return next(p for p in self.parts if p.language == language)
 
     def concept(self, emotion: str, language: str | None = None) -> Concept:
@@ -118,7 +115,7 @@ class ConceptSet:
         Raises:
             UnknownNameError: no language of the set has this emotion.
         """
-        _chosen("emotion", emotion, self.emotions)
+        chosen_names("emotion", emotion, self.emotions)
         pairs = {(c.emotion, s) for p in self.parts for c in p.concepts for s in c.siblings}
         return tuple(sorted({b for a, b in pairs if a == emotion} | {a for a, b in pairs if b == emotion}))
 
@@ -143,12 +140,12 @@ class ConceptSet:
         Raises:
             UnknownNameError: a name that the set, or one of the chosen languages, does not have.
         """
-        wanted = _chosen("emotion", emotions, (*self.emotions, NEUTRAL))
+        wanted = chosen_names("emotion", emotions, (*self.emotions, NEUTRAL))
         result = []
-        for language in _chosen("language", languages, self.languages):
+        for language in chosen_names("language", languages, self.languages):
             part = self._part(language)
             carriers = dict(part.templates)
-            names = _chosen(f"template of {language!r}", templates, tuple(carriers))
+            names = chosen_names(f"template of {language!r}", templates, tuple(carriers))
             for emotion, word in part.words_by_emotion():
                 if emotion not in wanted:
                     continue
@@ -156,7 +153,8 @@ class ConceptSet:
                     before, after = carriers[name].split(SLOT)
                     span = (len(before), len(before) + len(word.word))
                     text = before + word.word + after
-                    result.append(Stimulus(text, span, emotion, word.word, name, language, self.groups[word.id]))
+                    known = (emotion, word.word, name, language, self.groups[word.id])
+                    result.append(Stimulus(text, span, *known, messages=part.messages))
         return result
 
     def split(self, seed: int, share: float = 0.5) -> dict[str, str]:
@@ -187,10 +185,29 @@ class ConceptSet:
                         c.emotion: [c.label, c.siblings, c.shared, [(w.word, w.id, w.lemma) for w in c.words]]
                         for c in p.concepts
                     },
+                    **({"messages": p.messages} if p.messages else {}),
                 }
                 for p in self.parts
             }
         )
+
+    def in_chat(self, messages: Sequence[Mapping[str, str]] | None = None) -> ConceptSet:
+        """This set for a chat model: every filled template is shown in a turn of a conversation.
+
+        Args:
+            messages: [{"role": ..., "content": ...}, ...] with `{text}` once, where the template goes; None: the template
+                alone, said by the user.
+
+        Raises:
+            EmotionInterpError: no messages, or `{text}` is not in them once.
+
+        Example:
+            >>> from emotion_interp.concepts import concept_set
+            >>> concept_set("en").in_chat().stimuli(templates="t0", emotions="joy")[0].messages
+            (('user', '{text}'),)
+        """
+        frame = checked_frame([{"role": "user", "content": TEXT_SLOT}] if messages is None else messages)
+        return ConceptSet(tuple(replace(part, messages=frame) for part in self.parts))
 
     def __or__(self, other: ConceptSet) -> ConceptSet:
         """Join sets of different languages."""
@@ -207,13 +224,13 @@ class ConceptSet:
             UnknownNameError: a name that the set does not have.
             EmotionInterpError: nothing is left of a language.
         """
-        kept = _chosen("emotion", emotions, self.emotions)
+        chosen = chosen_names("emotion", emotions, self.emotions)
         parts = []
-        for language in _chosen("language", languages, self.languages):
-            part = self._part(language).subset(kept)
+        for language in chosen_names("language", languages, self.languages):
+            part = self._part(language).subset(chosen)
             if part is None:
                 raise EmotionInterpError(
-                    f"the set has none of {', '.join(kept)} in {language!r}; leave that language out."
+                    f"the set has none of {', '.join(chosen)} in {language!r}; leave that language out."
                 )
             parts.append(part)
         return ConceptSet(tuple(parts))
@@ -237,7 +254,7 @@ class ConceptSet:
             raise EmotionInterpError(
                 f"a neutral list needs at least two words that no emotion has, got {len(neutral)}."
             )
-        changed = LanguageConcepts(part.language, part.concepts, neutral, part.templates)
+        changed = replace(part, neutral=neutral)
         return ConceptSet(tuple(changed if p is part else p for p in self.parts))
 
     @classmethod
@@ -329,14 +346,4 @@ class ConceptSet:
         return f"ConceptSet({len(self.emotions)} emotions; {'; '.join(map(' + '.join, zip(counts, neutral, strict=True)))})"
 
     def _repr_html_(self) -> str:
-        head = joined(fragment("<th>{}</th>", language) for language in self.languages)
-        rows = []
-        for emotion in (*self.emotions, NEUTRAL):
-            cells = []
-            for part in self.parts:
-                words = [w.word for e, w in part.words_by_emotion() if e == emotion]
-                more = ", ..." if len(words) > 8 else ""
-                cells.append(fragment("<td>{}: {}{}</td>", len(words), ", ".join(words[:8]), more))
-            rows.append(fragment("<tr><th>{}</th>{}</tr>", emotion, joined(cells)))
-        table = "<p>{}</p><table><tr><th>emotion</th>{}</tr>{}</table>"
-        return fragment(table, repr(self), head, joined(rows))
+        return concepts_html(repr(self), self.emotions, self.parts)

@@ -47,8 +47,8 @@ def word_groups(parts: Iterable[LanguageConcepts]) -> dict[str, str]:
 
 def same_text(text: str) -> str:
     """The form under which two texts count as copies: without case, spacing, punctuation and widths of letters."""
-    kept = "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if not _is_punctuation(c))
-    return kept or "".join(text.split())
+    letters = "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if not _is_punctuation(c))
+    return letters or "".join(text.split())
 
 
 def _is_punctuation(letter: str) -> bool:
@@ -74,8 +74,8 @@ def copies_together(texts: Sequence[str], groups: Sequence[str]) -> list[str]:
     place = {group: k for k, group in reversed(list(enumerate(groups)))}
     first: dict[str, str] = {}
     for text, group in zip(texts, groups, strict=True):
-        one, other = find(first.setdefault(same_text(text), group)), find(group)
-        early, late = sorted((one, other), key=lambda g: place[g])
+        first_root, other = find(first.setdefault(same_text(text), group)), find(group)
+        early, late = sorted((first_root, other), key=lambda g: place[g])
         root[late] = early
     return [find(group) for group in groups]
 
@@ -85,25 +85,25 @@ def _assign(
 ) -> tuple[dict[str, str], Counter[Cell]]:
     """Give each group, largest first and shuffled among equals, to the side that keeps its cells closest to `share`."""
     side: dict[str, str] = {}
-    found: Counter[Cell] = Counter()
+    counted: Counter[Cell] = Counter()
     placed: Counter[Cell] = Counter()
     for emotion in emotions:
         # one stream per emotion: leaving out another emotion does not move this one's words
         rng = generator(seed, "concept split", emotion, attempt)
-        own = sorted(g for g, counts in cells.items() if g not in side and any(e == emotion for e, _ in counts))
-        order = [own[i] for i in rng.permutation(len(own))]
+        groups_left = sorted(g for g, counts in cells.items() if g not in side and any(e == emotion for e, _ in counts))
+        order = [groups_left[i] for i in rng.permutation(len(groups_left))]
         for group in sorted(order, key=lambda g: -sum(cells[g].values())):
             counts = cells[group]
             target = {cell: share * (placed[cell] + n) for cell, n in counts.items()}
-            with_it = sum((found[cell] + n - target[cell]) ** 2 for cell, n in counts.items())
-            without = sum((found[cell] - target[cell]) ** 2 for cell in counts)
+            with_it = sum((counted[cell] + n - target[cell]) ** 2 for cell, n in counts.items())
+            without = sum((counted[cell] - target[cell]) ** 2 for cell in counts)
             coin = rng.random() < share
             discovery = coin if np.isclose(with_it, without) else with_it < without
             side[group] = DISCOVERY if discovery else CONFIRMATION
             placed.update(counts)
             if discovery:
-                found.update(counts)
-    return side, found
+                counted.update(counts)
+    return side, counted
 
 
 def split_groups(parts: Iterable[LanguageConcepts], seed: int, share: float) -> dict[str, str]:
@@ -126,8 +126,8 @@ def split_groups(parts: Iterable[LanguageConcepts], seed: int, share: float) -> 
     one_sided: list[Cell] = []
     # greedy choices can leave a very small concept on one side by bad luck, which another shuffle mends
     for attempt in range(20):
-        side, found = _assign(cells, emotions, seed, share, attempt)
-        one_sided = [cell for cell, n in total.items() if not 0 < found[cell] < n]
+        side, placed = _assign(cells, emotions, seed, share, attempt)
+        one_sided = [cell for cell, n in total.items() if not 0 < placed[cell] < n]
         if not one_sided:
             return side
     names = ", ".join(f"{emotion} ({language})" for emotion, language in one_sided[:5])

@@ -127,8 +127,8 @@ def encoder_folder(language: str = "en") -> Path | None:
         return Path(named)
     if language != "en":
         return None
-    found = importlib.util.find_spec(ENCODER_PACKAGE)
-    for place in (found.submodule_search_locations or ()) if found else ():
+    spec = importlib.util.find_spec(ENCODER_PACKAGE)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(place) / "model" / "config.json").is_file():
             return Path(place) / "model"
     return None
@@ -153,9 +153,9 @@ def encode_texts(texts: Sequence[str], folder: str | Path) -> np.ndarray:
         mask = torch.tensor([[1] * len(pieces[i]) + [0] * (width - len(pieces[i])) for i in places])
         with torch.inference_mode():
             states = model(input_ids=ids, attention_mask=mask).last_hidden_state
-        own = [rows[i] for i in places]
-        np.add.at(sums, own, (states * mask[:, :, None]).sum(1).double().numpy())
-        np.add.at(counts, own, mask.sum(1).numpy())
+        vectors = [rows[i] for i in places]
+        np.add.at(sums, vectors, (states * mask[:, :, None]).sum(1).double().numpy())
+        np.add.at(counts, vectors, mask.sum(1).numpy())
     means = sums / counts[:, None]
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
@@ -191,9 +191,9 @@ def text_readings(
         learnt: the texts that TF-IDF learns its terms from; default all. Give the discovery half where a held-out half
             is reported.
     """
-    own = list(texts) if learnt is None else [texts[int(i)] for i in learnt]
-    found: dict[str, Any] = {"text": TextVectors(own, language, unit)(texts)}
+    learnt_texts = list(texts) if learnt is None else [texts[int(i)] for i in learnt]
+    readings: dict[str, Any] = {"text": TextVectors(learnt_texts, language, unit)(texts)}
     folder = encoder_folder(language)
     if folder is not None:
-        found["encoder"] = encode_texts(texts, folder)
-    return found
+        readings["encoder"] = encode_texts(texts, folder)
+    return readings

@@ -52,6 +52,8 @@ def _part_lines(part: LanguageConcepts, prefix: str) -> list[str]:
         if concept.shared:
             lines.append(f"shared = [{', '.join(map(_quote, concept.shared))}]")
         lines += _word_lines(concept.words)
+    for role, content in part.messages:
+        lines += ["", f"[[{prefix}messages]]", f"role = {_quote(role)}", f"content = {_quote(content)}"]
     if part.neutral:
         lines += ["", f"[{prefix}neutral]", *_word_lines(part.neutral)]
     return lines

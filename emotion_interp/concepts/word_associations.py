@@ -78,14 +78,35 @@ def _resolve(strengths: dict[str, dict[str, float]], overlap: str) -> dict[str, 
     for emotion, words in strengths.items():
         for word, strength in words.items():
             owners[word][emotion] = strength
-    kept: dict[str, dict[str, float]] = {emotion: {} for emotion in strengths}
+    resolved: dict[str, dict[str, float]] = {emotion: {} for emotion in strengths}
     for word, places in owners.items():
         best = max(places.values())
         strongest = [emotion for emotion, strength in places.items() if strength == best]
         # a tie belongs to nobody: giving it to the first emotion would depend on the alphabet
         if len(places) == 1 or (overlap == "strongest" and len(strongest) == 1):
-            kept[strongest[0]][word] = best
-    return kept
+            resolved[strongest[0]][word] = best
+    return resolved
+
+
+def _strengths(
+    wanted: Mapping[str, Iterable[str]],
+    counts: Mapping[str, Mapping[str, int]],
+    answers: Mapping[str, int],
+    min_strength: float,
+) -> tuple[dict[str, dict[str, float]], dict[str, Counter[str]]]:
+    """Emotion -> form -> share of the answers to its cues, and how often each form was spelt which way."""
+    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    strengths: dict[str, dict[str, float]] = {}
+    for emotion, given in wanted.items():
+        pooled: Counter[str] = Counter()
+        own_cues = {same_word(cue) for cue in given}
+        for cue in own_cues:
+            for word, count in counts[cue].items():
+                pooled[same_word(word)] += count
+                spellings[same_word(word)][word] += count
+        total = sum(answers[cue] for cue in own_cues)
+        strengths[emotion] = {w: n / total for w, n in pooled.items() if n > 0 and n / total >= min_strength}
+    return strengths, spellings
 
 
 def read_word_associations(
@@ -119,33 +140,24 @@ def read_word_associations(
             f"{path} has no answers to the cues {', '.join(map(repr, missing))}. Give cues={{emotion: [words]}} "
             "with cues that the file has, leaving out emotions that it lacks."
         )
-    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    strengths: dict[str, dict[str, float]] = {}
-    for emotion, given in wanted.items():
-        pooled: Counter[str] = Counter()
-        own_cues = {same_word(cue) for cue in given}
-        for cue in own_cues:
-            for word, count in counts[cue].items():
-                pooled[same_word(word)] += count
-                spellings[same_word(word)][word] += count
-        total = sum(answers[cue] for cue in own_cues)
-        strengths[emotion] = {w: n / total for w, n in pooled.items() if n > 0 and n / total >= min_strength}
-    kept = _resolve(strengths, overlap)
+    strengths, spellings = _strengths(wanted, counts, answers, min_strength)
+    resolved = _resolve(strengths, overlap)
     written = {form: max(sorted(forms), key=lambda w: forms[w]) for form, forms in spellings.items()}
     try:
         words = {
             emotion: [
-                ConceptWord(written[w], f"{emotion}.{w}") for w, _ in sorted(own.items(), key=lambda i: (-i[1], i[0]))
+                ConceptWord(written[w], f"{emotion}.{w}")
+                for w, _ in sorted(its_words.items(), key=lambda i: (-i[1], i[0]))
             ]
-            for emotion, own in kept.items()
+            for emotion, its_words in resolved.items()
         }
     except EmotionInterpError as error:
         raise FileFormatError(f"{path}: {error}") from error
-    few = sorted(emotion for emotion, own in words.items() if len(own) < 2)
+    few = sorted(emotion for emotion, its_words in words.items() if len(its_words) < 2)
     if few:
         raise EmotionInterpError(
             f"{path}: fewer than two words are left for {', '.join(few)} at min_strength={min_strength}, overlap={overlap!r}. "
             "Lower min_strength, give more cues, or choose another overlap."
         )
-    counted = Counter(w for own in kept.values() for w in own)
+    counted = Counter(w for its_words in resolved.values() for w in its_words)
     return build_part(language, words, {}, siblings=siblings, shared=[written[w] for w, n in counted.items() if n > 1])

@@ -22,6 +22,7 @@ MAKERS = {
     "Halves": "two ei.EmotionSpace",
     "Setting": "ei.Setting(subject, bank, prompts)",
     "Selection": "emotion_interp.features.Selection(...)",
+    "SaeChoice": "ei.SaeChoice(...)",
     "SaeRecipe": "emotion_interp.training.SaeRecipe(...)",
     "SubjectRecipe": "emotion_interp.training.SubjectRecipe(...)",
     "StudySettings": "emotion_interp.study.StudySettings(...)",
@@ -43,13 +44,20 @@ LIKE = {
 }
 BY_NAME = {"bank": "Bank", "concepts": "ConceptSet", "subject": "SubjectLike", "table": "DataFrame | Table"}
 """Parameters that are annotated `Any` because a room above may not be imported."""
-ALIASES = {"ReadAt": "str", "SpaceKind": "str", "Tick": "Callable", "NDArray": "Any"}
+ALIASES = {
+    "Prompts": "str | Sequence[str | Mapping[str, Any] | Sequence[Mapping[str, Any]]]",
+    "ReadAt": "str",
+    "SpaceKind": "str",
+    "Tick": "Callable",
+    "Progress": "Callable[[int], None] | bool | None",
+    "NDArray": "Any",
+}
 WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path"}
 LISTS = ("Sequence", "Iterable", "list", "tuple", "set", "Collection")
 MAPPINGS = ("Mapping", "dict")
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in an error line: short, with its type where that does not show."""
     if isinstance(value, (str, bytes, bool, numbers.Number, type(None))):
         text = repr(value)
@@ -63,7 +71,7 @@ def shown(value: Any) -> str:
 @functools.cache
 def members(annotation: str) -> tuple[ast.expr, ...]:
     """The members of a union."""
-    found: list[ast.expr] = []
+    kinds: list[ast.expr] = []
 
     def split(node: ast.expr) -> None:
         if isinstance(node, ast.BinOp):
@@ -72,10 +80,10 @@ def members(annotation: str) -> tuple[ast.expr, ...]:
         elif isinstance(node, ast.Name) and node.id in ALIASES:
             split(ast.parse(ALIASES[node.id], mode="eval").body)
         else:
-            found.append(node)
+            kinds.append(node)
 
     split(ast.parse(annotation, mode="eval").body)
-    return tuple(found)
+    return tuple(kinds)
 
 
 def name_of(kind: ast.expr) -> str:
@@ -100,7 +108,7 @@ def items_of(kind: ast.expr) -> tuple[ast.expr, ...]:
     return members(ast.unparse(parts[0 if name_of(kind) not in MAPPINGS else -1]))
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """A real number of Python, numpy or torch; True and False are none."""
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return False
@@ -136,14 +144,14 @@ def fits(value: Any, kind: ast.expr) -> bool:
     if name in LISTS:
         return _is_list(value, name) and _hold(value, items_of(kind))
     if name in LIKE:
-        return not isinstance(value, type) and all(hasattr(value, one) for one in LIKE[name])
+        return not isinstance(value, type) and all(hasattr(value, method) for method in LIKE[name])
     if name in MAKERS.keys() - {"Halves"} or name.endswith("Options"):
         return name in {base.__name__ for base in type(value).__mro__}
     # another library's object, or an alias that the function checks itself
     return True
 
 
-def _is_list(value: Any, name: str) -> bool:
+def _is_list(value: object, name: str) -> bool:
     if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
         return False
     if type(value).__name__ in ("DataFrame", "EmotionSpace") or getattr(value, "ndim", 1) == 0:
@@ -151,7 +159,7 @@ def _is_list(value: Any, name: str) -> bool:
     return name == "Iterable" or hasattr(value, "__len__")
 
 
-def _hold(values: Iterable[Any], kinds: tuple[ast.expr, ...]) -> bool:
+def _hold(values: Iterable[object], kinds: tuple[ast.expr, ...]) -> bool:
     if not kinds or not (isinstance(values, (list, tuple, set, frozenset, range)) or hasattr(values, "mapping")):
         return True
     return all(any(fits(value, kind) for kind in kinds) for value in values)
@@ -189,7 +197,7 @@ def _plural(kinds: Iterable[ast.expr]) -> str:
     return " or ".join(dict.fromkeys(known.get(name_of(k), _words(k).removeprefix("a ")) for k in kinds))
 
 
-def hint(value: Any, kinds: tuple[ast.expr, ...]) -> str:
+def hint(value: object, kinds: tuple[ast.expr, ...]) -> str:
     """A sentence on what would be right, or nothing."""
     names = [name_of(kind) for kind in kinds]
     lists = [kind for kind in kinds if name_of(kind) in LISTS]

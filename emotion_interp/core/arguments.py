@@ -7,12 +7,16 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from emotion_interp.core.annotations import BY_NAME, fits, hint, is_number, items_of, members, name_of, shown, wanted
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.result import Result, made_by
 from emotion_interp.core.similar import similar, suggestion
+
+if TYPE_CHECKING:
+    import numpy as np
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -125,7 +129,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @functools.cache
-def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def parameters(function: Callable[..., object]) -> dict[str, inspect.Parameter]:
     """What a function takes by name; the fields of its options (see `core.options`) are among them."""
     asked = dict(inspect.signature(function).parameters)
     rest = [n for n, p in asked.items() if n in ("self", "cls") or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
@@ -172,26 +176,29 @@ def checked_methods(cls: type[T]) -> type[T]:
     return cls
 
 
-def check_fields(instance: Any) -> None:
+def check_fields(instance: object) -> None:
     """The same for the fields of a dataclass; called from `__post_init__`."""
     for name, annotation in inspect.get_annotations(type(instance)).items():
         check_argument(type(instance).__name__, name, getattr(instance, name), str(annotation))
 
 
-def check_against_bank(arguments: Mapping[str, Any]) -> None:
+def check_against_bank(arguments: Mapping[str, object]) -> None:
     """Refuse emotions and languages that the bank of the same call does not have."""
     bank = arguments.get("bank", getattr(arguments.get("setting"), "bank", None))
     for kind in ("emotion", "language"):
         known: Sequence[object] = getattr(bank, f"{kind}s", None) or ()
         lists = [arguments.get(name) for name in (f"{kind}s", OTHERS.get(kind, ""))]
         # an iterator would be used up
-        given = [arguments.get(kind), *(one for many in lists if isinstance(many, (list, tuple, set)) for one in many)]
+        given = [
+            arguments.get(kind),
+            *(item for many in lists if isinstance(many, (list, tuple, set)) for item in many),
+        ]
         for name in given if known else ():
             if isinstance(name, str) and name not in known:
                 raise UnknownNameError(kind, name, known)
 
 
-def check_argument(owner: str, name: str, value: Any, annotation: str) -> None:
+def check_argument(owner: str, name: str, value: object, annotation: str) -> None:
     """Refuse a value that is not what an annotation and the parameter's name ask for."""
     kinds = members(BY_NAME.get(name, "Any") if annotation in ("Any", "object") else annotation)
     if not any(fits(value, kind) for kind in kinds):
@@ -208,7 +215,7 @@ def check_argument(owner: str, name: str, value: Any, annotation: str) -> None:
             check_number(f"{owner}: {name}", item, RANGES[name])
 
 
-def as_array(what: str, value: Any, dtype: str) -> Any:
+def as_array(what: str, value: Any, dtype: str) -> np.ndarray:
     """A tensor, array or nested list of numbers as a numpy array of its own.
 
     Raises:

@@ -138,7 +138,7 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: object) -> None:
     """Write JSON atomically, sorted and indented so that two runs can be compared with diff."""
     write_text(path, _json_text(value))
 
@@ -152,7 +152,7 @@ DIGEST = "own_sha256"
 """The entry of a signed JSON file that holds the SHA-256 of its text with this entry empty."""
 
 
-def write_signed_json(path: str | Path, value: dict[str, Any]) -> None:
+def write_signed_json(path: str | Path, value: dict[str, object]) -> None:
     """Write a JSON object atomically with the digest of its own text, so that any change of the file shows."""
     # keys that are no text sort in another order than the text they become
     plain = json.loads(json.dumps(value, allow_nan=False))
@@ -180,11 +180,11 @@ def read_signed_json(path: str | Path) -> tuple[Any, bool]:
     return plain, True
 
 
-def _own_digest(plain: dict[str, Any]) -> str:
+def _own_digest(plain: dict[str, object]) -> str:
     return hashlib.sha256(_json_text({**plain, DIGEST: ""}).encode()).hexdigest()
 
 
-def _json_text(value: Any) -> str:
+def _json_text(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -197,7 +197,7 @@ def sha256_file(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def sha256_of(value: Any) -> str:
+def sha256_of(value: object) -> str:
     """Hex SHA-256 of a JSON-able value, independent of key order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
 

@@ -59,14 +59,14 @@ def language_of(texts: str | Sequence[str], allowed: Iterable[str], what: str = 
     """
     known = list(allowed)
     asked = f"give language= one of {', '.join(map(repr, known))}"
-    found = detect_language(texts if isinstance(texts, str) else "\n".join(texts))
-    if found in known:
-        return found
-    if found is None and len(known) == 1:
+    detected = detect_language(texts if isinstance(texts, str) else "\n".join(texts))
+    if detected in known:
+        return detected
+    if detected is None and len(known) == 1:
         return known[0]
-    if found is None:
+    if detected is None:
         raise EmotionInterpError(f"the language of {what} does not show; {asked}.")
-    raise EmotionInterpError(f"{what} reads as {found!r}, which is none of the languages here; {asked}.")
+    raise EmotionInterpError(f"{what} reads as {detected!r}, which is none of the languages here; {asked}.")
 
 
 def language_or_detected(language: str | None, texts: Sequence[str], what: str = "the texts") -> str:
@@ -78,10 +78,10 @@ def language_or_detected(language: str | None, texts: Sequence[str], what: str =
     """
     if language is not None:
         return language
-    found = detect_language("\n".join(text for text in texts if isinstance(text, str)))
-    if found is None:
+    detected = detect_language("\n".join(text for text in texts if isinstance(text, str)))
+    if detected is None:
         tell(f"the language of {what} does not show, and they are taken as English; give language=.")
-    return found or "en"
+    return detected or "en"
 
 
 def check_language(texts: str | Sequence[str], language: str, what: str, remedy: str) -> None:
@@ -90,17 +90,19 @@ def check_language(texts: str | Sequence[str], language: str, what: str, remedy:
     Raises:
         EmotionInterpError: they are; `remedy` says what to give.
     """
-    found = detect_language(texts if isinstance(texts, str) else "\n".join(texts))
-    if found is not None and found != language:
-        raise EmotionInterpError(f"{what} read as {found!r}, but are taken for {language!r}; {remedy.format(found)}.")
+    detected = detect_language(texts if isinstance(texts, str) else "\n".join(texts))
+    if detected is not None and detected != language:
+        raise EmotionInterpError(
+            f"{what} read as {detected!r}, but are taken for {language!r}; {remedy.format(detected)}."
+        )
 
 
 def warn_of_language(texts: Sequence[str], language: str, judge: str) -> None:
     """Warn where texts are plainly in another language than the one a judge reads."""
-    found = detect_language("\n".join(texts))
-    if found not in (None, language):
+    detected = detect_language("\n".join(texts))
+    if detected not in (None, language):
         tell(
-            f"the texts read as {found!r}, but this {judge} reads {language!r}; its answers mean nothing there. "
+            f"the texts read as {detected!r}, but this {judge} reads {language!r}; its answers mean nothing there. "
             "load_judge(language=...) has a judge for 'en' and 'zh'."
         )
 

@@ -53,16 +53,16 @@ def sweep(folder: Path, name: str | None = None) -> None:
 
     What a living process writes is never touched. Nothing is raised: a folder that may not be written stays as it is.
     """
-    found = _left_in(folder, name)
-    for entry, of in found:
+    left = _left_in(folder, name)
+    for entry, of in left:
         target = folder / of
         if not os.path.lexists(target):
             # left by the second rename that never came: the newest is what stood there
-            kept = _content(entry, of)
-            if kept is not None:
+            content = _content(entry, of)
+            if content is not None:
                 with contextlib.suppress(OSError):
-                    kept.rename(target)
-    for entry, _ in found:
+                    content.rename(target)
+    for entry, _ in left:
         with contextlib.suppress(OSError):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
@@ -82,9 +82,9 @@ def found_folder(path: str | Path) -> Path:
         if path.exists():
             break
         for entry, of in _left_in(path.parent, path.name):
-            kept = _content(entry, of)
-            if kept is not None:
-                return kept
+            content = _content(entry, of)
+            if content is not None:
+                return content
         if not _being_replaced(path) or time.monotonic() > until:
             break
         time.sleep(0.02)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
@@ -74,7 +74,7 @@ def markdown(text: object) -> str:
     return re.sub(r"([|`\[])", r"\\\1", line)
 
 
-def joined(parts: Any) -> Markup:
+def joined(parts: Iterable[object]) -> Markup:
     """Pieces of HTML behind each other; text among them is escaped."""
     return Markup("").join(escaped(part) for part in parts)
 
@@ -87,7 +87,7 @@ def frame_html(frame: pd.DataFrame, digits: int | None = None, index: bool = Fal
         digits: decimals of its numbers; default: as pandas writes them.
         index: show the names of its rows.
     """
-    shown: Any = frame.copy()
+    shown = frame.copy()
     for place, kind in enumerate(frame.dtypes):
         if kind.kind not in "biufcmM":
             shown.isetitem(place, frame.iloc[:, place].map(_cell))
@@ -115,14 +115,14 @@ def _value(value: object) -> object:
     return value if isinstance(value, (Markup, int, float)) else escaped(value)
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> object:
     if isinstance(value, str):
         return clean(value)
     # lists, arrays and dictionaries are written with the text in them
     return clean(value) if hasattr(value, "__iter__") else value
 
 
-def _labels(labels: Any) -> Any:
+def _labels(labels: pd.Index) -> pd.Index:
     import pandas as pd
 
     names = [None if n is None else clean(n) for n in labels.names]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute
@@ -31,16 +31,16 @@ def read_parquet(path: str | Path, largest: int = LARGEST_TABLE, most_rows: int 
     place = regular_file(path)
     try:
         with pq.ParquetFile(place) as footer:
-            found = footer.metadata
+            metadata = footer.metadata
             schema = footer.schema_arrow
-        groups = [found.row_group(k) for k in range(found.num_row_groups)]
+        groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
         size = sum(group.total_byte_size for group in groups)
-        if not 0 <= found.num_rows <= most_rows or not 0 <= size <= largest:
+        if not 0 <= metadata.num_rows <= most_rows or not 0 <= size <= largest:
             raise FileFormatError(
-                f"{path} has {found.num_rows:,} rows and {size:,} bytes when it is unpacked; at most {most_rows:,} and "
+                f"{path} has {metadata.num_rows:,} rows and {size:,} bytes when it is unpacked; at most {most_rows:,} and "
                 f"{largest:,} are read."
             )
-        if sum(group.num_rows for group in groups) != found.num_rows:
+        if sum(group.num_rows for group in groups) != metadata.num_rows:
             raise ValueError("its parts have another number of rows than it says")
         # long values that repeat are small in the file: they are kept apart until their size is known
         texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
@@ -60,9 +60,9 @@ def read_parquet(path: str | Path, largest: int = LARGEST_TABLE, most_rows: int 
         raise FileFormatError(f"{path} cannot be read as a parquet file: {said(error)}.") from error
 
 
-def _unpacked(column: Any) -> int:
+def _unpacked(column: pyarrow.ChunkedArray) -> int:
     """Bytes of a column, repeated values counted as often as they occur."""
-    pc: Any = pyarrow.compute
+    pc = pyarrow.compute
     if not pa.types.is_dictionary(column.type):
         return column.nbytes
     lengths = pc.binary_length(column.dictionary).take(column.indices)

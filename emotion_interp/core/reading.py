@@ -86,18 +86,18 @@ def regular_file(path: str | Path, hint: str = "", largest: int | None = LARGEST
     """
     place = Path(checked_name(path))
     try:
-        found = place.stat()
+        facts = place.stat()
     except OSError as error:
         if error.errno == errno.ENOENT:
             raise FileFormatError(f"{path} does not exist{'; ' + hint if hint else ''}.") from None
         why = "links in a loop" if error.errno == errno.ELOOP else error.strerror or str(error)
         raise FileFormatError(f"{path} is not readable: {why}.") from None
-    if not stat.S_ISREG(found.st_mode):
-        kind = next((name for is_one, name in _SPECIAL if is_one(found.st_mode)), "something else")
+    if not stat.S_ISREG(facts.st_mode):
+        kind = next((name for is_one, name in _SPECIAL if is_one(facts.st_mode)), "something else")
         raise FileFormatError(f"{path} is not a readable file but {kind}; give a regular file.")
-    if largest is not None and found.st_size > largest:
+    if largest is not None and facts.st_size > largest:
         raise FileFormatError(
-            f"{path} has {found.st_size:,} bytes; at most {largest:,} are read. Give a smaller file or split it."
+            f"{path} has {facts.st_size:,} bytes; at most {largest:,} are read. Give a smaller file or split it."
         )
     return place
 
@@ -297,7 +297,7 @@ def damage_named(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def parse_toml(text: str, place: str) -> dict[str, Any]:
+def parse_toml(text: str, place: str) -> dict[str, object]:
     """TOML; whatever is wrong is a `FileFormatError` that begins with `place`."""
     try:
         return tomllib.loads(text)

@@ -5,18 +5,26 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.markup import summary_html
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 R = TypeVar("R", bound="Result")
+K = TypeVar("K", bound="KeepsTables")
 SHOWN = 12
 """Most columns of a table that a notebook shows by itself."""
 _MOST_ITEMS = 20
+
+
+class KeepsTables(Protocol):
+    """What a bank does with the rows of a result."""
+
+    def with_table(self, name: str, frame: pd.DataFrame) -> Self: ...
 
 
 class Result:
@@ -68,7 +76,7 @@ class Result:
         numbers = self.view().drop(columns=keys, errors="ignore").select_dtypes("number").columns
         return frame.groupby(keys, dropna=False)[list(numbers)].median().reset_index()
 
-    def plot(self) -> Any:
+    def plot(self) -> go.Figure:
         """A picture of it.
 
         Raises:
@@ -76,7 +84,7 @@ class Result:
         """
         raise EmotionInterpError(f"a {type(self).__name__} has no picture; view() and to_frame() have its rows.")
 
-    def add_to(self, bank: Any) -> Any:
+    def add_to(self, bank: K) -> K:
         """A bank that keeps it, the same as `bank.add(result)`; the one given stays as it is.
 
         Raises:
@@ -95,7 +103,7 @@ class Result:
         return summary_html(self, self.view(), digits=3)
 
 
-def chosen_columns(frame: pd.DataFrame, columns: str | Iterable[str] | None, short: Sequence[str] = ()) -> Any:
+def chosen_columns(frame: pd.DataFrame, columns: str | Iterable[str] | None, short: Sequence[str] = ()) -> pd.DataFrame:
     """A table with the columns that were asked for: by name, "all", or None for the short ones (the first twelve).
 
     Raises:
@@ -112,7 +120,7 @@ def chosen_columns(frame: pd.DataFrame, columns: str | Iterable[str] | None, sho
     return frame[names]
 
 
-def made_by(result: R, function: str, arguments: Mapping[str, Any]) -> R:
+def made_by(result: R, function: str, arguments: Mapping[str, object]) -> R:
     """The same result, knowing the call that made it."""
     if "settings" in vars(type(result)).get("__dataclass_fields__", ()):
         # one that keeps settings of its own, as its file has them
@@ -122,7 +130,7 @@ def made_by(result: R, function: str, arguments: Mapping[str, Any]) -> R:
     return made
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """A value that reads well and weighs little: numbers, texts and short lists as they are, others by their kind."""
     if value is None or isinstance(value, (str, int, float)):
         return value

@@ -93,7 +93,7 @@ def check_table(name: str, frame: pd.DataFrame, table: Table) -> None:
         )
 
 
-def _check_column(name: str, column: str, values: Any, rule: Column) -> None:
+def _check_column(name: str, column: str, values: pd.Series, rule: Column) -> None:
     gone = values.isna().to_numpy(dtype=bool)
     kinds: dict[str, Any] = {
         "whole": pd.api.types.is_integer_dtype,
@@ -145,7 +145,7 @@ def _are_numbers(value: object) -> bool:
     return not array.size or (array.ndim == 1 and array.dtype.kind in "iuf" and bool(np.isfinite(array).all()))
 
 
-def _refuse(name: str, column: str, values: Any, wrong: Sequence[bool] | np.ndarray, rule: Column) -> None:
+def _refuse(name: str, column: str, values: pd.Series, wrong: Sequence[bool] | np.ndarray, rule: Column) -> None:
     places = np.flatnonzero(np.asarray(wrong))
     row = int(places[0]) if len(places) else 0
     given = values.iloc[row] if len(values) else values.dtype

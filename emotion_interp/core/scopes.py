@@ -9,10 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Generic, Self, TypeVar
+from types import CellType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from emotion_interp.core.errors import EmotionInterpError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformer_lens.hook_points import HookPoint
 
 
 class Scope:
@@ -24,7 +29,8 @@ class Scope:
     """
 
     def __init__(self, model: Any) -> None:
-        self.model, self.is_open = model, False
+        self.model: object = model
+        self.is_open = False
 
     def start(self) -> None:
         self.is_open = True
@@ -45,7 +51,7 @@ class Scope:
 _SCOPES: ContextVar[tuple[Scope, ...]] = ContextVar("emotion_interp_scopes", default=())
 
 
-def open_scopes(model: Any) -> tuple[Scope, ...]:
+def open_scopes(model: object) -> tuple[Scope, ...]:
     """The interventions of a model that act in this context."""
     return tuple(s for s in _SCOPES.get() if s.is_open and s.model is model)
 
@@ -60,7 +66,7 @@ class Undoing:
     _is_open = False
 
     def __init__(self) -> None:
-        self._steps: list[Callable[[], Any]] = []
+        self._steps: list[Callable[[], object]] = []
 
     def later(self, step: Callable[[], Any]) -> None:
         """Have something put back at the end; the last step given is the first."""
@@ -95,6 +101,7 @@ class Undoing:
 
 
 _Block = TypeVar("_Block", bound=Undoing)
+_Value = TypeVar("_Value")
 
 
 class surely(Generic[_Block]):
@@ -110,10 +117,10 @@ class surely(Generic[_Block]):
         self.block.undo()
 
 
-class setting(Undoing):
+class setting(Undoing, Generic[_Value]):
     """Inside it a context variable has another value."""
 
-    def __init__(self, variable: ContextVar[Any], value: Any) -> None:
+    def __init__(self, variable: ContextVar[_Value], value: _Value) -> None:
         super().__init__()
         self.variable, self.value = variable, value
 
@@ -142,10 +149,10 @@ def check_open(scopes: tuple[Scope, ...]) -> None:
 
 
 _GUARD = threading.RLock()
-_LOCKS: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
+_LOCKS: WeakKeyDictionary[object, threading.RLock] = WeakKeyDictionary()
 
 
-def lock_of(thing: Any) -> Any:
+def lock_of(thing: object) -> threading.RLock:
     """The lock of a model, SAE or tokenizer that keeps state while it runs: one for each, whoever asks."""
     with _GUARD:
         if thing not in _LOCKS:
@@ -153,12 +160,12 @@ def lock_of(thing: Any) -> Any:
         return _LOCKS[thing]
 
 
-def hooks_locked() -> Any:
+def hooks_locked() -> threading.RLock:
     """The lock under which this package's hooks are added and taken off, whatever the model; ask for `lock_of` first."""
     return _GUARD
 
 
-def attach(point: Any, function: Callable[..., Any], undoing: Undoing) -> None:
+def attach(point: HookPoint, function: Callable[..., object], undoing: Undoing) -> None:
     """Add a hook to a hook point, and have exactly it taken off later.
 
     Permanent, so that a `reset_hooks()` of somebody else's context leaves it.
@@ -168,14 +175,14 @@ def attach(point: Any, function: Callable[..., Any], undoing: Undoing) -> None:
         point.add_hook(function, is_permanent=True)
 
 
-def attach_before(module: Any, function: Callable[..., Any], undoing: Undoing) -> None:
+def attach_before(module: nn.Module, function: Callable[..., object], undoing: Undoing) -> None:
     """Have a function called with (module, args, kwargs) before a module runs, and taken off later."""
     undoing.later(lambda: _detach_before(module, function))
     with _GUARD:
         module.register_forward_pre_hook(function, with_kwargs=True)
 
 
-def _detach_before(module: Any, function: Callable[..., Any]) -> None:
+def _detach_before(module: nn.Module, function: Callable[..., object]) -> None:
     with _GUARD:
         for key, hook in list(module._forward_pre_hooks.items()):
             # a bound method is made anew each time it is asked for: equal, not the same
@@ -184,7 +191,7 @@ def _detach_before(module: Any, function: Callable[..., Any]) -> None:
                 module._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
-def _detach(point: Any, function: Callable[..., Any]) -> None:
+def _detach(point: HookPoint, function: Callable[..., object]) -> None:
     with _GUARD:
         # by the function and not by a handle: an interrupt may have come before there was one
         point.fwd_hooks = [h for h in point.fwd_hooks if getattr(h, "user_hook", None) is not function]
@@ -193,7 +200,7 @@ def _detach(point: Any, function: Callable[..., Any]) -> None:
                 point._forward_hooks.pop(key, None)
 
 
-def _content(cell: Any) -> Any:
+def _content(cell: CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:

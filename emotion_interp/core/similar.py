@@ -45,8 +45,8 @@ def similar(given: object, names: Iterable[object], emotions: bool = False) -> s
 
 def suggestion(given: object, names: Iterable[object], emotions: bool = False) -> str:
     """A sentence " Did you mean ...?", or nothing."""
-    found = similar(given, names, emotions)
-    return f" Did you mean {found!r}?" if found is not None else ""
+    names_like = similar(given, names, emotions)
+    return f" Did you mean {names_like!r}?" if names_like is not None else ""
 
 
 def _plain(name: object) -> str:

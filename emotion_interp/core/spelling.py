@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Any
 
 from emotion_interp.core.errors import FileFormatError
 
@@ -91,7 +90,7 @@ def _is_flag_letter(letter: str) -> bool:
     return "\U0001f1e6" <= letter <= "\U0001f1ff"
 
 
-def as_text(value: Any, place: str) -> str:
+def as_text(value: object, place: str) -> str:
     """A text read from a file, as it is; never the name of nothing ("None", "nan").
 
     Raises:

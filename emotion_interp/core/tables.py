@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -61,9 +60,9 @@ class Table:
 
     def frame(self) -> pd.DataFrame:
         """The cells as a frame, empty ones as NaN; its index is the line in the file. Of columns called alike the first."""
-        kept = {name: k for k, name in reversed(list(enumerate(self.columns)))}
+        places = {name: k for k, name in reversed(list(enumerate(self.columns)))}
         data = {
-            name: [cells[k] or None for _, cells in self.body] for name, k in sorted(kept.items(), key=lambda i: i[1])
+            name: [cells[k] or None for _, cells in self.body] for name, k in sorted(places.items(), key=lambda i: i[1])
         }
         return pd.DataFrame(data, index=[line for line, _ in self.body], dtype=object)
 
@@ -126,7 +125,7 @@ def parse_table(
 
 def separator_of(text: str) -> str:
     """What separates the columns, by the first line that is not empty: the sign it has most of outside quotes."""
-    line = next((one for one in text.splitlines() if one.strip()), "")
+    line = next((text_line for text_line in text.splitlines() if text_line.strip()), "")
     bare = "".join(part for k, part in enumerate(line.split('"')) if k % 2 == 0)
     counts = {sign: bare.count(sign) for sign in SEPARATORS}
     if not any(counts.values()):
@@ -136,7 +135,7 @@ def separator_of(text: str) -> str:
     return max(counts, key=lambda sign: counts[sign])
 
 
-def _readings(separator: str, text: str) -> list[tuple[Any, bool]]:
+def _readings(separator: str, text: str) -> list[tuple[object, bool]]:
     """(quoting, skip blanks behind a separator) to try in turn."""
     plain, quoted, spaced = (csv.QUOTE_NONE, False), (csv.QUOTE_MINIMAL, False), (csv.QUOTE_MINIMAL, True)
     if separator == "\t":
@@ -144,7 +143,7 @@ def _readings(separator: str, text: str) -> list[tuple[Any, bool]]:
     return [spaced, quoted, plain] if f'{separator} "' in text else [quoted, plain]
 
 
-def _rows(text: str, separator: str, quoting: Any, skip: bool, before: int) -> Iterator[tuple[int, list[str]]]:
+def _rows(text: str, separator: str, quoting: int, skip: bool, before: int) -> Iterator[tuple[int, list[str]]]:
     """(line where it begins, cells) of each row that has any text."""
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, skipinitialspace=skip, strict=True

@@ -7,13 +7,18 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from emotion_interp.core.arguments import as_array, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.markup import facts_html, fragment
+from emotion_interp.core.messages import Pairs
+
+if TYPE_CHECKING:
+    import torch
+
 
 T = TypeVar("T")
 
@@ -109,14 +114,14 @@ def sites_at(sites: Iterable[Site], layer: int | Site | str) -> list[Site]:
     if isinstance(layer, str):
         layer = Site.parse(layer)
     if not isinstance(layer, Site):
-        found = sorted((s for s in known if s.layer == layer), key=lambda s: (s.kind != "resid_post", s))
-        if not found:
+        matching = sorted((s for s in known if s.layer == layer), key=lambda s: (s.kind != "resid_post", s))
+        if not matching:
             raise UnknownNameError("layer", layer, sorted({s.layer for s in known}))
-        return found
-    found = [layer] if layer in known else [s for s in known if s.point == layer]
-    if not found:
+        return matching
+    matching = [layer] if layer in known else [s for s in known if s.point == layer]
+    if not matching:
         raise UnknownNameError("site", str(layer), map(str, known))
-    return found
+    return matching
 
 
 def site_of(layer: int | Site | str) -> Site:
@@ -149,7 +154,8 @@ class Stimulus:
     """One text shown to the subject, with the character span of its target.
 
     `group` joins what must stay on one side of a split (a lemma, its translations). `emotion` is "neutral" for the
-    contrast class.
+    contrast class. `messages` are the conversation in which a chat model is shown the text: (role, content), with
+    `{text}` in its place; none: the text alone.
     """
 
     text: str
@@ -159,6 +165,7 @@ class Stimulus:
     template: str
     language: str
     group: str
+    messages: Pairs = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
@@ -182,13 +189,13 @@ class Direction:
         array([0.6, 0.8], dtype=float32)
     """
 
-    vector: Any
+    vector: np.ndarray
     layer: int
     kind: str = "resid_post"
     name: str = "direction"
     language: str | None = None
     method: str = "custom"
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         Site(self.layer, self.kind)
@@ -213,7 +220,7 @@ class Direction:
 
     def hooks(
         self, dose: float = 0.5, scale: float | None = None, has_bos: bool = True
-    ) -> list[tuple[str, Callable[..., Any]]]:
+    ) -> list[tuple[str, Callable[..., object]]]:
         """Hooks that add `dose * scale * unit` to a TransformerLens model: for `model.hooks(fwd_hooks=...)` and the like.
 
         The same as `steer(subject, direction, dose, positions="all")`, for models that are no Subject. A hook sees nothing
@@ -286,10 +293,10 @@ class _AddingHook:
     def __init__(self, name: str, vector: np.ndarray, has_bos: bool) -> None:
         self.name, self.vector, self.has_bos = name, vector, has_bos
         self._thread = threading.get_ident()
-        self._kept: dict[tuple[Any, Any], Any] = {}
-        self._last: Any = None
+        self._kept: dict[tuple[object, object], object] = {}
+        self._last: object = None
 
-    def __call__(self, activations: Any, hook: Any = None) -> Any:
+    def __call__(self, activations: torch.Tensor, hook: object = None) -> torch.Tensor:
         del hook
         if threading.get_ident() != self._thread:
             # silent here, the thread that it was meant for might run without it; acting, it would steer a stranger's

@@ -88,11 +88,11 @@ def _sheets(archive: zipfile.ZipFile) -> list[tuple[str, str]]:
     relations = ElementTree.fromstring(archive.read("xl/_rels/workbook.xml.rels"))
     targets = {r.attrib["Id"]: r.attrib["Target"] for r in relations}
     book = ElementTree.fromstring(archive.read("xl/workbook.xml"))
-    found = []
+    sheets = []
     for sheet in book.iter(f"{_MAIN}sheet"):
         target = targets[sheet.attrib[_RELATION]]
-        found.append((sheet.attrib["name"], target.lstrip("/") if target.startswith("/") else f"xl/{target}"))
-    return found
+        sheets.append((sheet.attrib["name"], target.lstrip("/") if target.startswith("/") else f"xl/{target}"))
+    return sheets
 
 
 def _column(reference: str) -> int:

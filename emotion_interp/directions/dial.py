@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.core.options import Options, merged
@@ -128,17 +129,17 @@ def dial(
     return Direction(weights @ units, first.layer, first.kind, name, chosen.language, "dial", provenance)
 
 
-def _directions(bank: Any, layer: int | Site | str, language: str, method: str) -> dict[str, Direction]:
-    found: dict[str, Direction] = {}
+def _directions(bank: FeatureBank, layer: int | Site | str, language: str, method: str) -> dict[str, Direction]:
+    directions: dict[str, Direction] = {}
     failure: EmotionInterpError | None = None
     for emotion in bank.emotions:
         try:
-            found[emotion] = bank.direction(emotion, layer=layer, language=language, method=method)
+            directions[emotion] = bank.direction(emotion, layer=layer, language=language, method=method)
         except EmotionInterpError as error:
             failure = error
-    if failure is not None and not found:
+    if failure is not None and not directions:
         raise failure
-    return found
+    return directions
 
 
 def _weights(units: np.ndarray, ratings: np.ndarray, asked: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:

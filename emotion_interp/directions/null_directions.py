@@ -86,9 +86,9 @@ def null_texts(
     if not len(stimuli):
         raise EmotionInterpError("null_texts needs labelled texts, got none.")
     places = list(subject.sites) if sites is None else [subject.site(s) for s in sites]
-    reading: dict[str, Any] = {"position": position, "skip": skip}
-    found = read_stimuli(subject, stimuli, np.arange(len(stimuli)), sites=places, **reading)
-    values = {site: np.asarray(one.dense, dtype=np.float64) for site, one in found.items()}
+    reading: dict[str, object] = {"position": position, "skip": skip}
+    readings = read_stimuli(subject, stimuli, np.arange(len(stimuli)), sites=places, **reading)
+    values = {site: np.asarray(site_reading.dense, dtype=np.float64) for site, site_reading in readings.items()}
     return NullTexts(values, tuple(s.emotion for s in stimuli), tuple(s.group for s in stimuli))
 
 
@@ -185,11 +185,11 @@ def _decoder_rows(subject: Subject, site: Site, n: int, random: np.random.Genera
         raise EmotionInterpError(
             f"the SAE at {site} writes {rows.shape[1]} dimensions, not the {subject.d_model} of it."
         )
-    there = np.flatnonzero(np.linalg.norm(rows, axis=1) > 0)
-    if len(there) < n:
-        raise EmotionInterpError(f"the SAE at {site} has {len(there)} decoder rows, fewer than the {n} asked for.")
+    nonzero = np.flatnonzero(np.linalg.norm(rows, axis=1) > 0)
+    if len(nonzero) < n:
+        raise EmotionInterpError(f"the SAE at {site} has {len(nonzero)} decoder rows, fewer than the {n} asked for.")
     # a permutation, so that fewer directions are the first of more
-    latents = random.permutation(there)[:n]
+    latents = random.permutation(nonzero)[:n]
     return latents, rows[latents]
 
 
@@ -203,8 +203,8 @@ def _topic_differences(texts: NullTexts, site: Site, n: int, random: np.random.G
     sums = np.zeros((len(counts), values.shape[1]))
     np.add.at(sums, cells, values)
     means = (sums / np.maximum(counts, 1)[:, None]).reshape(len(topics), len(emotions), -1)
-    there = (counts > 0).reshape(len(topics), len(emotions))
-    shared = there.astype(np.int64) @ there.T.astype(np.int64)
+    present = (counts > 0).reshape(len(topics), len(emotions))
+    shared = present.astype(np.int64) @ present.T.astype(np.int64)
     pairs = np.argwhere(np.triu(shared >= min(_LEAST_SHARED, len(emotions)), 1))
     if len(pairs) < n:
         raise EmotionInterpError(
@@ -213,7 +213,7 @@ def _topic_differences(texts: NullTexts, site: Site, n: int, random: np.random.G
         )
     result = np.empty((n, values.shape[1]))
     for i, (a, b) in enumerate(pairs[random.permutation(len(pairs))[:n]]):
-        both = there[a] & there[b]
+        both = present[a] & present[b]
         result[i] = random.choice((-1.0, 1.0)) * (means[a, both] - means[b, both]).mean(0)
     return result
 
@@ -229,7 +229,7 @@ def _shuffled_differences(texts: NullTexts, site: Site, n: int, random: np.rando
     sizes = np.bincount(codes, minlength=len(names))[:, None]
     result = np.empty((n, values.shape[1]))
     for i in range(n):
-        classes: Any = csr_matrix((ones, (codes[random.permutation(len(codes))], places)), (len(names), len(codes)))
+        classes = csr_matrix((ones, (codes[random.permutation(len(codes))], places)), (len(names), len(codes)))
         means = classes @ values / sizes
         # the contrast of `contrast_means`, of one class
         contrast = np.delete(means[: len(named)], i % len(named), 0).mean(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,13 +31,13 @@ class OutputScores(Result):
     """What features promote; `add_to(bank)` keeps it as the bank's table "outputs", `settings` says how it was measured."""
 
     frame: pd.DataFrame
-    settings: dict[str, Any] = field()
+    settings: dict[str, object] = field()
 
     TABLE = "outputs"
 
     def counts(self) -> pd.DataFrame:
         """Features by label, per layer and language, and how many of them were selected by response."""
-        shown: Any = self.frame.groupby(["layer", "language", "label"]).size().unstack(fill_value=0)
+        shown = self.frame.groupby(["layer", "language", "label"]).size().unstack(fill_value=0)
         return shown.reindex(columns=list(LABELS), fill_value=0)
 
 
@@ -89,16 +89,16 @@ def with_output_directions(subject: Subject, bank: FeatureBank, weight: str = "o
             "the bank has no table 'outputs'; measure it first: bank = output_scores(subject, bank).add_to(bank)."
         )
     require_same_subject(bank, subject)
-    table: Any = bank.extras["outputs"]
+    table = bank.extras["outputs"]
     if weight not in table or table[weight].dtype.kind not in "fiu":
         raise UnknownNameError("weight column", weight, [c for c in table if table[c].dtype.kind == "f"])
     table = table[table["label"].isin(["output", "both"])]
-    directions: dict[Any, np.ndarray] = dict(bank.directions)
+    directions: dict[object, np.ndarray] = dict(bank.directions)
     for site in bank.sites:
         for language in bank.languages:
             vectors = np.zeros((len(bank.emotions), subject.readers[site].d_in), dtype=np.float32)
-            here = table[(table["site"] == str(site)) & (table["language"] == language)]
-            for emotion, rows in here.groupby("emotion"):
+            chosen = table[(table["site"] == str(site)) & (table["language"] == language)]
+            for emotion, rows in chosen.groupby("emotion"):
                 weights = np.maximum(np.nan_to_num(rows[weight].to_numpy(dtype=np.float64)), 0.0)
                 decoder = subject.readers[site].decoder_rows(rows["feature"].to_numpy()).double().cpu().numpy()
                 units = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)

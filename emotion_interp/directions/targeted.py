@@ -24,6 +24,9 @@ from emotion_interp.steering.operations import writable_reader
 from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
+    import torch
+
+    from emotion_interp.subjects.sae_reader import SaeReader
     from emotion_interp.subjects.subject import Subject
 
 
@@ -74,10 +77,10 @@ class EffectOptions(Options):
     positions: Positions = "from_last_prompt_token"
     seed: int = 0
     scale: float | Mapping[Site, float] | None = None
-    generation: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, object] = field(default_factory=dict)
 
 
-def effect_options(kind: type[E], options: E | None, choices: Mapping[str, Any]) -> E:
+def effect_options(kind: type[E], options: E | None, choices: Mapping[str, object]) -> E:
     """The options of a call that takes those of `decode` as keywords too."""
     names = {f.name for f in fields(kind)}
     made = merged(kind, options, {k: v for k, v in choices.items() if k in names})
@@ -93,7 +96,7 @@ def measure_effects(
     judge: TextJudge | NextWords | None = None,
     *,
     options: EffectOptions | None = None,
-    **choices: Any,
+    **choices: object,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """What each vector, at one length, changes in the text: mean activation of every SAE feature, or judged emotions.
 
@@ -171,7 +174,7 @@ def fit_effects(
     spread = effects.var(0)
     best: tuple[float, float, np.ndarray] | None = None
     for penalty in 10.0 ** np.arange(-4, 4):
-        predicted: Any = cross_val_predict(Ridge(penalty), units, effects, cv=folds)
+        predicted = cross_val_predict(Ridge(penalty), units, effects, cv=folds)
         guessed = np.asarray(predicted).reshape(effects.shape)
         errors = ((guessed - effects) ** 2).mean(0)
         # every effect counts alike, whatever its size
@@ -227,12 +230,12 @@ def targeted_direction(
         )
     wanted = dict(target) if isinstance(target, Mapping) else {target: 1.0}
     mixture = np.zeros(len(effects.names))
-    for one, weight in wanted.items():
-        mixture[_place(effects, one)] += weight
+    for emotion, weight in wanted.items():
+        mixture[_place(effects, emotion)] += weight
     towards = effects.weights @ mixture
     size = float(np.linalg.norm(towards))
     if side_effects:
-        columns = effects.weights[:, [_place(effects, one) for one in side_effects]]
+        columns = effects.weights[:, [_place(effects, emotion) for emotion in side_effects]]
         basis, sizes, _ = np.linalg.svd(columns, full_matrices=False)
         basis = basis[:, sizes > 1e-9 * max(float(sizes[0]), 1e-300)]
         towards = towards - side_weight * basis @ (basis.T @ towards)
@@ -262,7 +265,7 @@ def _place(effects: SteeringEffects, name: str | int) -> int:
     return effects.names.index(str(name))
 
 
-def _units(vectors: Any) -> np.ndarray:
+def _units(vectors: np.ndarray) -> np.ndarray:
     """[vector, d_model] at length one, float64."""
     if hasattr(vectors, "detach"):
         vectors = vectors.detach().cpu().numpy()
@@ -275,14 +278,14 @@ def _units(vectors: Any) -> np.ndarray:
     return array / lengths
 
 
-def _read(question: Question, site: Site, rows: RowInterventions, reader: Any) -> np.ndarray:
+def _read(question: Question, site: Site, rows: RowInterventions, reader: SaeReader) -> np.ndarray:
     """Mean activation of every feature over the continuations' tokens, read unsteered: [row, feature]."""
     subject = question.subject
-    prompts = [list(t.ids) for t in subject.tokenize(question.prompts, whole=True)]
+    prompts = [t.row for t in subject.tokenize(question.prompts, whole=True)]
     made = continue_all(question, rows)
     texts, owners, starts = [], [], []
-    for row, one in enumerate(made.tokens):
-        for prompt, new in zip(prompts, one, strict=True):
+    for row, tokens in enumerate(made.tokens):
+        for prompt, new in zip(prompts, tokens, strict=True):
             if new:
                 ids = [*prompt, *new]
                 texts.append(TokenizedText(tuple(ids), (), bool(subject.has_bos([ids])[0])))
@@ -290,7 +293,7 @@ def _read(question: Question, site: Site, rows: RowInterventions, reader: Any) -
                 starts.append(len(prompt))
     sums, counts = np.zeros((rows.n_rows, reader.d_sae)), np.zeros(rows.n_rows)
 
-    def on_site(place: Site, activations: Any, batch: Batch) -> None:
+    def on_site(place: Site, activations: torch.Tensor, batch: Batch) -> None:
         del place
         for i, r in enumerate(batch.rows):
             written = activations[i, starts[r] : len(texts[r].ids)]

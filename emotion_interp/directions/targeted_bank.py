@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from emotion_interp.bank.added import with_added_directions
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.directions.targeted import (
@@ -57,7 +58,7 @@ def with_targeted_directions(
     languages: Iterable[str] | None = None,
     *,
     options: TargetedOptions | None = None,
-    **choices: Any,
+    **choices: object,
 ) -> FeatureBank:
     """A bank whose `direction(..., method="sae_ts")` is effect-targeted: SAE-TS for all of an emotion's features at once.
 
@@ -93,10 +94,10 @@ def with_targeted_directions(
     directions: dict[tuple[Site, str, str], np.ndarray] = {}
     for site in dict.fromkeys(sites):
         reader = writable_reader(subject, site)
-        kept: Any = bank.features[
-            (bank.features["site"] == str(site)) & (bank.features["selected"] | bank.features["top"])
-        ]
-        ids = np.unique(kept["feature"].to_numpy(dtype=np.int64))
+        picked = rows_where(
+            bank.features, (bank.features["site"] == str(site)) & (bank.features["selected"] | bank.features["top"])
+        )
+        ids = np.unique(picked["feature"].to_numpy(dtype=np.int64))
         others = np.setdiff1d(np.arange(reader.d_sae), ids)
         drawn = generator(seed, "vectors", site).permutation(others)[: max(0, chosen.n_vectors - len(ids))]
         tried = reader.decoder_rows(np.concatenate([ids, drawn])).double().cpu().numpy()
@@ -107,9 +108,9 @@ def with_targeted_directions(
             effects = fit_effects(site, dose, tried, measured, names, seed, bank.scales[site])
             vectors = np.zeros((len(bank.emotions), tried.shape[1]), dtype=np.float32)
             for e, emotion in enumerate(bank.emotions):
-                own = kept[(kept["emotion"] == emotion) & (kept["language"] == language)]
-                rows = own["selected"] if own["selected"].any() else own["top"]
-                spread = {f: float(measured[:, f].std()) for f in own.loc[rows, "feature"].tolist()}
+                of_emotion = picked[(picked["emotion"] == emotion) & (picked["language"] == language)]
+                rows = of_emotion["selected"] if of_emotion["selected"].any() else of_emotion["top"]
+                spread = {f: float(measured[:, f].std()) for f in of_emotion.loc[rows, "feature"].tolist()}
                 target = {f: 1.0 / s for f, s in spread.items() if s > 0}
                 if target:
                     vectors[e] = targeted_direction(effects, target, bias_weight=chosen.bias_weight, name=emotion).unit

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.nn.functional import softplus
 
+from emotion_interp.activations.shown import shown as as_shown
 from emotion_interp.bank.added import with_added_directions
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError, UnknownNameError, UnsupportedError
 from emotion_interp.core.options import Options, merged
+from emotion_interp.core.progress import Progress, ticking
 from emotion_interp.core.result import Result
 from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
@@ -54,7 +56,7 @@ class TrainedDirections(Result):
 
     frame: pd.DataFrame
     vectors: dict[tuple[Site, str], np.ndarray]
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
 
     def add_to(self, bank: FeatureBank) -> FeatureBank:
         """A bank whose `direction(..., method="trained")` gives these directions; the bank itself stays as it is.
@@ -122,7 +124,7 @@ def train_directions(
     layers: Iterable[int | Site | str] | None = None,
     languages: Iterable[str] | None = None,
     *,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
     options: TrainingOptions | None = None,
     **choices: Unpack[TrainingChoices],
 ) -> TrainedDirections:
@@ -194,17 +196,17 @@ def train_directions(
             random = generator(chosen.seed, site, language)
             training = _Training(subject, site, length, skip, [texts[0][e] for e in emotions], random)
             start = dense[emotions] / np.linalg.norm(dense[emotions], axis=1, keepdims=True)
-            found = training.train(start, chosen, progress)
+            trained = training.train(start, chosen, progress)
             draw = generator(chosen.seed, "held-out texts", language)
             tested = [[texts[1][e][i] for i in draw.permutation(len(texts[1][e]))[:_HELD_OUT]] for e in emotions]
-            rows = training.held_out(tested, found, start)
-            rows |= {"cosine_dense": (found * start).sum(1), "n_texts": [len(texts[0][e]) for e in emotions]}
+            rows = training.held_out(tested, trained, start)
+            rows |= {"cosine_dense": (trained * start).sum(1), "n_texts": [len(texts[0][e]) for e in emotions]}
             names = [bank.emotions[e] for e in emotions]
             frames.append(
                 pd.DataFrame({"layer": site.layer, "site": str(site), "language": language, "emotion": names, **rows})
             )
             every = np.zeros_like(dense)
-            every[emotions] = found
+            every[emotions] = trained
             vectors[site, language] = every.astype(np.float32)
     said = ("dose", "steps", "seed", "skip", "n_tokens", "contrast", "likelihood", "learning_rate")
     settings = {"emotions": bank.emotions, **{name: getattr(chosen, name) for name in said}}
@@ -219,15 +221,15 @@ def _texts(
         raise EmotionInterpError("directions are trained on texts, and this bank was found on single words.")
     words, shown, units = design_of(concepts, bank, asked.stimuli)
     side = dict(zip(words["unit"], words["side"], strict=True))
-    kept = [(s, side[u]) for s, u in zip(shown, units, strict=True) if s.language == language]
-    tokens = subject.tokenize_quietly([s.text for s, _ in kept])
+    spoken = [(s, side[u]) for s, u in zip(shown, units, strict=True) if s.language == language]
+    tokens = subject.tokenize_quietly(as_shown(subject, [s for s, _ in spoken])[0])
     halves: dict[str, list[list[tuple[int, ...]]]] = {
         k: [[] for _ in bank.emotions] for k in ("discovery", "confirmation")
     }
-    for (stimulus, half), one in zip(kept, tokens, strict=True):
-        if stimulus.emotion in bank.emotions and len(one.ids) >= asked.skip + _LEAST:
+    for (stimulus, half), ids in zip(spoken, tokens, strict=True):
+        if stimulus.emotion in bank.emotions and len(ids.ids) >= asked.skip + _LEAST:
             halves[half][bank.emotions.index(stimulus.emotion)].append(
-                tuple(one.ids[: min(asked.n_tokens, subject.context)])
+                tuple(ids.ids[: min(asked.n_tokens, subject.context)])
             )
     return halves["discovery"], halves["confirmation"]
 
@@ -243,22 +245,31 @@ class _Training:
     texts: list[list[tuple[int, ...]]]
     random: np.random.Generator
 
-    def train(self, start: np.ndarray, asked: TrainingOptions, progress: Callable[[int], None] | None) -> np.ndarray:
+    def train(self, start: np.ndarray, asked: TrainingOptions, progress: Progress) -> np.ndarray:
         """Unit vectors [emotion, d_model], float64."""
         count = len(self.texts)
         vectors = torch.tensor(start, dtype=torch.float32, device=self.subject.device, requires_grad=True)
         adam = torch.optim.Adam([vectors], lr=asked.learning_rate)
+        with ticking(progress, asked.steps * count * asked.texts_per_step, "training directions") as tick:
+            self._steps(vectors, adam, asked, tick)
+        units = vectors.detach().double().cpu().numpy()
+        units /= np.linalg.norm(units, axis=1, keepdims=True)
+        units -= units.mean(0)
+        return units / np.linalg.norm(units, axis=1, keepdims=True)
+
+    def _steps(self, vectors: Any, adam: Any, asked: TrainingOptions, tick: Callable[[int], None]) -> None:
+        count = len(self.texts)
         for _ in range(asked.steps):
-            own = np.repeat(np.arange(count), asked.texts_per_step)
-            rows = [self.texts[e][self.random.integers(len(self.texts[e]))] for e in own]
+            targets = np.repeat(np.arange(count), asked.texts_per_step)
+            rows = [self.texts[e][self.random.integers(len(self.texts[e]))] for e in targets]
             # another emotion than the text's own
-            other = (own + self.random.integers(1, count, size=len(own))) % count
+            other = (targets + self.random.integers(1, count, size=len(targets))) % count
             vectors.grad = torch.zeros_like(vectors)
             for part in self._parts(rows, 2):
                 # notebooks of TransformerLens often switch gradients off for good
                 with torch.enable_grad():
                     units = vectors / vectors.norm(dim=1, keepdim=True)
-                    chosen = units[torch.from_numpy(np.concatenate([own[part], other[part]])).to(units.device)]
+                    chosen = units[torch.from_numpy(np.concatenate([targets[part], other[part]])).to(units.device)]
                     mine, theirs, n = self._pair([rows[i] for i in part], chosen)
                     loss = (softplus(asked.contrast * (theirs - mine)) - asked.likelihood * mine / n).sum() / len(rows)
                 if not bool(torch.isfinite(loss)):
@@ -266,32 +277,27 @@ class _Training:
                 # only the vectors' gradient: the subject's parameters keep theirs as they were
                 vectors.grad += torch.autograd.grad(loss, vectors)[0]
             adam.step()
-            if progress is not None:
-                progress(len(rows))
-        units = vectors.detach().double().cpu().numpy()
-        units /= np.linalg.norm(units, axis=1, keepdims=True)
-        units -= units.mean(0)
-        return units / np.linalg.norm(units, axis=1, keepdims=True)
+            tick(len(rows))
 
-    def held_out(self, texts: list[list[tuple[int, ...]]], found: np.ndarray, dense: np.ndarray) -> dict[str, Any]:
+    def held_out(self, texts: list[list[tuple[int, ...]]], found: np.ndarray, dense: np.ndarray) -> dict[str, object]:
         """gain, preferred and the same of the dense directions, per emotion."""
-        own = np.concatenate([np.full(len(one), e) for e, one in enumerate(texts)])
-        other = (own + self.random.integers(1, len(texts), size=len(own))) % len(texts)
-        rows = [row for one in texts for row in one]
-        results: dict[str, Any] = {"n_heldout": [len(one) for one in texts]}
+        targets = np.concatenate([np.full(len(ids), e) for e, ids in enumerate(texts)])
+        other = (targets + self.random.integers(1, len(texts), size=len(targets))) % len(texts)
+        rows = [row for ids in texts for row in ids]
+        results: dict[str, object] = {"n_heldout": [len(ids) for ids in texts]}
         with torch.no_grad():
             for name, units in (("", found), ("_dense", dense)):
                 table = torch.tensor(units, dtype=torch.float32, device=self.subject.device)
                 gains, wins = np.zeros(len(rows)), np.zeros(len(rows))
                 for part in self._parts(rows, 2):
-                    chosen = table[torch.from_numpy(np.concatenate([own[part], other[part]])).to(table.device)]
+                    chosen = table[torch.from_numpy(np.concatenate([targets[part], other[part]])).to(table.device)]
                     some = [rows[i] for i in part]
                     mine, theirs, n = self._pair(some, chosen)
                     bare, _ = self._log_probabilities(some, None)
                     gains[part] = ((mine - bare) / n).double().cpu().numpy()
                     wins[part] = ((mine > theirs).double() + 0.5 * (mine == theirs).double()).cpu().numpy()
                 for key, values in (("gain", gains), ("preferred", wins)):
-                    results[key + name] = [values[own == e].mean() for e in range(len(texts))]
+                    results[key + name] = [values[targets == e].mean() for e in range(len(texts))]
         return results
 
     def _parts(self, rows: list[tuple[int, ...]], copies: int) -> list[np.ndarray]:

@@ -74,26 +74,31 @@ class CausalSetting:
         return np.unique(table["feature"].to_numpy(dtype=np.int64)[: self.k])
 
 
-def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
+def _unanswered(
+    setting: CausalSetting, emotion: str, features: Sequence[np.ndarray], n_texts: int
+) -> dict[str, object]:
+    """The row of an emotion before anything was asked."""
+    row: dict[str, Any] = {"first": setting.first, "second": setting.second, "emotion": emotion}
+    row |= {"layer": setting.site.layer, "site": str(setting.site), "method": setting.method}
+    row |= {"measure": setting.measure, "n_texts": n_texts}
+    empty = ("own", "ablate", "swap", "effect", "effect_lo", "effect_hi", "recovered", "lo", "hi")
+    row |= dict.fromkeys(empty, float("nan"))
+    empty = ("others", "others_hi", "random", "random_hi", "p_others", "p_rank", "p_random", "p")
+    row |= dict.fromkeys(empty, float("nan"))
+    row |= {"n_others": 0, "n_random": 0, "cosine": float("nan")}
+    row |= {"n_features_first": len(features[0]), "n_features_second": len(features[1])}
+    return row | {"n_shared": len(np.intersect1d(*features)), "size_ratio": float("nan"), "note": ""}
+
+
+# Long: nothing is measured further once a part of it came to nothing.
+def answers(setting: CausalSetting, emotion: str) -> dict[str, object]:
     """The row of one emotion, what each other emotion recovered, and the draws of both nulls."""
-    shown, nan = setting.shown, float("nan")
+    shown = setting.shown
     own_texts = shown.of(emotion)
     left_out = [emotion, *setting.siblings.get(emotion, ())]
     features = [setting.features(emotion, language) for language in (setting.first, setting.second)]
-    row: dict[str, Any] = {"first": setting.first, "second": setting.second, "emotion": emotion}
-    row |= {
-        "layer": setting.site.layer,
-        "site": str(setting.site),
-        "method": setting.method,
-        "measure": setting.measure,
-    }
-    row |= {"n_texts": len(own_texts)}
-    row |= dict.fromkeys(("own", "ablate", "swap", "effect", "effect_lo", "effect_hi", "recovered", "lo", "hi"), nan)
-    row |= dict.fromkeys(("others", "others_hi", "random", "random_hi", "p_others", "p_rank", "p_random", "p"), nan)
-    row |= {"n_others": 0, "n_random": 0, "cosine": nan}
-    row |= {"n_features_first": len(features[0]), "n_features_second": len(features[1])}
-    row |= {"n_shared": len(np.intersect1d(features[0], features[1])), "size_ratio": nan, "note": ""}
-    result: dict[str, Any] = {"row": row, "exchanged": {}, "draws": {}}
+    row = _unanswered(setting, emotion, features, len(own_texts))
+    result: dict[str, object] = {"row": row, "exchanged": {}, "draws": {}}
     if not setting.judge.token_ids[emotion]:
         row["note"] = f"no word of {emotion!r} in {setting.second!r} is one token"
         return result
@@ -103,23 +108,23 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
         return result
     moves, place = swapping, list(setting.judge.emotions).index(emotion)
     row |= {"cosine": moves.cosine, "size_ratio": moves.size_ratio}
-    asked, is_own = own_texts, np.ones(len(own_texts), dtype=bool)
+    asked = own_texts
     if setting.measure == "auroc":
         others = np.flatnonzero(~np.isin(shown.labels, left_out))
         random = generator(setting.seed, "texts of others", setting.second, emotion)
         asked = np.concatenate([own_texts, np.sort(random.permutation(others)[: len(own_texts)])])
-        is_own = np.arange(len(asked)) < len(own_texts)
+    is_own = np.arange(len(asked)) < len(own_texts)
 
-    def scored(rows: Any) -> np.ndarray:
+    def scored(rows: Sequence[object]) -> np.ndarray:
         """[row, text]"""
         count = moves.moves.set_rows(rows)
         place_of = (setting.subject, setting.site, shown, asked)
-        found = word_scores(*place_of, count, moves.moves.delta, setting.judge, setting.token_budget)
-        mass = found[:, :, place]
+        scores = word_scores(*place_of, count, moves.moves.delta, setting.judge, setting.token_budget)
+        mass = scores[:, :, place]
         if setting.measure == "mass":
             return mass
         known = [i for i, e in enumerate(setting.judge.emotions) if setting.judge.token_ids[e]]
-        return mass - np.logaddexp.reduce(found[:, :, known], axis=2)
+        return mass - np.logaddexp.reduce(scores[:, :, known], axis=2)
 
     variants = scored([moves.own, moves.nothing, moves.swap])
     values = statistics(variants, is_own, setting.measure)
@@ -161,15 +166,15 @@ def _against_nulls(
     moves: _Swapping,
     emotion: str,
     left_out: Sequence[str],
-    recovered: Callable[[Sequence[Any]], np.ndarray],
-) -> tuple[dict[str, Any], dict[str, float], dict[str, list[float]]]:
+    recovered: Callable[[Sequence[object]], np.ndarray],
+) -> tuple[dict[str, object], dict[str, float], dict[str, list[float]]]:
     """The columns of both nulls, what each emotion of the first language recovered, and the draws."""
     row: dict[str, Any] = {"p_others": float("nan"), "p_random": float("nan")}
     names, drawn, sets = list(moves.singles), np.zeros(0), moves.random()
     # with the first block, so that each text's batches are full
-    found, more = np.split(recovered([*moves.singles.values(), *sets[:BLOCK]]), [len(names)])
-    exchanged = {emotion: own, **dict(zip(names, map(float, found), strict=True))}
-    others = found[[n not in left_out for n in names]]
+    first_part, more = np.split(recovered([*moves.singles.values(), *sets[:BLOCK]]), [len(names)])
+    exchanged = {emotion: own, **dict(zip(names, map(float, first_part), strict=True))}
+    others = first_part[[n not in left_out for n in names]]
     while len(more):
         drawn = np.append(drawn, more)
         enough = (drawn >= own).sum() >= ENOUGH_BEYOND
@@ -200,11 +205,11 @@ class _Swapping:
     """What one emotion's rows are: as they are, without, swapped, and the nulls."""
 
     moves: Any
-    own: Any
-    nothing: Any
-    swap: Any
-    singles: dict[str, Any]
-    random: Callable[[], list[Any]]
+    own: object
+    nothing: object
+    swap: object
+    singles: Mapping[str, object]
+    random: Callable[[], list[object]]
     cosine: float
     size_ratio: float
 
@@ -220,20 +225,22 @@ def _swapping(
         for vector, language in zip(vectors, (setting.first, setting.second), strict=True):
             if vector is None:
                 return f"the {setting.method!r} direction in {language!r} points nowhere"
-        put_in, own = vectors
-        assert put_in is not None and own is not None
+        put_in, own_features = vectors
+        assert put_in is not None and own_features is not None
         singles = {e: v for e in names if (v := setting.vector(e, setting.first)) is not None}
-        moves = DirectionMoves(setting.shown, own, left_out)
+        moves = DirectionMoves(setting.shown, own_features, left_out)
 
         def drawn() -> list[Any]:
             return list(random_rows(setting.latents, features[0], features[1], count, setting.seed, setting.site))
 
-        return _Swapping(moves, own, np.zeros_like(own), put_in, singles, drawn, float(own @ put_in), 1.0)
+        return _Swapping(
+            moves, own_features, np.zeros_like(own_features), put_in, singles, drawn, float(own_features @ put_in), 1.0
+        )
     for ids, language in zip(features, (setting.first, setting.second), strict=True):
         if not len(ids):
             return f"no feature is selected in {language!r}"
-    put_in, own = features
-    moves = FeatureMoves(setting.shown, setting.latents, own, left_out)
+    put_in, own_features = features
+    moves = FeatureMoves(setting.shown, setting.latents, own_features, left_out)
     sizes = [moves.size(ids, texts) for ids in features]
     for size, language in zip(sizes, (setting.first, setting.second), strict=True):
         if not size > 0:
@@ -244,30 +251,30 @@ def _swapping(
         return (ids, sizes[0] / size) if size > 0 else None
 
     sets = {e: setting.features(e, setting.first) for e in names}
-    singles = {e: one for e, ids in sets.items() if len(ids) and (one := scaled(ids)) is not None}
+    singles = {e: move for e, ids in sets.items() if len(ids) and (move := scaled(ids)) is not None}
 
-    def drawn_sets() -> list[Any]:
-        random = random_sets(setting.latents, put_in, own, count, setting.seed)
-        return [one for ids in random if (one := scaled(ids)) is not None]
+    def drawn_sets() -> list[object]:
+        random = random_sets(setting.latents, put_in, own_features, count, setting.seed)
+        return [move for ids in random if (move := scaled(ids)) is not None]
 
     return _Swapping(
         moves,
-        (own, 1.0),
-        (own[:0], 1.0),
+        (own_features, 1.0),
+        (own_features[:0], 1.0),
         (put_in, 1.0),
         singles,
         drawn_sets,
-        moves.cosine(put_in, own, texts),
+        moves.cosine(put_in, own_features, texts),
         sizes[0] / sizes[1],
     )
 
 
 def statistics(scores: np.ndarray, is_own: np.ndarray, measure: str) -> np.ndarray:
     """Mean over the emotion's texts, or AUROC of its texts against the others, of each row: [row, text] -> [row]."""
-    own, others = scores[:, is_own], scores[:, ~is_own]
+    on_target, others = scores[:, is_own], scores[:, ~is_own]
     if measure != "auroc":
-        return own.mean(1)
-    gaps = own[:, :, None] - others[:, None, :]
+        return on_target.mean(1)
+    gaps = on_target[:, :, None] - others[:, None, :]
     return ((gaps > 0) + 0.5 * (gaps == 0)).mean((1, 2))
 
 

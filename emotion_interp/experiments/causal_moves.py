@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import vstack
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
@@ -16,6 +15,8 @@ from emotion_interp.core.types import Site
 from emotion_interp.experiments.causal_texts import ShownTexts
 from emotion_interp.experiments.matched_sets import rate_matched
 from emotion_interp.stats.firing import firing_rates
+from emotion_interp.stats.sparse import Sparse, by_columns, by_rows
+from emotion_interp.subjects.sae_reader import SaeReader
 
 NULL_FEATURES = 8
 """Features of a random direction where the emotion has none selected."""
@@ -31,18 +32,16 @@ class Latents:
         rates: share of the tokens, without BOS, at which each feature fires [feature].
     """
 
-    values: tuple[Any, ...]
+    values: tuple[Sparse, ...]
     decoder: np.ndarray
     rates: np.ndarray
 
 
-def latents_of(reader: Any, shown: ShownTexts) -> Latents:
+def latents_of(reader: SaeReader, shown: ShownTexts) -> Latents:
     """Encode what was read."""
     device = reader.decoder_rows([0]).device
-    values = tuple(
-        csr_matrix(reader.encode(torch.from_numpy(x).to(device)).double().cpu().numpy()) for x in shown.stream
-    )
-    real: Any = vstack([v[int(t.has_bos) :] for v, t in zip(values, shown.tokens, strict=True)], format="csc")
+    values = tuple(by_rows(reader.encode(torch.from_numpy(x).to(device)).double().cpu().numpy()) for x in shown.stream)
+    real = by_columns(vstack([v[int(t.has_bos) :] for v, t in zip(values, shown.tokens, strict=True)], format="csc"))
     decoder = reader.decoder_rows(range(reader.d_sae)).double().cpu().numpy()
     return Latents(values, decoder, firing_rates(real))
 
@@ -90,11 +89,14 @@ class FeatureMoves:
         return values @ self.latents.decoder[ids]
 
     def delta(self, text: int, rows: np.ndarray) -> np.ndarray:
-        own = self.part(text, self.own)
+        own_part = self.part(text, self.own)
         # the own set itself leaves the stream exactly as it is
         same = [len(s) == len(self.own) and f == 1 and np.array_equal(s, self.own) for s, f in self.rows]
         return np.stack(
-            [np.zeros_like(own) if same[r] else self.rows[r][1] * self.part(text, self.rows[r][0]) - own for r in rows]
+            [
+                np.zeros_like(own_part) if same[r] else self.rows[r][1] * self.part(text, self.rows[r][0]) - own_part
+                for r in rows
+            ]
         )
 
     def size(self, features: np.ndarray, texts: np.ndarray) -> float:
@@ -104,10 +106,10 @@ class FeatureMoves:
 
     def cosine(self, first: np.ndarray, second: np.ndarray, texts: np.ndarray) -> float:
         """Cosine of what two sets add, over all changed tokens of some texts at once."""
-        one, two = (
+        first_move, two = (
             np.concatenate([self.part(int(i), ids)[self.shown.changed[i]] for i in texts]) for ids in (first, second)
         )
-        return float((one * two).sum() / max(np.linalg.norm(one) * np.linalg.norm(two), 1e-300))
+        return float((first_move * two).sum() / max(np.linalg.norm(first_move) * np.linalg.norm(two), 1e-300))
 
 
 def random_sets(latents: Latents, features: np.ndarray, own: np.ndarray, count: int, seed: int) -> np.ndarray:

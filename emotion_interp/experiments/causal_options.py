@@ -154,7 +154,7 @@ def _check(bank: FeatureBank, pair: tuple[str, str], chosen: CausalOptions) -> N
             raise UnknownNameError(f"{what} of causal_universality", name, known)
 
 
-def spoken_words(subject: Subject, bank: Any, language: str) -> dict[str, list[str]]:
+def spoken_words(subject: Subject, bank: FeatureBank, language: str) -> dict[str, list[str]]:
     """Each emotion's words to judge by: held out, or all of the concept's where no held-out word is one token."""
     every = bank.manifest.get("concept_words", {}).get(language, {})
     held = {e: list(bank.held_out_words(e, language)) for e in bank.emotions}

@@ -17,6 +17,7 @@ from emotion_interp.core.scopes import surely
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.judges.next_word import NextWords
+from emotion_interp.stats.sparse import Matrix
 from emotion_interp.steering.hooks import Chosen, hooked, unsteered
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.session import Session
@@ -63,57 +64,57 @@ class ShownTexts:
         """Numbers of an emotion's texts."""
         return np.flatnonzero(self.labels == emotion)
 
-    def means(self, values: Sequence[Any], left_out: Sequence[str]) -> np.ndarray:
+    def means(self, values: Sequence[Matrix], left_out: Sequence[str]) -> np.ndarray:
         """Mean of each token's values [text][token, column] over the texts of all other labels: [place, column].
 
         Place 0 stands for every token of a text, the next for each token of the question, which is the same in all texts.
         """
-        kept = [i for i, label in enumerate(self.labels) if label not in left_out]
-        if not kept:
+        columns = [i for i, label in enumerate(self.labels) if label not in left_out]
+        if not columns:
             raise EmotionInterpError(f"there are no texts without {', '.join(left_out)} to take a mean of.")
         total, count = np.zeros((1 + self.n_question, values[0].shape[1])), 0
-        for i in kept:
+        for i in columns:
             first, last = int(self.tokens[i].has_bos), len(self.tokens[i]) - self.n_question
             total[0] += np.asarray(values[i][first:last].sum(0)).ravel()
             tail = values[i][last:]
-            total[1:] += tail.toarray() if hasattr(tail, "toarray") else tail
+            total[1:] += tail if isinstance(tail, np.ndarray) else tail.toarray()
             count += last - first
-        return total / np.asarray([count, *[len(kept)] * self.n_question])[:, None]
+        return total / np.asarray([count, *[len(columns)] * self.n_question])[:, None]
 
     def places(self, text: int) -> np.ndarray:
         """The place in `means` of each token of a text: [token]."""
-        found = np.zeros(len(self.tokens[text]), dtype=np.int64)
-        found[len(found) - self.n_question :] = np.arange(1, 1 + self.n_question)
-        return found
+        positions = np.zeros(len(self.tokens[text]), dtype=np.int64)
+        positions[len(positions) - self.n_question :] = np.arange(1, 1 + self.n_question)
+        return positions
 
 
 def chosen_texts(
-    texts: Sequence[Stimulus] | Mapping[str, Any], language: str, emotions: Sequence[str], n_texts: int, seed: int
+    texts: Sequence[Stimulus] | Mapping[str, object], language: str, emotions: Sequence[str], n_texts: int, seed: int
 ) -> dict[str, list[str]]:
     """Emotion (or neutral) -> at most so many different texts of the language, drawn at random.
 
     Raises:
         EmotionInterpError: there are none, or they are plainly in another language.
     """
-    found: dict[str, list[str]] = {}
+    texts_of: dict[str, list[str]] = {}
     if isinstance(texts, Mapping):
         if language not in texts:
             raise EmotionInterpError(f"there are no texts in {language!r}; texts has {list(texts)}.")
         given = texts[language]
         pairs = (
-            [(one.emotion, one.text) for one in given]
+            [(stimulus.emotion, stimulus.text) for stimulus in given]
             if not isinstance(given, Mapping)
             else [(emotion, text) for emotion, several in given.items() for text in several]
         )
     else:
-        pairs = [(one.emotion, one.text) for one in texts if one.language == language]
+        pairs = [(stimulus.emotion, stimulus.text) for stimulus in texts if stimulus.language == language]
     for emotion, text in pairs:
         if emotion in emotions or emotion == NEUTRAL:
-            found.setdefault(emotion, []).append(text)
-    if not found:
+            texts_of.setdefault(emotion, []).append(text)
+    if not texts_of:
         raise EmotionInterpError(f"there are no texts in {language!r} with an emotion of the bank.")
     drawn = {}
-    for emotion, several in found.items():
+    for emotion, several in texts_of.items():
         unique = list(dict.fromkeys(several))
         random = generator(seed, "texts of causal universality", language, emotion)
         drawn[emotion] = [unique[i] for i in np.sort(random.permutation(len(unique))[:n_texts])]
@@ -141,14 +142,18 @@ def show(
         )
     labels, flat = zip(*((emotion, text) for emotion, several in texts.items() for text in several), strict=True)
     tokens = []
-    for one in subject.tokenize_quietly(list(flat)):
-        kept = min(n_tokens + int(one.has_bos), room)
+    for tokenized in subject.tokenize_quietly(list(flat)):
+        length = min(n_tokens + int(tokenized.has_bos), room)
         tokens.append(
-            TokenizedText((*one.ids[:kept], *asked), (*one.offsets[:kept], *[(0, 0)] * len(asked)), one.has_bos)
+            TokenizedText(
+                (*tokenized.ids[:length], *asked),
+                (*tokenized.offsets[:length], *[(0, 0)] * len(asked)),
+                tokenized.has_bos,
+            )
         )
     stream: list[Any] = [None] * len(tokens)
 
-    def on_site(place: Site, activations: Any, batch: Batch) -> None:
+    def on_site(place: Site, activations: torch.Tensor, batch: Batch) -> None:
         del place
         for row, text in enumerate(batch.rows):
             stream[text] = activations[row, : batch.lengths[row]].float().cpu().numpy()
@@ -156,9 +161,9 @@ def show(
     with unsteered():
         forward_pass(subject, tokens, [site], on_site)
     changed = []
-    for one in tokens:
-        position, start = np.arange(len(one)), len(one) - len(asked)
-        mask = position >= int(one.has_bos)
+    for tokenized in tokens:
+        position, start = np.arange(len(tokenized)), len(tokenized) - len(asked)
+        mask = position >= int(tokenized.has_bos)
         changed.append(mask & (position < start if where == "text" else position >= start) if where != "all" else mask)
     return ShownTexts(tuple(tokens), np.asarray(labels), len(asked), tuple(stream), tuple(changed))
 
@@ -214,8 +219,8 @@ def word_scores(
                     raise NotFiniteError("the model's logits have NaN or infinite values under a change of the stream.")
                 for e, emotion in enumerate(judge.emotions):
                     if judge.token_ids[emotion]:
-                        own = logits[:, list(judge.token_ids[emotion])].logsumexp(-1)
-                        result[part, t, e] = (own - normal).double().cpu().numpy()
+                        of_emotion = logits[:, list(judge.token_ids[emotion])].logsumexp(-1)
+                        result[part, t, e] = (of_emotion - normal).double().cpu().numpy()
     return result
 
 

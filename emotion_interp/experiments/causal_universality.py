@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import torch
 
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import FileFormatError, tell
 from emotion_interp.core.files import atomic_file, sha256_of
-from emotion_interp.core.markup import summary_html
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
+from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Stimulus
 from emotion_interp.experiments.causal_answers import FEATURES, CausalSetting, answers, share_beyond
 from emotion_interp.experiments.causal_options import CausalChoices, CausalOptions, causal_setting
 from emotion_interp.experiments.corrections import needed_directions
+from emotion_interp.figures import interval_rows
 from emotion_interp.stats.corrections import holm
 
 if TYPE_CHECKING:
@@ -33,8 +36,8 @@ PERMUTATIONS = 9999
 
 
 @checked_methods
-@dataclass(frozen=True, eq=False)
-class CausalUniversality:
+@dataclass(frozen=True, eq=False, repr=False)
+class CausalUniversality(Result):
     """How much of an emotion's effect in one language comes back when another language's feature stands in its place.
 
     frame: one row per emotion; exchanges: recovered by every other emotion of the first language as well, one row for each
@@ -48,14 +51,11 @@ class CausalUniversality:
     draws: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     seed: int = 0
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per emotion; columns: see `causal_universality`."""
-        return self.frame.copy()
+    COLUMNS = ("emotion", "own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine", "note")
 
     def matrix(self) -> pd.DataFrame:
         """Recovered, by emotion of the text (rows) and emotion of the first language put in (columns)."""
-        found: Any = self.exchanges.pivot(index="emotion", columns="put_in", values="recovered")
-        return found
+        return self.exchanges.pivot(index="emotion", columns="put_in", values="recovered")
 
     def by_layer(self) -> pd.DataFrame:
         """One row: all emotions in one test.
@@ -64,8 +64,8 @@ class CausalUniversality:
         z: mean standardised place of an emotion's own among all that were put in; p_exchange: emotions of the first
         language exchanged at random among the reliable ones, from four of them on.
         """
-        frame: Any = self.frame
-        reliable: Any = frame[frame["recovered"].notna()]
+        frame = self.frame
+        reliable = rows_where(frame, frame["recovered"].notna())
         z, p = exchange_test(self.exchanges, reliable["emotion"].tolist(), self.seed)
         row = {c: frame[c].iloc[0] for c in ("first", "second", "layer", "site", "method")}
         row |= {"n_emotions": len(frame), "n_reliable": len(reliable), "n_passed": int((frame["p_holm"] < 0.05).sum())}
@@ -73,24 +73,25 @@ class CausalUniversality:
         return pd.DataFrame([row])
 
     def __repr__(self) -> str:
-        frame: Any = self.frame
+        frame = self.frame
         reliable, passed = int(frame["recovered"].notna().sum()), int((frame["p_holm"] < 0.05).sum())
         return (
             f"CausalUniversality({self.first!r} in {self.second!r} texts, {len(self.frame)} emotions, {reliable} with an "
             f"effect of their own, {passed} beyond both nulls)"
         )
 
-    def _repr_html_(self) -> str:
-        columns = ["emotion", "own", "ablate", "swap", "recovered", "lo", "hi", "p", "p_holm", "cosine", "note"]
-        frame: Any = self.frame
-        return summary_html(self, frame[columns])
+    def plot(self) -> go.Figure:
+        """What comes back of each emotion's effect, with its interval."""
+        rows = self.frame.dropna(subset=["recovered"]).assign(series=f"{self.first} in {self.second}")
+        rows = rows.rename(columns={"emotion": "name", "recovered": "value"})
+        return interval_rows(rows, title="Causal universality", x_title="recovered share of the effect")
 
 
 @checked
 def causal_universality(
     subject: Subject,
     bank: FeatureBank,
-    texts: Sequence[Stimulus] | Mapping[str, Any],
+    texts: Sequence[Stimulus] | Mapping[str, object],
     first: str,
     second: str,
     emotions: Sequence[str] | None = None,
@@ -146,8 +147,8 @@ def causal_universality(
     """
     chosen = merged(CausalOptions, options, choices)
     setting, some = causal_setting(subject, bank, texts, (first, second), emotions, chosen)
-    found = {e: _kept(setting, e, chosen.null_folder) for e in some}
-    frame: Any = pd.DataFrame([one["row"] for one in found.values()])
+    answered = {e: _kept(setting, e, chosen.null_folder) for e in some}
+    frame = pd.DataFrame([answer["row"] for answer in answered.values()])
     tested = int(frame["p"].notna().sum())
     if 0 < chosen.n_random < needed_directions(tested):
         tell(
@@ -158,11 +159,11 @@ def causal_universality(
     frame = frame[[c for c in frame.columns if c != "note"] + ["note"]]
     rows = [
         {"emotion": e, "put_in": other, "recovered": value}
-        for e, one in found.items()
-        for other, value in one["exchanged"].items()
+        for e, answer in answered.items()
+        for other, value in answer["exchanged"].items()
     ]
     exchanges = pd.DataFrame(rows, columns=["emotion", "put_in", "recovered"])
-    draws = {e: {name: np.asarray(v) for name, v in one["draws"].items()} for e, one in found.items()}
+    draws = {e: {name: np.asarray(v) for name, v in answer["draws"].items()} for e, answer in answered.items()}
     return CausalUniversality(first, second, frame, exchanges, draws, chosen.seed)
 
 
@@ -186,10 +187,10 @@ def _kept(setting: CausalSetting, emotion: str, folder: str | Path | None) -> di
             return json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             raise FileFormatError(f"{path} is no kept answer of an emotion ({error}); delete it.") from error
-    found = answers(setting, emotion)
+    answer = answers(setting, emotion)
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(found), encoding="utf-8")
-    return found
+        temporary.write_text(json.dumps(answer), encoding="utf-8")
+    return answer
 
 
 def _known_by(setting: CausalSetting) -> object:
@@ -207,17 +208,19 @@ def _digest(setting: CausalSetting) -> list[str]:
     """Of the directions or features of both languages, and of the SAE's decoder."""
     if setting.method == FEATURES:
         languages = (setting.first, setting.second)
-        used: list[Any] = [setting.features(e, x).tolist() for x in languages for e in setting.bank.emotions]
+        used: list[object] = [setting.features(e, x).tolist() for x in languages for e in setting.bank.emotions]
     else:
         keys = [(setting.site, x, setting.method) for x in (setting.first, setting.second)]
         used = [np.asarray(setting.bank.directions[key], dtype=np.float32).tobytes() for key in keys]
     decoder = setting.latents.decoder.astype(np.float32).tobytes()
     return [
-        hashlib.sha256(one if isinstance(one, bytes) else str(one).encode()).hexdigest() for one in (*used, decoder)
+        hashlib.sha256(part if isinstance(part, bytes) else str(part).encode()).hexdigest() for part in (*used, decoder)
     ]
 
 
-def exchange_test(exchanges: Any, emotions: Sequence[str], seed: int, count: int = PERMUTATIONS) -> tuple[float, float]:
+def exchange_test(
+    exchanges: pd.DataFrame, emotions: Sequence[str], seed: int, count: int = PERMUTATIONS
+) -> tuple[float, float]:
     """Mean standardised recovery by an emotion's own counterpart, and its p when counterparts are exchanged.
 
     Each row of [emotion of the text, emotion put in] is standardised over all that were put in, so that no emotion with a
@@ -229,6 +232,6 @@ def exchange_test(exchanges: Any, emotions: Sequence[str], seed: int, count: int
     matrix = exchanges.pivot(index="emotion", columns="put_in", values="recovered").loc[names]
     spread = matrix.std(axis=1, ddof=0).replace(0.0, 1.0)
     scores = matrix.sub(matrix.mean(axis=1), axis=0).div(spread, axis=0)[names].fillna(0.0).to_numpy()
-    own, random, places = float(np.diag(scores).mean()), generator(seed, "exchange"), np.arange(len(names))
+    observed, random, places = float(np.diag(scores).mean()), generator(seed, "exchange"), np.arange(len(names))
     drawn = np.asarray([scores[places, random.permutation(len(names))].mean() for _ in range(count)])
-    return own, share_beyond(own - 1e-12, drawn)
+    return observed, share_beyond(observed - 1e-12, drawn)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_interp.activations import read_stimuli
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
@@ -83,24 +84,24 @@ def shuffled_directions(
     if n < 1:
         raise EmotionInterpError(f"at least one shuffle is needed, got n={n!r}.")
     require_same_subject(bank, subject)
-    words: Any
+    words: pd.DataFrame
     words, shown, units = design_of(concepts, bank, stimuli)
     if language not in set(words["language"]):
         raise UnknownNameError("language of the stimuli", language, sorted(set(words["language"])))
     reading = {"position": bank.manifest["position"], "skip": int(bank.manifest.get("skip", 8))}
     readings = read_stimuli(subject, shown, units, sites=bank.sites, **reading)
-    here = words[(words["language"] == language) & (words["side"] == "discovery")]
+    chosen = words[(words["language"] == language) & (words["side"] == "discovery")]
     emotions = list(bank.emotions)
-    if not set(emotions) <= set(here["emotion"]):
+    if not set(emotions) <= set(chosen["emotion"]):
         raise UnknownNameError("language of the stimuli", language, sorted(set(words["language"])))
     index = {e: i for i, e in enumerate(emotions)} | {"neutral": len(emotions)}
-    neutral = len(emotions) if (here["emotion"] == "neutral").any() else None
-    codes = here["emotion"].map(index).to_numpy()
+    neutral = len(emotions) if (chosen["emotion"] == "neutral").any() else None
+    codes = chosen["emotion"].map(index).to_numpy()
     count = len(emotions) + (neutral is not None)
     orders = [generator(seed, "shuffled labels", language, i).permutation(len(codes)) for i in range(n)]
     result = {}
     for site, reading in readings.items():
-        values = reading.dense[here["unit"].to_numpy()].astype(np.float64)
+        values = reading.dense[chosen["unit"].to_numpy()].astype(np.float64)
         result[site] = np.stack(
             [contrast_means(values, codes[order], count, neutral)[: len(emotions)] for order in orders]
         )
@@ -112,10 +113,10 @@ class _Answers:
     """Judged probabilities [direction, prompt, emotion] of whole groups of directions, each computed once."""
 
     question: GridQuestion
-    bank: Any
+    bank: FeatureBank
     language: str
     shuffled: Mapping[Site, np.ndarray]
-    known: dict[tuple[Any, ...], np.ndarray]
+    known: dict[tuple[object, ...], np.ndarray]
     drawn: dict[Site, dict[str, NullDirections]]
 
     def of(self, group: str, site: Site, dose: float, method: str = "") -> np.ndarray:
@@ -134,9 +135,9 @@ class _Answers:
                 flat = np.stack([_vector(self.bank, e, site, self.language, method) for e in self.question.asked])
             lengths = np.linalg.norm(flat, axis=1, keepdims=True)
             unit = np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0)
-            found = judged(self.question, RowInterventions({site: (dose * scale * unit).astype(np.float32)}))
+            answer = judged(self.question, RowInterventions({site: (dose * scale * unit).astype(np.float32)}))
             # a direction the bank does not have says nothing
-            self.known[key] = np.where(lengths[:, :, None] > 0, found, np.nan)
+            self.known[key] = np.where(lengths[:, :, None] > 0, answer, np.nan)
         return self.known[key]
 
     def nulls(self, site: Site) -> dict[str, NullDirections]:
@@ -242,7 +243,7 @@ def steering_controls(
 
 def _choice_rows(
     answers: _Answers, choice: dict[str, Any], site: Site, base: np.ndarray, prefixed: np.ndarray, picks: np.ndarray
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """The rows of one choice, for every judge that knows the emotion."""
     question, emotion, rows = answers.question, choice["emotion"], []
     for judge in question.judge_names:
@@ -261,12 +262,12 @@ def _choice_rows(
 
 def _control_rows(
     question: GridQuestion, emotion: str, groups: dict[str, np.ndarray], base: np.ndarray, picks: np.ndarray, judge: str
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """One row for each control, from the emotion's probability under every group of directions [direction, prompt]."""
-    own = float((groups["steered"][0] - base).mean())
-    there = {name: np.isfinite(values).all(1) for name, values in groups.items()}
-    names = np.asarray([x for x in question.asked if x != emotion])[there["other emotions"]]
-    groups = {name: values[there[name]] for name, values in groups.items()}
+    gain = float((groups["steered"][0] - base).mean())
+    finite = {name: np.isfinite(values).all(1) for name, values in groups.items()}
+    names = np.asarray([x for x in question.asked if x != emotion])[finite["other emotions"]]
+    groups = {name: values[finite[name]] for name, values in groups.items()}
     rows = []
     for control in CONTROLS:
         which, source = "", "other emotions" if control == "strongest other" else control
@@ -278,9 +279,9 @@ def _control_rows(
             values, which = values[best : best + 1], str(names[best])
         shifts = values - base
         low, high = np.percentile(shifts.mean(0)[picks].mean(1), [2.5, 97.5])
-        several = control in (*RANDOM, "other emotions") and np.isfinite(own)
-        beaten = (1 + (shifts.mean(1) >= own).sum()) / (len(values) + 1) if several else float("nan")
-        row: dict[str, Any] = {"judge": judge} if judge else {}
+        several = control in (*RANDOM, "other emotions") and np.isfinite(gain)
+        beaten = (1 + (shifts.mean(1) >= gain).sum()) / (len(values) + 1) if several else float("nan")
+        row: dict[str, object] = {"judge": judge} if judge else {}
         row |= {"control": control, "n": len(values), "target": float(values.mean()), "shift": float(shifts.mean())}
         rows.append(row | {"lo": float(low), "hi": float(high), "p": float(beaten), "which": which})
     return rows
@@ -292,20 +293,20 @@ def _groups(
     """The emotion's probability under every group of directions: [direction, prompt]."""
     question = answers.question
     e = question.asked.index(emotion)
-    own = answers.of("emotions", site, dose, method)[:, :, column]
-    groups = {"steered": own[e : e + 1], "other emotions": np.delete(own, e, 0)}
+    emotions = answers.of("emotions", site, dose, method)[:, :, column]
+    groups = {"steered": emotions[e : e + 1], "other emotions": np.delete(emotions, e, 0)}
     groups["dense"] = answers.of("emotions", site, dose, "dense")[e : e + 1, :, column]
     for kind, drawn in answers.nulls(site).items():
         if kind == "shuffled" and site in answers.shuffled:
             continue
-        found = answers.of("random", site, dose, kind)[:, :, column]
-        groups["random" if kind == "isotropic" else kind] = found[no_own(question, drawn, emotion)]
+        random = answers.of("random", site, dose, kind)[:, :, column]
+        groups["random" if kind == "isotropic" else kind] = random[no_own(question, drawn, emotion)]
     if site in answers.shuffled:
         groups["shuffled"] = answers.of("shuffled", site, dose, emotion)[:, :, column]
     return groups
 
 
-def _vector(bank: Any, emotion: str, site: Site, language: str, method: str) -> np.ndarray:
+def _vector(bank: FeatureBank, emotion: str, site: Site, language: str, method: str) -> np.ndarray:
     """An emotion's direction, zeros where the bank has none."""
     place = site.layer if bank.site(site.layer) == site else site
     try:
@@ -315,7 +316,7 @@ def _vector(bank: Any, emotion: str, site: Site, language: str, method: str) -> 
     return np.asarray(direction.unit, dtype=np.float64)
 
 
-def _label(bank: Any, emotion: str, language: str) -> str:
+def _label(bank: FeatureBank, emotion: str, language: str) -> str:
     """The emotion's name in a language, as far as the bank knows it."""
     labels = getattr(bank, "manifest", {}).get("labels", {})
     return str(labels.get(language, {}).get(emotion, emotion))
@@ -328,5 +329,5 @@ def _prefixed(question: GridQuestion, prefix: str) -> np.ndarray:
     if not question.judges_texts:
         return judged(asked, rows)[0]
     made = continue_all(asked, rows)
-    bare = Continuations(made.tokens, [[text[len(prefix) :] for text in one] for one in made.texts])
+    bare = Continuations(made.tokens, [[text[len(prefix) :] for text in row_texts] for row_texts in made.texts])
     return judged(asked, rows, bare)[0]

@@ -68,10 +68,10 @@ def max_t_over(
         nulls: for each emotion (judge, kind) -> targets under random directions.
         seed: of `max_t`.
     """
-    keys: dict[tuple[str, str], Any] = dict.fromkeys(key for one in nulls for key in one)
+    keys: dict[tuple[str, str], Any] = dict.fromkeys(key for null in nulls for key in null)
     result = np.full(len(targets), np.nan)
     for key in keys:
-        known = [i for i, one in enumerate(nulls) if key in one]
-        found = max_t([targets[i][key[0]] for i in known], [nulls[i][key] for i in known], seed)
-        result[known] = np.fmax(result[known], found)
+        known = [i for i, null in enumerate(nulls) if key in null]
+        adjusted = max_t([targets[i][key[0]] for i in known], [nulls[i][key] for i in known], seed)
+        result[known] = np.fmax(result[known], adjusted)
     return result

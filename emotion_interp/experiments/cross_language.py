@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import Unpack
 
 import pandas as pd
 
@@ -87,7 +87,7 @@ def cross_language(
         >>> cross_language(subject, bank, ["joy", "fear"])  # doctest: +SKIP
     """
     chosen, bank = merged(CrossOptions, options, choices), setting.bank
-    given: Mapping[str, Any] = NEUTRAL_PROMPTS if prompts is None else prompts
+    given: Mapping[str, object] = NEUTRAL_PROMPTS if prompts is None else prompts
     names = [x for x in bank.languages if x in given] if languages is None else list(languages)
     for name in names:
         if name not in given:
@@ -103,12 +103,12 @@ def cross_language(
         if not known:
             raise EmotionInterpError(f"the judge of {spoken!r} knows none of {list(emotions)}.")
         tune, test = given[spoken]
-        for found in names:
-            pair = replace(setting, prompts=test, judge=judge, language=found, text_language=spoken)
+        for from_language in names:
+            pair = replace(setting, prompts=test, judge=judge, language=from_language, text_language=spoken)
             result = steering_test(pair, known, tune, chosen.layers, chosen.doses, chosen.methods, options=chosen)
-            frame: Any = result.to_frame()
+            frame = result.to_frame()
             rows = frame[frame["chosen"]].reset_index(drop=True)
-            rows.insert(0, "direction_language", found)
+            rows.insert(0, "direction_language", from_language)
             rows.insert(1, "text_language", spoken)
             parts.append(rows)
     return pd.concat(parts, ignore_index=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,10 @@ from emotion_interp.steering.context import steer_rows
 from emotion_interp.steering.interventions import RowInterventions, check_dose
 from emotion_interp.steering.interventions import row_interventions as prepared
 from emotion_interp.subjects.generation import continuation_text, decode
+
+if TYPE_CHECKING:
+    from emotion_interp.bank.bank import FeatureBank
+
 
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Requested coordinates: standard deviations over the bank's emotions."""
@@ -87,7 +91,7 @@ class DialGridChoices(TypedDict, total=False):
     null_samples: int
 
 
-_SIMPLE: dict[str, Any] = {
+_SIMPLE: dict[str, object] = {
     "takes": ("judge", "language", "text_language", "positions", "max_new_tokens", "samples", "seed"),
     "judge": "CoordinateJudge | None",
     "generation": {"do_sample": True},
@@ -147,8 +151,8 @@ def dial_grid(
     nulls, few = [], replace(setting, samples=chosen.null_samples)
     emotions = list(bank.emotions)
     for frame in shuffled_ratings(emotions, chosen.norms, None, chosen.n_null, setting.seed) if chosen.n_null else []:
-        _, one = _written(few, prepared(subject, aim.directions(frame), doses, scales))
-        nulls.append(_judged(judge, one).reshape(len(cells), -1, 2).mean(1))
+        _, bare = _written(few, prepared(subject, aim.directions(frame), doses, scales))
+        nulls.append(_judged(judge, bare).reshape(len(cells), -1, 2).mean(1))
     table = pd.DataFrame(cells, columns=["valence", "arousal"])
     table[["judged_valence", "judged_arousal"]] = values.mean((1, 2))
     table = pd.concat([table, _fluency(setting, tokens)], axis=1)
@@ -157,8 +161,8 @@ def dial_grid(
     site = bank.site(place) if hasattr(bank, "site") else first.site
     fit = {"layer": first.layer, "site": str(site), "dose": amount, "method": method}
     fit |= figures(asked, values, setting.seed)
-    own = values[:, :, : chosen.null_samples].mean((1, 2))
-    fit |= against_shuffled(asked, own, np.asarray(nulls).reshape(len(nulls), len(cells), 2))
+    baseline = values[:, :, : chosen.null_samples].mean((1, 2))
+    fit |= against_shuffled(asked, baseline, np.asarray(nulls).reshape(len(nulls), len(cells), 2))
     fit |= {"share_intact": float(table["intact"].to_numpy().mean()), **_intact(table)}
     fit |= {"n_cells": len(cells), "n_prompts": len(setting.prompts), "n_samples": setting.samples}
     fit |= {"max_new_tokens": setting.max_new_tokens}
@@ -235,9 +239,9 @@ def dial_test(
         raise EmotionInterpError("dial_test needs at least one layer, one dose and one method.")
     trial = replace(setting, prompts=tune_prompts, samples=chosen.tune_samples)
     few = replace(chosen, n_null=0, null_samples=1)
-    tuning = pd.concat([dial_grid(trial, *one, options=few).fit for one in tried], ignore_index=True)
-    score: Any = (tuning["slope_valence"] + tuning["slope_arousal"]).fillna(-np.inf)
-    intact: Any = tuning["share_intact"] >= chosen.least_intact
+    tuning = pd.concat([dial_grid(trial, *trial_place, options=few).fit for trial_place in tried], ignore_index=True)
+    score = (tuning["slope_valence"] + tuning["slope_arousal"]).fillna(-np.inf)
+    intact = tuning["share_intact"] >= chosen.least_intact
     if not bool(intact.any()):
         intact = tuning["share_intact"] == tuning["share_intact"].max()
     best = int(score.where(intact, -np.inf).to_numpy().argmax())
@@ -249,7 +253,7 @@ def dial_test(
 class _Aim:
     """Cells of requested coordinates, and whose directions reach them."""
 
-    bank: Any
+    bank: FeatureBank
     cells: list[tuple[float, float]]
     place: int | Site | str
     language: str
@@ -291,15 +295,17 @@ def _written(setting: Setting, rows: RowInterventions) -> tuple[list[list[list[i
             subject, ids * rows.n_rows, setting.max_new_tokens, seed=setting.seed, streams=streams, **setting.generation
         )
     tokens = [made.tokens[i * size : (i + 1) * size] for i in range(rows.n_rows)]
-    return tokens, [[continuation_text(subject, ids[k], t) for k, t in enumerate(one)] for one in tokens]
+    return tokens, [[continuation_text(subject, ids[k], t) for k, t in enumerate(row)] for row in tokens]
 
 
 def _beginnings(setting: Setting) -> list[list[int]]:
     """Token ids of every prompt, once for each sample, one prompt after the other."""
-    return [list(t.ids) for t in setting.subject.tokenize(setting.prompts, whole=True) for _ in range(setting.samples)]
+    return [t.row for t in setting.subject.tokenize(setting.prompts, whole=True) for _ in range(setting.samples)]
 
 
-def _text_frame(setting: Setting, cells: list[Any], texts: list[list[str]], values: np.ndarray) -> pd.DataFrame:
+def _text_frame(
+    setting: Setting, cells: Sequence[tuple[float, float]], texts: list[list[str]], values: np.ndarray
+) -> pd.DataFrame:
     """What was written in every cell, and what the judge read in it."""
     lines = [
         {"valence": v, "arousal": a, "prompt": p, "sample": s, "text": texts[c][i * setting.samples + s]}
@@ -314,23 +320,23 @@ def _text_frame(setting: Setting, cells: list[Any], texts: list[list[str]], valu
 def _fluency(setting: Setting, tokens: list[list[list[int]]]) -> pd.DataFrame:
     """Ratios of every cell to the last row, which is unsteered."""
     ids = _beginnings(setting)
-    scores = continuation_log_probabilities(setting.subject, ids * len(tokens), [t for one in tokens for t in one])
+    scores = continuation_log_probabilities(setting.subject, ids * len(tokens), [t for row in tokens for t in row])
     size = len(ids)
     perplexities = [perplexity(scores[i * size : (i + 1) * size]) for i in range(len(tokens))]
-    distinct = [distinct_2(one) for one in tokens]
+    distinct = [distinct_2(row) for row in tokens]
     frame = pd.DataFrame({"perplexity_ratio": perplexities, "distinct2_ratio": distinct})
     frame = (frame / frame.iloc[-1]).iloc[:-1]
     ratios = zip(frame["perplexity_ratio"], frame["distinct2_ratio"], strict=True)
     return frame.assign(intact=[is_coherent(p, d) for p, d in ratios])
 
 
-def _intact(table: Any) -> dict[str, float]:
+def _intact(table: pd.DataFrame) -> dict[str, float]:
     """r over the cells whose text is intact."""
-    kept = table[table["intact"]]
+    intact = table[table["intact"]]
     names = ("valence", "arousal")
     return {
-        f"r_{d}_intact": float(correlation(kept[d].to_numpy(float), kept[f"judged_{d}"].to_numpy(float)[None])[0])
-        if len(kept) > 2
+        f"r_{d}_intact": float(correlation(intact[d].to_numpy(float), intact[f"judged_{d}"].to_numpy(float)[None])[0])
+        if len(intact) > 2
         else float("nan")
         for d in names
     }
@@ -338,7 +344,7 @@ def _intact(table: Any) -> dict[str, float]:
 
 def _judged(judge: CoordinateJudge, texts: list[list[str]]) -> np.ndarray:
     """The judge's answers to all texts, [text, 2]."""
-    flat = [t for one in texts for t in one]
+    flat = [t for row in texts for t in row]
     values = np.asarray(judge.predict(flat), dtype=np.float64)
     if values.shape != (len(flat), 2):
         raise EmotionInterpError(f"the judge answers with shape {values.shape}, expected {(len(flat), 2)}.")

@@ -50,8 +50,8 @@ def figures(asked: np.ndarray, values: np.ndarray, seed: int) -> dict[str, float
         result |= {f"slope_{name}_lo": float(low), f"slope_{name}_hi": float(high)}
     for k, name in enumerate(NAMES):
         result[f"r_{name}"] = float(correlation(asked[:, k], mean[None, :, k])[0])
-        found = correlation(asked[:, k], means[:, :, k])
-        bounds = np.nanpercentile(found, [2.5, 97.5]) if np.isfinite(found).any() else (np.nan, np.nan)
+        r = correlation(asked[:, k], means[:, :, k])
+        bounds = np.nanpercentile(r, [2.5, 97.5]) if np.isfinite(r).any() else (np.nan, np.nan)
         result[f"{name}_lo"], result[f"{name}_hi"] = map(float, bounds)
     for k, name in enumerate(NAMES):
         result[f"cross_{name}"] = float(correlation(asked[:, 1 - k], mean[None, :, k])[0])
@@ -80,7 +80,7 @@ def against_shuffled(asked: np.ndarray, own: np.ndarray, nulls: np.ndarray) -> d
 
 def shuffled_ratings(
     emotions: Sequence[str], norms: Any, labels: Mapping[str, str] | None, count: int, seed: int
-) -> list[Any]:
+) -> list[object]:
     """Frames of norms in which the rated emotions have each other's ratings, valence and arousal together."""
     if isinstance(norms, str):
         norms = load_norms(norms)

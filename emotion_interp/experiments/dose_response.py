@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, tell
@@ -20,6 +20,7 @@ from emotion_interp.steering.interventions import check_dose
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,9 +39,9 @@ class DoseResponse(Result):
 
     ROWS = "table"
 
-    def plot(self, layer: int | Site | str | None = None, method: str | None = None) -> Any:
+    def plot(self, layer: int | Site | str | None = None, method: str | None = None) -> go.Figure:
         """Dose curves of one layer (or site) and method, default: the first, as a plotly figure."""
-        frame: Any = self.table
+        frame = self.table
         if isinstance(layer, (str, Site)):
             place = str(layer)
         else:
@@ -132,5 +133,5 @@ def dose_response(
     warn_if_none_can_pass(chosen.n_random, len(question.asked), chosen.alpha)
     cells = make_cells(bank, question.asked, places, methods, amounts, setting.language)
     sites = [c.direction.site for c in cells if c.direction is not None]
-    found = evaluate(replace(question, nulls=make_nulls(setting, chosen, sites)), cells, bank.scales)
-    return DoseResponse(found.table, found.confusion, found.texts)
+    evaluated = evaluate(replace(question, nulls=make_nulls(setting, chosen, sites)), cells, bank.scales)
+    return DoseResponse(evaluated.table, evaluated.confusion, evaluated.texts)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,9 @@ from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.files import KEYS
 from emotion_interp.core.arguments import check_argument, checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, UnsupportedError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import Options, merged
+from emotion_interp.core.progress import Progress, ticking
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import WRITABLE_KINDS, Site
 from emotion_interp.directions.outputs import OutputScores, label_outputs
@@ -93,7 +95,7 @@ def output_scores(
     layers: Iterable[int] | None = None,
     languages: Iterable[str] | None = None,
     *,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
     options: OutputOptions | None = None,
     **choices: Unpack[OutputChoices],
 ) -> OutputScores:
@@ -156,19 +158,25 @@ def output_scores(
             raise UnsupportedError(f"{site} can be read but not written, so what adding its features does is unknown.")
     questions = {language: _question(setting, language, asked) for language in languages}
     parts = []
-    for site in sites:
-        for language, question in questions.items():
-            rows: Any = chosen[(chosen["site"] == str(site)) & (chosen["language"] == language)]
-            if rows.empty:
+    pairs = [(site, language, question) for site in sites for language, question in questions.items()]
+    rows_of = [
+        rows_where(chosen, (chosen["site"] == str(site)) & (chosen["language"] == language))
+        for site, language, _ in pairs
+    ]
+    amounts = [
+        (len(r) + asked.n_random) * len(p[2].prompts) if len(r) else 0 for p, r in zip(pairs, rows_of, strict=True)
+    ]
+    with ticking(progress, sum(amounts), "adding features", "prompt") as tick:
+        for (site, language, question), rows, amount in zip(pairs, rows_of, amounts, strict=True):
+            if not amount:
                 continue
             vectors = _null(setting, site, language, asked)
             length = dose * bank.scales[site]
             parts.append(_measure(subject, rows, site, question, length, vectors, asked.token_budget))
-            if progress is not None:
-                progress((len(rows) + asked.n_random) * len(question.prompts))
+            tick(amount)
     if not parts:
         raise EmotionInterpError(f"the bank has no such features in {', '.join(languages)}; nothing can be measured.")
-    frame: Any = label_outputs(pd.concat(parts, ignore_index=True), asked.max_q)
+    frame = label_outputs(pd.concat(parts, ignore_index=True), asked.max_q)
     settings = {"dose": dose, "n_random": asked.n_random, "null": asked.null, "max_q": asked.max_q}
     settings |= {"seed": setting.seed, "features": asked.features}
     settings["prompts"] = {language: question.prompts for language, question in questions.items()}
@@ -208,8 +216,8 @@ def _null(setting: Setting, site: Site, language: str, asked: OutputOptions) -> 
     reader = subject.readers[site]
     if asked.null == "random":
         return rng.standard_normal((n_random, subject.d_model))
-    here: Any = bank.features[bank.features["site"] == str(site)]
-    taken = here.loc[here["selected"] | here["top"], "feature"].to_numpy()
+    at_site = rows_where(bank.features, bank.features["site"] == str(site))
+    taken = at_site.loc[at_site["selected"] | at_site["top"], "feature"].to_numpy()
     pool = np.arange(reader.d_sae)
     if bank.rates is not None and not bank.rates.empty:
         rates = bank.rows_at(bank.rates, site)
@@ -225,7 +233,7 @@ def _null(setting: Setting, site: Site, language: str, asked: OutputOptions) -> 
 
 def _measure(
     subject: Subject,
-    rows: Any,
+    rows: pd.DataFrame,
     site: Site,
     question: OutputQuestion,
     length: float,

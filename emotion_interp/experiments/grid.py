@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
@@ -61,13 +62,13 @@ class Cell:
     note: str = ""
 
     @property
-    def key(self) -> dict[str, Any]:
+    def key(self) -> dict[str, object]:
         """What names the cell in every frame."""
         return {name: getattr(self, name) for name in self.KEYS}
 
 
 def make_cells(
-    bank: Any,
+    bank: FeatureBank,
     emotions: Sequence[str],
     layers: Sequence[int | Site | str],
     methods: Sequence[str],
@@ -99,7 +100,7 @@ def make_cells(
     return cells
 
 
-def _place(bank: Any, layer: int) -> Site:
+def _place(bank: FeatureBank, layer: int) -> Site:
     """The site that a bank takes at a layer where it has no direction to say so."""
     try:
         return bank.site(layer)
@@ -135,7 +136,7 @@ def evaluate(question: GridQuestion, cells: Sequence[Cell], scales: Mapping[Site
             by_site.setdefault(cell.direction.site, []).append(i)
     picks = generator(question.seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
     records: list[dict[str, Any]] = [{**c.key, "n_prompts": n, "note": c.note} for c in cells]
-    kept: list[dict[tuple[str, str], np.ndarray]] = [{} for _ in cells]
+    nulls_of: list[dict[tuple[str, str], np.ndarray]] = [{} for _ in cells]
     confusion, texts_of = [], {}
     for site, places in by_site.items():
         scale = scale_at(scales or {}, site) or scale_of(subject, site)
@@ -146,13 +147,13 @@ def evaluate(question: GridQuestion, cells: Sequence[Cell], scales: Mapping[Site
         quality = _coherence(question, base_texts, texts, len(places))
         drawn = drawn_nulls(question, site)
         nulls = {
-            d: {kind: random_answers(question, scale, d, one) for kind, one in drawn.items()}
+            d: {kind: random_answers(question, scale, d, vectors) for kind, vectors in drawn.items()}
             for d in dict.fromkeys(c.dose for c in chosen)
         }
         for k, (i, cell) in enumerate(zip(places, chosen, strict=True)):
             words = question.judge.words[cell.emotion] if isinstance(question.judge, NextWords) else ()
-            found, kept[i] = _compared(question, cell.emotion, answers[k], base, drawn, nulls[cell.dose], picks)
-            records[i] |= found
+            record, nulls_of[i] = _compared(question, cell.emotion, answers[k], base, drawn, nulls[cell.dose], picks)
+            records[i] |= record
             records[i] |= {**quality[k], "n_words": len(words)}
             if not np.isfinite(records[i]["target"]):
                 records[i]["note"] = "the judge has no usable words or class for this emotion"
@@ -166,7 +167,7 @@ def evaluate(question: GridQuestion, cells: Sequence[Cell], scales: Mapping[Site
     more = [c for c in dict.fromkeys(chain(*records)) if c not in columns]
     table = with_regimes(pd.DataFrame(records).reindex(columns=[*columns[:-1], *more, columns[-1]]))
     table["p_holm"] = _holm_by(table, ["layer", "site", "method", "dose"])
-    return Evaluated(table, pd.DataFrame(confusion), _text_frame(question, cells, base_texts, texts_of), kept)
+    return Evaluated(table, pd.DataFrame(confusion), _text_frame(question, cells, base_texts, texts_of), nulls_of)
 
 
 def _holm_by(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
@@ -184,38 +185,38 @@ def _compared(
     drawn: Mapping[str, NullDirections],
     nulls: Mapping[str, np.ndarray],
     picks: np.ndarray,
-) -> tuple[dict[str, Any], dict[tuple[str, str], np.ndarray]]:
+) -> tuple[dict[str, object], dict[tuple[str, str], np.ndarray]]:
     """A cell's record against the kind of random direction that does best, p over all kinds and judges, and the nulls."""
     records: dict[tuple[str, str], dict[str, float]] = {}
-    kept: dict[tuple[str, str], np.ndarray] = {}
+    nulls_of: dict[tuple[str, str], np.ndarray] = {}
     several = len(question.judge_names) > 1
     knowing = [judge for judge in question.judge_names if question.column(emotion, judge) is not None]
     if not knowing:
-        return {"target": float("nan")}, kept
+        return {"target": float("nan")}, nulls_of
     for judge in knowing:
-        e: Any = question.column(emotion, judge)
+        e = question.column(emotion, judge)
         others = {k: answers[:, :, e][no_own(question, drawn[k], emotion)] for k, answers in nulls.items()}
         for kind, answers in (others or {"": np.zeros((0, len(base)))}).items():
             records[judge, kind] = _record(steered[:, e], base[:, e], answers, picks)
-            kept[judge, kind] = answers.mean(1)
-    own = {kind: one for (judge, kind), one in records.items() if judge == knowing[0]}
+            nulls_of[judge, kind] = answers.mean(1)
+    by_kind = {kind: record for (judge, kind), record in records.items() if judge == knowing[0]}
     # the hardest kind is the one that is reported
-    hardest = max(own, key=lambda kind: (own[kind]["p"], -own[kind]["z"]))
-    result: dict[str, Any] = dict(own[hardest])
-    result["p"] = max(one["p"] for one in records.values())
-    if len(own) > 1:
+    hardest = max(by_kind, key=lambda kind: (by_kind[kind]["p"], -by_kind[kind]["z"]))
+    result: dict[str, object] = dict(by_kind[hardest])
+    result["p"] = max(record["p"] for record in records.values())
+    if len(by_kind) > 1:
         result["random_kind"] = hardest
     if several:
         result["judge"] = knowing[0]
-    for (judge, kind), one in records.items():
+    for (judge, kind), record in records.items():
         label = f"_{judge}" if several else ""
         if several:
-            result |= {f"target_{judge}": one["target"], f"target_unsteered_{judge}": one["target_unsteered"]}
+            result |= {f"target_{judge}": record["target"], f"target_unsteered_{judge}": record["target_unsteered"]}
             of_judge = [r["p"] for (j, _), r in records.items() if j == judge]
             result[f"p_{judge}"] = max(of_judge) if np.isfinite(of_judge).all() else float("nan")
-        if len(own) > 1:
-            result[f"p{label}_{kind}"] = one["p"]
-    return result, kept
+        if len(by_kind) > 1:
+            result[f"p{label}_{kind}"] = record["p"]
+    return result, nulls_of
 
 
 def _record(steered: np.ndarray, base: np.ndarray, random: np.ndarray, picks: np.ndarray) -> dict[str, float]:
@@ -252,18 +253,18 @@ def _coherence(
 ) -> list[dict[str, float]]:
     if base is None or texts is None:
         return [dict.fromkeys(COHERENCE, float("nan"))] * count
-    prompts = [list(t.ids) for t in question.subject.tokenize(question.written_prompts, whole=True)]
+    prompts = [t.row for t in question.subject.tokenize(question.written_prompts, whole=True)]
     everything = [*base.tokens, *texts.tokens]
-    flat = [new for one in everything for new in one]
+    flat = [new for row in everything for new in row]
     scores = continuation_log_probabilities(question.subject, prompts * len(everything), flat)
     n = len(prompts)
     perplexities = [perplexity(scores[i * n : (i + 1) * n]) for i in range(len(everything))]
-    distinct = [distinct_2(one) for one in everything]
+    distinct = [distinct_2(row) for row in everything]
     bare, *written = [
-        [text[len(p) :] for text, p in zip(one, question.written_prompts, strict=True)]
-        for one in (*base.texts, *texts.texts)
+        [text[len(p) :] for text, p in zip(row, question.written_prompts, strict=True)]
+        for row in (*base.texts, *texts.texts)
     ]
-    kept = [content_overlap(bare, one, question.language) for one in written]
+    overlaps = [content_overlap(bare, row, question.language) for row in written]
     # weighted over all texts at once, so that cells can be compared
     alike = content_similarity(bare * len(written), [*chain(*written)], question.language).reshape(len(written), n)
     return [
@@ -271,7 +272,7 @@ def _coherence(
             "perplexity_ratio": perplexities[i] / perplexities[0],
             "distinct2": distinct[i],
             "distinct2_ratio": distinct[i] / distinct[0] if distinct[0] else float("nan"),
-            "content_overlap": _mean(kept[i - 1]),
+            "content_overlap": _mean(overlaps[i - 1]),
             "content_similarity": _mean(alike[i - 1]),
         }
         for i in range(1, len(everything))
@@ -292,7 +293,7 @@ def _text_frame(
     pairs += [(cells[i].key, texts) for i, texts in sorted(texts_of.items())]
     records = [
         {**key, "prompt": p, "text": t}
-        for key, one in pairs
-        for p, t in zip(question.written_prompts, one, strict=True)
+        for key, text in pairs
+        for p, t in zip(question.written_prompts, text, strict=True)
     ]
     return pd.DataFrame(records, columns=[*Cell.KEYS, "prompt", "text"])

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import vstack
 
 from emotion_interp.activations.forward import Batch, forward_pass, real_tokens
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.stats.firing import firing_rates
+from emotion_interp.stats.sparse import Sparse, by_columns, by_rows
 from emotion_interp.steering.operations import writable_reader
 
 if TYPE_CHECKING:
+    import torch
+
     from emotion_interp.subjects.subject import Subject
 
 NEIGHBOURS = 20
@@ -46,7 +49,7 @@ class FiredOn:
         decoder: rows [feature, d_model].
     """
 
-    latents: Any
+    latents: Sparse
     decoder: np.ndarray
 
     @property
@@ -63,16 +66,16 @@ class FiredOn:
 def fired_on(subject: Subject, site: Site, texts: Sequence[str]) -> FiredOn:
     """Read texts once; activations of the site's SAE at every token without BOS."""
     reader = writable_reader(subject, site)
-    parts: list[Any] = []
+    parts: list[object] = []
 
-    def on_site(place: Site, activations: Any, batch: Batch) -> None:
+    def on_site(place: Site, activations: torch.Tensor, batch: Batch) -> None:
         del place
         mask = real_tokens(batch, activations.shape[1])
-        parts.append(csr_matrix(reader.encode(activations[mask]).double().cpu().numpy()))
+        parts.append(by_rows(reader.encode(activations[mask]).double().cpu().numpy()))
 
     forward_pass(subject, subject.tokenize(list(texts)), [site], on_site)
     decoder = reader.decoder_rows(range(reader.d_sae)).double().cpu().numpy()
-    return FiredOn(vstack(parts, format="csc"), decoder)
+    return FiredOn(by_columns(vstack(parts, format="csc")), decoder)
 
 
 def rate_matched(rates: np.ndarray, features: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -129,9 +132,9 @@ def fully_matched(fired: FiredOn, features: np.ndarray, count: int, seed: int, t
         taken = np.sqrt(np.maximum((some @ inner[np.ix_(members, members)] * some).sum(1), 0)).mean()
         return max(abs(np.log(max(taken, 1e-12) / norm)), abs(np.log(rates[others[members]].mean() / rate))) / limit
 
-    found: dict[tuple[int, ...], None] = {}
+    sets: dict[tuple[int, ...], None] = {}
     for attempt in range(_SEARCHES * count):
-        if len(found) == count or (attempt == _TRIES and not found):
+        if len(sets) == count or (attempt == _TRIES and not sets):
             break
         members = _alike(random, np.log(alone), np.log(rates[others]), own_alone, rates[features])
         best = distance(members)
@@ -143,8 +146,8 @@ def fully_matched(fired: FiredOn, features: np.ndarray, count: int, seed: int, t
             if len(set(swapped.tolist())) == size and (now := distance(swapped)) < best:
                 members, best = swapped, now
         if best <= 1:
-            found[tuple(sorted(others[members].tolist()))] = None
-    return np.asarray(list(found), dtype=np.int64).reshape(len(found), size)
+            sets[tuple(sorted(others[members].tolist()))] = None
+    return np.asarray(list(sets), dtype=np.int64).reshape(len(sets), size)
 
 
 def _alike(

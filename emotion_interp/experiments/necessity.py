@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
+from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.core.arguments import check_argument, checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import Options, merged
@@ -128,22 +129,22 @@ def necessity(
     with unsteered():
         fired = fired_on(setting.subject, site, texts)
     drawn = [_drawn(name, fired, features, chosen, setting.seed) for name in names]
-    sets = [[], features.tolist(), *(some.tolist() for one in drawn for some in one.sets)]
-    strengths = np.concatenate([[1.0, 1.0], *(one.factors for one in drawn)])
+    sets = [[], features.tolist(), *(some.tolist() for random_sets in drawn for some in random_sets.sets)]
+    strengths = np.concatenate([[1.0, 1.0], *(random_sets.factors for random_sets in drawn)])
     judged = _judged(setting, site, sets, strengths, judge, emotion)
-    own = judged[0] - judged[1]
+    drop = judged[0] - judged[1]
     n = len(texts)
     picks = generator(setting.seed, "bootstrap over texts", n).integers(0, n, size=(RESAMPLES, n))
-    low, high = np.percentile(own[picks].mean(1), [2.5, 97.5])
+    low, high = np.percentile(drop[picks].mean(1), [2.5, 97.5])
     shared: dict[str, Any] = {"emotion": emotion, "layer": site.layer, "site": str(site), "language": setting.language}
     shared |= {"n_features": len(features), "n_texts": n, "rate": float(fired.rates[features].mean())}
-    shared |= {"target": float(judged[0].mean()), "target_ablated": float(judged[1].mean()), "drop": float(own.mean())}
+    shared |= {"target": float(judged[0].mean()), "target_ablated": float(judged[1].mean()), "drop": float(drop.mean())}
     shared |= {"lo": float(low), "hi": float(high)}
     rows, start = [], 2
-    for one in drawn:
-        drops = (judged[0] - judged[start : start + len(one.sets)]).mean(1)
-        start += len(one.sets)
-        rows.append({**shared, **_compared(fired, features, one, drops, shared["drop"], chosen)})
+    for random_sets in drawn:
+        drops = (judged[0] - judged[start : start + len(random_sets.sets)]).mean(1)
+        start += len(random_sets.sets)
+        rows.append({**shared, **_compared(fired, features, random_sets, drops, shared["drop"], chosen)})
     return pd.DataFrame(rows)
 
 
@@ -160,16 +161,16 @@ def _drawn(name: str, fired: FiredOn, features: np.ndarray, asked: NecessityOpti
     if name == "matched":
         sets = fully_matched(fired, features, asked.n_random, seed, asked.tolerance)
         return _RandomSets(name, sets, np.ones(len(sets)))
-    sets, own = rate_matched(fired.rates, features, asked.n_random, seed), fired.removed(features)
-    return _RandomSets(name, sets, np.asarray([own / fired.removed(one) for one in sets]))
+    sets, amount = rate_matched(fired.rates, features, asked.n_random, seed), fired.removed(features)
+    return _RandomSets(name, sets, np.asarray([amount / fired.removed(indices) for indices in sets]))
 
 
 def _compared(
     fired: FiredOn, features: np.ndarray, drawn: _RandomSets, null: np.ndarray, drop: float, asked: NecessityOptions
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The columns of one null; `null` are the drops under its sets."""
-    nan, own, sets = float("nan"), fired.removed(features), drawn.sets
-    sizes = np.asarray([fired.removed(one) for one in sets])
+    nan, amount, sets = float("nan"), fired.removed(features), drawn.sets
+    sizes = np.asarray([fired.removed(indices) for indices in sets])
     enough = len(sets) >= min(asked.n_random, LEAST_SETS) and len(sets) > 0
     low, high = np.percentile(null, [2.5, 97.5]) if len(null) else (nan, nan)
     note = ""
@@ -185,11 +186,11 @@ def _compared(
         "p": float((1 + (null >= drop).sum()) / (len(null) + 1)) if enough else nan,
         "n_random": len(sets),
         "null": drawn.null,
-        "removed": own,
+        "removed": amount,
         "removed_null": float(np.median(sizes)) if len(sizes) else nan,
         "removed_null_lo": float(sizes.min()) if len(sizes) else nan,
         "removed_null_hi": float(sizes.max()) if len(sizes) else nan,
-        "removed_ratio": float(np.median(sizes)) / own if len(sizes) and own > 0 else nan,
+        "removed_ratio": float(np.median(sizes)) / amount if len(sizes) and amount > 0 else nan,
         "rate_null": float(np.median(fired.rates[sets].mean(1))) if len(sets) else nan,
         "factor": float(np.median(drawn.factors)) if len(drawn.factors) else nan,
         "overlap": overlap(sets),
@@ -198,7 +199,7 @@ def _compared(
 
 
 def _chosen(
-    bank: Any, emotion: str, layer: int | Site | str | None, language: str, features: Sequence[int] | None
+    bank: FeatureBank, emotion: str, layer: int | Site | str | None, language: str, features: Sequence[int] | None
 ) -> tuple[Site, np.ndarray]:
     """Where, and which features."""
     if features is not None:
@@ -206,14 +207,14 @@ def _chosen(
             raise EmotionInterpError("features need the layer whose SAE has them, and there is at least one.")
         return bank.site(layer), np.unique(np.asarray(features, dtype=np.int64))
     layers = list(bank.layers) if layer is None else [layer]
-    found = {place: np.asarray(bank.selected_features(place, language, emotion)) for place in layers}
-    best = max(found, key=lambda place: len(found[place]))
-    if not len(found[best]):
+    features_of = {place: np.asarray(bank.selected_features(place, language, emotion)) for place in layers}
+    best = max(features_of, key=lambda place: len(features_of[place]))
+    if not len(features_of[best]):
         where = "any layer" if layer is None else f"layer {layer}"
         raise EmotionInterpError(
             f"no feature of {emotion!r} was selected in {language!r} at {where}; nothing to ablate."
         )
-    return bank.site(best), found[best]
+    return bank.site(best), features_of[best]
 
 
 def _judge(setting: Setting, emotion: str, words: Sequence[str] | None) -> TextJudge | NextWords:
@@ -240,20 +241,20 @@ def _judged(
 ) -> np.ndarray:
     """Judged probability of the emotion after every text under every ablation: [set, text]."""
     subject, seed = setting.subject, setting.seed
-    prompts = [list(t.ids) for t in subject.tokenize(setting.prompts, whole=True)]
+    prompts = [t.row for t in subject.tokenize(setting.prompts, whole=True)]
     n = len(prompts)
     step = max(1, _LOGIT_CELLS // (n * int(subject.model.cfg.d_vocab)))
     result = np.zeros((len(sets), n))
     for start in range(0, len(sets), step):
         part = sets[start : start + step]
-        rows = [one for one in part for _ in range(n)]
+        rows = [row for row in part for _ in range(n)]
         streams = list(range(n)) * len(part)
         factors = np.repeat(strengths[start : start + step], n).tolist()
         with ablate_rows(subject, site, rows, "all", factors):
             if isinstance(judge, NextWords):
                 ids = list(judge.token_ids[emotion])
                 made = decode(subject, prompts * len(part), 1, streams=streams, seed=seed, return_logits=True)
-                logits = np.stack([np.asarray(one[0], dtype=np.float64) for one in made.logits or []])
+                logits = np.stack([np.asarray(row[0], dtype=np.float64) for row in made.logits or []])
                 # stable: the largest logit first taken away
                 logits -= logits.max(1, keepdims=True)
                 masses = np.exp(logits)

@@ -53,8 +53,8 @@ def random_answers(question: GridQuestion, scale: float, dose: float, drawn: Nul
         wide = replace(question, emotions=tuple(dict.fromkeys([*known, *question.emotions])))
         columns = [wide.emotions.index(e) for e in question.emotions]
     # a function has no name that the next run would know it by
-    kept = question.nulls.folder is not None and not callable(question.positions)
-    asked = _identity(wide, drawn.site) if kept else None
+    on_disk = question.nulls.folder is not None and not callable(question.positions)
+    asked = _identity(wide, drawn.site) if on_disk else None
     parts = []
     for start in range(0, len(drawn), BLOCK):
         rows = at_length(drawn.site, drawn.units[start : start + BLOCK], dose * scale)
@@ -70,12 +70,12 @@ def _block(question: GridQuestion, rows: RowInterventions, site: Site, asked: di
     shape = (rows.n_rows, len(question.prompts), len(question.emotions))
     if path.is_file():
         try:
-            found = np.load(path, allow_pickle=False)
+            stored = np.load(path, allow_pickle=False)
         except (ValueError, EOFError, OSError) as error:
             raise FileFormatError(f"{path} is no block of random directions' answers ({error}); delete it.") from error
-        if found.shape != shape:
-            raise FileFormatError(f"{path} holds answers of shape {found.shape}, expected {shape}; delete it.")
-        return found
+        if stored.shape != shape:
+            raise FileFormatError(f"{path} holds answers of shape {stored.shape}, expected {shape}; delete it.")
+        return stored
     answers = judged(question, rows)
     with atomic_file(path) as temporary:
         np.save(temporary.with_suffix(".npy"), answers, allow_pickle=False)

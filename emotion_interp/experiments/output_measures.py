@@ -41,10 +41,10 @@ class OutputQuestion:
     @property
     def contrast(self) -> np.ndarray:
         """[emotion, token]: weights of the emotion's mean less the mean of the other emotions' means; NaN without words."""
-        own = self.own
-        weights = np.full(own.shape, np.nan)
-        for e, mine in enumerate(own):
-            others = [theirs & ~mine for o, theirs in enumerate(own) if o != e and (theirs & ~mine).any()]
+        own_tokens = self.own
+        weights = np.full(own_tokens.shape, np.nan)
+        for e, mine in enumerate(own_tokens):
+            others = [theirs & ~mine for o, theirs in enumerate(own_tokens) if o != e and (theirs & ~mine).any()]
             if mine.any() and others:
                 weights[e] = mine / mine.sum() - np.mean([o / o.sum() for o in others], axis=0)
         return weights
@@ -54,7 +54,7 @@ def direct_effects(
     subject: Subject, vectors: np.ndarray, n_features: int, question: OutputQuestion
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of the logit lens: AUROC [vector, emotion], percentile [feature, emotion], the features' own tokens [feature, k]."""
-    tokens, own = question.tokens, question.own
+    tokens, own_tokens = question.tokens, question.own
     index = torch.from_numpy(tokens)
     chosen, percentile, lens = [], [], []
     for part, logits in lens_logits(subject, torch.from_numpy(vectors)):
@@ -68,8 +68,8 @@ def direct_effects(
             below = torch.searchsorted(ordered, at[:count].contiguous()).cpu().numpy()
             percentile.append(below / max(1, logits.shape[1] - 1))
     ranks = rankdata(np.concatenate(chosen), axis=1)
-    share = own / np.maximum(own.sum(1, keepdims=True), 1)
-    own_n = own.sum(1)
+    share = own_tokens / np.maximum(own_tokens.sum(1, keepdims=True), 1)
+    own_n = own_tokens.sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         auroc = (ranks @ share.T - (own_n + 1) / 2) / (len(tokens) - own_n)
         mean = np.concatenate(percentile) @ share.T
@@ -98,9 +98,9 @@ def measured_changes(
             before[:] += _scores(bare, mine, normal[:1])
         steered = np.flatnonzero((part > 0) & (part <= len(lens)))
         if len(steered):
-            here = torch.from_numpy(steered).to(logits.device)
+            vector = torch.from_numpy(steered).to(logits.device)
             feature = part[steered] - 1
-            score[feature] += _scores(logits[here], mine[torch.from_numpy(feature).to(mine.device)], normal[here])
+            score[feature] += _scores(logits[vector], mine[torch.from_numpy(feature).to(mine.device)], normal[vector])
 
     next_token_logits(subject, question.prompts, rows, on_logits, token_budget=token_budget)
     n = len(question.prompts)

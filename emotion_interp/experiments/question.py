@@ -124,16 +124,16 @@ def ask(setting: Setting, emotions: Sequence[str]) -> GridQuestion:
         if setting.max_new_tokens < 1:
             raise EmotionInterpError("a judge of texts needs texts: give max_new_tokens of at least 1.")
         several: dict[str, Any] = dict(setting.judge) if isinstance(setting.judge, Mapping) else {"": setting.judge}
-        if not several or not all(hasattr(one, "predict_proba") for one in several.values()):
+        if not several or not all(hasattr(judge, "predict_proba") for judge in several.values()):
             raise EmotionInterpError(
                 f"judge is a classifier of texts, or a mapping name -> classifier; got {setting.judge!r}."
             )
-        known = list(dict.fromkeys(e for one in several.values() for e in one.emotions))
+        known = list(dict.fromkeys(e for judge in several.values() for e in judge.emotions))
         if not set(names) & set(known):
             raise EmotionInterpError(f"the judge knows none of {list(names)}, only {known}.")
         chosen = JointJudge(several) if len(several) > 1 else next(iter(several.values()))
-        further = [(name, one) for name, one in list(several.items())[1:]]
-        names = (*names, *(judged_by(e, name) for name, one in further for e in names if e in one.emotions))
+        further = [(name, judge) for name, judge in list(several.items())[1:]]
+        names = (*names, *(judged_by(e, name) for name, judge in further for e in names if e in judge.emotions))
     made = {"samples": setting.samples, "language": setting.spoken}
     return GridQuestion(
         setting.subject,

@@ -15,6 +15,7 @@ from emotion_interp.core.languages import check_language
 from emotion_interp.judges.judging import CoordinateJudge, TextJudge
 from emotion_interp.steering.interventions import Positions, check_positions
 from emotion_interp.subjects.decoding import Decoding
+from emotion_interp.subjects.turns import TURN_POSITIONS, conversations
 
 if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
@@ -33,7 +34,8 @@ class Setting:
         subject: the model.
         bank: a `FeatureBank`, or anything with `direction(emotion, layer=, language=, method=)`, `layers`, `scales` and
             `held_out_words(emotion, language)`.
-        prompts: neutral beginnings (`NEUTRAL_PROMPTS`), or the texts of `necessity`; none where an experiment has its own.
+        prompts: neutral beginnings (`NEUTRAL_PROMPTS`), or the texts of `necessity`; none where an experiment has its own. A
+            conversation is one as `subject.rendered(messages)`.
         judge: a classifier with `emotions` and `predict_proba(texts)`; default: the next-word judge, which reads the
             probability of the emotion's held-out words right after the prompt. Several, by name: all judge the same texts;
             an emotion's figures are those of the first that knows it. For the dial a judge of coordinates.
@@ -78,7 +80,7 @@ class Setting:
     max_new_tokens: int = 20
     samples: int = 1
     seed: int = 0
-    generation: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -94,7 +96,9 @@ class Setting:
                 f"{self.samples} greedy texts of one prompt are all the same; give do_sample=True, or samples=1."
             )
         # an option that is none, or a prompt that does not fit, must not wait for the first text to be noticed
-        rows = [list(t.ids) for t in self.subject.tokenize(self.prompts, whole=True)] if self.prompts else []
+        rows = [t.row for t in self.subject.tokenize(self.prompts, whole=True)] if self.prompts else []
+        if rows and isinstance(self.positions, str) and self.positions in TURN_POSITIONS:
+            conversations(self.positions, len(rows), [row.turns for row in rows])
         Decoding(self.subject, rows, self.max_new_tokens, **self.generation)
 
     @property
@@ -110,7 +114,7 @@ class Setting:
 
     def __repr__(self) -> str:
         said = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[4:] if getattr(self, f.name) != f.default]
-        return f"Setting({self.subject.name!r}, {len(self.prompts)} prompts{''.join(f', {one}' for one in said)})"
+        return f"Setting({self.subject.name!r}, {len(self.prompts)} prompts{''.join(f', {fact}' for fact in said)})"
 
 
 def simple_call(
@@ -134,29 +138,35 @@ def simple_call(
     field_of = {renamed.get(name, name): name for name in ("subject", "bank", "prompts", *takes)}
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
-        own = {name: one for name, one in parameters(function).items() if name != "setting"}
-        asked = {n: own.get(n) or _field(n, field_of[n], judge, defaults) for n in ("subject", "bank", *order)}
-        asked |= {n: own.get(n) or _field(n, field_of[n], judge, defaults) for n in (*own, *field_of) if n not in asked}
+        own_parameters = {name: parameter for name, parameter in parameters(function).items() if name != "setting"}
+        asked = {
+            n: own_parameters.get(n) or _field(n, field_of[n], judge, defaults) for n in ("subject", "bank", *order)
+        }
+        asked |= {
+            n: own_parameters.get(n) or _field(n, field_of[n], judge, defaults)
+            for n in (*own_parameters, *field_of)
+            if n not in asked
+        }
         first = len(order) + 2
-        form = [one.replace(kind=one.POSITIONAL_OR_KEYWORD) for one in [*asked.values()][:first]]
-        form += [one.replace(kind=one.KEYWORD_ONLY) for one in [*asked.values()][first:]]
+        form = [parameter.replace(kind=parameter.POSITIONAL_OR_KEYWORD) for parameter in [*asked.values()][:first]]
+        form += [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in [*asked.values()][first:]]
         if generation is not None:
             form.append(inspect.Parameter("generation", inspect.Parameter.VAR_KEYWORD, annotation="Any"))
         signature = inspect.Signature(form)
 
-        def make(*args: Any, **kwargs: Any) -> R:
+        def make(*args: Any, **kwargs: object) -> R:
             given = signature.bind(*args, **kwargs).arguments
             chosen = {**(generation or {}), **given.pop("generation", {})}
-            choices = {**defaults} | {field_of[n]: value for n, value in given.items() if n not in own}
+            choices = {**defaults} | {field_of[n]: value for n, value in given.items() if n not in own_parameters}
             setting = Setting(**choices, generation=chosen)
-            return function(setting, **{n: value for n, value in given.items() if n in own})
+            return function(setting, **{n: value for n, value in given.items() if n in own_parameters})
 
         vars(make)["__signature__"] = signature
         make.__name__, make.__qualname__ = function.__name__, function.__qualname__
         simple = checked(make)
 
         @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> R:
+        def call(*args: object, **kwargs: object) -> R:
             with_setting = "setting" in kwargs or (bool(args) and isinstance(args[0], Setting))
             return (function if with_setting else simple)(*args, **kwargs)
 
@@ -166,11 +176,15 @@ def simple_call(
     return decorate
 
 
-def _field(name: str, field_name: str, judge: str, defaults: Mapping[str, Any]) -> inspect.Parameter:
+def _field(name: str, field_name: str, judge: str, defaults: Mapping[str, object]) -> inspect.Parameter:
     """A field of a setting as a parameter of the simple call; what every experiment needs has no default."""
-    one = {f.name: f for f in fields(Setting)}[field_name]
-    default = inspect.Parameter.empty if one.default is MISSING or field_name == "prompts" else one.default
-    annotation = judge if field_name == "judge" else one.type
+    setting_field = {f.name: f for f in fields(Setting)}[field_name]
+    default = (
+        inspect.Parameter.empty
+        if setting_field.default is MISSING or field_name == "prompts"
+        else setting_field.default
+    )
+    annotation = judge if field_name == "judge" else setting_field.type
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(field_name, default), annotation=annotation
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,10 @@ from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.figures.simple import interval_rows
 from emotion_interp.judges.coherence import is_coherent
 from emotion_interp.stats.corrections import holm
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
 
 DOSES, METHODS = (0.1, 0.2, 0.35, 0.5, 0.75), ("dense", "sae")
 """What is tried unless told otherwise."""
@@ -47,7 +51,7 @@ class SteeringTest(Result):
 
     ROWS = "table"
 
-    def plot(self) -> Any:
+    def plot(self) -> go.Figure:
         """How far the judged probability of every emotion moved on the test prompts, with its interval."""
         names = {"shift": "value", "shift_lo": "lo", "shift_hi": "hi", "emotion": "name", "method": "series"}
         rows = self.table.drop(columns=["lo", "hi"]).rename(columns=names)
@@ -76,7 +80,7 @@ def best_site(tuning: pd.DataFrame | DoseResponse, margin: float = 1.0) -> pd.Da
     """
     if not 0 < margin <= 1:
         raise EmotionInterpError(f"margin is a share of the limits, above 0 and at most 1; got {margin!r}.")
-    frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
+    frame = tuning.table if isinstance(tuning, DoseResponse) else tuning
     if "z" not in frame:
         frame = frame.assign(z=np.nan)
     chosen = []
@@ -203,12 +207,12 @@ def steering_test(
         place = c["layer"] if by_layer else c["site"]
         cells += make_cells(setting.bank, [c["emotion"]], [place], [c["method"]], [c["dose"]], setting.language)
     nulls = make_nulls(setting, chosen, [c.direction.site for c in cells if c.direction])
-    found = evaluate(replace(question, nulls=nulls), cells, setting.bank.scales)
-    table = _corrected(_with_choice(found.table, grid, best), found, chosen.correction, setting.seed)
-    return SteeringTest(table, grid, found.confusion, found.texts, _null_frame(found))
+    evaluated = evaluate(replace(question, nulls=nulls), cells, setting.bank.scales)
+    table = _corrected(_with_choice(evaluated.table, grid, best), evaluated, chosen.correction, setting.seed)
+    return SteeringTest(table, grid, evaluated.confusion, evaluated.texts, _null_frame(evaluated))
 
 
-def _with_choice(table: Any, grid: Any, best: pd.DataFrame) -> Any:
+def _with_choice(table: pd.DataFrame, grid: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
     """The evaluated cells with what chose them, and an empty row for every emotion and method that nothing chose."""
     keys = ["emotion", "method"]
     table = table.merge(best[[*keys, "tune_shift", "tune_z", "intact"]], on=keys, how="left")
@@ -220,7 +224,7 @@ def _with_choice(table: Any, grid: Any, best: pd.DataFrame) -> Any:
     return table
 
 
-def _corrected(table: Any, found: Evaluated, correction: str, seed: int) -> Any:
+def _corrected(table: pd.DataFrame, found: Evaluated, correction: str, seed: int) -> pd.DataFrame:
     """p over the emotions of one method, and over the emotions' chosen rows."""
     for method in table["method"].unique():
         rows = (table["method"] == method).to_numpy()
@@ -229,17 +233,17 @@ def _corrected(table: Any, found: Evaluated, correction: str, seed: int) -> Any:
     rank = table["tune_z"].where(table["tune_z"].notna(), table["tune_shift"])
     broken = table["intact"].eq(False)
     whole = (~broken & rank.notna()).groupby(table["emotion"]).transform("any")
-    first: Any = rank.mask(broken & whole).dropna().groupby(table["emotion"]).idxmax()
+    first = rank.mask(broken & whole).dropna().groupby(table["emotion"]).idxmax()
     table["chosen"] = table.index.isin(list(first))
     table["p_holm_chosen"] = holm(table["p"].where(table["chosen"]).to_numpy(dtype=float))
     if correction == "maxT":
         groups = {"p_maxT": table["method"], "p_maxT_chosen": table["chosen"].where(table["chosen"])}
-        for name, own in groups.items():
-            table[name] = _max_t_by(table, own, found, seed)
+        for name, members in groups.items():
+            table[name] = _max_t_by(table, members, found, seed)
     return table
 
 
-def _max_t_by(table: Any, groups: Any, found: Evaluated, seed: int) -> np.ndarray:
+def _max_t_by(table: pd.DataFrame, groups: pd.Series, found: Evaluated, seed: int) -> np.ndarray:
     """max-T over the emotions of each group; the first rows of the table are the evaluated cells."""
     result = np.full(len(table), np.nan)
     for places in table.iloc[: len(found.nulls)].groupby(groups.iloc[: len(found.nulls)]).indices.values():
@@ -257,33 +261,40 @@ def _null_frame(found: Evaluated) -> pd.DataFrame:
     columns = ["emotion", "method", "judge", "kind", "target"]
     parts = [
         pd.DataFrame({"emotion": e, "method": m, "judge": judge, "kind": kind, "target": values}, columns=columns)
-        for e, m, one in zip(found.table["emotion"], found.table["method"], found.nulls, strict=True)
-        for (judge, kind), values in one.items()
+        for e, m, null in zip(found.table["emotion"], found.table["method"], found.nulls, strict=True)
+        for (judge, kind), values in null.items()
         if len(values)
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _asked(
-    tuning: Any, emotions: Sequence[str], layers: Sequence[Any] | None, doses: Sequence[float], methods: Sequence[str]
+    tuning: object,
+    emotions: Sequence[str],
+    layers: Sequence[object] | None,
+    doses: Sequence[float],
+    methods: Sequence[str],
 ) -> pd.DataFrame:
     """Those rows of a tuning grid that a test asks for."""
-    frame: Any = tuning.table if isinstance(tuning, DoseResponse) else tuning
-    kept = frame[frame["emotion"].isin(emotions) & frame["method"].isin(methods)]
-    same: Any = np.isclose(kept["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float))
-    kept = kept[same.any(1)]
-    asked: dict[str, tuple[Any, Any]] = {"emotion": (emotions, kept["emotion"]), "method": (methods, kept["method"])}
-    asked["dose"] = ([d for d, there in zip(doses, same.any(0), strict=True) if not there], ())
+    frame = tuning.table if isinstance(tuning, DoseResponse) else tuning
+    chosen = frame[frame["emotion"].isin(emotions) & frame["method"].isin(methods)]
+    same = np.isclose(chosen["dose"].to_numpy(float)[:, None], np.asarray(doses, dtype=float))
+    chosen = chosen[same.any(1)]
+    asked: dict[str, tuple[object, object]] = {
+        "emotion": (emotions, chosen["emotion"]),
+        "method": (methods, chosen["method"]),
+    }
+    asked["dose"] = ([d for d, present in zip(doses, same.any(0), strict=True) if not present], ())
     if layers is not None:
         # a hook may have several names, and the grid has one
         named = [Site.parse(x) if isinstance(x, str) else x for x in layers]
         places = {int(x) if isinstance(x, (int, np.integer)) else str(x) for x in named}
-        kept = kept[kept["layer"].isin(places) | kept["site"].isin(places)]
-        asked["layer"] = (places, {*kept["layer"], *kept["site"]})
-    for what, (wanted, there) in asked.items():
-        lacking = [x for x in wanted if x not in set(there)]
+        chosen = chosen[chosen["layer"].isin(places) | chosen["site"].isin(places)]
+        asked["layer"] = (places, {*chosen["layer"], *chosen["site"]})
+    for what, (wanted, present) in asked.items():
+        lacking = [x for x in wanted if x not in set(present)]
         if lacking:
             raise EmotionInterpError(
                 f"the tuning grid has no {what} {lacking[0]!r}; make it with all that is asked for."
             )
-    return kept.reset_index(drop=True)
+    return chosen.reset_index(drop=True)

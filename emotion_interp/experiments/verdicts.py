@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 import numpy as np
 
 from emotion_interp.core.arguments import checked
+from emotion_interp.core.errors import UnknownNameError
 from emotion_interp.core.options import Options, merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KINDS = ("isotropic", "decoder", "shuffled")
+CORRECTIONS = ("holm", "max_t")
 ALPHA = 0.05
 
 
@@ -58,11 +60,11 @@ class SteeringVerdicts(Result):
     @property
     def passed(self) -> list[str]:
         """The emotions that pass."""
-        found: Any = self.frame[self.frame["passes"]]
-        return found["emotion"].tolist()
+        passing = self.frame[self.frame["passes"]]
+        return passing["emotion"].tolist()
 
     def __repr__(self) -> str:
-        judged: Any = self.frame["p_holm"].notna()
+        judged = self.frame["p_holm"].notna()
         return f"SteeringVerdicts({len(self.passed)} of {int(judged.sum())} judged emotions pass)"
 
 
@@ -76,7 +78,8 @@ class VerdictOptions(Options):
         units: for "shuffled" and "topics": labelled texts, or a matrix of read ones as `NullTexts`. Default: the words that
             the bank's directions were made of, read again.
         folder: where texts are kept and taken again, block by block: a killed run goes on, and another judge needs none.
-        alpha: of Holm.
+        alpha: of the correction.
+        correction: over emotions: "holm", or "max_t" (Westfall-Young), with which fewer directions can decide.
     """
 
     n_null: int = 599
@@ -84,6 +87,7 @@ class VerdictOptions(Options):
     units: NullTexts | Sequence[Stimulus] | None = None
     folder: str | Path | None = None
     alpha: float = ALPHA
+    correction: str = "holm"
 
 
 class VerdictChoices(TypedDict, total=False):
@@ -94,6 +98,7 @@ class VerdictChoices(TypedDict, total=False):
     units: NullTexts | Sequence[Stimulus] | None
     folder: str | Path | None
     alpha: float
+    correction: str
 
 
 @simple_call("prompts", "judges", "emotions", "layer", "dose", "method", **SIMPLE)
@@ -115,7 +120,8 @@ def steering_verdicts(
     directions whose texts the judge gives at least the emotion direction's mean probability of that emotion (decoder rows
     of the emotion's own selected features do not count). An emotion's p is the largest over judges that know it and kinds
     (intersection-union: Berger 1982); Holm over the emotions that all judges know, of which there must be two or more.
-    An emotion passes with Holm below alpha, a perplexity ratio in [0.5, 2] and distinct-2 of at least .8.
+    An emotion passes with Holm (or max-T, where that was asked for) below alpha, a perplexity ratio in [0.5, 2] and
+    distinct-2 of at least .8.
 
     Also `steering_verdicts(subject, bank, prompts, judges, emotions, layer, dose, method, ...)` with the fields of a
     `Setting` by keyword, sampled among the 50 likeliest tokens unless told otherwise. A Chinese direction in English
@@ -138,7 +144,7 @@ def steering_verdicts(
 
     Raises:
         EmotionInterpError: no mapping of judges, a dose that is not above 0, no texts, or no direction at all.
-        UnknownNameError: an emotion, layer, method or kind that is not there.
+        UnknownNameError: an emotion, layer, method, kind or correction that is not there.
 
     Warns:
         UserWarning: so few nulls that none can pass.
@@ -152,24 +158,27 @@ def steering_verdicts(
 
     chosen = merged(VerdictOptions, options, choices)
     kinds = checked_kinds(chosen.kinds)
+    if chosen.correction not in CORRECTIONS:
+        raise UnknownNameError("correction", chosen.correction, CORRECTIONS)
     asked = aim(setting, emotions, layer, method)
     length = checked_length(setting, asked.site, dose)
     n_both = sum(len(asked.knowing(e)) == len(asked.judges) for e in asked.emotions) if len(asked.judges) > 1 else 0
-    warn_if_none_can_pass(chosen.n_null, n_both, chosen.alpha)
+    if chosen.correction == "holm":
+        warn_if_none_can_pass(chosen.n_null, n_both, chosen.alpha)
     drawn = shared_nulls(setting, asked.site, chosen.n_null, kinds, chosen.units, chosen.folder)
     steered = steer_all(asked, length, chosen.folder)
     means = {}
-    for kind, one in drawn.items():
-        made = written(asked.question, asked.site, one.units, length, kind, chosen.folder)
+    for kind, vectors in drawn.items():
+        made = written(asked.question, asked.site, vectors.units, length, kind, chosen.folder)
         means |= {(judge, kind): v.mean(1) for judge, v in answers(asked.judges, made).items()}
     rows, nulls = [], []
     for i, emotion in enumerate(asked.emotions):
-        row, found = _compared(asked, i, steered, means, drawn)
+        row, nulls_of = _compared(asked, i, steered, means, drawn)
         known = {"layer": asked.site.layer, "site": str(asked.site), "method": method, "dose": float(dose)}
         known |= {"language": setting.language, "text_language": setting.spoken}
         rows.append({"emotion": emotion, "judges": ", ".join(asked.knowing(emotion)), **known, **row})
-        nulls.append(found)
-    frame = _verdicts(pd.DataFrame(rows), nulls, asked, chosen.alpha, setting.seed)
+        nulls.append(nulls_of)
+    frame = _verdicts(pd.DataFrame(rows), nulls, asked, chosen, setting.seed)
     return SteeringVerdicts(frame, _null_frame(asked, means), steered.texts)
 
 
@@ -184,37 +193,41 @@ def _compared(
     steered: Steered,
     means: Mapping[tuple[str, str], np.ndarray],
     drawn: Mapping[str, NullDirections],
-) -> tuple[dict[str, Any], dict[tuple[str, str], np.ndarray]]:
+) -> tuple[dict[str, object], dict[tuple[str, str], np.ndarray]]:
     """One emotion's figures, and the null values that they were compared with: (judge, kind) -> [direction]."""
     emotion = asked.emotions[i]
     row: dict[str, Any] = {}
-    found: dict[tuple[str, str], np.ndarray] = {}
-    there = asked.directions[i] is not None
+    nulls_of: dict[tuple[str, str], np.ndarray] = {}
+    has_direction = asked.directions[i] is not None
     for judge in asked.knowing(emotion):
         e = list(asked.judges[judge].emotions).index(emotion)
-        target = float(steered.own[judge][i, e]) if there else float("nan")
+        target = float(steered.own[judge][i, e]) if has_direction else float("nan")
         row |= {f"target_{judge}": target, f"unsteered_{judge}": float(steered.base[judge][:, e].mean())}
-        for kind, one in drawn.items() if there else ():
-            values = means[judge, kind][_not_own(asked, one, emotion), e]
+        for kind, random in drawn.items() if has_direction else ():
+            values = means[judge, kind][_not_own(asked, random, emotion), e]
             row[f"p_{judge}_{kind}"] = beyond(target, values)
-            found[judge, kind] = values
+            nulls_of[judge, kind] = values
     p = [v for k, v in row.items() if k.startswith("p_")]
     row["p"] = max(p) if p else float("nan")
-    row |= steered.quality[i] if there else dict.fromkeys(steered.quality[i], float("nan"))
+    row |= steered.quality[i] if has_direction else dict.fromkeys(steered.quality[i], float("nan"))
     row["n_texts"] = len(asked.question.written_prompts)
-    return row, found
+    return row, nulls_of
 
 
 def _not_own(asked: Aim, drawn: NullDirections, emotion: str) -> np.ndarray:
     """Which null directions are no decoder rows of the emotion's own selected features: [direction]."""
     if drawn.latents is None:
         return np.ones(len(drawn), dtype=bool)
-    own = np.asarray(asked.bank.selected_features(asked.site, emotion=emotion), dtype=np.int64)
-    return ~np.isin(drawn.latents, own)
+    own_features = np.asarray(asked.bank.selected_features(asked.site, emotion=emotion), dtype=np.int64)
+    return ~np.isin(drawn.latents, own_features)
 
 
 def _verdicts(
-    frame: Any, nulls: Sequence[Mapping[tuple[str, str], np.ndarray]], asked: Aim, alpha: float, seed: int
+    frame: pd.DataFrame,
+    nulls: Sequence[Mapping[tuple[str, str], np.ndarray]],
+    asked: Aim,
+    chosen: VerdictOptions,
+    seed: int,
 ) -> pd.DataFrame:
     """Holm and max-T over the emotions that all judges know, who passes, and why the others do not."""
     several = len(asked.judges) > 1
@@ -229,7 +242,8 @@ def _verdicts(
     low, high = STABLE_PERPLEXITY
     fluent = frame["perplexity_ratio"].between(low, high).to_numpy()
     varied = (frame["distinct_2"] >= STABLE_DISTINCT2).to_numpy()
-    frame["passes"] = (frame["p_holm"] < alpha - 1e-12).to_numpy() & fluent & varied
+    decides = frame["p_holm" if chosen.correction == "holm" else "p_max_t"]
+    frame["passes"] = (decides < chosen.alpha - 1e-12).to_numpy() & fluent & varied
     notes = []
     for i, emotion in enumerate(asked.emotions):
         who, note = asked.knowing(emotion), asked.notes[i]

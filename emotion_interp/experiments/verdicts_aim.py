@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BASE_SAMPLES = 8
 """Unsteered texts of each prompt where texts are drawn: every emotion's perplexity is divided by theirs."""
 
-SIMPLE: dict[str, Any] = {
+SIMPLE: dict[str, object] = {
     "takes": ("judge", "language", "text_language", "positions", "max_new_tokens", "samples", "seed"),
     "judge": "Mapping[str, TextJudge] | None",
     "renamed": {"judge": "judges"},
@@ -60,7 +60,7 @@ class Aim:
     def units(self) -> np.ndarray:
         """[emotion, d_model], each of length one; zero where there is none."""
         nothing = np.zeros(self.question.subject.d_model)
-        return np.stack([nothing if one is None else one.unit for one in self.directions])
+        return np.stack([nothing if direction is None else direction.unit for direction in self.directions])
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Steered:
     texts: pd.DataFrame = field(repr=False)
 
 
-def aim(setting: Setting, emotions: Sequence[str] | None, layer: Any, method: str) -> Aim:
+def aim(setting: Setting, emotions: Sequence[str] | None, layer: int | Site | str | None, method: str) -> Aim:
     """Directions and judges, checked before a text is written.
 
     Raises:
@@ -118,7 +118,7 @@ def aim(setting: Setting, emotions: Sequence[str] | None, layer: Any, method: st
             failure = error
             directions.append(None)
             notes.append(str(error))
-    if failure is not None and all(one is None for one in directions):
+    if failure is not None and all(direction is None for direction in directions):
         raise failure
     question = Question(
         setting.subject,
@@ -135,7 +135,7 @@ def aim(setting: Setting, emotions: Sequence[str] | None, layer: Any, method: st
     return Aim(with_budget(question), dict(judges), names, tuple(directions), tuple(notes), site, bank)
 
 
-def checked_length(setting: Setting, site: Site, dose: Any) -> float:
+def checked_length(setting: Setting, site: Site, dose: object) -> float:
     """What a dose at a site adds.
 
     Raises:
@@ -156,7 +156,7 @@ def steer_all(asked: Aim, length: float, folder: str | Path | None) -> Steered:
     wide = replace(question, samples=more)
     base = written(wide, asked.site, np.zeros((1, units.shape[1])), length, "unsteered", folder)
     made = written(question, asked.site, units, length, "emotions", folder)
-    own = {judge: v.mean(1) for judge, v in answers(asked.judges, made).items()}
+    means = {judge: v.mean(1) for judge, v in answers(asked.judges, made).items()}
     first = answers(asked.judges, base)
     pairs = [("", wide, base.texts[0])]
     pairs += [
@@ -168,4 +168,4 @@ def steer_all(asked: Aim, length: float, folder: str | Path | None) -> Steered:
         for p, t in zip(q.written_prompts, texts, strict=True)
     ]
     texts = pd.DataFrame(records, columns=["emotion", "prompt", "text"])
-    return Steered(own, {judge: v[0] for judge, v in first.items()}, quality(question, base, made), texts)
+    return Steered(means, {judge: v[0] for judge, v in first.items()}, quality(question, base, made), texts)

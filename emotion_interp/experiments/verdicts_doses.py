@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site
 from emotion_interp.experiments.setting import Setting, simple_call
@@ -47,7 +48,7 @@ class VerdictDoses(Result):
     @property
     def dose(self) -> float:
         """The chosen dose."""
-        rows: Any = self.frame[self.frame["chosen"]]
+        rows = rows_where(self.frame, self.frame["chosen"])
         return float(rows["dose"].iloc[0])
 
 
@@ -92,13 +93,13 @@ def verdict_doses(
     lengths = [checked_length(setting, asked.site, dose) for dose in amounts]
     records = []
     for dose, length in zip(amounts, lengths, strict=True):
-        records += [{"dose": dose, **one} for one in _gains(asked, steer_all(asked, length, folder))]
+        records += [{"dose": dose, **record} for record in _gains(asked, steer_all(asked, length, folder))]
     each = pd.DataFrame(records)
-    kept: Any = each[each["gain"].notna()]
-    if kept.empty:
+    finite = each[each["gain"].notna()]
+    if finite.empty:
         raise EmotionInterpError("no emotion with a direction is known to a judge, so no dose can be chosen.")
     rows = []
-    for dose, part in kept.groupby("dose", sort=False):
+    for dose, part in finite.groupby("dose", sort=False):
         row = {"dose": dose, "gain": float(part["gain"].where(part["intact"], 0.0).mean())}
         row |= {"gain_all": float(part["gain"].mean()), "intact": float(part["intact"].mean())}
         row |= {c: float(part[c].median()) for c in ("perplexity_ratio", "distinct_2")}
@@ -108,25 +109,25 @@ def verdict_doses(
     return VerdictDoses(frame.assign(chosen=np.arange(len(frame)) == best), each)
 
 
-def _gains(asked: Aim, steered: Steered) -> list[dict[str, Any]]:
-    there = np.asarray([one is not None for one in asked.directions])
+def _gains(asked: Aim, steered: Steered) -> list[dict[str, object]]:
+    has_direction = np.asarray([direction is not None for direction in asked.directions])
     known = [len(asked.knowing(e)) == len(asked.judges) for e in asked.emotions]
     low, high = STABLE_PERPLEXITY
     result = []
     for i, emotion in enumerate(asked.emotions):
         gains = []
         # where no emotion is known to all judges, those that know it count
-        for judge in asked.knowing(emotion) if there[i] and (known[i] or not any(known)) else ():
+        for judge in asked.knowing(emotion) if has_direction[i] and (known[i] or not any(known)) else ():
             e = list(asked.judges[judge].emotions).index(emotion)
-            others = steered.own[judge][there & (np.arange(len(there)) != i), e]
+            others = steered.own[judge][has_direction & (np.arange(len(has_direction)) != i), e]
             base = steered.base[judge][:, e]
             start = float(others.mean()) if len(others) else float(base.mean())
             gains.append((float(steered.own[judge][i, e]) - start) / max(float(base.std()), 1e-6))
-        one = steered.quality[i]
-        intact = low <= one["perplexity_ratio"] <= high and one["distinct_2"] >= STABLE_DISTINCT2
+        direction = steered.quality[i]
+        intact = low <= direction["perplexity_ratio"] <= high and direction["distinct_2"] >= STABLE_DISTINCT2
         result.append(
             {"emotion": emotion, "gain": float(np.mean(gains)) if gains else float("nan")}
-            | {c: one[c] for c in ("perplexity_ratio", "distinct_2")}
+            | {c: direction[c] for c in ("perplexity_ratio", "distinct_2")}
             | {"intact": bool(intact)}
         )
     return result

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -53,9 +53,11 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
             "the bank was found on texts, so differences of shuffled labels need them: give units=, labelled texts such as "
             "corpus_stimuli('stories', split='subject'), or null_texts(...)."
         )
-    here = bank.words[(bank.words["language"] == language) & (bank.words["side"] == "discovery")]
-    rows = {key: i for i, key in enumerate(zip(here["emotion"], here["word"], strict=True))}
-    shown = [s for s in concept_set(language, size="large").stimuli() if (s.emotion, s.word) in rows]
+    chosen = bank.words[(bank.words["language"] == language) & (bank.words["side"] == "discovery")]
+    rows = {key: i for i, key in enumerate(zip(chosen["emotion"], chosen["word"], strict=True))}
+    talk = tuple((role, content) for role, content in bank.manifest.get("conversation", {}).get(language, ()))
+    known = concept_set(language, size="large").stimuli()
+    shown = [replace(s, messages=talk) for s in known if (s.emotion, s.word) in rows]
     lacking = set(rows) - {(s.emotion, s.word) for s in shown}
     if lacking:
         raise EmotionInterpError(
@@ -64,13 +66,14 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
     position = bank.manifest.get("position", "last")
     path = None
     if folder is not None:
-        asked = [setting.subject.name, known_by(setting.subject), str(site), position, [s.text for s in shown]]
+        texts = [[s.text, s.messages] if s.messages else s.text for s in shown]
+        asked = [setting.subject.name, known_by(setting.subject), str(site), position, texts]
         path = Path(folder) / f"words_{sha256_of([*asked, list(map(list, rows))])[:32]}.npy"
     if path is not None and path.is_file():
         values = _loaded(path, (len(rows), setting.subject.d_model))
     else:
         units = np.asarray([rows[s.emotion, s.word] for s in shown])
-        reading: dict[str, Any] = {"position": position, "skip": int(bank.manifest.get("skip", 8))}
+        reading: dict[str, object] = {"position": position, "skip": int(bank.manifest.get("skip", 8))}
         values = np.asarray(read_stimuli(setting.subject, shown, units, sites=[site], **reading)[site].dense)
         if path is not None:
             with atomic_file(path) as temporary:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def _keep(path: Path, made: Continuations) -> Continuations:
 
 
 def _kept(path: Path, shape: tuple[int, int]) -> Continuations:
-    frame: Any = read_parquet(path)
+    frame = read_parquet(path)
     whole = [*frame.columns] == _COLUMNS and len(frame) == shape[0] * shape[1]
     if not whole or not (frame["direction"].to_numpy() == np.repeat(np.arange(shape[0]), shape[1])).all():
         raise FileFormatError(f"{path} holds no texts of {shape[0]} directions, {shape[1]} each; delete it.")
@@ -135,12 +135,12 @@ def answers(judges: Mapping[str, TextJudge], made: Continuations) -> dict[str, n
         alone, parts = JointJudge({name: judge}), []
         for start in range(0, len(made.texts), BLOCK):
             some = made.texts[start : start + BLOCK]
-            answer = alone.predict_proba([text for one in some for text in one])
+            answer = alone.predict_proba([text for row in some for text in row])
             parts.append(answer.reshape(len(some), -1, answer.shape[1]))
-        found = np.concatenate(parts)
-        if not np.isfinite(found).all():
+        judged_all = np.concatenate(parts)
+        if not np.isfinite(judged_all).all():
             raise NotFiniteError(f"the judge {name!r} answers with NaN or infinite values.")
-        result[name] = found
+        result[name] = judged_all
     return result
 
 
@@ -152,20 +152,20 @@ def quality(question: Question, base: Continuations, made: Continuations) -> lis
         base: unsteered texts, as many samples of each prompt or more: all count for perplexity and distinct-2.
         made: texts of each direction.
     """
-    ids = [list(t.ids) for t in question.subject.tokenize(question.prompts, whole=True)]
+    ids = [t.row for t in question.subject.tokenize(question.prompts, whole=True)]
     n = len(question.written_prompts)
     everything = [base.tokens[0], *made.tokens]
-    prompts = [ids[i % len(ids)] for one in everything for i in range(len(one))]
-    flat = continuation_log_probabilities(question.subject, prompts, [new for one in everything for new in one])
+    prompts = [ids[i % len(ids)] for row in everything for i in range(len(row))]
+    flat = continuation_log_probabilities(question.subject, prompts, [new for row in everything for new in row])
     perplexities, start = [], 0
-    for one in everything:
-        perplexities.append(perplexity(flat[start : start + len(one)]))
-        start += len(one)
-    distinct = [distinct_2(one) for one in everything]
+    for row in everything:
+        perplexities.append(perplexity(flat[start : start + len(row)]))
+        start += len(row)
+    distinct = [distinct_2(row) for row in everything]
     bare = _bare(question, base.texts[0][:n])
-    steered = [_bare(question, one) for one in made.texts]
+    steered = [_bare(question, row) for row in made.texts]
     # weighted over all texts at once, so that directions can be compared
-    alike = content_similarity(bare * len(steered), [t for one in steered for t in one], question.language)
+    alike = content_similarity(bare * len(steered), [t for row in steered for t in row], question.language)
     return [
         {
             "perplexity_ratio": perplexities[i + 1] / perplexities[0],

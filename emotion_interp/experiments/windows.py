@@ -53,14 +53,14 @@ def with_regimes(table: pd.DataFrame) -> pd.DataFrame:
     was written or nothing was judged.
     """
     ratios = zip(table["perplexity_ratio"].astype(float), table["distinct2_ratio"].astype(float), strict=True)
-    found = [regime(p, d) for p, d in ratios]
+    regimes = [regime(p, d) for p, d in ratios]
     lows = table["over_random_lo"].to_numpy(dtype=float)
     inside = [
         None if r is None or np.isnan(low) else bool(r == "surgical" and low > 0)
-        for r, low in zip(found, lows, strict=True)
+        for r, low in zip(regimes, lows, strict=True)
     ]
     result = table.copy()
-    result["regime"] = np.asarray(found, dtype=object)
+    result["regime"] = np.asarray(regimes, dtype=object)
     result["in_window"] = np.asarray(inside, dtype=object)
     return result
 
@@ -132,16 +132,16 @@ def dose_monotonicity(table: Any) -> pd.DataFrame:
         count = int(broken[0]) if len(broken) else len(cells)
         below = cells.iloc[:count]
         usable = count >= LEAST_DOSES and below["target"].nunique() > 1
-        correlation: Any = spearmanr(below["dose"], below["target"]) if usable else None
+        correlation = spearmanr(below["dose"], below["target"]) if usable else None
         rho = float(correlation.statistic) if usable else float("nan")
         breach = float(cells["dose"].iloc[count]) if len(broken) else float("nan")
         records.append({**dict(zip(_GROUP, key, strict=True)), "n_doses": count, "rho": rho, "breach": breach})  # type: ignore[call-overload]
     return pd.DataFrame(records)
 
 
-def _written(table: Any) -> Any:
+def _written(table: Any) -> pd.DataFrame:
     """Judged rows at doses above 0, by dose."""
-    frame: Any = table.to_frame() if hasattr(table, "to_frame") else table
+    frame = table.to_frame() if hasattr(table, "to_frame") else table
     needed = [*_GROUP, "dose", "target", "shift", "regime", "in_window"]
     if "site" not in frame and "layer" in frame:
         # a table of before there were sites
@@ -149,9 +149,9 @@ def _written(table: Any) -> Any:
     missing = [c for c in needed if c not in frame]
     if missing:
         raise EmotionInterpError(f"the table has no column {missing[0]!r}; give what dose_response returns.")
-    kept = frame[(frame["dose"] > 0) & frame["target"].notna()]
+    written = frame[(frame["dose"] > 0) & frame["target"].notna()]
     # a cell whose every text ended at once has no perplexity, and says nothing of the doses around it
-    kept = kept[kept["regime"].notna()]
-    if not len(kept):
+    written = written[written["regime"].notna()]
+    if not len(written):
         raise EmotionInterpError("no text was written, so nobody knows where it breaks; give max_new_tokens.")
-    return kept.sort_values([*_GROUP, "dose"], kind="stable")
+    return written.sort_values([*_GROUP, "dose"], kind="stable")

@@ -5,11 +5,13 @@ from emotion_interp.features.controls import FeatureControls, feature_controls
 from emotion_interp.features.examples import TopExamples, top_examples
 from emotion_interp.features.lens import TokenLens, token_lens
 from emotion_interp.features.probes import SparseProbes, sparse_probes
+from emotion_interp.features.readings import EmotionReadings, train_readings
 from emotion_interp.features.search import Selection, find_features
 from emotion_interp.features.transfer import Transfer, transfer
 from emotion_interp.features.universality import Universality, universality, universality_all
 
 __all__ = [
+    "EmotionReadings",
     "FeatureControls",
     "Selection",
     "SparseProbes",
@@ -22,6 +24,7 @@ __all__ = [
     "sparse_probes",
     "token_lens",
     "top_examples",
+    "train_readings",
     "transfer",
     "universality",
     "universality_all",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_interp.core.arguments import check_fields
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.types import Site
 from emotion_interp.features.dense import contrast_means, neutral_components, project_out
 from emotion_interp.stats.corrections import holm
@@ -22,9 +23,11 @@ from emotion_interp.stats.scores import (
     specificity,
     standardised_mean_difference,
 )
+from emotion_interp.stats.sparse import Sparse
 
 if TYPE_CHECKING:
     from emotion_interp.activations import SiteReadings
+    from emotion_interp.subjects.sae_reader import SaeReader
 
 NEUTRAL = "neutral"
 
@@ -65,17 +68,17 @@ class Block:
         by_level: bool = False,
     ) -> None:
         self.site, self.language, self.emotions = site, language, emotions
-        here: Any = words[words["language"] == language]
-        self.neutral = len(emotions) if (here["emotion"] == NEUTRAL).any() else None
+        spoken = rows_where(words, words["language"] == language)
+        self.neutral = len(emotions) if (spoken["emotion"] == NEUTRAL).any() else None
         self.n_classes = len(emotions) + (self.neutral is not None)
         assert reading.features is not None and reading.fired is not None
         index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
         self._reading = reading
-        self._levels = levels(reading.features, here["unit"].to_numpy()) if by_level else None
+        self._levels = levels(reading.features, spoken["unit"].to_numpy()) if by_level else None
         self._units: dict[str, np.ndarray] = {}
         codes = {}
         for side in ("discovery", "confirmation"):
-            rows = here[here["side"] == side]
+            rows = spoken[spoken["side"] == side]
             self._units[side] = rows["unit"].to_numpy()
             codes[side] = rows["emotion"].map(index).to_numpy()
         self.codes, self.codes2 = codes["discovery"], codes["confirmation"]
@@ -86,13 +89,13 @@ class Block:
         self.activity = self.rate if self._levels is None else activity(reading.features, self._units["discovery"])
         reading.rest()
 
-    def _fired(self, side: str) -> Any:
+    def _fired(self, side: str) -> Sparse:
         """Which features fire on which units of a side, sparse boolean [unit, feature]; worked out when it is needed."""
         share: Any = self._reading.fired
         fired = share >= CARRIERS if self._levels is None else above(self._reading.features, self._levels)
         return fired[self._units[side]]
 
-    def _values(self, side: str, columns: Any) -> np.ndarray:
+    def _values(self, side: str, columns: object) -> np.ndarray:
         """Activations of some features, [unit, feature] float64."""
         features: Any = self._reading.features
         return features[self._units[side]][:, columns].toarray().astype(np.float64)
@@ -113,7 +116,7 @@ class Block:
                     chosen[i] = living[[int(np.argmin(self.p[i, living]))]]
         effects = self._effects(chosen)
         for i, ids in chosen.items():
-            emotion, own = self.emotions[i], self.codes == i
+            emotion, of_emotion = self.emotions[i], self.codes == i
             pairwise, smd, mean = effects[i]
             frame = pd.DataFrame(
                 {
@@ -127,11 +130,11 @@ class Block:
                     "auroc": composite_auroc(pairwise, i, self.neutral),
                     "auroc_neutral": np.full(len(ids), np.nan) if self.neutral is None else pairwise[self.neutral],
                     "specificity": specificity(pairwise, i, siblings[emotion], self.neutral),
-                    "coverage": np.asarray(fired[own][:, ids].mean(0)).ravel(),
+                    "coverage": np.asarray(fired[of_emotion][:, ids].mean(0)).ravel(),
                     "smd": smd,
                     "rate": self.rate[ids],
                     "mean_activation": mean,
-                    "n_words": int(own.sum()),
+                    "n_words": int(of_emotion.sum()),
                 }
             )
             passed = (
@@ -139,7 +142,7 @@ class Block:
                 & (frame["coverage"] >= selection.min_coverage)
                 & (frame["specificity"] >= selection.min_specificity)
             )
-            ranked: Any = frame.assign(passed=passed).sort_values(["auroc", "feature"], ascending=[False, True])
+            ranked = frame.assign(passed=passed).sort_values(["auroc", "feature"], ascending=[False, True])
             order = ranked.index[ranked["passed"]][: selection.max_features]
             frame["selected"] = frame.index.isin(order)
             best = order[:1] if len(order) else ranked.index[:1]
@@ -153,7 +156,7 @@ class Block:
 
         Every column is ranked once for all emotions, and few columns are in memory at a time.
         """
-        found = {
+        effects = {
             i: (np.full((self.n_classes, len(ids)), np.nan), np.empty(len(ids)), np.empty(len(ids)))
             for i, ids in chosen.items()
         }
@@ -162,18 +165,18 @@ class Block:
         for part, values in dense_parts(features[self._units["discovery"]][:, used]):
             ranked = RankedColumns(values, self.codes, self.n_classes)
             for i, ids in chosen.items():
-                here = np.flatnonzero(np.isin(ids, used[part]))
-                if not len(here):
+                rows = np.flatnonzero(np.isin(ids, used[part]))
+                if not len(rows):
                     continue
-                columns = np.searchsorted(used[part], ids[here])
-                pairwise, smd, mean = found[i]
-                pairwise[:, here] = ranked.auroc(i)[:, columns]
-                own = np.take(values, columns, axis=1)
-                smd[here] = standardised_mean_difference(own, self.codes, i)
-                mean[here] = own[self.codes == i].mean(0)
-        return found
+                columns = np.searchsorted(used[part], ids[rows])
+                pairwise, smd, mean = effects[i]
+                pairwise[:, rows] = ranked.auroc(i)[:, columns]
+                values_of = np.take(values, columns, axis=1)
+                smd[rows] = standardised_mean_difference(values_of, self.codes, i)
+                mean[rows] = values_of[self.codes == i].mean(0)
+        return effects
 
-    def directions(self, frame: pd.DataFrame, reader: Any) -> dict[str, np.ndarray]:
+    def directions(self, frame: pd.DataFrame, reader: SaeReader) -> dict[str, np.ndarray]:
         """Steering vectors from the discovery half: dense, dense without neutral components, and SAE decoder sums.
 
         "means" is the difference of means over both halves, for emotion spaces only.
@@ -183,12 +186,12 @@ class Block:
         clean = dense
         if self.neutral is not None:
             clean = project_out(dense, neutral_components(first[self.codes == self.neutral]))
-        kept: Any = frame[frame["selected"] | frame["top"]]
-        used = np.unique(kept["feature"].to_numpy())
+        picked = rows_where(frame, frame["selected"] | frame["top"])
+        used = np.unique(picked["feature"].to_numpy())
         contrast = contrast_means(self._values("discovery", used), self.codes, self.n_classes, self.neutral)
         sae = np.zeros((len(self.emotions), reader.d_in))
         for i, emotion in enumerate(self.emotions):
-            rows: Any = frame[(frame["emotion"] == emotion) & frame["selected"]]
+            rows = rows_where(frame, (frame["emotion"] == emotion) & frame["selected"])
             if rows.empty:
                 # nothing passed: the fixed top feature stands in, and the summary says that it was not selected
                 rows = frame[(frame["emotion"] == emotion) & frame["top"]]
@@ -209,15 +212,15 @@ class Block:
         p2 = fisher_enrichment(fired2, self.codes2, self.n_classes)
         dense2 = self._dense("confirmation")
         rows = []
-        tops: Any = frame[frame["top"]]
+        tops = rows_where(frame, frame["top"])
         fixed = np.unique(tops["feature"].to_numpy())
         every = self._values("confirmation", fixed)
         for i, emotion in enumerate(self.emotions):
             top = frame[(frame["emotion"] == emotion) & frame["top"]]
-            own = int((self.codes2 == i).sum())
-            if top.empty or not own:
+            n_own = int((self.codes2 == i).sum())
+            if top.empty or not n_own:
                 continue
-            row: Any = top.iloc[0]
+            row = top.iloc[0]
             feature = int(row["feature"])
             values = every[:, [int(np.searchsorted(fixed, feature))]]
             held = composite_auroc(pairwise_auroc(values, self.codes2, i, self.n_classes), i, self.neutral)[0]
@@ -250,7 +253,7 @@ class Block:
                     "p_heldout": p2[i, feature],
                     "coverage_heldout": float(fired2[self.codes2 == i][:, [feature]].mean()),
                     **dense,
-                    "n_words": own,
+                    "n_words": n_own,
                 }
             )
         self._reading.rest()

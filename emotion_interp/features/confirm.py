@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from emotion_interp.bank.confirmation import COLUMNS, decide, decided
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.frames import rows_where
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Site
 from emotion_interp.features.retest import design_of
 from emotion_interp.features.specific import PERMUTATIONS, specificity_test
@@ -63,13 +65,13 @@ def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations
         )
     emotions = bank.emotions
     siblings = {e: {emotions.index(s) for s in concepts.siblings(e) if s in emotions} for e in emotions}
-    summary: Any = bank.summary.reset_index(drop=True)
-    found = {"held_out_specificity": np.full(len(summary), np.nan), "p_specificity": np.full(len(summary), np.nan)}
+    summary = bank.summary.reset_index(drop=True)
+    columns = {"held_out_specificity": np.full(len(summary), np.nan), "p_specificity": np.full(len(summary), np.nan)}
     rival: list[str | None] = [None] * len(summary)
     for language in bank.languages:
-        words: Any = bank.words
-        here = ((words["language"] == language) & (words["side"] == "confirmation")).to_numpy()
-        units = words[here]
+        words = bank.words
+        held = ((words["language"] == language) & (words["side"] == "confirmation")).to_numpy()
+        units = words[held]
         rows = np.flatnonzero((summary["language"] == language).to_numpy())
         if not len(rows) or units.empty:
             continue
@@ -78,8 +80,8 @@ def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations
         sites = summary["site"].to_numpy()[rows]
         for site in dict.fromkeys(sites):
             _, matrix = bank.unit_activations(str(site))
-            own = np.flatnonzero(sites == site)
-            values[:, own] = matrix[np.flatnonzero(here)][:, summary["feature"].to_numpy()[rows[own]]].toarray()
+            at_site = np.flatnonzero(sites == site)
+            values[:, at_site] = matrix[np.flatnonzero(held)][:, summary["feature"].to_numpy()[rows[at_site]]].toarray()
         targets = [emotions.index(e) for e in summary["emotion"].to_numpy()[rows]]
         tested = specificity_test(
             values,
@@ -91,11 +93,11 @@ def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations
             n_permutations=n_permutations,
             seed=int(bank.manifest.get("seed", 0)),
         )
-        found["held_out_specificity"][rows], found["p_specificity"][rows] = tested[:2]
+        columns["held_out_specificity"][rows], columns["p_specificity"][rows] = tested[:2]
         for row, name in zip(rows, tested[2], strict=True):
             rival[row] = name
     summary = summary.drop(columns=[c for c in (*COLUMNS, "confirmed") if c in summary])
-    summary = summary.assign(rival=np.asarray(rival, dtype=object), **found)
+    summary = summary.assign(rival=np.asarray(rival, dtype=object), **columns)
     return replace(bank, summary=decided(summary))
 
 
@@ -120,28 +122,28 @@ def confirmed_sets(
         n_permutations: labellings of each pair of emotions.
     """
     n = len(frame)
-    found: dict[str, Any] = {c: np.full(n, np.nan) for c in ("p_heldout", "held_out_specificity", "p_specificity")}
+    columns: dict[str, Any] = {c: np.full(n, np.nan) for c in ("p_heldout", "held_out_specificity", "p_specificity")}
     rival, fixed = np.full(n, None, dtype=object), np.zeros(n, dtype=bool)
-    for language, own in scores.items():
-        here: Any = words[(words["language"] == language) & (words["side"] == "confirmation")]
+    for language, of_language in scores.items():
+        held_words = rows_where(words, (words["language"] == language) & (words["side"] == "confirmation"))
         rows = np.flatnonzero((frame["language"] == language).to_numpy())
-        codes = here["emotion"].map({e: i for i, e in enumerate([*emotions, "neutral"])}).to_numpy()
-        values = np.column_stack(own)
+        codes = held_words["emotion"].map({e: i for i, e in enumerate([*emotions, "neutral"])}).to_numpy()
+        values = np.column_stack(of_language)
         targets = np.asarray([emotions.index(e) for e in frame["emotion"].to_numpy()[rows]])
         # the threshold knows no label, so the exact test stays exact
         above = values > np.quantile(values, LEVEL, axis=0)
         p = fisher_enrichment(above, codes, len(emotions) + 1)
-        found["p_heldout"][rows] = p[targets, np.arange(len(rows))]
-        groups = here["group"].to_numpy()
+        columns["p_heldout"][rows] = p[targets, np.arange(len(rows))]
+        groups = held_words["group"].to_numpy()
         tested = specificity_test(
             values, targets, codes, groups, emotions, siblings, n_permutations=n_permutations, seed=seed
         )
-        found["held_out_specificity"][rows], found["p_specificity"][rows] = tested[:2]
+        columns["held_out_specificity"][rows], columns["p_specificity"][rows] = tested[:2]
         rival[rows] = tested[2]
-        part: Any = frame.iloc[rows]
+        part = frame.iloc[rows]
         medians = part.groupby(["layer", "site", "k"])["auroc"].median().groupby(["layer", "site"]).mean()
         fixed[rows] = (part["site"] == medians.idxmax()[1]).to_numpy()
-    frame = frame.assign(rival=rival, **found)
+    frame = frame.assign(rival=rival, **columns)
     return decide(frame, np.ones(n, dtype=bool), fixed, ["language", "site", "k"])
 
 
@@ -153,7 +155,7 @@ def with_confirmed_sets(
     *,
     n_permutations: int = PERMUTATIONS,
     batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> FeatureBank:
     """A bank whose table "probes" says which sets are confirmed; for banks of an earlier version, nothing is fitted again.
 
@@ -177,10 +179,12 @@ def with_confirmed_sets(
             "the bank has no probes; fit them first: bank = sparse_probes(subject, ...).add_to(bank)."
         )
     words, shown, units = design_of(concepts, bank, stimuli)
-    frame: Any = bank.extras["probes"].reset_index(drop=True)
+    frame = bank.extras["probes"].reset_index(drop=True)
     frame = frame.drop(columns=[c for c in (*COLUMNS, "confirmed", "p_heldout") if c in frame])
     columns = {
-        Site.parse(str(name)): np.unique(np.concatenate([np.asarray(own, dtype=np.int64) for own in rows["features"]]))
+        Site.parse(str(name)): np.unique(
+            np.concatenate([np.asarray(unit_words, dtype=np.int64) for unit_words in rows["features"]])
+        )
         for name, rows in frame.groupby("site", sort=True)
     }
     held = (words["side"] == "confirmation").to_numpy()
@@ -198,9 +202,9 @@ def with_confirmed_sets(
     ).sites
     scores: dict[str, list[np.ndarray]] = {}
     for row in frame.to_dict("records"):
-        own: Any = words[held & np.asarray(words["language"] == row["language"])]
-        features: Any = readings[Site.parse(row["site"])].features
-        values = features[own["unit"].to_numpy()][:, np.asarray(row["features"], dtype=np.int64)].toarray()
+        unit_words = rows_where(words, held & np.asarray(words["language"] == row["language"]))
+        features = readings[Site.parse(row["site"])].features
+        values = features[unit_words["unit"].to_numpy()][:, np.asarray(row["features"], dtype=np.int64)].toarray()
         scores.setdefault(row["language"], []).append(
             values.astype(np.float64) @ np.asarray(row["weights"], dtype=np.float64)
         )

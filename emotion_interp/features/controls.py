@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ from emotion_interp.bank.files import KEYS
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.frames import rows_where
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.features.block import NEUTRAL
@@ -25,6 +27,7 @@ from emotion_interp.stats.adjusted import adjusted_auroc, lower_bound, quantile_
 from emotion_interp.stats.corrections import holm
 from emotion_interp.stats.firing import fires_on_units
 from emotion_interp.stats.scores import fisher_enrichment
+from emotion_interp.stats.sparse import Matrix
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -72,10 +75,10 @@ class FeatureControls(Result):
     def counts(self) -> pd.DataFrame:
         """Features per layer and language, and how many of them each control casts doubt on."""
         flags = ["lexical", "valence_only", "positional"]
-        groups: Any = self.frame.groupby(["site", "language"], sort=True)
+        groups = self.frame.groupby(["site", "language"], sort=True)
         counted = groups[flags].sum()
         counted.insert(0, "features", groups.size())
-        clear: Any = ~self.frame[flags].any(axis=1)
+        clear = ~self.frame[flags].any(axis=1)
         counted["none"] = clear.groupby([self.frame["site"], self.frame["language"]]).sum()
         return counted.reset_index()
 
@@ -90,7 +93,7 @@ def feature_controls(
     rows: str = "all",
     skip: int | None = None,
     batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> FeatureControls:
     """Control every feature of a bank for matched neutral words, single tokens, valence and position.
 
@@ -143,7 +146,7 @@ def feature_controls(
     kind, position = bank.manifest["stimuli"], bank.manifest["position"]
     table = unit_covariates(subject, words, shown, units, kind=kind, position=position, skip=skip)
     pairs = match_neutral(table, SIDE)
-    own = table[(table["side"] == SIDE) & (table["emotion"] != NEUTRAL)]["unit"]
+    side_units = table[(table["side"] == SIDE) & (table["emotion"] != NEUTRAL)]["unit"]
     readings = read_columns(
         subject,
         shown,
@@ -151,7 +154,7 @@ def feature_controls(
         columns_of(frame),
         position=position,
         skip=skip,
-        token_units=own.tolist(),
+        token_units=side_units.tolist(),
         batch_tokens=batch_tokens,
         progress=progress,
     )
@@ -191,42 +194,44 @@ def controls_from_readings(
         token_names: token id -> type; ids of one type count together.
     """
     parts = []
-    groups: Any = features.groupby(["site", "language"], sort=False)
+    groups = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
         site = Site.parse(site_name)
         reading = readings.sites[site]
-        spoken: Any = units[units["language"] == language]
+        spoken = rows_where(units, units["language"] == language)
         if reading.features is None or reading.fired is None:
             raise EmotionInterpError(f"the readings of {site} have no features.")
-        fired: Any = fires_on_units(reading.features, reading.fired, spoken["unit"].to_numpy(), kind == "words")
-        here = spoken[spoken["side"] == SIDE].reset_index(drop=True)
-        cell = _Cell(here, reading.features[here["unit"].to_numpy()], fired[here["unit"].to_numpy()], kind)
-        shares = token_shares(readings.tokens[site], here, token_names)
-        for emotion, own in rows.groupby("emotion", sort=False):
-            ids = own["feature"].to_numpy()
+        fired = fires_on_units(reading.features, reading.fired, spoken["unit"].to_numpy(), kind == "words")
+        side_words = spoken[spoken["side"] == SIDE].reset_index(drop=True)
+        cell = _Cell(
+            side_words, reading.features[side_words["unit"].to_numpy()], fired[side_words["unit"].to_numpy()], kind
+        )
+        shares = token_shares(readings.tokens[site], side_words, token_names)
+        for emotion, of_emotion in rows.groupby("emotion", sort=False):
+            ids = of_emotion["feature"].to_numpy()
             mates = [
                 e
                 for e, v in valence.items()
                 if e != emotion and e not in siblings.get(str(emotion), set()) and v * valence[str(emotion)] > 0
             ]
-            matched: Any = pairs[(pairs["language"] == language) & (pairs["emotion"] == emotion)]
+            matched = rows_where(pairs, (pairs["language"] == language) & (pairs["emotion"] == emotion))
             columns = cell.controls(str(emotion), ids, matched, mates)
-            kept = (own["selected"] | own["top"]).to_numpy(dtype=bool)
-            columns["matched_p_holm"] = holm(np.where(kept, columns["matched_p"], np.nan))
+            picked = (of_emotion["selected"] | of_emotion["top"]).to_numpy(dtype=bool)
+            columns["matched_p_holm"] = holm(np.where(picked, columns["matched_p"], np.nan))
             share = shares.reindex([(emotion, f) for f in ids])
             columns["token_share"] = share["token_share"].to_numpy()
             columns["lexical_token"] = share["lexical_token"].to_numpy()
             once = (columns["n_lemmas"] == 1) if kind == "words" else np.zeros(len(ids), dtype=bool)
             columns["lexical"] = np.nan_to_num(columns["token_share"]) > LEXICAL_SHARE
             columns["lexical"] |= once
-            parts.append(pd.concat([own[list(KEYS)].reset_index(drop=True), pd.DataFrame(columns)], axis=1))
+            parts.append(pd.concat([of_emotion[list(KEYS)].reset_index(drop=True), pd.DataFrame(columns)], axis=1))
     return FeatureControls(pd.concat(parts, ignore_index=True))
 
 
 class _Cell:
     """Held-out units of one site and language."""
 
-    def __init__(self, units: pd.DataFrame, values: Any, fired: Any, kind: str) -> None:
+    def __init__(self, units: pd.DataFrame, values: Matrix, fired: Matrix, kind: str) -> None:
         self.units, self.values, self.fired, self.kind = units, values.tocsc(), fired.tocsc(), kind
         self.emotion = units["emotion"].to_numpy()
         self.place = units["position"].to_numpy(dtype=np.float64)
@@ -239,19 +244,19 @@ class _Cell:
         """Every control of some features but the lexical one: column -> [feature]."""
         values = self.values[:, ids].toarray().astype(np.float64)
         fired = self.fired[:, ids]
-        own = self.emotion == emotion
-        rest = ~own
+        of_emotion = self.emotion == emotion
+        rest = ~of_emotion
         mate = np.isin(self.emotion, mates)
-        overall, overall_lo = lower_bound(*adjusted_auroc(values[own], values[rest]))
-        inside, inside_lo = lower_bound(*adjusted_auroc(values[own], values[mate]))
+        overall, overall_lo = lower_bound(*adjusted_auroc(values[of_emotion], values[rest]))
+        inside, inside_lo = lower_bound(*adjusted_auroc(values[of_emotion], values[mate]))
         adjusted, adjusted_lo = lower_bound(
-            *adjusted_auroc(values[own], values[rest], self.strata[own], self.strata[rest])
+            *adjusted_auroc(values[of_emotion], values[rest], self.strata[of_emotion], self.strata[rest])
         )
         above = overall_lo > 0.5
-        active = (fired[own].toarray() > 0).astype(bool)
-        lemma = self.units["group"].to_numpy()[own]
+        active = (fired[of_emotion].toarray() > 0).astype(bool)
+        lemma = self.units["group"].to_numpy()[of_emotion]
         return {
-            "n_units": int(own.sum()),
+            "n_units": int(of_emotion.sum()),
             "rest_auroc": overall,
             "rest_lo": overall_lo,
             **self._matched(values, fired, pairs),
@@ -266,7 +271,7 @@ class _Cell:
             "positional": above & np.isfinite(adjusted) & ~(adjusted_lo > 0.5),
         }
 
-    def _matched(self, values: np.ndarray, fired: Any, pairs: pd.DataFrame) -> dict[str, Any]:
+    def _matched(self, values: np.ndarray, fired: Matrix, pairs: pd.DataFrame) -> dict[str, object]:
         left = np.asarray([self.row[u] for u in pairs["unit"]], dtype=np.int64)
         right = np.asarray([self.row[u] for u in pairs["neutral"]], dtype=np.int64)
         n = len(left)
@@ -290,7 +295,7 @@ class _Cell:
 def token_shares(tokens: pd.DataFrame, units: pd.DataFrame, names: Mapping[int, str]) -> pd.DataFrame:
     """Largest share of a feature's activation that one token type has within an emotion: index (emotion, feature)."""
     emotion = units.set_index("unit")["emotion"]
-    known: Any = tokens[tokens["unit"].isin(emotion.index.tolist())]
+    known = rows_where(tokens, tokens["unit"].isin(emotion.index.tolist()))
     known = known.assign(emotion=known["unit"].map(emotion), type=known["token"].map(lambda t: names.get(t, f"<{t}>")))
     total = known.groupby(["emotion", "feature", "type"], sort=True)["total"].sum()
     whole = total.groupby(level=[0, 1]).sum()

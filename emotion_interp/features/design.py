@@ -46,18 +46,25 @@ def design_stimuli(concepts: ConceptSet, stimuli: str | Sequence[Stimulus], seed
         if stimuli != "scenes":
             raise UnknownNameError("kind of stimuli", stimuli, KINDS)
 
-        return _texts("scenes", scene_stimuli(concepts.languages, concepts.emotions), seed)
+        scenes = scene_stimuli(concepts.languages, concepts.emotions)
+        return _texts("scenes", _in_chat(concepts, scenes), seed)
     known = {*concepts.emotions, "neutral"}
     for stimulus in stimuli:
         if stimulus.emotion not in known:
             raise UnknownNameError("emotion of a text", stimulus.emotion, sorted(known))
-    return _texts("texts", _grouped(stimuli), seed)
+    return _texts("texts", _grouped(_in_chat(concepts, stimuli)), seed)
+
+
+def _in_chat(concepts: ConceptSet, stimuli: Sequence[Stimulus]) -> list[Stimulus]:
+    """Texts shown in the conversation of the concepts, where they have none of their own."""
+    messages = {part.language: part.messages for part in concepts.parts}
+    return [s if s.messages else replace(s, messages=messages.get(s.language, ())) for s in stimuli]
 
 
 def _grouped(stimuli: Sequence[Stimulus]) -> list[Stimulus]:
     """Texts whose copies (but for case, spacing and punctuation) share a group; one without a group is its own."""
-    own = [s.group if str(s.group).strip() else f"{s.language} {s.emotion} {s.word}" for s in stimuli]
-    joined = copies_together([s.text for s in stimuli], own)
+    groups_of = [s.group if str(s.group).strip() else f"{s.language} {s.emotion} {s.word}" for s in stimuli]
+    joined = copies_together([s.text for s in stimuli], groups_of)
     return [s if s.group == group else replace(s, group=group) for s, group in zip(stimuli, joined, strict=True)]
 
 
@@ -69,8 +76,8 @@ def _words(concepts: ConceptSet, seed: int) -> Design:
         names = list(concepts.templates(language))
         for i, name in enumerate(names):
             halves[language, name] = "both" if len(names) == 1 else ("discovery", "confirmation")[i % 2]
-    kept = [s for s in concepts.stimuli() if halves[s.language, s.template] in (sides[s.group], "both")]
-    return _design("words", kept, sides)
+    chosen = [s for s in concepts.stimuli() if halves[s.language, s.template] in (sides[s.group], "both")]
+    return _design("words", chosen, sides)
 
 
 def _texts(kind: str, stimuli: list[Stimulus], seed: int) -> Design:
@@ -81,10 +88,10 @@ def _texts(kind: str, stimuli: list[Stimulus], seed: int) -> Design:
     for emotion in sorted(groups):
         if len(groups[emotion]) < 2:
             raise EmotionInterpError(f"{emotion!r} has one text (or group of texts); two halves need at least two.")
-        own = sorted(groups[emotion])
-        for place, index in enumerate(generator(seed, "text split", emotion).permutation(len(own))):
+        members = sorted(groups[emotion])
+        for place, index in enumerate(generator(seed, "text split", emotion).permutation(len(members))):
             # a group that holds several emotions stays where its first one put it
-            sides.setdefault(own[index], ("discovery", "confirmation")[place % 2])
+            sides.setdefault(members[index], ("discovery", "confirmation")[place % 2])
     return _design(kind, stimuli, sides)
 
 

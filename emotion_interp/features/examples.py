@@ -18,6 +18,7 @@ from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.concepts import concept_set, scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
@@ -25,6 +26,7 @@ from emotion_interp.features.lens import chosen_features
 from emotion_interp.features.options import ExampleChoices, ExampleOptions
 from emotion_interp.figures import series_curves
 from emotion_interp.stats.firing import fires
+from emotion_interp.subjects.shelf import in_turns
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -62,7 +64,7 @@ class TopExamples(Result):
 
     def plot(self) -> go.Figure:
         """The strongest activation of every feature over the layers: the median, and the middle half of the features."""
-        best: Any = self.frame[self.frame["rank"] == 1]
+        best = rows_where(self.frame, self.frame["rank"] == 1)
         rows = best.groupby(["layer", "site"])["activation"].quantile([0.25, 0.5, 0.75]).unstack()
         rows.columns = ["lo", "activation", "hi"]
         texts = {"title": "Strongest examples by layer", "y_title": "activation of the best example"}
@@ -130,16 +132,30 @@ def top_examples(
         best[site].add(activations, batch)
 
     passes: dict[str, Any] = {"batch_tokens": chosen.batch_tokens, "progress": chosen.progress}
-    forward_pass(subject, tokens, list(features), on_site, **passes)
+    for group in in_turns(subject.readers, list(features)):
+        forward_pass(subject, tokens, group, on_site, **passes)
     rows = []
     for site in features:
-        for feature, rank, found in best[site].result():
-            text = shown[found.text]
-            pieces = token_pieces(text, tokens[found.text].offsets)[found.start : found.start + len(found.values)]
+        for feature, rank, example in best[site].result():
+            text = shown[example.text]
+            pieces = token_pieces(text, tokens[example.text].offsets)[
+                example.start : example.start + len(example.values)
+            ]
             source = unique[text]
             about = (source.emotion, source.language) if isinstance(source, Stimulus) else (None, None)
-            place = found.token - found.start
-            row = (site.layer, str(site), feature, rank, found.activation, text, pieces, found.values, place, *about)
+            place = example.token - example.start
+            row = (
+                site.layer,
+                str(site),
+                feature,
+                rank,
+                example.activation,
+                text,
+                pieces,
+                example.values,
+                place,
+                *about,
+            )
             rows.append(row)
     return TopExamples(pd.DataFrame(rows, columns=list(COLUMNS)), len(shown))
 
@@ -162,8 +178,8 @@ def bank_texts(bank: FeatureBank) -> list[Stimulus]:
         with suppress(UnknownNameError):
             carriers = concept_set(language).templates() or carriers
         names = list(carriers)
-        here: Any = bank.words[bank.words["language"] == language]
-        for number, row in enumerate(here.itertuples(index=False)):
+        spoken = rows_where(bank.words, bank.words["language"] == language)
+        for number, row in enumerate(spoken.itertuples(index=False)):
             name = names[number % len(names)]
             head, tail = carriers[name].split("{word}")
             span = (len(head), len(head) + len(row.word))
@@ -247,8 +263,8 @@ class _Best:
             token = int(values[i, :, f].argmax())
             first = max(int(has_bos[i]), token - self.before)
             last = min(self.lengths[text], token + self.after + 1)
-            found = _Found(key[0], text, token, first, [float(v) for v in values[i, first:last, f]])
-            (heapq.heappush if len(heap) < self.k else heapq.heapreplace)(heap, (*key, found))
+            example = _Found(key[0], text, token, first, [float(v) for v in values[i, first:last, f]])
+            (heapq.heappush if len(heap) < self.k else heapq.heapreplace)(heap, (*key, example))
             if len(heap) == self.k:
                 self.floor[f] = heap[0][0]
 

@@ -28,8 +28,8 @@ def genre_of(bank: FeatureBank, language: str) -> str:
         return kind
     groups = bank.words.loc[bank.words["language"] == language, "group"].astype(str)
     names = Counter(group.rpartition(" ")[0] if group.rpartition(" ")[2].isdigit() else "" for group in groups)
-    found = set()
+    genres = set()
     for name in names:
         name = _PREFIXES.get(name, name)
-        found.add(GENRES[name] if name in CORPORA else TEXTS)
-    return "+".join(sorted(found)) or TEXTS
+        genres.add(GENRES[name] if name in CORPORA else TEXTS)
+    return "+".join(sorted(genres)) or TEXTS

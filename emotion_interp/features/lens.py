@@ -20,6 +20,7 @@ from emotion_interp.core.types import Site, sites_at
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
     from emotion_interp.subjects import Subject
 
@@ -83,7 +84,7 @@ def token_lens(
 
 
 def chosen_features(
-    subject: Subject, bank: FeatureBank, layers: Iterable[int] | None = None, rows: Any = None
+    subject: Subject, bank: FeatureBank, layers: Iterable[int] | None = None, rows: pd.DataFrame | None = None
 ) -> dict[Site, np.ndarray]:
     """Ids of the selected and top features of each site (all emotions and languages), sorted; the bank must fit.
 
@@ -98,9 +99,9 @@ def chosen_features(
     """
     require_same_subject(bank, subject)
     sites = bank.sites if layers is None else sorted({s for layer in layers for s in sites_at(bank.sites, layer)})
-    frame: Any = bank.features[bank.features["selected"] | bank.features["top"]] if rows is None else rows
-    found = {s: np.unique(frame.loc[frame["site"] == str(s), "feature"].to_numpy(dtype=np.int64)) for s in sites}
-    return {site: features for site, features in found.items() if len(features)}
+    frame = bank.features[bank.features["selected"] | bank.features["top"]] if rows is None else rows
+    features_of = {s: np.unique(frame.loc[frame["site"] == str(s), "feature"].to_numpy(dtype=np.int64)) for s in sites}
+    return {site: features for site, features in features_of.items() if len(features)}
 
 
 def residual_rows(subject: Subject, site: Site, features: Any) -> torch.Tensor:
@@ -178,7 +179,7 @@ def _unembedding(subject: Subject) -> torch.Tensor:
     return weight.detach()
 
 
-def token_text(tokenizer: Any, token: int) -> str:
+def token_text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
     """One token as it reads, its leading space kept; bytes that are no whole character as "<0xE7>".
 
     Example:

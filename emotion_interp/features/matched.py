@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from scipy.spatial.distance import cdist
 
 from emotion_interp.activations.columns import stimulus_tokens
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.features.block import NEUTRAL
 from emotion_interp.subjects.tokens import span_tokens
 
@@ -116,15 +117,15 @@ def unit_covariates(
     n_units = len(words)
     sizes = np.bincount(units, minlength=n_units)
 
-    def mean(values: Any) -> np.ndarray:
+    def mean(values: object) -> np.ndarray:
         return np.bincount(units, weights=np.asarray(values, dtype=np.float64), minlength=n_units) / sizes
 
     first = {int(unit): stimulus for unit, stimulus in zip(units[::-1], list(stimuli)[::-1], strict=True)}
     frequency = []
     for unit in range(n_units):
         stimulus = first[unit]
-        own = stimulus.text[slice(*stimulus.span)]
-        frequency.append(log_frequency(own, stimulus.language, whole=kind == "words"))
+        spoken = stimulus.text[slice(*stimulus.span)]
+        frequency.append(log_frequency(spoken, stimulus.language, whole=kind == "words"))
     return words.assign(
         n_tokens=mean(target),
         frequency=frequency,
@@ -148,9 +149,9 @@ def match_neutral(units: pd.DataFrame, side: str = "confirmation") -> pd.DataFra
     Returns:
         Frame with columns language, emotion, unit, neutral; empty where there are no neutral units.
     """
-    rows: list[tuple[Any, ...]] = []
-    here: Any = units[units["side"] == side]
-    for language, frame in here.groupby("language", sort=True):
+    rows: list[tuple[object, ...]] = []
+    side_units = rows_where(units, units["side"] == side)
+    for language, frame in side_units.groupby("language", sort=True):
         known = [c for c in MATCHED_ON if np.isfinite(frame[c].to_numpy(dtype=np.float64)).all()]
         values = frame[known].to_numpy(dtype=np.float64)
         spread = values.std(0)
@@ -160,10 +161,15 @@ def match_neutral(units: pd.DataFrame, side: str = "confirmation") -> pd.DataFra
         if not len(neutral):
             continue
         for emotion in sorted(set(frame["emotion"]) - {NEUTRAL}):
-            own = np.flatnonzero(frame["emotion"] == emotion)
-            cost = cdist(values[own], values[neutral], "sqeuclidean") if known else np.zeros((len(own), len(neutral)))
+            of_emotion = np.flatnonzero(frame["emotion"] == emotion)
+            cost = (
+                cdist(values[of_emotion], values[neutral], "sqeuclidean")
+                if known
+                else np.zeros((len(of_emotion), len(neutral)))
+            )
             left, right = linear_sum_assignment(cost)
             rows += [
-                (language, emotion, int(unit[own[a]]), int(unit[neutral[b]])) for a, b in zip(left, right, strict=True)
+                (language, emotion, int(unit[of_emotion[a]]), int(unit[neutral[b]]))
+                for a, b in zip(left, right, strict=True)
             ]
     return pd.DataFrame(rows, columns=["language", "emotion", "unit", "neutral"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.core.options import Options
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Stimulus
 from emotion_interp.features.block import Selection
 
@@ -44,13 +45,13 @@ class ExampleOptions(Options):
         before: tokens shown before the maximum.
         after: tokens shown after the maximum.
         batch_tokens: padded tokens of one forward pass.
-        progress: receives the number of texts of each batch.
+        progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
     """
 
     before: int = 12
     after: int = 6
     batch_tokens: int = 2048
-    progress: Callable[[int], None] | None = None
+    progress: Progress = None
 
 
 class ExampleChoices(TypedDict, total=False):
@@ -59,7 +60,7 @@ class ExampleChoices(TypedDict, total=False):
     before: int
     after: int
     batch_tokens: int
-    progress: Callable[[int], None] | None
+    progress: Progress
 
 
 @dataclass(frozen=True, kw_only=True)

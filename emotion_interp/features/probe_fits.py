@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -112,9 +112,9 @@ def group_folds(codes: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     """Fold of each word: whole groups, spread evenly within each class: [word]."""
     fold: dict[str, int] = {}
     for c in np.unique(codes):
-        own = sorted({str(g) for g in groups[codes == c]} - set(fold))
-        order = generator(seed, "probe folds", c).permutation(len(own))
-        fold.update({own[index]: place % FOLDS for place, index in enumerate(order)})
+        class_groups = sorted({str(g) for g in groups[codes == c]} - set(fold))
+        order = generator(seed, "probe folds", c).permutation(len(class_groups))
+        fold.update({class_groups[index]: place % FOLDS for place, index in enumerate(order)})
     return np.asarray([fold[str(g)] for g in groups])
 
 
@@ -130,14 +130,14 @@ def probe_directions(
     vectors: Mapping[tuple[Site, str, str, int], np.ndarray], emotions: Sequence[str]
 ) -> dict[tuple[Site, str, str], np.ndarray]:
     """Probes as a bank keeps directions: (site, language, "probe_k8") -> [emotion, d_model], zeros where there is no probe."""
-    found: dict[tuple[Site, str, str], np.ndarray] = {}
+    directions: dict[tuple[Site, str, str], np.ndarray] = {}
     for (site, language, emotion, k), vector in vectors.items():
         empty = np.zeros((len(emotions), len(vector)), dtype=np.float32)
-        found.setdefault((site, language, f"probe_k{k}"), empty)[list(emotions).index(emotion)] = vector
-    return found
+        directions.setdefault((site, language, f"probe_k{k}"), empty)[list(emotions).index(emotion)] = vector
+    return directions
 
 
-def require_same_split(source: Mapping[str, Any], bank: FeatureBank) -> None:
+def require_same_split(source: Mapping[str, object], bank: FeatureBank) -> None:
     """Refuse probes of another subject, or fitted on stimuli that the bank holds out."""
     manifest = bank.manifest
     if source["subject"] != manifest.get("subject"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from emotion_interp.bank.directions import Directions
 from emotion_interp.concepts import ConceptSet
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Direction, Site, Stimulus, sites_at
@@ -61,7 +62,7 @@ class SparseProbes(Result):
     frame: pd.DataFrame
     dense: pd.DataFrame
     vectors: dict[tuple[Site, str, str, int], np.ndarray]
-    source: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, object] = field(default_factory=dict)
 
     @property
     def sites(self) -> list[Site]:
@@ -90,7 +91,7 @@ class SparseProbes(Result):
         table.columns = [f"k={k}" for k in table.columns]
         columns = ["means_auroc", "means_clean_auroc", "probe_auroc", "probe_clean_auroc"]
         columns += [c for c in self.dense if str(c).startswith(("text_", "encoder_"))]
-        dense: Any = self.dense.groupby(keys)[columns]
+        dense = self.dense.groupby(keys)[columns]
         return table.join(dense.median()).reset_index()
 
     def plot(self) -> go.Figure:
@@ -103,7 +104,7 @@ class SparseProbes(Result):
 
     def confirmed(self) -> pd.DataFrame:
         """Per language and k, at the layer that was fixed on the discovery half: how many emotions' sets are confirmed."""
-        rows: Any = self.frame[self.frame["layer_fixed"]]
+        rows = self.frame[self.frame["layer_fixed"]]
         table = rows.groupby(["language", "layer", "site", "k"]).agg(
             emotions=("emotion", "size"),
             confirmed=("confirmed", "sum"),
@@ -225,10 +226,10 @@ def probes_from_readings(
 ) -> SparseProbes:
     """Choose, fit and evaluate: everything after the forward pass. `texts`: of each unit, for the text-only row."""
     ks = _checked(ks)
-    there, known = set(words["emotion"]), set(words["language"])
-    emotions = [e for e in concepts.emotions if e in there]
-    rows: list[dict[str, Any]] = []
-    dense_rows: list[dict[str, Any]] = []
+    present, known = set(words["emotion"]), set(words["language"])
+    emotions = [e for e in concepts.emotions if e in present]
+    rows: list[dict[str, object]] = []
+    dense_rows: list[dict[str, object]] = []
     scores: dict[str, list[np.ndarray]] = {}
     vectors: dict[tuple[Site, str, str, int], np.ndarray] = {}
     for site, reading in readings.items():
@@ -242,14 +243,14 @@ def probes_from_readings(
             for i, emotion in enumerate(emotions):
                 if not (halves.codes == i).any() or not (halves.codes2 == i).any():
                     continue
-                own = head | {"emotion": emotion}
+                labels = head | {"emotion": emotion}
                 for row, held_out in _sparse(halves, i, singles[i], ks):
                     scores.setdefault(language, []).append(held_out)
                     weights = np.asarray(row["weights"], dtype=np.float64)
                     decoder = subject.readers[site].decoder_rows(row["features"]).double().cpu().numpy()
                     vectors[site, language, emotion, row["k"]] = weights @ decoder
-                    rows.append(own | row)
-                dense_rows.append(own | _dense(halves, i, cleaner, seed))
+                    rows.append(labels | row)
+                dense_rows.append(labels | _dense(halves, i, cleaner, seed))
     source = {"subject": subject.name, "stimuli": kind, "seed": seed, "concepts_sha256": concepts.sha256}
     source["split_sha256"] = split_hash(words)
     baselines = pd.DataFrame(dense_rows)
@@ -264,31 +265,31 @@ class _Halves:
     """One site and language: activations, classes and groups of both halves."""
 
     def __init__(self, words: pd.DataFrame, language: str, emotions: list[str], reading: SiteReadings) -> None:
-        here: Any = words[words["language"] == language]
-        self.neutral = len(emotions) if (here["emotion"] == NEUTRAL).any() else None
+        spoken = rows_where(words, words["language"] == language)
+        self.neutral = len(emotions) if (spoken["emotion"] == NEUTRAL).any() else None
         self.n_classes = len(emotions) + (self.neutral is not None)
         index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
         assert reading.features is not None
-        first, second = (here[here["side"] == side] for side in ("discovery", "confirmation"))
+        first, second = (spoken[spoken["side"] == side] for side in ("discovery", "confirmation"))
         self.codes, self.codes2 = (half["emotion"].map(index).to_numpy() for half in (first, second))
         self.groups = first["group"].to_numpy()
-        found: Any = reading.features[first["unit"].to_numpy()]
-        held: Any = reading.features[second["unit"].to_numpy()]
+        discovered = reading.features[first["unit"].to_numpy()]
+        held = reading.features[second["unit"].to_numpy()]
         # only features that fire on the discovery half can be chosen there
-        self.alive = np.flatnonzero(firing_rates(found))
-        self._values, self._values2 = found[:, self.alive].tocsc(), held[:, self.alive].tocsc()
+        self.alive = np.flatnonzero(firing_rates(discovered))
+        self._values, self._values2 = discovered[:, self.alive].tocsc(), held[:, self.alive].tocsc()
         self.dense = reading.dense[first["unit"].to_numpy()].astype(np.float64)
         self.dense2 = reading.dense[second["unit"].to_numpy()].astype(np.float64)
 
     def singles(self) -> np.ndarray:
         """Composite AUROC of every living feature for every emotion on the discovery half: [emotion, feature]."""
         n = self.n_classes - (self.neutral is not None)
-        found = np.full((n, len(self.alive)), np.nan)
+        aurocs = np.full((n, len(self.alive)), np.nan)
         for part, values in dense_parts(self._values):
             ranked = RankedColumns(values, self.codes, self.n_classes)
             for i in range(n):
-                found[i, part] = composite_auroc(ranked.auroc(i), i, self.neutral)
-        return found
+                aurocs[i, part] = composite_auroc(ranked.auroc(i), i, self.neutral)
+        return aurocs
 
     def values(self, columns: np.ndarray, held_out: bool) -> np.ndarray:
         """Activations of some living features on one half: [word, feature]."""
@@ -303,7 +304,7 @@ class _Halves:
 
 def _sparse(
     halves: _Halves, target: int, single: np.ndarray, ks: Sequence[int]
-) -> Iterable[tuple[dict[str, Any], np.ndarray]]:
+) -> Iterable[tuple[dict[str, object], np.ndarray]]:
     """One probe per k, as a row of the table, and its decision values on the held-out half."""
     order = np.argsort(-single, kind="stable")[: max(ks)]
     best = [halves.values(order, held_out) for held_out in (False, True)]
@@ -311,9 +312,9 @@ def _sparse(
     for k in ks:
         chosen = order[:k]
         # columns side by side in memory: the order of the solver's sums depends on it
-        found, held = (np.asfortranarray(values[:, :k]) for values in best)
-        weights = logistic_weights(found, halves.codes == target, sample)
-        scores = [found @ weights, held @ weights]
+        discovered, held = (np.asfortranarray(values[:, :k]) for values in best)
+        weights = logistic_weights(discovered, halves.codes == target, sample)
+        scores = [discovered @ weights, held @ weights]
         row = {
             "k": k,
             "n_features": len(chosen),
@@ -326,16 +327,16 @@ def _sparse(
         yield row, scores[1]
 
 
-def _dense(halves: _Halves, target: int, cleaner: Callable[[np.ndarray], np.ndarray], seed: int) -> dict[str, Any]:
+def _dense(halves: _Halves, target: int, cleaner: Callable[[np.ndarray], np.ndarray], seed: int) -> dict[str, object]:
     sample = balanced_weights(halves.codes, target, halves.neutral)
-    row: dict[str, Any] = {}
+    row: dict[str, object] = {}
     for name, change in (("", lambda x: x), ("_clean", cleaner)):
-        found, held = change(halves.dense), change(halves.dense2)
+        discovered, held = change(halves.dense), change(halves.dense2)
         # the weighted mean of the emotion minus that of the contrast is the difference of means of `dense`
         signed = np.where(halves.codes == target, sample, -sample)
-        means = signed @ found
+        means = signed @ discovered
         probe, penalty = cross_validated_ridge(
-            found, halves.codes, target, halves.neutral, halves.n_classes, halves.groups, seed
+            discovered, halves.codes, target, halves.neutral, halves.n_classes, halves.groups, seed
         )
         scores = np.column_stack([held @ means, held @ probe])
         row[f"means{name}_auroc"], row[f"probe{name}_auroc"] = halves.auroc(scores, target, held_out=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emotion_interp.concepts.model import conversation_of
 from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site, Stimulus
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def chosen_rows(bank: FeatureBank, rows: str) -> pd.DataFrame:
     """Rows of the feature table: "all", "kept" (selected or top) or "top"; never empty."""
-    frame: Any = bank.features
+    frame = bank.features
     if rows == "kept":
         frame = frame[frame["selected"] | frame["top"]]
     elif rows == "top":
@@ -36,7 +37,7 @@ def chosen_rows(bank: FeatureBank, rows: str) -> pd.DataFrame:
 
 def columns_of(frame: pd.DataFrame) -> dict[Site, np.ndarray]:
     """Site -> the features that rows name there."""
-    groups: Any = frame.groupby("site", sort=True)["feature"]
+    groups = frame.groupby("site", sort=True)["feature"]
     return {Site.parse(str(name)): ids.unique() for name, ids in groups}
 
 
@@ -48,6 +49,14 @@ def design_of(
     Raises:
         EmotionInterpError: the concepts or texts are not those of the bank, or texts of a user are not given.
     """
+    talk = {lang: m for lang, m in bank.manifest.get("conversation", {}).items() if lang in bank.languages}
+    if conversation_of(concepts.parts, bank.languages) != talk:
+        raise EmotionInterpError(
+            "the bank was found in a conversation, and these concepts are shown in another or in none: pass the concepts "
+            "as they were, by in_chat(...)."
+            if talk
+            else "the bank was found on plain texts, and these concepts are shown in a conversation; pass them without in_chat()."
+        )
     kind = bank.manifest["stimuli"]
     if kind == "texts" and stimuli is None:
         raise EmotionInterpError("the bank was found on texts of your own; pass them again as stimuli=.")
@@ -55,11 +64,11 @@ def design_of(
     # texts are known by their content: their numbers depend on what else was read
     name = "text_sha256" if "text_sha256" in bank.words and "text_sha256" in design.words else "word"
     keys = ["language", "emotion", name, "side"]
-    made, kept = (set(map(tuple, frame[keys].to_numpy())) for frame in (design.words, bank.words))
-    if not kept <= made:
+    made, bank_words = (set(map(tuple, frame[keys].to_numpy())) for frame in (design.words, bank.words))
+    if not bank_words <= made:
         raise EmotionInterpError(
             "these concepts or stimuli are not those the bank was found with: "
-            f"{sorted(kept - made)[0][:3]} is missing or on the other side of the split. "
+            f"{sorted(bank_words - made)[0][:3]} is missing or on the other side of the split. "
             f"Pass the concept set of the languages {', '.join(bank.languages)}, or the same texts."
         )
     return design.words, design.stimuli, design.units

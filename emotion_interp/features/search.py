@@ -5,23 +5,23 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib import metadata
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_matrix
 
 from emotion_interp.activations import read_stimuli
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.bank.directions import Directions
+from emotion_interp.concepts.model import conversation_of
 from emotion_interp.concepts.naming import naming_entry
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.core.versions import versions_of
 from emotion_interp.features.block import Block, Selection
 from emotion_interp.features.confirm import with_confirmation
 from emotion_interp.features.design import Design, design_stimuli
@@ -29,6 +29,7 @@ from emotion_interp.features.options import FoundChoices, FoundOptions
 from emotion_interp.features.text_scores import with_text_scores
 from emotion_interp.stats.corrections import benjamini_hochberg
 from emotion_interp.stats.firing import fires
+from emotion_interp.stats.sparse import by_rows
 
 if TYPE_CHECKING:
     from emotion_interp.activations import SiteReadings
@@ -126,8 +127,8 @@ def bank_from_readings(
     """
     how = merged(FoundOptions, options, choices)
 
-    there = set(words["emotion"])
-    emotions = [e for e in concepts.emotions if e in there]
+    present = set(words["emotion"])
+    emotions = [e for e in concepts.emotions if e in present]
     known = set(words["language"])
     languages = [lang for lang in concepts.languages if lang in known]
     blocks = []
@@ -168,9 +169,10 @@ def _manifest(
     readings: Mapping[Site, SiteReadings],
     blocks: list[Block],
     how: FoundOptions,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What a bank says of where it comes from."""
     emotions, languages = blocks[0].emotions, list(dict.fromkeys(b.language for b in blocks))
+    talk = conversation_of(concepts.parts, languages)
     return {
         "subject": subject.name,
         "provenance": subject.provenance,
@@ -181,6 +183,7 @@ def _manifest(
         "labels": {lang: {e: concepts.label(e, lang) for e in emotions} for lang in languages},
         "concepts_sha256": concepts.sha256,
         "concept_words": {lang: {e: list(concepts.words(e, lang)) for e in emotions} for lang in languages},
+        **({"conversation": talk} if talk else {}),
         "stimuli": how.kind,
         "position": how.position,
         "skip": how.skip,
@@ -188,20 +191,20 @@ def _manifest(
         "selection": asdict(how.selection),
         "n_tested": sum(b.p[:, b.alive].size for b in blocks),
         "n_alive": {f"{b.site}|{b.language}": int(b.alive.sum()) for b in blocks},
-        "versions": {n: metadata.version(n) for n in ("torch", "transformer-lens", "sae-lens", "numpy", "scipy")},
+        "versions": versions_of("torch", "transformer-lens", "sae-lens", "numpy", "scipy"),
         "python": platform.python_version(),
     }
 
 
 def _corrected(blocks: list[Block]) -> list[np.ndarray]:
     """q of each block's features [emotion, feature], in one family over all that could have been found; 1 of the dead."""
-    q, start, found = benjamini_hochberg(np.concatenate([b.p[:, b.alive].ravel() for b in blocks])), 0, []
+    q, start, corrected = benjamini_hochberg(np.concatenate([b.p[:, b.alive].ravel() for b in blocks])), 0, []
     for block in blocks:
-        own, size = np.ones_like(block.p), block.p[:, block.alive].size
-        own[:, block.alive] = q[start : start + size].reshape(len(own), -1)
-        found.append(own)
+        block_q, size = np.ones_like(block.p), block.p[:, block.alive].size
+        block_q[:, block.alive] = q[start : start + size].reshape(len(block_q), -1)
+        corrected.append(block_q)
         start += size
-    return found
+    return corrected
 
 
 def _rates(blocks: list[Block]) -> pd.DataFrame:
@@ -223,19 +226,19 @@ def _rates(blocks: list[Block]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _long(readings: dict[Site, SiteReadings], features: Any) -> pd.DataFrame:
+def _long(readings: dict[Site, SiteReadings], features: pd.DataFrame) -> pd.DataFrame:
     """Per-unit activations of the selected and top features of each layer, in long form."""
     parts = []
     for site, reading in readings.items():
         assert reading.features is not None
-        own = features[(features["site"] == str(site)) & (features["selected"] | features["top"])]
-        values: Any = csr_matrix(reading.features)
-        kept = np.zeros(values.shape[1], dtype=bool)
-        kept[own["feature"].to_numpy()] = True
+        at_site = features[(features["site"] == str(site)) & (features["selected"] | features["top"])]
+        values = by_rows(reading.features)
+        picked = np.zeros(values.shape[1], dtype=bool)
+        picked[at_site["feature"].to_numpy()] = True
         # only what stays is ever copied, some units at a time: the readings themselves may lie on disk
         for first in range(0, values.shape[0], _UNITS):
             ends = values.indptr[first : first + _UNITS + 1]
-            places = ends[0] + np.flatnonzero(kept[values.indices[ends[0] : ends[-1]]])
+            places = ends[0] + np.flatnonzero(picked[values.indices[ends[0] : ends[-1]]])
             places = places[fires(values.data[places])]
             units, ids = first + np.searchsorted(ends, places, side="right") - 1, values.indices[places]
             order = np.lexsort((-ids, units))

@@ -61,11 +61,11 @@ def specificity_test(
                 | ((targets == b) & (a not in siblings[emotions[b]]))
             )
             rows = np.flatnonzero((codes == a) | (codes == b))
-            own = codes[rows] == a
-            if not len(tested) or own.all() or not own.any():
+            of_class = codes[rows] == a
+            if not len(tested) or of_class.all() or not of_class.any():
                 continue
             rng = generator(seed, "specificity", *sorted((emotions[a], emotions[b])))
-            auroc, high, low = _exchanged(values[np.ix_(rows, tested)], own, names[rows], n_permutations, rng)
+            auroc, high, low = _exchanged(values[np.ix_(rows, tested)], of_class, names[rows], n_permutations, rng)
             for place, column in enumerate(tested):
                 first = targets[column] == a
                 score, more = (auroc[place], high[place]) if first else (1 - auroc[place], low[place])

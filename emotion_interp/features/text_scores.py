@@ -5,18 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from emotion_interp.concepts.text_baseline import text_readings
 from emotion_interp.core.errors import EmotionInterpError, tell
+from emotion_interp.core.frames import rows_where
 from emotion_interp.features.dense import contrast_means
 from emotion_interp.features.design import Design
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge
 from emotion_interp.features.retest import design_of
 from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
+from emotion_interp.stats.sparse import Matrix, dense
 
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank
@@ -58,28 +60,30 @@ def text_scores(
         kind: "words" (their letters are counted), or texts.
         seed: of the folds of the probe.
     """
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, str], dict[str, object]] = {}
     for language in words["language"].unique():
-        here: Any = words[words["language"] == language]
-        own = [texts[int(i)] for i in here["unit"]]
-        found, held = (np.flatnonzero(here["side"] == side) for side in ("discovery", "confirmation"))
-        labels = here["emotion"].to_numpy()
+        spoken = rows_where(words, words["language"] == language)
+        shown = [texts[int(i)] for i in spoken["unit"]]
+        discovery, held = (np.flatnonzero(spoken["side"] == side) for side in ("discovery", "confirmation"))
+        labels = spoken["emotion"].to_numpy()
         neutral = len(emotions) if (labels == NEUTRAL).any() else None
         n_classes = len(emotions) + (neutral is not None)
         index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
         codes = np.asarray([index[e] for e in labels])
-        for name, values in text_readings(own, str(language), "word" if kind == "words" else "text", found).items():
-            first, second = compacted(values[found], values[held])
-            means = contrast_means(first, codes[found], n_classes, neutral)
+        for name, values in text_readings(
+            shown, str(language), "word" if kind == "words" else "text", discovery
+        ).items():
+            first, second = compacted(values[discovery], values[held])
+            means = contrast_means(first, codes[discovery], n_classes, neutral)
             for i, emotion in enumerate(emotions):
-                if not (codes[found] == i).any() or not (codes[held] == i).any():
+                if not (codes[discovery] == i).any() or not (codes[held] == i).any():
                     continue
                 scores = {f"{name}_auroc": second @ means[i]}
                 if probes:
-                    groups = here["group"].to_numpy()[found]
-                    weights, _ = cross_validated_ridge(first, codes[found], i, neutral, n_classes, groups, seed)
+                    groups = spoken["group"].to_numpy()[discovery]
+                    weights, _ = cross_validated_ridge(first, codes[discovery], i, neutral, n_classes, groups, seed)
                     scores = {
-                        f"{name}_means_auroc": second @ _signed(first, codes[found], i, neutral),
+                        f"{name}_means_auroc": second @ _signed(first, codes[discovery], i, neutral),
                         f"{name}_probe_auroc": second @ weights,
                     }
                 row = rows.setdefault((str(language), emotion), {})
@@ -95,20 +99,16 @@ def _signed(values: np.ndarray, codes: np.ndarray, target: int, neutral: int | N
     return np.where(codes == target, sample, -sample) @ values
 
 
-def compacted(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
+def compacted(first: Matrix, second: Matrix) -> tuple[np.ndarray, np.ndarray]:
     """Both halves in a basis of the first one's rows: same inner products with everything learnt on the first, in at most
     as many dimensions as it has rows."""
     if first.shape[1] <= first.shape[0]:
-        return _dense(first), _dense(second)
-    kernel, cross = _dense(first @ first.T), _dense(second @ first.T)
+        return dense(first), dense(second)
+    kernel, cross = dense(first @ first.T), dense(second @ first.T)
     values, vectors = np.linalg.eigh(kernel)
-    kept = values > values[-1] * 1e-10
-    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    nonzero = values > values[-1] * 1e-10
+    roots, vectors = np.sqrt(values[nonzero]), vectors[:, nonzero]
     return vectors * roots, cross @ (vectors / roots)
-
-
-def _dense(matrix: Any) -> np.ndarray:
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)
 
 
 def text_space_table(words: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
@@ -119,16 +119,16 @@ def text_space_table(words: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for language in words["language"].unique():
-        here: Any = words[(words["language"] == language) & (words["emotion"] != NEUTRAL)]
-        labels = here["emotion"].to_numpy()
+        spoken = rows_where(words, (words["language"] == language) & (words["emotion"] != NEUTRAL))
+        labels = spoken["emotion"].to_numpy()
         emotions = list(dict.fromkeys(labels))
         if len(emotions) < 2:
             continue
-        for name, values in text_readings([texts[int(i)] for i in here["unit"]], str(language)).items():
+        for name, values in text_readings([texts[int(i)] for i in spoken["unit"]], str(language)).items():
             means = np.stack([np.asarray(values[labels == e].mean(axis=0)).ravel() for e in emotions])
             left, singular, _ = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
-            kept = singular > singular[0] * 1e-9
-            for emotion, vector in zip(emotions, left[:, kept] * singular[kept], strict=True):
+            nonzero = singular > singular[0] * 1e-9
+            for emotion, vector in zip(emotions, left[:, nonzero] * singular[nonzero], strict=True):
                 row = {"language": str(language), "baseline": name, "emotion": emotion, "vector": vector.tolist()}
                 rows.append(row)
     return pd.DataFrame(rows, columns=["language", "baseline", "emotion", "vector"])
@@ -148,7 +148,7 @@ def with_text_scores(bank: FeatureBank, design: Design) -> FeatureBank:
 
 def _with_text_scores(bank: FeatureBank, words: pd.DataFrame, texts: Sequence[str], kind: str) -> FeatureBank:
     scores = text_scores(words, texts, bank.emotions, kind, int(bank.manifest["seed"]))
-    old: Any = bank.summary
+    old = bank.summary
     old = old.drop(columns=[c for c in old if c in set(scores) - {"language", "emotion"}])
     bank = replace(bank, summary=old.merge(scores, on=["language", "emotion"], how="left"))
     return bank if kind == "words" else bank.with_table("text_space", text_space_table(words, texts))
@@ -166,14 +166,14 @@ def add_text_scores(bank: FeatureBank, concepts: ConceptSet, stimuli: Sequence[S
         >>> bank.summary[["emotion", "auroc_heldout", "dense_auroc", "text_auroc"]]  # doctest: +SKIP
     """
     words, shown, units = design_of(concepts, bank, stimuli)
-    kept = words["language"].isin(bank.languages) & words["emotion"].isin([*bank.emotions, NEUTRAL])
-    places = np.flatnonzero(kept.to_numpy())
-    own = words.iloc[places].reset_index(drop=True)
-    renamed = {int(u): i for i, u in enumerate(own["unit"])}
+    usable_words = words["language"].isin(bank.languages) & words["emotion"].isin([*bank.emotions, NEUTRAL])
+    places = np.flatnonzero(usable_words.to_numpy())
+    scored_words = words.iloc[places].reset_index(drop=True)
+    renamed = {int(u): i for i, u in enumerate(scored_words["unit"])}
     inside = [i for i, u in enumerate(units) if int(u) in renamed]
-    own["unit"] = np.arange(len(own))
+    scored_words["unit"] = np.arange(len(scored_words))
     kind = str(bank.manifest["stimuli"])
-    again = Design(kind, own, [shown[i] for i in inside], np.asarray([renamed[int(units[i])] for i in inside]))
+    again = Design(kind, scored_words, [shown[i] for i in inside], np.asarray([renamed[int(units[i])] for i in inside]))
     return with_text_scores(bank, again)
 
 

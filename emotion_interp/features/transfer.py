@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.concepts.scenes import SCENE_LANGUAGES, scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
@@ -62,13 +63,13 @@ class Transfer(Result):
         held = bank.extras.get("transfer")
         if held is None:
             return bank.with_table("transfer", self.frame)
-        others: Any = held[held["tested_on"] != self.tested_on]
+        others = rows_where(held, held["tested_on"] != self.tested_on)
         return bank.with_table("transfer", pd.concat([others, self.frame], ignore_index=True))
 
     def by_layer(self) -> pd.DataFrame:
         """Per site and language: tested features, those that transfer, and the median AUROC of the top features."""
         rows = []
-        groups: Any = self.frame.groupby(["site", "language"], sort=True)
+        groups = self.frame.groupby(["site", "language"], sort=True)
         for (site, language), group in groups:
             top, selected = group[group["top"]], group[group["selected"]]
             rows.append(
@@ -188,18 +189,18 @@ def transfer_from_readings(
         EmotionInterpError: no emotion of the features has enough units.
     """
     parts = []
-    groups: Any = features.groupby(["site", "language"], sort=False)
+    groups = features.groupby(["site", "language"], sort=False)
     for (site_name, language), rows in groups:
         site = Site.parse(site_name)
-        here: Any = units[units["language"] == language]
-        sizes = here["emotion"].value_counts()
+        spoken = rows_where(units, units["language"] == language)
+        sizes = spoken["emotion"].value_counts()
         usable = sorted(e for e in sizes.index[sizes >= MIN_UNITS] if e != NEUTRAL)
         rows = rows[rows["emotion"].isin(usable)]
         neutral = len(usable) if sizes.get(NEUTRAL, 0) >= MIN_UNITS else None
         if rows.empty or len(usable) + (neutral is not None) < 2:
             continue
-        here = here[here["emotion"].isin([*usable, NEUTRAL] if neutral is not None else usable)]
-        parts.append(_test(rows, here, usable, neutral, readings[site], kind, n_resamples, seed))
+        spoken = spoken[spoken["emotion"].isin([*usable, NEUTRAL] if neutral is not None else usable)]
+        parts.append(_test(rows, spoken, usable, neutral, readings[site], kind, n_resamples, seed))
     if not parts:
         raise EmotionInterpError(
             f"no emotion of these features has {MIN_UNITS} units and a contrast in its language; "
@@ -227,7 +228,7 @@ def _test(
     codes = np.asarray([index[e] for e in units["emotion"]])
     assert reading.features is not None and reading.fired is not None
     ids, place = np.unique(rows["feature"].to_numpy(), return_inverse=True)
-    fired: Any = fires_on_units(reading.features, reading.fired, unit, kind == "words")
+    fired = fires_on_units(reading.features, reading.fired, unit, kind == "words")
     fired = fired[unit][:, ids]
     values = reading.features[unit][:, ids].toarray().astype(np.float64)
     p = fisher_enrichment(fired, codes, n_classes)
@@ -290,13 +291,13 @@ def _new_stimuli(
     elif "text_sha256" in bank.words:
         seen |= set(bank.words["text_sha256"])
     wanted = [s for s in given if s.language in bank.languages and s.emotion in {*bank.emotions, NEUTRAL}]
-    kept = [s for s in wanted if text_hash(s.text) not in seen]
-    if not kept:
+    unseen = [s for s in wanted if text_hash(s.text) not in seen]
+    if not unseen:
         raise EmotionInterpError(
             f"nothing is left to test on: of {len(given)} stimuli {len(wanted)} have a language and emotion of the bank "
-            f"({', '.join(bank.languages)}), and the bank was found on {len(wanted) - len(kept)} of those."
+            f"({', '.join(bank.languages)}), and the bank was found on {len(wanted) - len(unseen)} of those."
         )
-    return kept, len(wanted) - len(kept)
+    return unseen, len(wanted) - len(unseen)
 
 
 def _shipped(concepts: ConceptSet, bank: FeatureBank, kind: str) -> list[Stimulus]:

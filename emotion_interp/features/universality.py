@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -85,6 +85,21 @@ class Universality(Result):
         return series_curves(rows, "pairs", ["of", *keys[1:]], **texts)
 
 
+def _check(bank: FeatureBank, first: str, second: str, features: str) -> None:
+    for language in (first, second):
+        if language not in bank.languages:
+            raise UnknownNameError("language", language, bank.languages)
+    if first == second:
+        raise EmotionInterpError(f"universality compares two languages; {first!r} was given twice.")
+    if features not in KINDS:
+        raise UnknownNameError("kind of features", features, KINDS)
+    if bank.rates is None:
+        raise EmotionInterpError(
+            "this bank was found by an earlier version that kept no firing rates, which the null needs. "
+            "Find the features again with find_features."
+        )
+
+
 @checked
 def universality(
     bank: FeatureBank,
@@ -121,22 +136,7 @@ def universality(
         >>> import emotion_interp as ei
         >>> ei.universality(bank, "en", "zh").by_layer()  # doctest: +SKIP
     """
-    for language in (first, second):
-        if language not in bank.languages:
-            raise UnknownNameError("language", language, bank.languages)
-    if first == second:
-        raise EmotionInterpError(f"universality compares two languages; {first!r} was given twice.")
-    if features not in KINDS:
-        raise UnknownNameError("kind of features", features, KINDS)
-    if bins < 1 or n_permutations < 1:
-        raise EmotionInterpError(
-            f"bins and n_permutations are whole numbers from 1; got {bins!r} and {n_permutations!r}."
-        )
-    if bank.rates is None:
-        raise EmotionInterpError(
-            "this bank was found by an earlier version that kept no firing rates, which the null needs. "
-            "Find the features again with find_features."
-        )
+    _check(bank, first, second, features)
     genres = genre_of(bank, first), genre_of(bank, second)
     if len(set(genres)) > 1:
         tell(
@@ -147,8 +147,10 @@ def universality(
     for site in bank.sites:
         rates = {lang: _rates(bank, site, lang) for lang in (first, second)}
         alive = np.intersect1d(rates[first].index, rates[second].index)
-        one, two = (rate_bins(rates[lang].loc[alive].to_numpy(dtype=np.float64), bins) for lang in (first, second))
-        head: dict[str, Any] = {"first": first, "second": second, "layer": site.layer, "site": str(site)}
+        first_bins, two = (
+            rate_bins(rates[lang].loc[alive].to_numpy(dtype=np.float64), bins) for lang in (first, second)
+        )
+        head: dict[str, object] = {"first": first, "second": second, "layer": site.layer, "site": str(site)}
         of = {"first_genre": genres[0], "second_genre": genres[1]}
         # with one site at each layer the draws are named by the layer alone, as in every table that was ever kept
         named = [str(site)] if len(bank.sites) > len(bank.layers) else []
@@ -159,7 +161,7 @@ def universality(
             for profile, ids in zip(profiles, chosen, strict=True):
                 profile[:, i] = np.isin(alive, ids)
             a, b = profiles[0][:, i], profiles[1][:, i]
-            row = overlap(a, b, one, two, n_permutations, generator(seed, "universality", *names, emotion))
+            row = overlap(a, b, first_bins, two, n_permutations, generator(seed, "universality", *names, emotion))
             silent = {
                 "n_first_silent": len(chosen[0]) - int(a.sum()),
                 "n_second_silent": len(chosen[1]) - int(b.sum()),
@@ -167,7 +169,9 @@ def universality(
             rows.append(head | {"emotion": emotion} | row | silent | of)
             shared[site, emotion] = alive[a & b]
         rng = generator(seed, "universality of a layer", *names)
-        layer_rows.append(head | overlap_of_profiles(profiles[0], profiles[1], one, two, n_permutations, rng) | of)
+        layer_rows.append(
+            head | overlap_of_profiles(profiles[0], profiles[1], first_bins, two, n_permutations, rng) | of
+        )
     frame = pd.DataFrame(rows)
     frame["p_holm"] = frame.groupby("site")["p_permutation"].transform(lambda p: holm(p.to_numpy()))
     return Universality(first, second, frame, pd.DataFrame(layer_rows), shared, genres)
@@ -235,8 +239,8 @@ def overlap(
             landed += rng.multivariate_hypergeometric(row, count, size=n_permutations)
     null = np.zeros(n_permutations, dtype=np.int64)
     for column in np.flatnonzero(of_first):
-        here = landed[:, column]
-        null += rng.hypergeometric(here, cells[:, column].sum() - here, of_first[column])
+        landed_in = landed[:, column]
+        null += rng.hypergeometric(landed_in, cells[:, column].sum() - landed_in, of_first[column])
     result["p_permutation"] = (int((null >= both).sum()) + 1) / (n_permutations + 1)
     result["p_hypergeometric"] = float(min(1.0, hypergeom.sf(both - 1, n, n_first, n_second)))
     return result
@@ -313,12 +317,12 @@ def _expected(first: np.ndarray, second: np.ndarray, first_bins: np.ndarray, sec
 def _chosen(bank: FeatureBank, site: Site, language: str, emotion: str, features: str) -> np.ndarray:
     if features == "selected":
         return bank.selected_features(site, language, emotion)
-    frame: Any = bank.table(emotion, site, language)
+    frame = bank.table(emotion, site, language)
     return np.unique(frame[frame["p"] <= 0.05]["feature"].to_numpy(dtype=np.int64))
 
 
 def _rates(bank: FeatureBank, site: Site, language: str) -> pd.Series:
     """Firing rate by feature id of the living features."""
     assert bank.rates is not None
-    here: Any = bank.rows_at(bank.rates, site)
-    return here[here["language"] == language].set_index("feature")["rate"]
+    at_site = bank.rows_at(bank.rates, site)
+    return at_site[at_site["language"] == language].set_index("feature")["rate"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from plotly.subplots import make_subplots
 
 from emotion_interp.figures.theme import DIVERGING, checked, finish
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def pc_heatmap(frame: Any, *, title: str = "Principal components against valence and arousal") -> go.Figure:
+def pc_heatmap(frame: pd.DataFrame, *, title: str = "Principal components against valence and arousal") -> go.Figure:
     """Correlation of each principal component with human valence (left) and arousal (right), by layer.
 
     Args:

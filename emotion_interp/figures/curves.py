@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.theme import COLOURS, band, checked, curve, finish, plain, rgba
 
 
-def learning_curves(frame: Any, *, title: str = "Learning curve", y_title: str = "r") -> go.Figure:
+def learning_curves(frame: pd.DataFrame, *, title: str = "Learning curve", y_title: str = "r") -> go.Figure:
     """One line per series over the number of training words, on a logarithmic axis.
 
     Args:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from plotly.subplots import make_subplots
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.stats import rankdata
@@ -20,7 +21,8 @@ _SCALE = [[0.0, "#00441b"], [0.25, "#238b45"], [0.5, "#74c476"], [0.75, "#c7e9c0
 _MOST_NAMES = 40
 
 
-def dissimilarity_pair(frame: Any, *, title: str = "Which emotions are alike") -> go.Figure:
+# Long: one picture, drawn trace after trace.
+def dissimilarity_pair(frame: pd.DataFrame, *, title: str = "Which emotions are alike") -> go.Figure:
     """Dissimilarity of every pair of emotions, in the model (left) and for people (right), on one colour scale.
 
     Both sides are shown as ranks, in percent of all pairs: that is what their rank correlation (RSA) compares, and it
@@ -119,7 +121,7 @@ def dissimilarity_pair(frame: Any, *, title: str = "Which emotions are alike") -
     return figure
 
 
-def _pairs(frame: Any) -> tuple[list[str], np.ndarray, np.ndarray]:
+def _pairs(frame: pd.DataFrame) -> tuple[list[str], np.ndarray, np.ndarray]:
     """The emotions, and the places of both members of every pair."""
     sides = [[str(e) for e in frame[name]] for name in ("emotion_a", "emotion_b")]
     emotions = list(dict.fromkeys([e for pair in zip(*sides, strict=True) for e in pair]))

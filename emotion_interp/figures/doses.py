@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from plotly.subplots import make_subplots
 
 from emotion_interp.figures.theme import CHANCE, COLOURS, band, checked, finish, plain, rgba
@@ -30,7 +31,7 @@ def _perplexity_axis(ratios: list[float]) -> tuple[list[float], list[float]]:
     return ticks, [math.log10(low), math.log10(high)]
 
 
-def _probability_range(rows: Any) -> list[float]:
+def _probability_range(rows: pd.DataFrame) -> list[float]:
     """From 0 to just above the curve and its band: a rare emotion would lie flat on an axis up to 1."""
     columns = [c for c in ("target", "hi", "random_hi") if c in rows]
     highest = rows[columns].to_numpy(dtype=float)
@@ -38,14 +39,14 @@ def _probability_range(rows: Any) -> list[float]:
     return [0.0, min(1.0, 1.12 * float(highest.max())) if len(highest) else 1.0]
 
 
-def _narrow(emotions: list[str], across: int) -> dict[str, Any]:
+def _narrow(emotions: list[str], across: int) -> dict[str, object]:
     """For a phone: at most two emotions side by side; `across`: how many there are on a desk."""
     columns = min(2, across)
     blocks = -(-len(emotions) // columns)
     height = blocks * _BLOCK - _BETWEEN
     gap = 0.18 if columns > 1 else 0.0
     share = (1 - gap) / columns
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     for i in range(len(emotions)):
         left = (i % columns) * (share + gap)
         top = 1 - (i // columns) * _BLOCK / height
@@ -62,7 +63,8 @@ def _narrow(emotions: list[str], across: int) -> dict[str, Any]:
     return {"narrow": changes, "narrow_height": height}
 
 
-def dose_curves(frame: Any, *, title: str = "Steering by dose", columns: int = 4) -> go.Figure:
+# Long: one picture, drawn trace after trace.
+def dose_curves(frame: pd.DataFrame, *, title: str = "Steering by dose", columns: int = 4) -> go.Figure:
     """Per emotion: probability of the target emotion (top, each on a scale of its own) and perplexity ratio over the dose.
 
     Args:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.theme import DIVERGING, SEQUENTIAL, checked, finish, only, plain
 
 
+# Long: one picture, drawn trace after trace.
 def feature_heatmap(
-    frame: Any,
+    frame: pd.DataFrame,
     *,
     layer: int | None = None,
     language: str | None = None,

@@ -6,13 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, band, checked, curve, finish, plain, rgba
 
 
+# Long: one picture, drawn trace after trace.
 def layer_curves(
-    frame: Any,
+    frame: pd.DataFrame,
     *,
     title: str = "By layer",
     y_title: str = "value",
@@ -107,7 +109,7 @@ def layer_curves(
 
 
 def series_curves(
-    frame: Any, value: str, series: Sequence[str], *, bounds: Sequence[str] = (), **texts: Any
+    frame: pd.DataFrame, value: str, series: Sequence[str], *, bounds: Sequence[str] = (), **texts: object
 ) -> go.Figure:
     """`layer_curves` of a table that has another column for the value, and several for what tells the lines apart.
 
@@ -124,15 +126,15 @@ def series_curves(
     """
     if "site" in frame:
         frame = frame.assign(site=[re.sub(r"^blocks\.\d+\.(attn\.)?hook_", "", str(site)) for site in frame["site"]])
-    there = [c for c in series if c in frame and frame[c].notna().all()]
-    telling = [c for c in there if frame[c].nunique() > 1] or there[:1]
+    filled = [c for c in series if c in frame and frame[c].notna().all()]
+    telling = [c for c in filled if frame[c].nunique() > 1] or filled[:1]
     names = [", ".join(map(str, row)) or value for row in frame[telling].itertuples(index=False)]
     renamed = {value: "value", **dict(zip(bounds, ("lo", "hi"), strict=False))}
     rows = frame[["layer", *renamed]].rename(columns=renamed).assign(series=names)
     return layer_curves(rows.dropna(subset=["value"]), **{"y_title": value.replace("_", " "), **texts})
 
 
-def _common_ceiling(frame: Any) -> Any:
+def _common_ceiling(frame: pd.DataFrame) -> pd.Series | None:
     """The ceiling by layer where all series of a layer share it; None where they do not."""
     by_layer = frame.groupby("layer")["ceiling"].agg(["min", "max"]).dropna()
     same = (by_layer["max"] - by_layer["min"]).abs().max() < 1e-9

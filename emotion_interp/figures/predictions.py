@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.core import EmotionInterpError
@@ -16,8 +15,9 @@ _SIDE, _NARROW_SIDE = 480, 290
 _NARROW_NAMED = 8
 
 
+# Long: one picture, drawn trace after trace.
 def predicted_vs_human(
-    frame: Any,
+    frame: pd.DataFrame,
     *,
     title: str = "Predicted and human ratings",
     outliers: int = 12,

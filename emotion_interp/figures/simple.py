@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.labels import annotate, place_labels
@@ -12,7 +11,7 @@ from emotion_interp.figures.theme import COLOURS, SEQUENTIAL, checked, finish, p
 _SIDE = 480
 
 
-def interval_rows(frame: Any, *, title: str, x_title: str = "value") -> go.Figure:
+def interval_rows(frame: pd.DataFrame, *, title: str, x_title: str = "value") -> go.Figure:
     """One row per name: its value as a point, its interval as a line, and zero.
 
     Args:
@@ -52,7 +51,7 @@ def interval_rows(frame: Any, *, title: str, x_title: str = "value") -> go.Figur
     return figure
 
 
-def named_points(frame: Any, *, title: str, x_title: str, y_title: str) -> go.Figure:
+def named_points(frame: pd.DataFrame, *, title: str, x_title: str, y_title: str) -> go.Figure:
     """Points with their names beside them.
 
     Args:
@@ -94,7 +93,7 @@ def named_points(frame: Any, *, title: str, x_title: str, y_title: str) -> go.Fi
     return figure
 
 
-def square_heatmap(frame: Any, *, title: str, value: str) -> go.Figure:
+def square_heatmap(frame: pd.DataFrame, *, title: str, value: str) -> go.Figure:
     """A square table of numbers, name by name.
 
     Args:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.core import NotFiniteError
@@ -19,7 +18,8 @@ _CHI_SQUARE = 5.991464547107979
 """95% point of chi-square with 2 degrees of freedom: the squared size of the ellipse in standard deviations."""
 
 
-def circumplex(frame: Any, *, title: str = "Human and model circumplex") -> go.Figure:
+# Long: one picture, drawn trace after trace.
+def circumplex(frame: pd.DataFrame, *, title: str = "Human and model circumplex") -> go.Figure:
     """Each emotion where people put it and where the model puts it, joined by a thin line.
 
     Names stand beside people's points. Of more than 30 emotions only some are named (those that moved furthest, and a
@@ -165,27 +165,27 @@ def _labels(
         centres = free_labels(
             order, anchors, names, obstacles, (side, side), font_size=font, point_radius=radius, rings=rings
         )
-    kept = sorted(centres)
+    ordered = sorted(centres)
     return annotate(
-        [plain(names[i]) for i in kept],
-        [(float(human[i, 0]), float(human[i, 1])) for i in kept],
-        [anchors[i] for i in kept],
-        [centres[i] for i in kept],
+        [plain(names[i]) for i in ordered],
+        [(float(human[i, 0]), float(human[i, 1])) for i in ordered],
+        [anchors[i] for i in ordered],
+        [centres[i] for i in ordered],
         font_size=font,
     )
 
 
-def _ellipses(frame: Any, model: np.ndarray) -> list[Any]:
+def _ellipses(frame: pd.DataFrame, model: np.ndarray) -> list[object]:
     """The closed 95% ellipse [corner, 2] of each model point; None where its covariance is unknown."""
     if any(name not in frame.columns for name in _COVARIANCE):
         return [None] * len(model)
     circle = np.linspace(0, 2 * np.pi, 37)
     unit = np.column_stack([np.cos(circle), np.sin(circle)])
-    found: list[Any] = []
+    ellipses: list[object] = []
     for point, (xx, yy, xy) in zip(model, frame[list(_COVARIANCE)].to_numpy(dtype=float), strict=True):
         if not np.isfinite([xx, yy, xy]).all():
-            found.append(None)
+            ellipses.append(None)
             continue
         values, axes = np.linalg.eigh([[xx, xy], [xy, yy]])
-        found.append(point + unit * np.sqrt(np.maximum(values, 0) * _CHI_SQUARE) @ axes.T)
-    return found
+        ellipses.append(point + unit * np.sqrt(np.maximum(values, 0) * _CHI_SQUARE) @ axes.T)
+    return ellipses

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
+import pandas as pd
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.markup import picture_label
@@ -31,7 +32,9 @@ CHARACTER_WIDTH = 0.58
 """Mean width of a Latin character in units of the font size."""
 
 
-def checked(frame: Any, picture: str, required: tuple[str, ...], numeric: tuple[str, ...] = ()) -> Any:
+def checked(
+    frame: pd.DataFrame, picture: str, required: tuple[str, ...], numeric: tuple[str, ...] = ()
+) -> pd.DataFrame:
     """A copy of `frame` with its columns checked and the numeric ones (where present) as float64.
 
     Args:
@@ -67,7 +70,7 @@ def checked(frame: Any, picture: str, required: tuple[str, ...], numeric: tuple[
     return frame
 
 
-def only(frame: Any, column: str, chosen: object, picture: str) -> Any:
+def only(frame: pd.DataFrame, column: str, chosen: object, picture: str) -> pd.DataFrame:
     """The rows of one value of `column`; without a choice the frame must hold just one value."""
     if column not in frame.columns:
         return frame
@@ -100,7 +103,7 @@ def rgba(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def curve(figure: go.Figure, x: Any, y: Any, name: object, number: int, where: str, dash: str = "solid") -> None:
+def curve(figure: go.Figure, x: object, y: Any, name: object, number: int, where: str, dash: str = "solid") -> None:
     """One named series as a line with markers; `where` says in the hover text where a point lies ("layer %{x}")."""
     figure.add_scatter(
         x=x,
@@ -114,7 +117,7 @@ def curve(figure: go.Figure, x: Any, y: Any, name: object, number: int, where: s
     )
 
 
-def band(figure: go.Figure, x: Any, low: Any, high: Any, colour: str, name: str = "", **place: Any) -> None:
+def band(figure: go.Figure, x: object, low: object, high: object, colour: str, name: str = "", **place: Any) -> None:
     """Shade between `low` and `high`, one polygon per unbroken run: a filled polygon does not stop at NaN."""
     x, low, high = (np.asarray(values, dtype=float) for values in (x, low, high))
     finite = np.isfinite(low) & np.isfinite(high)
@@ -143,8 +146,8 @@ def legend_rows(entries: tuple[str, ...], width: float, size: float = 12) -> int
     """Rows that a horizontal legend takes on `width` pixels, filled from the left as Plotly does."""
     rows, used = 0, math.inf
     for name in entries:
-        own = text_width(name, size) + 50
-        rows, used = (rows, used + own) if used + own <= width else (rows + 1, own)
+        needed = text_width(name, size) + 50
+        rows, used = (rows, used + needed) if used + needed <= width else (rows + 1, needed)
     return rows
 
 
@@ -165,7 +168,7 @@ class LayoutOptions(Options):
     width: int | None = None
     min_width: int | None = None
     head: int = 0
-    narrow: dict[str, Any] | None = None
+    narrow: dict[str, object] | None = None
     narrow_height: int | None = None
     narrow_min_width: int | None = None
     narrow_traces: dict[int, dict[str, Any]] | None = None
@@ -177,12 +180,13 @@ class LayoutChoices(TypedDict, total=False):
     width: int | None
     min_width: int | None
     head: int
-    narrow: dict[str, Any] | None
+    narrow: dict[str, object] | None
     narrow_height: int | None
     narrow_min_width: int | None
-    narrow_traces: dict[int, dict[str, Any]] | None
+    narrow_traces: dict[int, dict[str, object]] | None
 
 
+# Long: everything that all pictures share, once.
 def finish(
     figure: go.Figure,
     title: str,

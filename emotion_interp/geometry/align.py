@@ -98,20 +98,20 @@ def align(
     if isinstance(chosen.halves, Mapping):
         raise EmotionInterpError("halves of one space are two spaces; a mapping is for align_layers.")
     alignment = _group([space], human, orders, settings, [chosen.halves])[0]
-    found = {}
+    fits = {}
     for name, control in (controls or {}).items():
         missing = [e for e in human.emotions if e not in control.emotions]
         if missing:
             raise EmotionInterpError(f"the control space {name!r} lacks {', '.join(missing)}; give the same emotions.")
-        found[name] = _group([control], human, orders, settings, [None])[0]
+        fits[name] = _group([control], human, orders, settings, [None])[0]
     require_same_stimuli(space, controls or {})
     text = {**space.baselines, **text_controls(controls or {})} if chosen.text is None else chosen.text
-    return replace(_beside([space], [alignment], text, human, orders, settings)[0], controls=found)
+    return replace(_beside([space], [alignment], text, human, orders, settings)[0], controls=fits)
 
 
 @checked
 def align_layers(
-    spaces: Mapping[Any, EmotionSpace] | Sequence[EmotionSpace],
+    spaces: Mapping[object, EmotionSpace] | Sequence[EmotionSpace],
     norms: Norms | pd.DataFrame | Mapping[str, Norms | pd.DataFrame],
     n_permutations: int = 10_000,
     seed: int = 0,
@@ -145,23 +145,23 @@ def align_layers(
     keyed = dict(spaces) if isinstance(spaces, Mapping) else dict(enumerate(spaces))
     if not keyed:
         raise EmotionInterpError("there is no emotion space to align; give layer -> EmotionSpace.")
-    families: dict[tuple[str | None, str], dict[Any, EmotionSpace]] = {}
+    families: dict[tuple[str | None, str], dict[object, EmotionSpace]] = {}
     for key, space in keyed.items():
         if space.layer is None and isinstance(spaces, Mapping) and isinstance(key, (int, np.integer)):
             space = replace(space, layer=int(key))
         elif space.site is None and isinstance(key, Site):
             space = replace(space, site=key)
         families.setdefault((space.language, space.kind), {})[key] = space
-    found: dict[Any, Alignment] = {}
+    alignments: dict[object, Alignment] = {}
     for (language, _), family in families.items():
         members = list(family.values())
-        own = _of_language(norms, language, "norms")
-        settings, human = _human(members, own, coordinates, n_permutations, seed, chosen)
+        ratings = _of_language(norms, language, "norms")
+        settings, human = _human(members, ratings, coordinates, n_permutations, seed, chosen)
         orders = permutations(len(human.emotions), n_permutations, seed)
         aligned = _group(members, human, orders, settings, [halves.get(key) for key in family])
         aligned = _beside(members, aligned, chosen.text, human, orders, settings)
-        found |= dict(zip(family, aligned, strict=True))
-    return LayerAlignments(tuple(found[key] for key in keyed))
+        alignments |= dict(zip(family, aligned, strict=True))
+    return LayerAlignments(tuple(alignments[key] for key in keyed))
 
 
 def _beside(
@@ -179,7 +179,7 @@ def _beside(
     return beside_texts(spaces, aligned, text, human, fit, *samples)
 
 
-def _of_language(value: Any, language: str | None, required: str = "") -> Any:
+def _of_language(value: object, language: str | None, required: str = "") -> Any:
     """One language's part of a mapping language -> value; other values belong to every language."""
     if not isinstance(value, Mapping) or (not required and not any(isinstance(v, Mapping) for v in value.values())):
         return value
@@ -190,7 +190,7 @@ def _of_language(value: Any, language: str | None, required: str = "") -> Any:
 
 def _human(
     spaces: Sequence[EmotionSpace],
-    norms: Any,
+    norms: object,
     coordinates: str,
     n_permutations: int,
     seed: int,

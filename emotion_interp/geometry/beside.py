@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from emotion_interp.core.errors import tell
 from emotion_interp.geometry.coordinates import HumanCoordinates
@@ -37,7 +36,7 @@ def beside_texts(
             given: Mapping[str, EmotionSpace] = space.baselines
         else:
             given = {text.kind: text} if isinstance(text, EmotionSpace) else text
-        own, added = {}, {}
+        alone, added = {}, {}
         for name, baseline in given.items():
             samples = min(n_permutations, SAMPLES), min(n_bootstrap, SAMPLES), GAIN_FOLDS, seed
             # first: it says what is missing, should the baseline lack emotions
@@ -45,12 +44,12 @@ def beside_texts(
             key = hash(baseline.vectors.tobytes())
             if key not in fits:
                 fits[key] = fit(baseline)
-            own[name] = replace(fits[key], layer=space.layer, site=space.site, language=space.language, kind=name)
-        result.append(replace(alignment, baselines=own, increments=added))
+            alone[name] = replace(fits[key], layer=space.layer, site=space.site, language=space.language, kind=name)
+        result.append(replace(alignment, baselines=alone, increments=added))
     return result
 
 
-def text_controls(controls: Mapping[str, EmotionSpace]) -> dict[str, Any]:
+def text_controls(controls: Mapping[str, EmotionSpace]) -> dict[str, object]:
     """Those of some control spaces that know the texts alone."""
     return {name: control for name, control in controls.items() if name in TEXT_CONTROLS}
 

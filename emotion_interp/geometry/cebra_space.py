@@ -47,9 +47,10 @@ class CebraSpace(EmotionSpace):
     seed: int = 0
 
 
+# Long: each fold is turned to the first one's centres, so the loop is one.
 @checked
 def cebra_space(
-    units: EmotionSpace | Any,
+    units: EmotionSpace | object,
     emotions: Sequence[str] | None = None,
     *,
     dimensions: int = 3,
@@ -180,12 +181,12 @@ def _inputs(matrix: np.ndarray, inside: np.ndarray) -> np.ndarray:
     training = np.asarray(matrix[inside], dtype=np.float64)
     mean = training.mean(axis=0)
     _, singular, right = np.linalg.svd(training - mean, full_matrices=False)
-    kept = int(min(_MOST_INPUTS, (singular > singular[0] * 1e-7).sum()))
+    rank = int(min(_MOST_INPUTS, (singular > singular[0] * 1e-7).sum()))
     if singular[0] == 0:
         raise EmotionInterpError("all units have the same vector; there is nothing to embed.")
-    values = (np.asarray(matrix, dtype=np.float64) - mean) @ right[:kept].T
+    values = (np.asarray(matrix, dtype=np.float64) - mean) @ right[:rank].T
     # root mean square of the components together is the square root of their number, as if each had unit variance
-    return (values * np.sqrt(kept) / np.sqrt((values[inside] ** 2).sum(axis=1).mean())).astype(np.float32)
+    return (values * np.sqrt(rank) / np.sqrt((values[inside] ** 2).sum(axis=1).mean())).astype(np.float32)
 
 
 def _turn(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -117,9 +117,9 @@ def compare_spaces(
         raise EmotionInterpError(f"n_components is at least 1, or None for all, got {n_components}.")
     names = [str(name) for name in spaces]
     orders: dict[int, np.ndarray] = {}
-    found = []
-    for (first, one), (second, two) in combinations(zip(names, spaces.values(), strict=True), 2):
-        shared = [e for e in one.emotions if e in set(two.emotions)]
+    records = []
+    for (first, one_space), (second, two) in combinations(zip(names, spaces.values(), strict=True), 2):
+        shared = [e for e in one_space.emotions if e in set(two.emotions)]
         if len(shared) < MIN_SHARED:
             raise EmotionInterpError(
                 f"{first!r} and {second!r} share {len(shared)} emotions ({', '.join(shared) or 'none'}); a comparison "
@@ -127,8 +127,8 @@ def compare_spaces(
             )
         n = len(shared)
         orders.setdefault(n, permutations(n, n_permutations, seed))
-        found.append(_pair(first, second, one.subset(shared), two.subset(shared), orders[n], n_components))
-    return SpaceComparison(tuple(found), tuple(names), n_permutations, n_components, seed)
+        records.append(_pair(first, second, one_space.subset(shared), two.subset(shared), orders[n], n_components))
+    return SpaceComparison(tuple(records), tuple(names), n_permutations, n_components, seed)
 
 
 def _pair(
@@ -165,12 +165,12 @@ def _unit_gram(space: EmotionSpace) -> np.ndarray:
 def _alignments(first: np.ndarray, second: np.ndarray, orders: np.ndarray) -> np.ndarray:
     """Linear CKA for each reordering of the second space, [permutation]."""
     n = len(first)
-    found = np.empty(len(orders))
+    values = np.empty(len(orders))
     step = max(1, _CHUNK // n**2)
     for start in range(0, len(orders), step):
         block = orders[start : start + step]
-        found[start : start + step] = second[block[:, :, None], block[:, None, :]].reshape(-1, n * n) @ first.ravel()
-    return found
+        values[start : start + step] = second[block[:, :, None], block[:, None, :]].reshape(-1, n * n) @ first.ravel()
+    return values
 
 
 def _unit_points(space: EmotionSpace, n_components: int | None) -> np.ndarray:

@@ -86,20 +86,20 @@ def control_spaces(
     reading = chosen.reading(position, int(manifest.get("skip", 8)))
 
     def space(values: np.ndarray, codes: np.ndarray, kind_of_space: str) -> EmotionSpace:
-        there = [i for i in range(len(names)) if (codes == i).any()]
-        vectors = np.stack([values[codes == i].mean(0) for i in there]).astype(np.float64)
-        own = [names[i] for i in there]
-        return EmotionSpace(vectors, own, site=site, kind=kind_of_space, language=language, stimuli=kind)
+        present = [i for i in range(len(names)) if (codes == i).any()]
+        vectors = np.stack([values[codes == i].mean(0) for i in present]).astype(np.float64)
+        present_names = [names[i] for i in present]
+        return EmotionSpace(vectors, present_names, site=site, kind=kind_of_space, language=language, stimuli=kind)
 
-    own = read_stimuli(subject, shown, units, sites=[site], options=reading)[site].dense
+    dense = read_stimuli(subject, shown, units, sites=[site], options=reading)[site].dense
     other = Subject(_random_twin(subject, seed), tokenizer=subject.tokenizer, name=f"{subject.name}, random weights")
     random = read_stimuli(other, shown, units, sites=[site], options=reading)[site].dense
     shuffled = generator(seed, "shuffled labels").permutation(labels)
     static = static_embeddings(subject, texts, language, skip=0 if kind == "words" else reading.skip or 0)
-    found = {
+    spaces = {
         "static embedding": space(static, labels, "static embedding"),
         "random weights": space(random, labels, "random weights"),
-        "shuffled labels": space(own, shuffled, "shuffled labels"),
+        "shuffled labels": space(dense, shuffled, "shuffled labels"),
     }
     alone = baselines_if_any(
         texts,
@@ -108,7 +108,7 @@ def control_spaces(
         unit="word" if kind == "words" else "text",
         site=site,
     )
-    return found | {name: replace(baseline.subset(names), stimuli=kind) for name, baseline in alone.items()}
+    return spaces | {name: replace(baseline.subset(names), stimuli=kind) for name, baseline in alone.items()}
 
 
 def _stimuli(
@@ -132,13 +132,13 @@ def _stimuli(
         emotional = [s for s in emotional if s.emotion in bank.emotions]
     if language is None and emotional:
         language = emotional[0].language
-    own = [s for s in emotional if s.language == language]
-    if len({s.emotion for s in own}) < 2:
-        there = sorted({s.language for s in emotional})
+    spoken = [s for s in emotional if s.language == language]
+    if len({s.emotion for s in spoken}) < 2:
+        languages = sorted({s.language for s in emotional})
         raise EmotionInterpError(
-            f"the stimuli hold fewer than two emotions in {language!r}; they are in {', '.join(there) or 'no language'}."
+            f"the stimuli hold fewer than two emotions in {language!r}; they are in {', '.join(languages) or 'no language'}."
         )
-    return kind, own
+    return kind, spoken
 
 
 def _shown(concepts: ConceptSet | None, stimuli: Any, language: str) -> tuple[str, list[Stimulus]]:
@@ -168,7 +168,7 @@ def static_embeddings(subject: Subject, words: Sequence[str], language: str, ski
     return np.stack([table[ids[skip:] or ids].mean(0) for ids in encoded])
 
 
-def _random_twin(subject: Subject, seed: int) -> Any:
+def _random_twin(subject: Subject, seed: int) -> Subject:
     """A model of the same architecture with freshly drawn weights; the global torch state is put back."""
     import torch
 

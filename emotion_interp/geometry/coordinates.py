@@ -43,7 +43,7 @@ def standardised(values: np.ndarray) -> np.ndarray:
     return (values - values.mean()) / values.std()
 
 
-def as_norms(norms: Any, language: str | None = None) -> Norms:
+def as_norms(norms: object, language: str | None = None) -> Norms:
     """Norms as they are; a frame indexed or columned by emotion or word becomes norms."""
     if isinstance(norms, Norms):
         return norms
@@ -90,24 +90,24 @@ def human_coordinates(
     asked = {e: list((words or {}).get(e, [])) if coordinates == "words" else [labels.get(e, e)] for e in emotions}
     with_arousal = "arousal" in norms.dimensions
     columns = ["valence", "arousal"] if with_arousal else ["valence"]
-    flat: Any = norms.lookup([word for its_words in asked.values() for word in its_words])
+    flat = norms.lookup([word for its_words in asked.values() for word in its_words])
     rated = flat[columns].notna().all(axis=1).to_numpy()
     names = (flat["form"].fillna(flat["matched"]) if "form" in flat else flat["matched"]).to_numpy()
     numbers = [(flat[c].to_numpy(float), _error_variance(flat, c)) for c in columns]
-    found, rows, shown, start = [], [], [], 0
+    means, rows, shown, start = [], [], [], 0
     for emotion, its_words in asked.items():
         keep = start + np.flatnonzero(rated[start : start + len(its_words)])
         start += len(its_words)
         if len(keep):
-            found.append(emotion)
+            means.append(emotion)
             # the error of a mean of words: their error variances add up, over the square of their number
             rows.append([v for m, var in numbers for v in (m[keep].mean(), np.sqrt(var[keep].sum()) / len(keep))])
             shown.append(", ".join(map(str, names[keep])))
-    unmatched = tuple(e for e in emotions if e not in set(found))
-    if len(found) < MIN_EMOTIONS:
+    unmatched = tuple(e for e in emotions if e not in set(means))
+    if len(means) < MIN_EMOTIONS:
         without = f" Without one: {', '.join(unmatched)}. Give labels={{emotion: rated word}}." if unmatched else ""
         raise EmotionInterpError(
-            f"only {len(found)} of {len(emotions)} emotions have a rating in the norms {norms.name!r}; at least "
+            f"only {len(means)} of {len(emotions)} emotions have a rating in the norms {norms.name!r}; at least "
             f"{MIN_EMOTIONS} are needed.{without or ' Take more emotions.'}"
         )
     values = np.array(rows, dtype=np.float64)
@@ -116,7 +116,7 @@ def human_coordinates(
             raise EmotionInterpError(f"all emotions have the same human {column}; nothing can be correlated with it.")
     errors = [v if np.isfinite(v).all() else None for v in values.T[1::2]]
     return HumanCoordinates(
-        tuple(found),
+        tuple(means),
         tuple(shown),
         values[:, 0],
         values[:, 2] if with_arousal else None,

@@ -123,7 +123,7 @@ def _vectors(
         return arrays
     split = _by_names(arrays, _LAST, _FIRST)
     if split is None:
-        some = {name: found for name in arrays for found in _by_names({name: arrays[name]}, _LAST) or ()}
+        some = {name: matched for name in arrays for matched in _by_names({name: arrays[name]}, _LAST) or ()}
         if len({emotion for emotion, _ in some.values()}) < len(some):
             other = next(name for name in arrays if name not in some)
             raise FileFormatError(
@@ -152,8 +152,8 @@ def _vectors(
 def _by_names(arrays: dict[str, np.ndarray], *patterns: re.Pattern[str]) -> list[tuple[str, int]] | None:
     """(emotion, layer) of every name by the first pattern that fits all, or None."""
     for pattern in patterns:
-        found = [pattern.match(name) for name in arrays]
-        if all(found):
-            names = [_SITE.sub("", match["name"].strip("_.-/ ")) for match in found if match]
-            return list(zip(names, (int(match["layer"]) for match in found if match), strict=True))
+        matches = [pattern.match(name) for name in arrays]
+        if all(matches):
+            names = [_SITE.sub("", match["name"].strip("_.-/ ")) for match in matches if match]
+            return list(zip(names, (int(match["layer"]) for match in matches if match), strict=True))
     return None

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -166,7 +166,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], list[str] | No
         raise FileFormatError(f"{path} is not a readable .safetensors file: {said(error)}.") from error
     if text is None:
         return arrays, None
-    names: Any = [part.strip() for part in text.split(",")]
+    names = [part.strip() for part in text.split(",")]
     if text.lstrip().startswith(("[", "{", '"')):
         names = parse_json(text, f"{path}: the metadata entry {NAMES!r}")
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
@@ -180,10 +180,10 @@ def _read_csv(path: Path, layer: int | None) -> tuple[list[str] | None, np.ndarr
         twice = sorted({c for c in table.columns if table.columns.count(c) > 1})
         raise FileFormatError(f"{path} has several columns called {', '.join(map(repr, twice))}; name each by itself.")
     named, of_layer = table.find("emotion"), table.find("layer")
-    frame: Any = table.frame().fillna("").map(str.strip)
+    frame = table.frame().fillna("").map(str.strip)
     if of_layer is not None:
-        found = sorted({_layer_number(path, line, cell) for line, cell in frame[of_layer].items()})
-        chosen = picked_layer(path, found, layer)
+        numbers = sorted({_layer_number(path, line, cell) for line, cell in frame[of_layer].items()})
+        chosen = picked_layer(path, numbers, layer)
         frame = frame[frame[of_layer].map(float) == chosen].drop(columns=of_layer)
     if table.columns and not table.columns[0]:
         # a row's number, as pandas writes it, or the names
@@ -215,7 +215,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _layer_number(path: Path, line: Any, cell: str) -> int:
+def _layer_number(path: Path, line: object, cell: str) -> int:
     if not cell.isdigit():
         raise FileFormatError(f"{path}, row {line}, column 'layer': a whole number is needed, got {cell!r}.")
     return int(cell)

@@ -69,13 +69,13 @@ def emotion_space(
         labels = words["emotion"].to_numpy()
         emotions = [e for e in bank.emotions if (labels == e).any()]
         vectors = np.stack([values[labels == e].mean(0) for e in emotions])
-        own = np.isin(labels, emotions)
-        units, names = values[own], labels[own].tolist()
+        wanted = np.isin(labels, emotions)
+        units, names = values[wanted], labels[wanted].tolist()
     elif kind in ("decoder", "dense"):
         method = "sae" if kind == "decoder" else "means"
         vectors = bank.directions[site, language, method].astype(np.float64)
         present = np.linalg.norm(vectors, axis=1) > 0
-        emotions = [e for e, there in zip(bank.emotions, present, strict=True) if there]
+        emotions = [e for e, has_it in zip(bank.emotions, present, strict=True) if has_it]
         vectors = vectors[present]
     else:
         raise UnknownNameError("emotion space kind", kind, ("features", "decoder", "dense"))
@@ -140,7 +140,7 @@ def text_spaces(
     return spaces
 
 
-def rated_only(spaces: Mapping[Any, EmotionSpace], rated: Iterable[str]) -> dict[Any, EmotionSpace]:
+def rated_only(spaces: Mapping[object, EmotionSpace], rated: Iterable[str]) -> dict[object, EmotionSpace]:
     """The same spaces restricted to emotions that have a rating."""
     keep = set(rated)
     return {key: space.subset([e for e in space.emotions if e in keep]) for key, space in spaces.items()}

@@ -64,13 +64,13 @@ def readout_gain(
     fits = _Fits(text.centred @ text.centred.T, space.centred @ space.centred.T, fold)
     observed = {name: fits.predict(name, ratings[:, None])[:, 0] for name in ("text", "model", "both")}
     r = {name: _r(predicted[:, None], ratings[:, None])[0] for name, predicted in observed.items()}
-    found: dict[str, float | Interval] = {}
+    results: dict[str, float | Interval] = {}
     for name, base in (("gain", "text"), ("text_gain", "model")):
         gain = r["both"] - r[base]
         fitted = fits.predict(base, ratings[:, None], with_mean=True)[:, 0]
         null_ratings = fitted[:, None] + (ratings - fitted)[orders].T
         null = _r(fits.predict("both", null_ratings), null_ratings) - _r(fits.predict(base, null_ratings), null_ratings)
-        found |= {name: gain, f"{name}_p": permutation_p(gain, null)}
+        results |= {name: gain, f"{name}_p": permutation_p(gain, null)}
 
         def difference(counts: np.ndarray, base: str = base) -> np.ndarray:
             return weighted_correlation(counts, observed["both"], ratings) - weighted_correlation(
@@ -78,8 +78,8 @@ def readout_gain(
             )
 
         same = np.allclose(observed["both"], observed[base])
-        found[f"{name}_ci"] = (0.0, 0.0) if same and n_bootstrap else bca_interval(difference, n, n_bootstrap, seed)
-    return ReadoutGain(text_r=r["text"], model_r=r["model"], both_r=r["both"], **found)  # pyright: ignore[reportArgumentType]
+        results[f"{name}_ci"] = (0.0, 0.0) if same and n_bootstrap else bca_interval(difference, n, n_bootstrap, seed)
+    return ReadoutGain(text_r=r["text"], model_r=r["model"], both_r=r["both"], **results)  # pyright: ignore[reportArgumentType]
 
 
 class _Fits:
@@ -92,7 +92,7 @@ class _Fits:
         for k in np.unique(fold):
             train, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
             centred = [_centred(kernel, train, held) for kernel in (text, model)]
-            own = []
+            penalties = []
             for a, b in self.grid:
                 inside = centred[0][0] / a + centred[1][0] / b
                 across = centred[0][1] / a + centred[1][1] / b
@@ -100,8 +100,8 @@ class _Fits:
                 hat = inside @ inverse + 1 / len(train)
                 loo = hat / (1 - np.diag(hat))[:, None]
                 np.fill_diagonal(loo, 0.0)
-                own.append((loo, across @ inverse))
-            self.fits.append((train, held, own))
+                penalties.append((loo, across @ inverse))
+            self.fits.append((train, held, penalties))
 
     def predict(self, name: str, ratings: np.ndarray, with_mean: bool = False) -> np.ndarray:
         """Held-out predictions of ratings [emotion, column] (less the training mean), the penalties chosen anew."""
@@ -112,12 +112,12 @@ class _Fits:
         ]
         result = np.empty_like(ratings)
         columns = np.arange(ratings.shape[1])
-        for train, held, own in self.fits:
+        for train, held, penalty in self.fits:
             y = ratings[train]
             mean = y.mean(axis=0)
             errors, predicted = [], []
             for i in allowed:
-                loo, out = own[i]
+                loo, out = penalty[i]
                 errors.append(((y - loo @ y) ** 2).sum(axis=0))
                 predicted.append(out @ (y - mean))
             best = np.argmin(errors, axis=0)

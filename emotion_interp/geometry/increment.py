@@ -70,7 +70,7 @@ class Increment(Result):
 
     def row(self) -> dict[str, Any]:
         """The numbers as one flat row."""
-        row: dict[str, Any] = {"baseline": self.baseline}
+        row: dict[str, object] = {"baseline": self.baseline}
         for name, fit in (("rsa_given_text", self.rsa), ("text_rsa_given_model", self.text_rsa)):
             row |= {name: fit.rho, f"{name}_lo": fit.ci[0], f"{name}_hi": fit.ci[1], f"{name}_p": fit.p}
         for dimension, gain in (("valence", self.valence), ("arousal", self.arousal)):
@@ -79,17 +79,17 @@ class Increment(Result):
                 row |= {f"{dimension}_{k.replace('_ci', '')}": v for k, v in parts.items()}
         return row
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, object]:
         """The numbers as columns of an alignment's row, named after the baseline: rsa_given_text, text_rsa_given_model,
         valence_gain_over_text, text_valence_gain, ... each with _lo, _hi, _p."""
-        of, found = self.baseline, {}
+        of, record = self.baseline, {}
         for name, fit in ((f"rsa_given_{of}", self.rsa), (f"{of}_rsa_given_model", self.text_rsa)):
-            found |= _spread(name, fit.rho, fit.ci, fit.p)
+            record |= _spread(name, fit.rho, fit.ci, fit.p)
         for dimension, gain in (("valence", self.valence), ("arousal", self.arousal)):
             gain = gain or ReadoutGain()
-            found |= _spread(f"{dimension}_gain_over_{of}", gain.gain, gain.gain_ci, gain.gain_p)
-            found |= _spread(f"{of}_{dimension}_gain", gain.text_gain, gain.text_gain_ci, gain.text_gain_p)
-        return found
+            record |= _spread(f"{dimension}_gain_over_{of}", gain.gain, gain.gain_ci, gain.gain_p)
+            record |= _spread(f"{of}_{dimension}_gain", gain.text_gain, gain.text_gain_ci, gain.text_gain_p)
+        return record
 
     def to_frame(self) -> pd.DataFrame:
         """One row: baseline; rsa_given_text and text_rsa_given_model (with _lo, _hi, _p); for valence and arousal
@@ -110,9 +110,9 @@ class Increment(Result):
             parts += [(name, gain.gain, gain.gain_ci, gain.text_gain, gain.text_gain_ci)] if gain else []
         rows = [
             {"name": name, "series": series, "value": value, "lo": low, "hi": high}
-            for name, own, ci, other, other_ci in parts
+            for name, shown, ci, other, other_ci in parts
             for series, value, (low, high) in (
-                (f"the space beyond {self.baseline}", own, ci),
+                (f"the space beyond {self.baseline}", shown, ci),
                 (f"{self.baseline} beyond the space", other, other_ci),
             )
         ]
@@ -176,8 +176,8 @@ def increments(
     text = text.subset(human.emotions)
     orders = permutations(len(human.emotions), n_permutations, seed)
     people = human_dissimilarity(human.z)
-    own = model_dissimilarity(text)
-    found = []
+    text_rdm = model_dissimilarity(text)
+    records = []
     for space in spaces:
         space = space.subset(human.emotions)
         other = model_dissimilarity(space)
@@ -186,11 +186,11 @@ def increments(
             for name, target in (("valence", human.valence), ("arousal", human.arousal))
             if target is not None
         }
-        found.append(
+        records.append(
             Increment(
                 text.kind,
-                partial_rsa(other, own, people, orders, n_bootstrap, seed),
-                partial_rsa(own, other, people, orders, n_bootstrap, seed),
+                partial_rsa(other, text_rdm, people, orders, n_bootstrap, seed),
+                partial_rsa(text_rdm, other, people, orders, n_bootstrap, seed),
                 gains["valence"],
                 gains.get("arousal"),
                 len(human.emotions),
@@ -198,7 +198,7 @@ def increments(
                 seed,
             )
         )
-    return found
+    return records
 
 
 def partial_rsa(
@@ -214,15 +214,15 @@ def partial_rsa(
         return PartialRSA(0.0, NO_INTERVAL, 1.0, float(x @ y))
     left_x, left_y = left_x / lengths[0], left_y / lengths[1]
     rho = float(np.clip(left_x @ left_y, -1, 1))
-    one, two = pairs(n)
+    rows, two = pairs(n)
     square = np.zeros((n, n))
-    square[one, two] = square[two, one] = left_y
+    square[rows, two] = square[two, rows] = left_y
     both = np.column_stack([left_x, t])
     null = np.empty(len(orders))
-    step = max(1, _CHUNK // len(one))
+    step = max(1, _CHUNK // len(rows))
     for start in range(0, len(orders), step):
         block = orders[start : start + step]
-        along, onto = (square.ravel()[block[:, one] * n + block[:, two]] @ both).T
+        along, onto = (square.ravel()[block[:, rows] * n + block[:, two]] @ both).T
         # what is reordered leans on the text again by chance: that part is taken out, as it was of the observed one
         null[start : start + step] = along / np.sqrt(np.maximum(1 - onto**2, _LEAST))
     return PartialRSA(
@@ -236,13 +236,13 @@ def _partial_interval(
     """95% percentile interval over emotions; ranks are those of each sample, pairs of one emotion are left out."""
     if n_bootstrap <= 0:
         return NO_INTERVAL
-    one, two = pairs(n)
+    rows, two = pairs(n)
     counts = bootstrap_counts(n, n_bootstrap, seed)
     values = []
-    step = max(1, _CHUNK // len(one))
+    step = max(1, _CHUNK // len(rows))
     for start in range(0, n_bootstrap, step):
         block = counts[start : start + step]
-        weights = block[:, one] * block[:, two]
+        weights = block[:, rows] * block[:, two]
         x, t, y = (weighted_ranks(v, weights) for v in (first, given, human))
         xt, ty, xy = (weighted_correlation(weights, a, b) for a, b in ((x, t), (t, y), (x, y)))
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
 from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.core.options import Options
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.geometry.gain import GAIN_FOLDS
 from emotion_interp.geometry.space import EmotionSpace
@@ -38,9 +39,9 @@ class AlignOptions(Options):
             most).
     """
 
-    labels: Mapping[str, Any] | None = None
-    words: Mapping[str, Any] | None = None
-    halves: Halves | Mapping[Any, Halves] | None = None
+    labels: Mapping[str, object] | None = None
+    words: Mapping[str, object] | None = None
+    halves: Halves | Mapping[object, Halves] | None = None
     n_bootstrap: int = 2_000
     n_components: int = 10
     ridge: float = 1.0
@@ -50,9 +51,9 @@ class AlignOptions(Options):
 class AlignChoices(TypedDict, total=False):
     """`AlignOptions`, by keyword."""
 
-    labels: Mapping[str, Any] | None
+    labels: Mapping[str, object] | None
     words: Mapping[str, Any] | None
-    halves: Halves | Mapping[Any, Halves] | None
+    halves: Halves | Mapping[object, Halves] | None
     n_bootstrap: int
     n_components: int
     ridge: float
@@ -71,7 +72,7 @@ class IncrementOptions(Options):
     """
 
     labels: Mapping[str, str] | None = None
-    words: Mapping[str, Any] | None = None
+    words: Mapping[str, object] | None = None
     n_bootstrap: int = 1000
     folds: int = GAIN_FOLDS
 
@@ -80,7 +81,7 @@ class IncrementChoices(TypedDict, total=False):
     """`IncrementOptions`, by keyword."""
 
     labels: Mapping[str, str] | None
-    words: Mapping[str, Any] | None
+    words: Mapping[str, object] | None
     n_bootstrap: int
     folds: int
 
@@ -149,8 +150,8 @@ class ResidualOptions(Options):
         seed: as in `align`.
     """
 
-    fit_topics: Sequence[Any] | None = None
-    test_topics: Sequence[Any] | None = None
+    fit_topics: Sequence[Hashable] | None = None
+    test_topics: Sequence[Hashable] | None = None
     noise: bool = True
     language: str | None = None
     labels: Mapping[str, str] | None = None
@@ -164,8 +165,8 @@ class ResidualOptions(Options):
 class ResidualChoices(TypedDict, total=False):
     """`ResidualOptions`, by keyword."""
 
-    fit_topics: Sequence[Any] | None
-    test_topics: Sequence[Any] | None
+    fit_topics: Sequence[Hashable] | None
+    test_topics: Sequence[Hashable] | None
     noise: bool
     language: str | None
     labels: Mapping[str, str] | None
@@ -190,7 +191,7 @@ class ResidualReadOptions(ResidualOptions):
         random_weights: also the same architecture with random weights (dense alone).
         skip: tokens left out at the start of a text.
         batch_tokens: padded tokens of one forward pass.
-        progress: receives the number of texts of each batch.
+        progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
     """
 
     predictors: Mapping[str, Any] | None = None
@@ -199,16 +200,16 @@ class ResidualReadOptions(ResidualOptions):
     random_weights: bool = False
     skip: int = 20
     batch_tokens: int = 2048
-    progress: Callable[[int], None] | None = None
+    progress: Progress = None
 
 
 class ResidualReadChoices(ResidualChoices, total=False):
     """`ResidualReadOptions`, by keyword."""
 
-    predictors: Mapping[str, Any] | None
+    predictors: Mapping[str, object] | None
     terms: int
     sites: Sequence[Site] | None
     random_weights: bool
     skip: int
     batch_tokens: int
-    progress: Callable[[int], None] | None
+    progress: Progress

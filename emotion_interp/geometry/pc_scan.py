@@ -70,10 +70,10 @@ def principal_components(space: EmotionSpace, n_components: int = N_COMPONENTS) 
         (3, 2)
     """
     left, singular, right = np.linalg.svd(space.centred, full_matrices=False)
-    kept = int(min(n_components, (singular > singular[0] * 1e-10).sum()))
-    scores = left[:, :kept] * singular[:kept]
-    signs = np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(kept)])
-    return Components(scores * signs, right[:kept] * signs[:, None], singular[:kept] ** 2 / (singular**2).sum())
+    rank = int(min(n_components, (singular > singular[0] * 1e-10).sum()))
+    scores = left[:, :rank] * singular[:rank]
+    signs = np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(rank)])
+    return Components(scores * signs, right[:rank] * signs[:, None], singular[:rank] ** 2 / (singular**2).sum())
 
 
 def unit(values: np.ndarray) -> np.ndarray:

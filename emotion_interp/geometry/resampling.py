@@ -50,11 +50,11 @@ class ResampledComponents:
         rows = np.arange(len(best))
         axes = self.axes[rows, :, best] * np.where(overlap[rows, best] < 0, -1, 1)[:, None]
         scores = axes @ self.points.T
-        found = weighted_correlation(self.counts, scores, np.broadcast_to(target, scores.shape))
-        jack = found[1 : self.n + 1]
+        correlations = weighted_correlation(self.counts, scores, np.broadcast_to(target, scores.shape))
+        jack = correlations[1 : self.n + 1]
         jack = jack[np.isfinite(jack)]
         deviations = jack.mean() - jack if len(jack) else jack
-        return bca_of(found[self.n + 1 :], float(found[0]), deviations)
+        return bca_of(correlations[self.n + 1 :], float(correlations[0]), deviations)
 
 
 def resampled_components(
@@ -70,19 +70,19 @@ def resampled_components(
     centred = space.centred
     n = len(centred)
     _, singular, right = np.linalg.svd(centred, full_matrices=False)
-    kept = int(min(_BASIS * n_components, (singular > singular[0] * 1e-10).sum()))
+    rank = int(min(_BASIS * n_components, (singular > singular[0] * 1e-10).sum()))
     # the sign that `principal_components` gives its axes: the largest score is positive
-    scores = centred @ right[:kept].T
-    signs = np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(kept)])
+    scores = centred @ right[:rank].T
+    signs = np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(rank)])
     points = scores * signs
     squares = (points[:, :, None] * points[:, None, :]).reshape(n, -1)
     counts = np.vstack([np.ones((1, n)), 1 - np.eye(n), bootstrap_counts(n, n_bootstrap, seed)])
     weights = counts / counts.sum(axis=1, keepdims=True)
     means = weights @ points
-    covariance = (weights @ squares).reshape(-1, kept, kept) - means[:, :, None] * means[:, None, :]
+    covariance = (weights @ squares).reshape(-1, rank, rank) - means[:, :, None] * means[:, None, :]
     axes = np.linalg.eigh(covariance)[1][:, :, ::-1][:, :, :n_components]
-    own = points if read is None else (read.centred @ right[:kept].T) * signs
-    return ResampledComponents(counts, axes, own, n)
+    resampled = points if read is None else (read.centred @ right[:rank].T) * signs
+    return ResampledComponents(counts, axes, resampled, n)
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,11 @@ def word_intervals(
     boot = sampler.bootstrap(n_bootstrap, rng)
     observed = sampler.statistics(sampler.base[None])
     error = {"rsa": sampler.jackknife_error(rng)}
-    found = {
+    intervals = {
         name: bias_corrected_interval(float(observed[0, k]), boot[:, k], error.get(name))
         for k, name in enumerate(sampler.names)
     }
-    return WordIntervals(**found)
+    return WordIntervals(**intervals)
 
 
 class _Words:
@@ -166,7 +166,7 @@ class _Words:
     def bootstrap(self, n_bootstrap: int, rng: np.random.Generator) -> np.ndarray:
         """[sample, statistic]."""
         step = max(1, _CHUNK // self.base.size)
-        found = []
+        draws = []
         for start in range(0, n_bootstrap, step):
             size = min(step, n_bootstrap - start)
             vectors = np.empty((size, *self.base.shape))
@@ -175,8 +175,8 @@ class _Words:
                 weights = rng.multinomial(m, np.full(m, 1 / m), size=size) / m
                 drawn = (weights - 1 / m) @ self.units[rows]
                 vectors[:, e] = self.base[e] + np.sqrt(m / (m - 1)) * drawn
-            found.append(self.statistics(vectors))
-        return np.concatenate(found)
+            draws.append(self.statistics(vectors))
+        return np.concatenate(draws)
 
     def jackknife_error(self, rng: np.random.Generator) -> float:
         """Standard error of Fisher's z of rho: units left out one by one, of many units in `_GROUPS` random groups
@@ -197,15 +197,15 @@ class _Words:
         gram = centred @ centred.transpose(0, 2, 1)
         values, left = np.linalg.eigh(gram)
         values, left = values[:, ::-1][:, : self.n_components], left[:, :, ::-1][:, :, : self.n_components]
-        found = []
+        results = []
         rows = np.arange(len(vectors))
         for name, axis in self.axes.items():
             overlap = np.einsum("be,bek->bk", centred @ axis, left) / np.sqrt(np.maximum(values, 1e-300))
             best = np.abs(overlap).argmax(axis=1)
             scores = left[rows, :, best] * np.where(overlap[rows, best] < 0, -1, 1)[:, None]
             target = self.targets[name] - self.targets[name].mean()
-            found.append(scores @ target / np.linalg.norm(target))
-        return np.column_stack([*found, self._rho_of_gram(gram)])
+            results.append(scores @ target / np.linalg.norm(target))
+        return np.column_stack([*results, self._rho_of_gram(gram)])
 
     def rho(self, vectors: np.ndarray) -> np.ndarray:
         """Spearman's rho of cosine distances and human ones, for spaces [sample, emotion, dimension]."""

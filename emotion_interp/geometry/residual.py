@@ -7,9 +7,9 @@ between the emotions of 850 stories; across topics they take away nothing, which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from emotion_interp.activations import read_units
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.languages import language_or_detected
 from emotion_interp.core.options import merged
+from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Site
 from emotion_interp.geometry.controls import _random_twin
 from emotion_interp.geometry.coordinates import as_norms
@@ -25,6 +26,7 @@ from emotion_interp.geometry.residual_arrays import residual_alignments
 from emotion_interp.geometry.residual_checks import rated_stories, topic_halves
 from emotion_interp.geometry.residual_results import ResidualGeometry
 from emotion_interp.geometry.text_predictors import text_predictors, with_embedding
+from emotion_interp.stats.sparse import Matrix
 from emotion_interp.subjects import Subject
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def residual_geometry(
     subject: Subject,
     texts: Sequence[str],
     emotions: Sequence[str],
-    topics: Sequence[Any],
+    topics: Sequence[Hashable],
     norms: Norms | pd.DataFrame,
     *,
     options: ResidualReadOptions | None = None,
@@ -84,16 +86,16 @@ def residual_geometry(
         named = text_predictors(texts, np.flatnonzero(fit), language, chosen.terms, chosen.seed)
     subjects = {"own": subject} | ({"random": random_twin(subject, chosen.seed)} if chosen.random_weights else {})
     passes = (chosen.skip, chosen.batch_tokens, chosen.progress)
-    found = None
+    fitted = None
     for weights, model in subjects.items():
         read = {*sites} if weights == "own" else {site.point for site in sites}
         shown = story_activations(model, texts, sorted(read | ({EMBEDDING} if named else set())), *passes)
-        own = chosen.predictors or with_embedding(named or {}, shown[EMBEDDING, "dense"])
+        predictors = chosen.predictors or with_embedding(named or {}, shown[EMBEDDING, "dense"])
         wanted = {key: values for key, values in shown.items() if key[0] in read}
-        fits = residual_alignments(wanted, own, emotions, topics, norms, weights=weights, options=chosen)
-        found = fits if found is None else found.joined(fits)
-    assert found is not None
-    return found
+        fits = residual_alignments(wanted, predictors, emotions, topics, norms, weights=weights, options=chosen)
+        fitted = fits if fitted is None else fitted.joined(fits)
+    assert fitted is not None
+    return fitted
 
 
 def random_twin(subject: Subject, seed: int) -> Subject:
@@ -107,8 +109,8 @@ def story_activations(
     sites: Sequence[Site],
     skip: int = 20,
     batch_tokens: int = 2048,
-    progress: Callable[[int], None] | None = None,
-) -> dict[tuple[Site, str], Any]:
+    progress: Progress = None,
+) -> dict[tuple[Site, str], Matrix]:
     """(site, "dense") -> [story, dimension] and, where the site has an SAE, (site, "features") -> sparse [story, latent]:
     means over each story's tokens from the `skip`-th."""
     readings = read_units(
@@ -121,9 +123,9 @@ def story_activations(
         batch_tokens=batch_tokens,
         progress=progress,
     )
-    found: dict[tuple[Site, str], Any] = {}
+    read: dict[tuple[Site, str], Matrix] = {}
     for site, reading in readings.items():
-        found[site, "dense"] = np.array(reading.dense)
+        read[site, "dense"] = np.array(reading.dense)
         if reading.features is not None:
-            found[site, "features"] = reading.features.copy()
-    return found
+            read[site, "features"] = reading.features.copy()
+    return read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Unpack
@@ -31,6 +31,7 @@ from emotion_interp.geometry.space import EmotionSpace, unit_means
 from emotion_interp.geometry.text_predictors import noise_like
 from emotion_interp.geometry.topic_ridge import TopicRidge, stacked
 from emotion_interp.stats.intervals import permutation_p, permutations
+from emotion_interp.stats.sparse import Matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
 
 @checked
 def residual_alignments(
-    activations: Mapping[Any, Any],
-    predictors: Mapping[str, Any],
+    activations: Mapping[Any, Matrix],
+    predictors: Mapping[str, object],
     emotions: Sequence[str],
-    topics: Sequence[Any],
+    topics: Sequence[Hashable],
     norms: Norms | pd.DataFrame,
     *,
     weights: str = "own",
@@ -75,10 +76,10 @@ def residual_alignments(
     if chosen.noise:
         sizes = {name: sum(b.shape[1] for b in blocks) for name, blocks in runs.items()}
         runs |= {f"{_NOISE}{name})": (noise_like(name, n, size, seed),) for name, size in sizes.items()}
-    own = [topics[i] for i in test.tolist()]
+    test_topics = [topics[i] for i in test.tolist()]
     fitted_on = [topics[i] for i in np.flatnonzero(fit).tolist()]
     orders = (
-        story_orders(codes, own, n_permutations, seed),
+        story_orders(codes, test_topics, n_permutations, seed),
         story_orders(np.arange(len(fitted_on)), fitted_on, n_permutations, seed, "fitted on"),
         permutations(len(human.emotions), n_permutations, seed),
     )
@@ -108,7 +109,7 @@ def residual_alignments(
         len(fitted_on),
         len(test),
         tuple(dict.fromkeys(fitted_on)),
-        tuple(dict.fromkeys(own)),
+        tuple(dict.fromkeys(test_topics)),
         n_permutations,
         seed,
     )
@@ -126,7 +127,7 @@ class _Stories:
     fit: np.ndarray
     test: np.ndarray
     codes: np.ndarray
-    topics: list[Any]
+    topics: list[Hashable]
     orders: np.ndarray
     fit_orders: np.ndarray
     emotion_orders: np.ndarray
@@ -151,28 +152,28 @@ def _parts(
     stories: _Stories,
     name: str,
     blocks: tuple[np.ndarray, ...],
-    activations: Mapping[Any, Any],
+    activations: Mapping[object, Matrix],
     n_components: int,
     ridge: float,
     n_bootstrap: int,
     seed: int,
-) -> dict[Any, _Part]:
+) -> dict[object, _Part]:
     predictors = stacked(blocks, stories.fit) if blocks else None
     regression = None if predictors is None else TopicRidge(predictors[stories.fit], stories.topics)
     people, names = human_dissimilarity(stories.human.z), stories.human.emotions
     statistics = StoryStatistics(stories.human.z, n_components, ridge)
-    found = {}
+    parts = {}
     for key, matrix in activations.items():
         if any(same(block, matrix) for block in blocks):
             continue
-        outputs, own = alive_columns(matrix, stories.fit, stories.test)
-        plain = stories.means(own)
+        outputs, alive = alive_columns(matrix, stories.fit, stories.test)
+        plain = stories.means(alive)
         if regression is None or predictors is None:
-            moved = permuted_means(own, stories.orders, len(names))
-            found[key] = _Part(plain, plain, statistics(chain([plain], moved)), None)
+            moved = permuted_means(alive, stories.orders, len(names))
+            parts[key] = _Part(plain, plain, statistics(chain([plain], moved)), None)
             continue
         chosen = regression.chosen(outputs)
-        left = own - regression.predict(outputs, chosen, predictors[stories.test])
+        left = alive - regression.predict(outputs, chosen, predictors[stories.test])
         vectors = stories.means(left)
         null, partial = {}, None
         if not name.startswith(_NOISE):
@@ -181,8 +182,8 @@ def _parts(
             null = statistics(chain([vectors], moved))
             model, alone = (model_dissimilarity(EmotionSpace(v, names)) for v in (vectors, text))
             partial = partial_rsa(model, alone, people, stories.emotion_orders, n_bootstrap, seed)
-        found[key] = _Part(plain, vectors, null, partial)
-    return found
+        parts[key] = _Part(plain, vectors, null, partial)
+    return parts
 
 
 def _largest(nulls: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

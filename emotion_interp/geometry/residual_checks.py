@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,15 @@ from emotion_interp.core.arguments import as_array
 from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.geometry.coordinates import HumanCoordinates, human_coordinates
 from emotion_interp.norms import Norms
+from emotion_interp.stats.sparse import Matrix
 
 
 def topic_halves(
-    emotions: Sequence[str], topics: Sequence[Any], fit: Any, test: Any, texts: Sequence[str] | None = None
+    emotions: Sequence[str],
+    topics: Sequence[Hashable],
+    fit: Sequence[Hashable] | None,
+    test: Sequence[Hashable] | None,
+    texts: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Masks [story] of the stories to fit on and of those to read from."""
     if len({len(emotions), len(topics), len(emotions if texts is None else texts)}) > 1:
@@ -22,23 +27,23 @@ def topic_halves(
         raise EmotionInterpError(
             f"{shown}{len(emotions)} emotions and {len(topics)} topics; give one emotion and one topic for each story."
         )
-    there = sorted(set(topics), key=lambda t: (str(type(t)), t))
+    known = sorted(set(topics), key=lambda t: (str(type(t)), t))
     if fit is None and test is None:
-        fit, test = there[: len(there) // 2], there[len(there) // 2 :]
+        fit, test = known[: len(known) // 2], known[len(known) // 2 :]
     elif fit is None:
-        fit = [t for t in there if t not in set(test)]
+        fit = [t for t in known if t not in set(test)]
     elif test is None:
-        test = [t for t in there if t not in set(fit)]
-    both = [str(t) for t in there if t in set(fit) and t in set(test)]
+        test = [t for t in known if t not in set(fit)]
+    both = [str(t) for t in known if t in set(fit) and t in set(test)]
     if both:
         raise EmotionInterpError(
             f"topics to fit on and to test on are others; in both: {', '.join(both)}. A ridge fitted on the stories it is "
             "read from takes away even what noise predicts."
         )
-    unknown = [str(t) for t in (*fit, *test) if t not in set(there)]
+    unknown = [str(t) for t in (*fit, *test) if t not in set(known)]
     if unknown:
         raise EmotionInterpError(
-            f"no story has the topic {', '.join(unknown)}; the topics are {', '.join(map(str, there))}."
+            f"no story has the topic {', '.join(unknown)}; the topics are {', '.join(map(str, known))}."
         )
     if len(set(fit)) < 2 or not len(test):
         raise EmotionInterpError(
@@ -53,39 +58,38 @@ def rated_stories(
     """Ratings of the test stories' emotions, and the numbers of the stories that have one, with their emotion's place."""
     human = human_coordinates(sorted({emotions[i] for i in np.flatnonzero(test).tolist()}), norms, labels=labels)
     place = {e: i for i, e in enumerate(human.emotions)}
-    kept: list[int] = [i for i in np.flatnonzero(test).tolist() if emotions[i] in place]
-    return human, np.asarray(kept), np.asarray([place[emotions[i]] for i in kept])
+    rated: list[int] = [i for i in np.flatnonzero(test).tolist() if emotions[i] in place]
+    return human, np.asarray(rated), np.asarray([place[emotions[i]] for i in rated])
 
 
-def predictor_blocks(name: str, given: Any, n: int) -> tuple[np.ndarray, ...]:
+def predictor_blocks(name: str, given: object, n: int) -> tuple[np.ndarray, ...]:
     """A predictor's blocks, dense: a tuple or list of matrices, or the one matrix."""
     several = isinstance(given, (tuple, list)) and len(given) and getattr(given[0], "ndim", np.ndim(given[0])) == 2
     parts = given if several else (given,)
     return tuple(dense(story_matrix(f"the predictor {name!r}", part, n)) for part in parts)
 
 
-def story_matrix(what: str, given: Any, n: int) -> Any:
+def story_matrix(what: str, given: Any, n: int) -> Matrix:
     """A finite matrix [story, dimension] of its own, or the sparse one as it is."""
-    sparse = hasattr(given, "tocsr")
-    matrix = given.tocsr() if sparse else as_array(what, given, "float64")
+    matrix: Matrix = given.tocsr() if hasattr(given, "tocsr") else as_array(what, given, "float64")
     if matrix.ndim != 2 or matrix.shape[0] != n or matrix.shape[1] == 0:
         raise EmotionInterpError(f"{what} are [story, dimension] for {n} stories, got the shape {tuple(matrix.shape)}.")
-    if not np.isfinite(matrix.data if sparse else matrix).all():
+    if not np.isfinite(matrix if isinstance(matrix, np.ndarray) else matrix.data).all():
         raise NotFiniteError(f"{what} have NaN or infinite entries.")
     return matrix
 
 
-def dense(matrix: Any) -> np.ndarray:
+def dense(matrix: Matrix) -> np.ndarray:
     """A matrix as a float64 array."""
-    return matrix.toarray().astype(np.float64) if hasattr(matrix, "tocsr") else matrix
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray().astype(np.float64)
 
 
-def same(block: np.ndarray, matrix: Any) -> bool:
+def same(block: np.ndarray, matrix: Matrix) -> bool:
     """Whether a predictor is the very activations."""
-    return not hasattr(matrix, "tocsr") and block.shape == matrix.shape and bool((block == matrix).all())
+    return isinstance(matrix, np.ndarray) and block.shape == matrix.shape and bool((block == matrix).all())
 
 
-def alive_columns(matrix: Any, fit: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def alive_columns(matrix: Matrix, fit: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Outputs of the stories to fit on and of those to read from, without columns that are 0 in all of them."""
     first, second = dense(matrix[fit]), dense(matrix[test])
     alive = (first != 0).any(axis=0) | (second != 0).any(axis=0)

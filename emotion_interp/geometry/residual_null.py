@@ -12,9 +12,8 @@ products of the emotions' vectors, many permutations at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from scipy.sparse import csc_matrix
@@ -30,15 +29,15 @@ _RANK = 1e-13
 
 
 def story_orders(
-    codes: np.ndarray, topics: Sequence[Any], n_permutations: int, seed: int, half: str = "read from"
+    codes: np.ndarray, topics: Sequence[Hashable], n_permutations: int, seed: int, half: str = "read from"
 ) -> np.ndarray:
     """Codes of stories [permutation, story] shuffled among those of each topic; the same for every layer of one seed."""
     rng = generator(seed, "stories within topics", half, len(codes))
     shuffled = np.tile(codes.astype(np.int32), (n_permutations, 1))
     names = np.asarray(topics).astype(str)
     for topic in np.unique(names):
-        own = np.flatnonzero(names == topic)
-        shuffled[:, own] = rng.permuted(shuffled[:, own], axis=1)
+        members = np.flatnonzero(names == topic)
+        shuffled[:, members] = rng.permuted(shuffled[:, members], axis=1)
     return shuffled
 
 
@@ -78,18 +77,18 @@ def refitted_means(
     # what shrinkage leaves of the text's own part
     base = regression.predict(outputs, chosen, emotion_predictors)
     for strength in np.unique(chosen):
-        own = np.flatnonzero(chosen == strength)
+        columns = np.flatnonzero(chosen == strength)
         weights = regression.weights(strength, emotion_predictors)
-        base[:, own] -= weights @ fitted[:, own]
-        groups.append((own, weights, np.ascontiguousarray(errors[:, own])))
+        base[:, columns] -= weights @ fitted[:, columns]
+        groups.append((columns, weights, np.ascontiguousarray(errors[:, columns])))
     for codes, places in zip(orders, fit_orders, strict=True):
         means = base + _averaging(codes, n) @ left
-        for own, weights, moved in groups:
-            means[:, own] -= weights[:, places] @ moved
+        for columns, weights, moved in groups:
+            means[:, columns] -= weights[:, places] @ moved
         yield means
 
 
-def _averaging(codes: np.ndarray, n_emotions: int) -> Any:
+def _averaging(codes: np.ndarray, n_emotions: int) -> csc_matrix:
     """Sparse [emotion, story] that averages the stories of each emotion."""
     shares = 1 / np.bincount(codes, minlength=n_emotions)[codes]
     return csc_matrix((shares, codes, np.arange(len(codes) + 1)), shape=(n_emotions, len(codes)))
@@ -118,18 +117,18 @@ class StoryStatistics:
         """Each statistic [space] of spaces [emotion, dimension]."""
         n = len(self.targets)
         step = max(1, _CHUNK // (n * n))
-        spaces, found = iter(means), []
+        spaces, fits = iter(means), []
         while block := list(islice(spaces, step)):
-            found.append(self._of_grams(np.stack([_gram(space) for space in block])))
-        return dict(zip(self.names, np.concatenate(found).T, strict=True))
+            fits.append(self._of_grams(np.stack([_gram(space) for space in block])))
+        return dict(zip(self.names, np.concatenate(fits).T, strict=True))
 
     def _of_grams(self, grams: np.ndarray) -> np.ndarray:
         n = grams.shape[1]
         values, vectors = np.linalg.eigh(grams)
         values = np.maximum(values, 0)
         top, largest = vectors[:, :, ::-1][:, :, : self.n_components], values[:, -1:]
-        there = values[:, ::-1][:, : self.n_components] > _RANK * largest
-        along = np.abs(np.einsum("bek,et->bkt", top, self.targets)) * there[:, :, None]
+        nonzero = values[:, ::-1][:, : self.n_components] > _RANK * largest
+        along = np.abs(np.einsum("bek,et->bkt", top, self.targets)) * nonzero[:, :, None]
         scans = along.max(axis=1)
         penalty = self.ridge * values.sum(axis=1, keepdims=True) / (n - 1)
         hat = (vectors * (values / (values + penalty))[:, None, :]) @ vectors.transpose(0, 2, 1) + 1 / n

@@ -56,7 +56,7 @@ class ResidualFit:
     def row(self) -> dict[str, Any]:
         """The numbers as one flat row, with the columns of `ResidualGeometry.to_frame`."""
         partial = self.rsa_given_predictor or PartialRSA(_NAN, (_NAN, _NAN), _NAN, _NAN)
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "weights": self.weights,
             "site": str(self.site),
             "predictor": self.predictor,
@@ -88,8 +88,8 @@ class ResidualGeometry(Result):
     fits: tuple[ResidualFit, ...]
     n_fit: int
     n_test: int
-    fit_topics: tuple[Any, ...]
-    test_topics: tuple[Any, ...]
+    fit_topics: tuple[object, ...]
+    test_topics: tuple[object, ...]
     n_permutations: int
     seed: int
 
@@ -118,9 +118,9 @@ class ResidualGeometry(Result):
 
     def joined(self, other: ResidualGeometry) -> ResidualGeometry:
         """The fits of two runs over the same stories (own and random weights)."""
-        own = (*self.fits, *other.fits)
+        both = (*self.fits, *other.fits)
         return ResidualGeometry(
-            own, self.n_fit, self.n_test, self.fit_topics, self.test_topics, self.n_permutations, self.seed
+            both, self.n_fit, self.n_test, self.fit_topics, self.test_topics, self.n_permutations, self.seed
         )
 
     def __repr__(self) -> str:

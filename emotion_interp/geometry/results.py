@@ -65,7 +65,7 @@ class Alignment(Result):
     SERIES = ("language", "kind", "control")
 
     @property
-    def place(self) -> dict[str, Any]:
+    def place(self) -> dict[str, object]:
         """Its layer, site (empty where only the layer is known), language and kind, as a table shows them."""
         site = "" if self.site is None else str(self.site)
         return {"layer": self.layer, "site": site, "language": self.language, "kind": self.kind}

@@ -45,7 +45,7 @@ class EmotionSpace(Result):
         EmotionSpace(2 emotions x 2 dimensions, layer=5, kind='custom')
     """
 
-    vectors: Any
+    vectors: np.ndarray
     emotions: Sequence[str]
     layer: int | None = None
     kind: str = "custom"
@@ -136,8 +136,8 @@ class EmotionSpace(Result):
             # a slice of everything is the same array: spaces of many units are not copied for nothing
             everything = len(keep) == len(self.unit_emotions)
             units, names = (self.units if everything else self.units[keep]), [self.unit_emotions[i] for i in keep]
-        kept = {name: baseline.subset(emotions) for name, baseline in self.baselines.items()}
-        tags = (self.layer, self.kind, self.language, units, names, self.stimuli, kept, self.site)
+        baselines = {name: baseline.subset(emotions) for name, baseline in self.baselines.items()}
+        tags = (self.layer, self.kind, self.language, units, names, self.stimuli, baselines, self.site)
         return EmotionSpace(self.vectors[rows], emotions, *tags)
 
     def to_frame(self) -> pd.DataFrame:
@@ -162,7 +162,7 @@ class EmotionSpace(Result):
         return f"EmotionSpace({n} emotions x {d} dimensions, layer={self.layer}, kind={self.kind!r}{language})"
 
 
-def unit_vectors(units: Any, unit_emotions: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+def unit_vectors(units: Any, unit_emotions: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Checked, read-only unit vectors [unit, dimension] and the emotion of each."""
     if units is None or unit_emotions is None:
         raise EmotionInterpError("units and unit_emotions belong together: one vector and one emotion for each unit.")

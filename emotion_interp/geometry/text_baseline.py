@@ -58,17 +58,17 @@ def text_baselines(
     language = language_or_detected(language, texts)
     names = sorted(set(emotions))
     codes = np.asarray([names.index(e) for e in emotions])
-    found = {}
+    spaces = {}
     for kind, values in text_readings(texts, language, unit).items():
         tags: dict[str, Any] = {"kind": kind, "language": language, "layer": layer, "site": site}
         tags["stimuli"] = "words" if unit == "word" else "texts"
         if keep_units:
             dense = values.toarray() if hasattr(values, "toarray") else values
-            found[kind] = EmotionSpace.from_units(dense.astype(np.float32), emotions, names, **tags)
+            spaces[kind] = EmotionSpace.from_units(dense.astype(np.float32), emotions, names, **tags)
         else:
             vectors = np.stack([np.asarray(values[codes == i].mean(axis=0)).ravel() for i in range(len(names))])
-            found[kind] = EmotionSpace(vectors, names, **tags)
-    return found
+            spaces[kind] = EmotionSpace(vectors, names, **tags)
+    return spaces
 
 
 def baselines_if_any(texts: Sequence[str], emotions: Sequence[str], **options: Any) -> dict[str, EmotionSpace]:
@@ -85,12 +85,12 @@ def bank_baselines(bank: FeatureBank, language: str) -> dict[str, EmotionSpace]:
     table: Any = bank.extras.get("text_space")
     if table is None:
         return {}
-    found = {}
+    spaces = {}
     # a bank merged of layers holds the same space twice
-    own: Any = table[table["language"] == language].drop_duplicates(["baseline", "emotion"])
-    for name, rows in own.groupby("baseline", sort=False):
+    of_language = table[table["language"] == language].drop_duplicates(["baseline", "emotion"])
+    for name, rows in of_language.groupby("baseline", sort=False):
         vectors = np.stack([np.asarray(v, dtype=np.float64) for v in rows["vector"]])
-        found[str(name)] = EmotionSpace(
+        spaces[str(name)] = EmotionSpace(
             vectors, rows["emotion"].tolist(), kind=str(name), language=language, stimuli=bank.manifest["stimuli"]
         )
-    return found
+    return spaces

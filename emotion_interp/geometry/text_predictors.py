@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -32,23 +31,25 @@ def text_predictors(
     """
     from sklearn.decomposition import TruncatedSVD
 
-    own = np.asarray(learnt, dtype=int)
-    readings = text_readings(texts, language, learnt=own)
+    learnt_rows = np.asarray(learnt, dtype=int)
+    readings = text_readings(texts, language, learnt=learnt_rows)
     counts = readings["text"]
-    size = max(1, min(terms, len(own) - 1, counts.shape[1] - 1))
+    size = max(1, min(terms, len(learnt_rows) - 1, counts.shape[1] - 1))
     state = int(generator(seed, "reduced TF-IDF").integers(2**31))
-    text = TruncatedSVD(size, random_state=state).fit(counts[own]).transform(counts)
-    found: dict[str, tuple[np.ndarray, ...]] = {"text": (text,)}
+    text = TruncatedSVD(size, random_state=state).fit(counts[learnt_rows]).transform(counts)
+    predictors: dict[str, tuple[np.ndarray, ...]] = {"text": (text,)}
     if "encoder" in readings:
-        found |= {"encoder": (readings["encoder"],), "text + encoder": (text, readings["encoder"])}
-    return found
+        predictors |= {"encoder": (readings["encoder"],), "text + encoder": (text, readings["encoder"])}
+    return predictors
 
 
-def with_embedding(predictors: dict[str, tuple[np.ndarray, ...]], embedding: Any) -> dict[str, tuple[np.ndarray, ...]]:
+def with_embedding(
+    predictors: dict[str, tuple[np.ndarray, ...]], embedding: object
+) -> dict[str, tuple[np.ndarray, ...]]:
     """The same beside the subject's own embedding layer: "embedding", and "all" blocks together."""
     most = max(predictors.values(), key=len)
-    own = np.asarray(embedding, dtype=np.float64)
-    return {**predictors, "embedding": (own,), "all": (*most, own)}
+    vectors = np.asarray(embedding, dtype=np.float64)
+    return {**predictors, "embedding": (vectors,), "all": (*most, vectors)}
 
 
 def noise_like(name: str, n: int, size: int, seed: int) -> np.ndarray:

@@ -5,8 +5,7 @@ All outputs share the predictors, so one decomposition for each set of training 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -35,7 +34,9 @@ class TopicRidge:
         [[20.0]]
     """
 
-    def __init__(self, predictors: np.ndarray, topics: Sequence[Any], strengths: Sequence[float] = STRENGTHS) -> None:
+    def __init__(
+        self, predictors: np.ndarray, topics: Sequence[Hashable], strengths: Sequence[float] = STRENGTHS
+    ) -> None:
         names, number = np.unique(np.asarray(topics).astype(str), return_inverse=True)
         if len(names) < 2:
             raise EmotionInterpError(
@@ -70,9 +71,9 @@ class TopicRidge:
             mean = outputs[train].mean(axis=0)
             onto = part.left.T @ (outputs[train] - mean)
             for strength in np.unique(chosen):
-                own = np.flatnonzero(chosen == strength)
-                fitted = (turned * part.shrunk(strength)) @ onto[:, own]
-                left[np.ix_(held, own)] = outputs[np.ix_(held, own)] - mean[own] - fitted
+                columns = np.flatnonzero(chosen == strength)
+                fitted = (turned * part.shrunk(strength)) @ onto[:, columns]
+                left[np.ix_(held, columns)] = outputs[np.ix_(held, columns)] - mean[columns] - fitted
         return left
 
     def predict(self, outputs: np.ndarray, chosen: np.ndarray, predictors: np.ndarray) -> np.ndarray:
@@ -82,8 +83,8 @@ class TopicRidge:
         turned = self.whole.turned(predictors)
         predicted = np.empty((len(predictors), outputs.shape[1]))
         for strength in np.unique(chosen):
-            own = chosen == strength
-            predicted[:, own] = (turned * self.whole.shrunk(strength)) @ onto[:, own] + mean[own]
+            columns = chosen == strength
+            predicted[:, columns] = (turned * self.whole.shrunk(strength)) @ onto[:, columns] + mean[columns]
         return predicted
 
     def __call__(self, outputs: np.ndarray, predictors: np.ndarray) -> np.ndarray:
@@ -102,8 +103,8 @@ class _Decomposed:
     def __init__(self, predictors: np.ndarray) -> None:
         self.mean = predictors.mean(axis=0)
         left, singular, right = np.linalg.svd(predictors - self.mean, full_matrices=False)
-        there = singular > max(singular.max(initial=0.0) * 1e-10, 1e-300)
-        self.left, self.singular, self.right = left[:, there], singular[there], right[there]
+        nonzero = singular > max(singular.max(initial=0.0) * 1e-10, 1e-300)
+        self.left, self.singular, self.right = left[:, nonzero], singular[nonzero], right[nonzero]
         self.total = float((self.singular**2).sum())
 
     def turned(self, predictors: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from emotion_interp.concepts.text_baseline import ENCODER_VARIABLE, encoder_folder
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError
 from emotion_interp.core.files import atomic_file, sha256_file
+from emotion_interp.core.frames import rows_where
 
 FORMAT = 1
 MAX_TOKENS = 96
@@ -46,7 +47,7 @@ class TunedEncoder:
             self.model: Any = BertModel.from_pretrained(
                 folder, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
             )
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError, KeyError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FileFormatError(f"{folder} holds no BERT encoder ({first}).") from error
@@ -56,7 +57,7 @@ class TunedEncoder:
         self.head = torch.nn.Linear(self.model.config.hidden_size, outputs).to(self.device)
 
     @property
-    def upper(self) -> Any:
+    def upper(self) -> torch.nn.ModuleList:
         """The tuned layers."""
         return self.model.encoder.layer[self.cut :]
 
@@ -109,8 +110,8 @@ class TunedEncoder:
         """
         try:
             for prefix, module in (("upper.", self.upper), ("head.", self.head)):
-                own = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
-                module.load_state_dict(own)
+                state = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
+                module.load_state_dict(state)
         except RuntimeError as error:
             raise FileFormatError(
                 f"the tuned layers do not fit the encoder: {str(error).splitlines()[-1].strip()}"
@@ -203,7 +204,7 @@ def read_encoder_judge(path: str | Path, folder: str | Path, usable: float) -> E
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
         known = content["format"] == FORMAT
         classes, unseen = tuple(map(str, content["classes"])), tuple(map(str, content["unseen"]))
-        scores: Any = pd.DataFrame(content["scores"], columns=["emotion", "source", "n", "auroc", "f1"])
+        scores = pd.DataFrame(content["scores"], columns=["emotion", "source", "n", "auroc", "f1"])
         base, tuned, language = str(content["base_sha256"]), int(content["tuned"]), str(content["language"])
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise FileFormatError(f"{path} is no file of an encoder judge: {error!r}.") from None
@@ -216,8 +217,8 @@ def read_encoder_judge(path: str | Path, folder: str | Path, usable: float) -> E
         )
     encoder = TunedEncoder(folder, len(classes), tuned)
     encoder.load_state(tensors)
-    own: Any = scores[~scores["source"].isin(unseen)]
-    means: dict[str, float] = own.groupby("emotion")["auroc"].mean().to_dict()
+    seen_scores = rows_where(scores, ~scores["source"].isin(unseen))
+    means: dict[str, float] = seen_scores.groupby("emotion")["auroc"].mean().to_dict()
     names = [c for c in classes if c != "neutral"]
     good = tuple(e for e in names if means.get(e, 0.0) >= usable)
     bad = {e: float(means.get(e, float("nan"))) for e in names if e not in good}
@@ -240,10 +241,10 @@ def load_encoder_judge(path: Path, usable: float) -> EncoderJudge:
     return read_encoder_judge(path, folder, usable)
 
 
-def _first(output: Any) -> Any:
+def _first(output: object) -> Any:
     return output[0] if isinstance(output, tuple) else output
 
 
-def _additive(mask: torch.Tensor, dtype: Any) -> torch.Tensor:
+def _additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """[text, token] of 1 and 0 -> [text, 1, 1, token] of 0 and the lowest number."""
     return (1.0 - mask[:, None, None, :].to(dtype)) * torch.finfo(dtype).min

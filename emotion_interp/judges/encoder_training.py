@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -112,13 +112,13 @@ def _targets(texts: Sequence[LabelledText], classes: Sequence[str]) -> tuple[np.
 
 
 def _lower(encoder: TunedEncoder, texts: Sequence[str]) -> list[torch.Tensor]:
-    found: dict[int, torch.Tensor] = {}
+    lowered: dict[int, torch.Tensor] = {}
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     for start in range(0, len(order), 64):
         rows = order[start : start + 64]
         for row, states in zip(rows, encoder.lower_states([texts[i] for i in rows]), strict=True):
-            found[row] = states.half().clone()
-    return [found[i] for i in range(len(texts))]
+            lowered[row] = states.half().clone()
+    return [lowered[i] for i in range(len(texts))]
 
 
 def _fit(
@@ -131,7 +131,7 @@ def _fit(
     say: Callable[[str], None],
 ) -> None:
     encoder.upper.requires_grad_(True).train()
-    groups: list[dict[str, Any]] = [
+    groups: list[dict[str, object]] = [
         {"params": list(encoder.upper.parameters()), "lr": recipe.lr},
         {"params": list(encoder.head.parameters()), "lr": recipe.head_lr},
     ]

@@ -72,7 +72,7 @@ class Question:
     positions: Positions
     max_new_tokens: int
     seed: int
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     samples: int = 1
     language: str = "en"
 
@@ -120,7 +120,7 @@ def at_length(site: Site, units: np.ndarray, length: float) -> RowInterventions:
 
 def continue_all(question: Question, rows: RowInterventions) -> Continuations:
     """Continue every prompt under every intervention, all in one batched loop."""
-    prompts = [list(t.ids) for t in question.subject.tokenize(question.written_prompts, whole=True)]
+    prompts = [t.row for t in question.subject.tokenize(question.written_prompts, whole=True)]
     n, count = len(prompts), rows.n_rows
     crossed = RowInterventions(rows.vectors, index=np.repeat(np.arange(count), n))
     with steer_rows(question.subject, crossed, question.positions):
@@ -137,9 +137,9 @@ def continue_all(question: Question, rows: RowInterventions) -> Continuations:
     texts = [
         [
             question.written_prompts[p] + continuation_text(question.subject, prompts[p], new)
-            for p, new in enumerate(one)
+            for p, new in enumerate(row)
         ]
-        for one in tokens
+        for row in tokens
     ]
     return Continuations(tokens, texts)
 
@@ -151,7 +151,7 @@ def judged(question: Question, rows: RowInterventions, continuations: Continuati
             question.subject, question.prompts, question.judge, rows, positions=question.positions
         )
     made = continuations if continuations is not None else continue_all(question, rows)
-    flat = [text for one in made.texts for text in one]
+    flat = [text for row_texts in made.texts for text in row_texts]
     answer, names = _answered(question.judge, flat), list(question.judge.emotions)
     result = np.full((len(flat), len(question.emotions)), np.nan)
     for e, emotion in enumerate(question.emotions):

@@ -14,6 +14,7 @@ from emotion_interp.steering.context import steer_rows
 from emotion_interp.steering.interventions import Positions, RowInterventions
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.session import Session
+from emotion_interp.subjects.turns import TokenRow
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,7 @@ def next_words(subject: Subject, words: Mapping[str, Sequence[str]], language: s
     Raises:
         EmotionInterpError: no word of any emotion is a single token.
     """
-    kept: dict[str, tuple[str, ...]] = {}
+    known: dict[str, tuple[str, ...]] = {}
     ids: dict[str, tuple[int, ...]] = {}
     left: dict[str, tuple[str, ...]] = {}
     space = "" if language in SPACELESS else " "
@@ -60,16 +61,16 @@ def next_words(subject: Subject, words: Mapping[str, Sequence[str]], language: s
             spaced = [_writes_space(subject, b) for b in bare]
             encoded = [b if s and len(b) == 1 else e for e, b, s in zip(encoded, bare, spaced, strict=True)]
         single = [(w, e[0]) for w, e in zip(unique, encoded, strict=True) if len(e) == 1]
-        kept[emotion] = tuple(w for w, _ in single)
+        known[emotion] = tuple(w for w, _ in single)
         ids[emotion] = tuple(dict.fromkeys(i for _, i in single))
-        left[emotion] = tuple(w for w in unique if w not in kept[emotion])
+        left[emotion] = tuple(w for w in unique if w not in known[emotion])
     if not any(ids.values()):
         some = [w for several in words.values() for w in several][:5]
         raise EmotionInterpError(
             f"no word of any emotion is a single token of {subject.name} (for example {some}), so the next-word judge "
             "has nothing to count; give other words, or a judge of texts."
         )
-    return NextWords(tuple(words), kept, ids, left)
+    return NextWords(tuple(words), known, ids, left)
 
 
 def _writes_space(subject: Subject, ids: Sequence[int]) -> bool:
@@ -159,7 +160,7 @@ def next_token_logits(
         for p, tokens in enumerate(subject.tokenize(prompts, whole=True)):
             ids = np.asarray(tokens.ids)
             head = len(ids) - 1 if split else 0
-            for part, session in _sessions(subject, ids, head, count, token_budget):
+            for part, session in _sessions(subject, tokens.row, head, count, token_budget):
                 logits = session.extend(np.repeat(ids[None, head:], len(part), 0)).float()
                 if not bool(logits.logsumexp(-1).isfinite().all()):
                     raise NotFiniteError("the model's logits have NaN or infinite values; a smaller dose may help.")
@@ -167,13 +168,13 @@ def next_token_logits(
 
 
 def _sessions(
-    subject: Subject, ids: np.ndarray, head: int, count: int, token_budget: int
+    subject: Subject, row: TokenRow, head: int, count: int, token_budget: int
 ) -> Iterator[tuple[np.ndarray, Session]]:
     """Sessions that have read the first `head` tokens, once for all parts of the interventions."""
-    has_bos = subject.has_bos([ids.tolist()])
+    ids, has_bos = np.asarray(row), subject.has_bos([row])
     first = None
     if head:
-        first = Session(subject, np.asarray([len(ids)]), np.zeros(1, dtype=int), has_bos)
+        first = Session(subject, np.asarray([len(ids)]), np.zeros(1, dtype=int), has_bos, turns=[row.turns])
         first.extend(ids[None, :head])
     step = max(1, token_budget // max(1, len(ids)))
     for start in range(0, count, step):
@@ -182,4 +183,4 @@ def _sessions(
         if first is not None:
             yield part, first.repeat(lengths, part)
         else:
-            yield part, Session(subject, lengths, part, has_bos, use_cache=False)
+            yield part, Session(subject, lengths, part, has_bos, use_cache=False, turns=[row.turns] * len(part))

@@ -20,7 +20,7 @@ from emotion_interp.core.reading import check_zip, parse_json, said
 LARGEST_JUDGE = 128 << 20
 """Bytes that a judge's file may unpack to."""
 
-_RECIPE: dict[str, Any] = {"sublinear_tf": True, "dtype": np.float32}
+_RECIPE: dict[str, object] = {"sublinear_tf": True, "dtype": np.float32}
 _FIT_ONLY = ("min_df", "max_df", "max_features", "vocabulary")
 _ANALYZERS = ("word", "char", "char_wb")
 TOKEN_PATTERNS = (r"(?u)\b\w\w+\b", r"(?u)\b\w+\b|[!?]")
@@ -76,7 +76,7 @@ def term_list(path: Path, terms: object) -> list[str]:
     return names
 
 
-def fresh_vectorizer(path: Path, given: Any, names: Sequence[str]) -> Any:
+def fresh_vectorizer(path: Path, given: object, names: Sequence[str]) -> TfidfVectorizer:
     """A TF-IDF of the recipe with the file's n-grams and weights.
 
     Raises:
@@ -85,33 +85,33 @@ def fresh_vectorizer(path: Path, given: Any, names: Sequence[str]) -> Any:
     if type(given) is not TfidfVectorizer:
         raise FileFormatError(f"{path} holds something else than TF-IDF.")
     recipe: dict[str, Any] = TfidfVectorizer(**_RECIPE).get_params()
-    found = {name: vars(given).get(name, _ABSENT) for name in recipe}
+    values = {name: vars(given).get(name, _ABSENT) for name in recipe}
     for name in ("analyzer", "ngram_range"):
-        recipe[name] = found[name]
-    if found["token_pattern"] in TOKEN_PATTERNS:
-        recipe["token_pattern"] = found["token_pattern"]
+        recipe[name] = values[name]
+    if values["token_pattern"] in TOKEN_PATTERNS:
+        recipe["token_pattern"] = values["token_pattern"]
     for name, value in recipe.items():
-        if name not in _FIT_ONLY and not _same(found[name], value):
+        if name not in _FIT_ONLY and not _same(values[name], value):
             raise FileFormatError(
-                f"{path}: the vectoriser has {name}={_short(found[name])}, the recipe of a judge {name}={_short(value)}; it is "
+                f"{path}: the vectoriser has {name}={_short(values[name])}, the recipe of a judge {name}={_short(value)}; it is "
                 "not loaded."
             )
-    if found["analyzer"] not in _ANALYZERS or not _is_range(found["ngram_range"]):
+    if values["analyzer"] not in _ANALYZERS or not _is_range(values["ngram_range"]):
         raise FileFormatError(
-            f"{path}: the vectoriser has analyzer={_short(found['analyzer'])} and ngram_range={_short(found['ngram_range'])}; "
+            f"{path}: the vectoriser has analyzer={_short(values['analyzer'])} and ngram_range={_short(values['ngram_range'])}; "
             f"a judge's are {', '.join(_ANALYZERS)} and at most (1, {LONGEST_NGRAM})."
         )
     weights = _array(path, "n-gram weights", getattr(vars(given).get("_tfidf"), "idf_", None), 1)
     if not len(set(names)) == len(names) == len(weights):
         raise FileFormatError(f"{path} is damaged: its n-grams and weights differ in number.")
-    own = {name: found[name] for name in ("analyzer", "ngram_range", "token_pattern")}
-    fresh = TfidfVectorizer(**{**own, **_RECIPE})
+    chosen = {name: values[name] for name in ("analyzer", "ngram_range", "token_pattern")}
+    fresh = TfidfVectorizer(**{**chosen, **_RECIPE})
     fresh.vocabulary_ = {term: i for i, term in enumerate(names)}
     fresh.idf_ = weights
     return fresh
 
 
-def fresh_pipeline(path: Path, pipeline: Any, terms: object) -> Any:
+def fresh_pipeline(path: Path, pipeline: object, terms: object) -> Pipeline:
     """TF-IDF and logistic regression with the file's numbers, if they are what they should be and fit each other.
 
     Raises:
@@ -124,7 +124,7 @@ def fresh_pipeline(path: Path, pipeline: Any, terms: object) -> Any:
     kinds = [type(step) for _, step in steps]
     if kinds != [TfidfVectorizer, LogisticRegression]:
         raise FileFormatError(f"{path} holds {[k.__name__ for k in kinds]}, not TF-IDF and logistic regression.")
-    given: Mapping[str, Any] = vars(steps[1][1])
+    given: Mapping[str, object] = vars(steps[1][1])
     vectorizer = fresh_vectorizer(path, steps[0][1], term_list(path, terms))
     coefficients = _array(path, "weights", given.get("coef_"), 2)
     intercept = _array(path, "intercepts", given.get("intercept_"), 1)
@@ -144,7 +144,7 @@ def fresh_pipeline(path: Path, pipeline: Any, terms: object) -> Any:
 _ABSENT = "nothing"
 
 
-def _array(path: Path, what: str, values: Any, dimensions: int) -> np.ndarray:
+def _array(path: Path, what: str, values: object, dimensions: int) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.ndim != dimensions or values.dtype.kind != "f":
         raise FileFormatError(f"{path} is damaged: its {what} are no array of numbers.")
     if not np.isfinite(values).all():
@@ -152,13 +152,13 @@ def _array(path: Path, what: str, values: Any, dimensions: int) -> np.ndarray:
     return values
 
 
-def _same(value: Any, wanted: Any) -> bool:
+def _same(value: object, wanted: Any) -> bool:
     if wanted is np.float32:
         return value is np.float32 or (isinstance(value, np.dtype) and value == np.float32)
     return type(value) is type(wanted) and value == wanted
 
 
-def _is_range(value: Any) -> bool:
+def _is_range(value: object) -> bool:
     if not isinstance(value, (tuple, list)) or len(value) != 2 or not all(type(n) is int for n in value):
         return False
     return 1 <= value[0] <= value[1] <= LONGEST_NGRAM

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
+from sklearn.pipeline import Pipeline
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.languages import warn_of_language
 from emotion_interp.core.plugins import plugged
 from emotion_interp.core.reading import checked_name
@@ -24,6 +26,9 @@ from emotion_interp.judges.parts import fresh_pipeline, read_skops
 from emotion_interp.judges.training import COMMENTS, FORMAT, USABLE_AUROC
 from emotion_interp.judges.valence_arousal import KIND, READS, ValenceArousalJudge, read_valence_arousal
 from emotion_interp.subjects.tokens import tell_of_cuts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 TRUSTED_TYPES: tuple[str, ...] = ()
 """Types beyond skops' own list of scikit-learn, numpy and plain Python that a judge may contain: none."""
@@ -54,7 +59,7 @@ class BundledJudge:
     emotions: tuple[str, ...]
     unusable: Mapping[str, float]
     language: str
-    pipeline: Any
+    pipeline: Pipeline
     scores: pd.DataFrame
     unseen: tuple[str, ...] = ()
 
@@ -90,8 +95,8 @@ class ClassifierJudge:
     emotions: tuple[str, ...]
     columns: Mapping[str, tuple[int, ...]]
     several: bool
-    model: Any
-    tokenizer: Any
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
     batch_size: int = 32
 
     def predict_proba(self, texts: Sequence[str], /) -> np.ndarray:
@@ -196,7 +201,7 @@ def load_judge(
 
 
 def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
-    content: Any = read_skops(path, TRUSTED_TYPES)
+    content = read_skops(path, TRUSTED_TYPES)
     if isinstance(content, dict) and content.get("kind") == KIND:
         reads = content.get("reads", READS[0])
         if reads not in READS:
@@ -215,21 +220,21 @@ def _load_file(path: Path) -> BundledJudge | ValenceArousalJudge:
     if not isinstance(unseen, list) or not all(isinstance(source, str) for source in unseen):
         raise FileFormatError(f"{path} is damaged: its data sets of other kinds are {unseen!r}, no list of names.")
     scores = _checked_scores(path, content["scores"])
-    own: Any = scores[~scores["source"].isin(unseen)]
-    means: dict[str, float] = own.groupby("emotion")["auroc"].mean().to_dict()
+    seen_scores = rows_where(scores, ~scores["source"].isin(unseen))
+    means: dict[str, float] = seen_scores.groupby("emotion")["auroc"].mean().to_dict()
     known = [str(c) for c in pipeline.classes_ if c != NEUTRAL]
     usable = tuple(e for e in known if means.get(e, 0.0) >= USABLE_AUROC)
     unusable = {e: float(means.get(e, float("nan"))) for e in known if e not in usable}
     return BundledJudge(usable, unusable, str(content["language"]), pipeline, scores, tuple(unseen))
 
 
-def _checked_scores(path: Path, scores: object) -> Any:
+def _checked_scores(path: Path, scores: object) -> pd.DataFrame:
     """Held-out figures of a file as a frame."""
     columns = ["emotion", "source", "n", "auroc", "f1"]
     rows = scores if isinstance(scores, list) and all(isinstance(row, dict) for row in scores) else None
     if rows is None or not all(set(row) == set(columns) for row in rows):
         raise FileFormatError(f"{path} is damaged: its scores are no table of {', '.join(columns)}.")
-    frame: Any = pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=columns)
     try:
         kinds = {"emotion": str, "source": str, "n": int, "auroc": float, "f1": float}
         return frame.astype(kinds) if len(frame) else frame

@@ -8,7 +8,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,7 +118,7 @@ def train_corpus_judge(data: str | Path, out: str | Path, corpus: str, language:
     return scores
 
 
-def fit(texts: Sequence[LabelledText], features: Mapping[str, Any]) -> Any:
+def fit(texts: Sequence[LabelledText], features: Mapping[str, object]) -> Pipeline:
     """A scikit-learn pipeline fitted on labelled texts; its `classes_` are emotions and "neutral"."""
     pairs = [(t, e) for t in texts for e in (t.emotions or (NEUTRAL,))]
     labels = np.asarray([e for _, e in pairs])
@@ -160,11 +159,11 @@ def held_out_scores(classes: Sequence[str], probabilities: np.ndarray, texts: Se
         if emotion == NEUTRAL:
             continue
         for source in dict.fromkeys(sources):
-            here = sources == source
-            truth = np.asarray([emotion in t.emotions for t in texts])[here]
+            of_source = sources == source
+            truth = np.asarray([emotion in t.emotions for t in texts])[of_source]
             if LEAST_TEXTS <= truth.sum() < len(truth):
-                auroc = float(roc_auc_score(truth, probabilities[here, column]))
-                f1 = _f1(truth, guessed[here] == column)
+                auroc = float(roc_auc_score(truth, probabilities[of_source, column]))
+                f1 = _f1(truth, guessed[of_source] == column)
                 rows.append(
                     {"emotion": emotion, "source": str(source), "n": int(truth.sum()), "auroc": auroc, "f1": f1}
                 )
@@ -177,7 +176,7 @@ def _f1(truth: np.ndarray, guessed: np.ndarray) -> float:
 
 
 def write_judge(
-    path: str | Path, pipeline: Any, language: str, scores: pd.DataFrame, unseen: Sequence[str] = ()
+    path: str | Path, pipeline: Pipeline, language: str, scores: pd.DataFrame, unseen: Sequence[str] = ()
 ) -> None:
     """Store a fitted pipeline with its held-out figures as one skops file; `unseen` are data sets of other kinds of text.
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import Pipeline
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError
 from emotion_interp.core.files import atomic_file
@@ -43,13 +45,13 @@ class ValenceArousalJudge:
         reads: name of the emotion judge, "en" or "comments" (which has read no story).
     """
 
-    vectorizers: tuple[Any, ...]
+    vectorizers: tuple[TfidfVectorizer, ...]
     weights: np.ndarray
     intercept: np.ndarray
     centre: np.ndarray
     spread: np.ndarray
     share: float
-    emotions: Any
+    emotions: Pipeline
     scores: Mapping[str, float]
     dimensions: tuple[str, ...] = DIMENSIONS
     language: str = "en"
@@ -80,14 +82,14 @@ class ValenceArousalJudge:
         return f"ValenceArousalJudge({self.language!r}, {figures} on EmoBank's test split)"
 
 
-def log_probabilities(emotions: Any, texts: Sequence[str]) -> np.ndarray:
+def log_probabilities(emotions: Pipeline, texts: Sequence[str]) -> np.ndarray:
     """Log probability of every class of the emotion judge, "neutral" among them: [text, class]."""
     return np.log(np.asarray(emotions.predict_proba(list(texts)), dtype=np.float64) + LEAST_PROBABILITY)
 
 
 def design_matrix(
-    vectorizers: Sequence[Any],
-    emotions: Any,
+    vectorizers: Sequence[TfidfVectorizer],
+    emotions: Pipeline,
     texts: Sequence[str],
     centre: np.ndarray,
     spread: np.ndarray,
@@ -98,7 +100,9 @@ def design_matrix(
     return hstack([*(v.transform(texts) for v in vectorizers), known]).tocsr()
 
 
-def read_valence_arousal(path: Path, content: Mapping[str, Any], emotions: Any, digest: str) -> ValenceArousalJudge:
+def read_valence_arousal(
+    path: Path, content: Mapping[str, Any], emotions: Pipeline, digest: str
+) -> ValenceArousalJudge:
     """The judge of a file's content, if its parts fit each other and the emotion judge it was trained with.
 
     Raises:
@@ -117,9 +121,7 @@ def read_valence_arousal(path: Path, content: Mapping[str, Any], emotions: Any, 
         raise FileFormatError(f"{path} is damaged: it needs one list of n-grams for each TF-IDF.")
     vectorizers = tuple(fresh_vectorizer(path, v, term_list(path, t)) for v, t in zip(given, stored, strict=True))
     try:
-        arrays: dict[str, Any] = {
-            k: np.asarray(content[k], dtype=np.float64) for k in ("weights", "intercept", "centre", "spread")
-        }
+        arrays = {k: np.asarray(content[k], dtype=np.float64) for k in ("weights", "intercept", "centre", "spread")}
         scores = {str(k): float(v) for k, v in content["scores"].items()}
         share = float(content["share"])
     except (ValueError, TypeError, AttributeError) as error:
@@ -130,7 +132,7 @@ def read_valence_arousal(path: Path, content: Mapping[str, Any], emotions: Any, 
         raise FileFormatError(f"{path} is damaged: its n-grams and weights differ in number.")
     if not all(np.isfinite(a).all() for a in (*arrays.values(), *scores.values(), share)) or not arrays["spread"].all():
         raise NotFiniteError(f"{path} has NaN or infinite weights; the file is damaged.")
-    rest: dict[str, Any] = {**arrays, "share": share, "emotions": emotions, "scores": scores}
+    rest = {**arrays, "share": share, "emotions": emotions, "scores": scores}
     rest["reads"] = content.get("reads", READS[0])
     return ValenceArousalJudge(vectorizers, **rest)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from sklearn.linear_model import Ridge
 
 from emotion_interp.core.errors import FileFormatError, UnknownNameError
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.reading import damage_named
 from emotion_interp.judges.text_judges import load_judge
 from emotion_interp.judges.valence_arousal import (
@@ -25,9 +26,13 @@ from emotion_interp.judges.valence_arousal import (
     write_valence_arousal,
 )
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+
 MAX_BYTES = 1_000_000
 
-NGRAMS: tuple[dict[str, Any], ...] = (
+NGRAMS: tuple[dict[str, object], ...] = (
     {"analyzer": "word", "ngram_range": (1, 2), "max_features": 10_000, "token_pattern": r"(?u)\b\w+\b|[!?]"},
     {"analyzer": "char_wb", "ngram_range": (2, 5), "max_features": 20_000, "min_df": 3},
 )
@@ -50,13 +55,11 @@ def emobank_texts(data: str | Path) -> pd.DataFrame:
         if not (folder / name).is_file():
             raise FileFormatError(f"{folder / name} does not exist; give the folder that holds labelled/.")
     with damage_named(folder / "emobank.csv"):
-        texts: Any = pd.read_csv(folder / "emobank.csv", keep_default_na=False, index_col=False)[
-            ["id", "split", "text"]
-        ]
-    with damage_named(folder / "reader.csv"):
-        ratings: Any = pd.read_csv(folder / "reader.csv", index_col=False)[["id", "V", "A"]].astype(
-            {"V": float, "A": float}
+        texts = rows_where(
+            pd.read_csv(folder / "emobank.csv", keep_default_na=False, index_col=False), ["id", "split", "text"]
         )
+    with damage_named(folder / "reader.csv"):
+        ratings = pd.read_csv(folder / "reader.csv", index_col=False)[["id", "V", "A"]].astype({"V": float, "A": float})
     joined = texts.merge(ratings.rename(columns={"V": "valence", "A": "arousal"}), on="id", validate="one_to_one")
     return joined[["split", "text", *DIMENSIONS]]
 
@@ -64,8 +67,8 @@ def emobank_texts(data: str | Path) -> pd.DataFrame:
 def fit_valence_arousal(
     train: tuple[Sequence[str], np.ndarray],
     dev: tuple[Sequence[str], np.ndarray],
-    emotions: Any,
-    ngrams: Sequence[dict[str, Any]] = NGRAMS,
+    emotions: Pipeline,
+    ngrams: Sequence[dict[str, object]] = NGRAMS,
 ) -> ValenceArousalJudge:
     """Ridge regression; penalty and share are those with the highest mean r on the dev texts.
 
@@ -90,9 +93,9 @@ def fit_valence_arousal(
             judge = ValenceArousalJudge(
                 vectorizers, weights, np.asarray(ridge.intercept_), centre, spread, share, emotions, {}
             )
-            found = correlations(judge, *dev)
-            if best is None or found.mean() > best[0]:
-                best = (float(found.mean()), judge)
+            r = correlations(judge, *dev)
+            if best is None or r.mean() > best[0]:
+                best = (float(r.mean()), judge)
     assert best is not None
     return best[1]
 
@@ -133,11 +136,11 @@ def train_valence_arousal_judge(data: str | Path, out: str | Path, reads: str = 
         raise UnknownNameError("emotion judge that a regression reads", reads, READS)
     english = Path(out) / f"{reads}.skops"
     emotions = load_judge(english).pipeline  # type: ignore[union-attr]
-    frame: Any = emobank_texts(data)
+    frame = emobank_texts(data)
     sides = {}
     for split in ("train", "dev", "test"):
-        here = frame[frame["split"] == split]
-        sides[split] = (here["text"].tolist(), here[list(DIMENSIONS)].to_numpy(dtype=np.float64))
+        part = frame[frame["split"] == split]
+        sides[split] = (part["text"].tolist(), part[list(DIMENSIONS)].to_numpy(dtype=np.float64))
     judge = fit_valence_arousal(sides["train"], sides["dev"], emotions)
     rows = []
     for split in ("dev", "test"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emotion_interp.core import FileFormatError
 from emotion_interp.core.tables import read_table
@@ -32,13 +32,13 @@ def _by_name(
     columns: dict[str, str] = {}
     for name, spellings in (wanted | optional).items():
         for spelling in spellings:
-            found = [c for c in table.columns if _plain(c) == _plain(spelling)]
-            if len(found) > 1:
+            matches = [c for c in table.columns if _plain(c) == _plain(spelling)]
+            if len(matches) > 1:
                 raise FileFormatError(
-                    f"{path} has {len(found)} columns for {name}: {', '.join(map(repr, found))}. Keep one."
+                    f"{path} has {len(matches)} columns for {name}: {', '.join(map(repr, matches))}. Keep one."
                 )
-            if found:
-                columns[found[0]] = name
+            if matches:
+                columns[matches[0]] = name
                 break
         else:
             if name in wanted:
@@ -82,7 +82,7 @@ def read_cvaw(paths: Sequence[Path]) -> pd.DataFrame:
 
 def read_cvaw3(paths: Sequence[Path]) -> pd.DataFrame:
     """CVAW 3: the columns of CVAW and Frequency, values padded with blanks; a word rated twice gets its mean ratings."""
-    frame: Any = read_cvaw(paths)
+    frame = read_cvaw(paths)
     how = {c: "mean" for c in frame.columns if c != "word"}
     return frame.groupby("word", sort=False, as_index=False).agg(how)
 
@@ -116,7 +116,7 @@ def read_xu(paths: Sequence[Path]) -> pd.DataFrame:
         for kind, patterns in kinds.items():
             spellings = tuple(p.format(d) for p in patterns for d in (dimension, short))
             (optional if kind else names)[dimension + kind] = spellings
-    frame: Any = _by_name(Path(paths[0]), names, optional)
+    frame = _by_name(Path(paths[0]), names, optional)
     low, high = XU_AROUSAL
     outside = (frame["arousal"] < low) | (frame["arousal"] > high)
     if outside.any():

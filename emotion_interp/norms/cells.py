@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from emotion_interp.core import FileFormatError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.reading import read_text
 from emotion_interp.core.tables import Table
 
@@ -37,7 +37,7 @@ def pick(table: Table, columns: Mapping[str, str], path: Path) -> pd.DataFrame:
     twice = [c for c in columns if table.columns.count(c) > 1]
     if twice:
         raise FileFormatError(f"{path} has several columns called {', '.join(map(repr, twice))}; keep one of each.")
-    picked: Any = table.frame()[list(columns)].copy()
+    picked = rows_where(table.frame(), list(columns)).copy()
     picked.columns = list(columns.values())
     picked["word"] = picked["word"].str.strip()
     wrong = [line for line, word in picked["word"].items() if not isinstance(word, str) or not word]
@@ -54,7 +54,7 @@ def pick(table: Table, columns: Mapping[str, str], path: Path) -> pd.DataFrame:
     return picked
 
 
-def numeric(frame: Any, path: Path) -> pd.DataFrame:
+def numeric(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Every column but word, form and group as numbers; `FileFormatError` that names the first cell that is none.
 
     Numbers with a decimal comma are read where all of a column are written so; NA and NaN are missing.
@@ -64,8 +64,8 @@ def numeric(frame: Any, path: Path) -> pd.DataFrame:
         cells = frame[column].where(frame[column].isna(), frame[column].astype(str).str.strip())
         cells = cells.where(~cells.isin(_MISSING))
         cells = _decimal_points(cells, frame, column, path)
-        parsed: Any = pd.to_numeric(cells, errors="coerce")
-        numbers: Any = parsed.astype("float64")
+        parsed = pd.to_numeric(cells, errors="coerce")
+        numbers = parsed.astype("float64")
         wrong = (numbers.isna() | np.isinf(numbers)) & cells.notna()
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
@@ -77,7 +77,7 @@ def numeric(frame: Any, path: Path) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def _refuse_thousands(there: Any, column: str, path: Path) -> None:
+def _refuse_thousands(there: pd.Series, column: str, path: Path) -> None:
     """A number of raters such as 1.234: thousands with a point, or a part of a rater."""
     pointed = there[there.str.match(r"^\d{1,3}\.\d{3}$")]
     if len(pointed) and (len(pointed) < len(there) or not pointed.str.endswith("000").all()):
@@ -87,15 +87,15 @@ def _refuse_thousands(there: Any, column: str, path: Path) -> None:
         )
 
 
-def _decimal_points(cells: Any, frame: Any, column: str, path: Path) -> Any:
+def _decimal_points(cells: pd.Series, frame: pd.DataFrame, column: str, path: Path) -> pd.Series:
     """The cells with points for decimal commas."""
-    there = cells.dropna()
+    filled = cells.dropna()
     if column == "n" or column.endswith("_n"):
-        _refuse_thousands(there, column, path)
-    commas = there[there.str.contains(",", regex=False)]
+        _refuse_thousands(filled, column, path)
+    commas = filled[filled.str.contains(",", regex=False)]
     if not len(commas):
         return cells
-    others = there[there.str.contains(".", regex=False)]
+    others = filled[filled.str.contains(".", regex=False)]
     line = commas.index[0]
     if len(others) or not commas.map(lambda cell: bool(_COMMA.match(cell))).all():
         raise FileFormatError(
@@ -103,7 +103,7 @@ def _decimal_points(cells: Any, frame: Any, column: str, path: Path) -> Any:
             "decimal comma in all rows or in none."
         )
     counted = column == "n" or column.endswith("_n")
-    if counted and (len(commas) < len(there) or all(len(cell.split(",")[1]) == 3 for cell in commas)):
+    if counted and (len(commas) < len(filled) or all(len(cell.split(",")[1]) == 3 for cell in commas)):
         raise FileFormatError(
             f"{path}, line {line}: {column} is {commas.iloc[0]!r}, which may be a decimal comma, thousands or two cells; write "
             "whole numbers without a comma."

@@ -164,10 +164,10 @@ def plugged_norms(name: str) -> Norms | None:
 
 
 def _language_of(file: Path, words: list[str]) -> str:
-    found = detect_language(" ".join(words))
-    if found is None:
+    detected = detect_language(" ".join(words))
+    if detected is None:
         tell(f"the language of the words in {file.name} does not show; taken as 'en'. Give language=.")
-    return found or "en"
+    return detected or "en"
 
 
 def _by_hand(entry: NormsEntry) -> str:
@@ -233,7 +233,7 @@ def norms_table() -> pd.DataFrame:
     """
     rows = []
     for entry in REGISTRY.values():
-        found = _find(entry)
+        place = _find(entry)
         rows.append(
             {
                 "name": entry.name,
@@ -243,7 +243,7 @@ def norms_table() -> pd.DataFrame:
                 "n_words": entry.n_words,
                 "licence": entry.licence,
                 "files": ", ".join(f.name for f in entry.files),
-                "found_in": str(found[0].parent) if found else "",
+                "found_in": str(place[0].parent) if place else "",
                 "citation": entry.citation,
                 "url": entry.files[0].urls[0] if entry.files[0].urls else "",
                 "homepage": entry.homepage,

@@ -88,12 +88,12 @@ class WordIndex:
 
     def _same_in_other_script(self, plain: str, simplified: str) -> list[int]:
         """Rows that are the word in the other script. Two traditional words that share a simplified form stay two."""
-        found = []
+        spellings = []
         for row in self.by_script.get(simplified, []):
-            own = self.words[row].lower()
-            if simplified in (plain, own) or _taiwanese(own) == _taiwanese(plain):
-                found.append(row)
-        return found
+            rated = self.words[row].lower()
+            if simplified in (plain, rated) or _taiwanese(rated) == _taiwanese(plain):
+                spellings.append(row)
+        return spellings
 
 
 def _base(language: str) -> str:

@@ -126,13 +126,13 @@ def read_own_csv(paths: Sequence[Path]) -> pd.DataFrame:
     path = Path(paths[0])
     table = read_table(path)
     names = ["word", "form", "n", *(f"{d}{kind}" for d in DIMENSIONS for kind in ("", "_sd", "_n"))]
-    found = {column: name for name in names if (column := table.find(name)) is not None}
-    if not {"word", "valence"} <= set(found.values()):
+    columns = {column: name for name in names if (column := table.find(name)) is not None}
+    if not {"word", "valence"} <= set(columns.values()):
         raise FileFormatError(
             f"{path} needs the columns 'word' and 'valence'. It has: {', '.join(table.columns)}. The first line names the "
             "columns."
         )
-    return numeric(pick(table, found, path), path)
+    return numeric(pick(table, columns, path), path)
 
 
 READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -123,7 +122,7 @@ def read_dimabsa(paths: Sequence[Path]) -> pd.DataFrame:
     return _one_row_each(frame.assign(n_aspects=frame.groupby("word")["word"].transform("size")))
 
 
-def _one_row_each(frame: Any) -> pd.DataFrame:
+def _one_row_each(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean ratings of each sentence, in order of first appearance; the first group counts."""
     how = {c: "first" if c == "group" else "mean" for c in frame.columns if c != "word"}
     return frame.groupby("word", sort=False, as_index=False).agg(how)

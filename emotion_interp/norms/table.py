@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.arguments import checked_methods
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.markup import fragment, frame_html
 from emotion_interp.norms.matching import WordIndex, composed
 
@@ -79,7 +80,7 @@ class Norms:
         The share of the variance between words that is no sampling error of the raters. Dimensions without SD or n
         are left out.
         """
-        found = {}
+        values = {}
         for dimension in self.dimensions:
             if f"{dimension}_sd" not in self.table or f"{dimension}_n" not in self.table:
                 continue
@@ -89,8 +90,8 @@ class Norms:
             known = np.isfinite(means) & np.isfinite(deviations) & (raters > 0)
             if known.sum() >= 3 and np.var(means[known], ddof=1) > 0:
                 noise = np.mean(deviations[known] ** 2 / raters[known])
-                found[dimension] = float(np.clip(1 - noise / np.var(means[known], ddof=1), 0, 1))
-        return found
+                values[dimension] = float(np.clip(1 - noise / np.var(means[known], ddof=1), 0, 1))
+        return values
 
     @property
     def ceiling(self) -> dict[str, float]:
@@ -120,12 +121,12 @@ class Norms:
             [['joy', 'case']]
         """
         words = words if isinstance(words, str) else list(words)
-        found = self._rows(words)
-        rows = np.array([row for row, _ in found], dtype=int)
+        places = self._rows(words)
+        rows = np.array([row for row, _ in places], dtype=int)
         frame = self.table.reindex(np.where(rows < 0, len(self.table), rows)).reset_index(drop=True)
         frame = frame.rename(columns={"word": "matched"})
         frame.insert(0, "word", [str(w) for w in words])
-        frame.insert(2, "matched_by", [how for _, how in found])
+        frame.insert(2, "matched_by", [how for _, how in places])
         return frame
 
     def match_report(self, words: Iterable[str]) -> pd.DataFrame:
@@ -135,7 +136,7 @@ class Norms:
             >>> load_norms("builtin").match_report(["joy", "JOY", "zebra"]).values.tolist()  # doctest: +SKIP
             [['JOY', 'joy', 'case'], ['zebra', nan, '']]
         """
-        frame: Any = self.lookup(words)[["word", "matched", "matched_by"]]
+        frame = rows_where(self.lookup(words), ["word", "matched", "matched_by"])
         return frame[frame["matched_by"] != "exact"].reset_index(drop=True)
 
     def matched(self, words: Iterable[str]) -> list[str]:
@@ -179,7 +180,7 @@ class Norms:
         return f"Norms({self.name!r}, {self.language}, {len(self):,} {self.unit}s, scale {low:g} to {high:g}, ceiling {ceilings})"
 
     def _repr_html_(self) -> str:
-        head: Any = self.table.head(8)
+        head = self.table.head(8)
         return fragment("<p>{}<br><small>{}</small></p>{}", repr(self), self.citation, frame_html(head))
 
 
@@ -228,7 +229,7 @@ def _checked(table: Any, name: str, scale: tuple[float, float]) -> pd.DataFrame:
     return table
 
 
-def _check_counted(table: Any, column: str, name: str) -> None:
+def _check_counted(table: pd.DataFrame, column: str, name: str) -> None:
     """An SD or a number of raters is missing, or a finite number that is not negative."""
     try:
         values = table[column].to_numpy(float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,71 +38,71 @@ def baseline_ratings(
     The first part is learnt, the others are predicted from it, on the folds of `predict_from_activations`. The rows
     come once for each site, all the same, so that they lie beside that site's own.
     """
-    found = []
+    frames = []
     for name, matrices in _baselines(subject, parts).items():
-        own, *others = (
+        trained, *others = (
             WordActivations({0: matrix}, part.words, part.norms, part.language, part.groups)
             for matrix, part in zip(matrices, parts, strict=True)
         )
         once = predict_from_activations(
-            own.activations,
-            own.words,
-            own.norms,
+            trained.activations,
+            trained.words,
+            trained.norms,
             {0: {name: None}},
-            own.language,
+            trained.language,
             folds=folds,
             seed=seed,
-            groups=own.groups,
+            groups=trained.groups,
             transfer=others,
             n_permutations=n_permutations,
             n_bootstrap=n_bootstrap,
         )
         for site in sites:
-            place: dict[str, Any] = {"layer": site.layer, "site": str(site)}
-            found.append(Ratings(once.table.assign(**place), once.predictions.assign(**place)))
-    return found
+            place: dict[str, object] = {"layer": site.layer, "site": str(site)}
+            frames.append(Ratings(once.table.assign(**place), once.predictions.assign(**place)))
+    return frames
 
 
 def _baselines(subject: Subject, parts: Sequence[WordActivations]) -> dict[str, list[np.ndarray]]:
     """Name -> [word, dimension] of every part."""
-    found = {
+    matrices = {
         "static": [static_embeddings(subject, part.words, part.language) for part in parts],
         "length": [word_lengths(subject, part.words, part.language) for part in parts],
     }
     if all(np.isfinite(log_frequency("a", part.language)) for part in parts):
-        found["frequency"] = [
+        matrices["frequency"] = [
             np.nan_to_num([[log_frequency(w, part.language, part.norms.unit == "word")] for w in part.words])
             for part in parts
         ]
     if any(part.norms.unit == "sentence" for part in parts):
-        found |= _text_baselines(parts)
-    return found
+        matrices |= _text_baselines(parts)
+    return matrices
 
 
 def _text_baselines(parts: Sequence[WordActivations]) -> dict[str, list[np.ndarray]]:
     """TF-IDF (its first components; terms of the first part) and, where it reads all languages, a sentence encoder."""
-    own = parts[0]
+    trained = parts[0]
     try:
-        vectors = TextVectors(own.words, own.language)
+        vectors = TextVectors(trained.words, trained.language)
     except EmotionInterpError as error:
         tell(f"no text-only row stands beside these ratings: {error}")
         return {}
-    terms = vectors(own.words)
-    kept = min(TEXT_COMPONENTS, min(terms.shape) - 1)
-    if kept > 0:
+    terms = vectors(trained.words)
+    n_components = min(TEXT_COMPONENTS, min(terms.shape) - 1)
+    if n_components > 0:
         # slow to import, and the shell imports this room before it knows that its values are right
         from sklearn.decomposition import TruncatedSVD
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            svd = TruncatedSVD(kept, random_state=0).fit(terms)
-        found = {"text": [svd.transform(vectors(part.words)) for part in parts]}
+            svd = TruncatedSVD(n_components, random_state=0).fit(terms)
+        matrices = {"text": [svd.transform(vectors(part.words)) for part in parts]}
     else:
-        found = {"text": [vectors(part.words).toarray() for part in parts]}
+        matrices = {"text": [vectors(part.words).toarray() for part in parts]}
     folders = {encoder_folder(part.language) for part in parts}
     folder = folders.pop()
     if folder is not None and not folders:
-        found["encoder"] = [encode_texts(part.words, folder) for part in parts]
-    return found
+        matrices["encoder"] = [encode_texts(part.words, folder) for part in parts]
+    return matrices
 
 
 def word_lengths(subject: Subject, words: Sequence[str], language: str) -> np.ndarray:

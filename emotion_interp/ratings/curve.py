@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,7 @@ class LearningCurve(Result):
         Raises:
             UnknownNameError: no such dimension or layer.
         """
-        rows: Any = self.table
+        rows = self.table
         if dimension not in set(rows["dimension"]):
             raise UnknownNameError("dimension", dimension, sorted(set(rows["dimension"])))
         layer = int(rows["layer"].max()) if layer is None else layer
@@ -130,7 +130,7 @@ def learning_curve(
 
 def curve_from_activations(
     part: WordActivations,
-    sets: Mapping[Any, Mapping[str, Any]] | None = None,
+    sets: Mapping[object, Mapping[str, object]] | None = None,
     n_words: Sequence[int] | None = None,
     *,
     dense: bool = True,
@@ -153,7 +153,7 @@ def curve_from_activations(
         EmotionInterpError, UnknownNameError: as `learning_curve`.
     """
     chosen = merged(CurveOptions, options, choices)
-    repeats, folds, seed, level = chosen.repeats, chosen.folds, chosen.seed, chosen.level
+    repeats, folds, seed = chosen.repeats, chosen.folds, chosen.seed
     if folds < 3 or chosen.n_bootstrap < 1:
         raise EmotionInterpError(
             f"folds is at least 3 and n_bootstrap at least 1; got folds={folds}, n_bootstrap={chosen.n_bootstrap}."
@@ -162,7 +162,6 @@ def curve_from_activations(
     test, pool = _split(rated.groups, chosen.test_share, seed)
     sizes = _sizes(n_words, len(pool), folds)
     draws = [_order(rated.groups, pool, generator(seed, "learning curve", repeat)) for repeat in range(repeats)]
-    tails = [(1 - level) / 2, (1 + level) / 2]
     human, rows = rated.human[test], []
     for site, name, columns in _chosen(part, sets, dense):
         features = rated.matrix(site, name, columns)
@@ -183,49 +182,50 @@ def curve_from_activations(
                 )
                 fits.append(fit.predicted)
             for place, dimension in enumerate(rated.dimensions):
-                r = np.array([score(human[:, place], fit[:, place])["r"] for fit in fits])
                 pairs = [(human[:, place], fit[:, place]) for fit in fits]
-                rng = generator(seed, "learning curve test words")
-                boot = bootstrap_means([pairs], chosen.n_bootstrap, rng)[1][:, 0]
-                low, high = np.quantile(boot, tails)
                 ceiling = part.norms.ceiling.get(dimension, float("nan"))
-                rows.append(
-                    {
-                        "n_words_train": size,
-                        "layer": site.layer,
-                        "site": str(site),
-                        "feature_set": name,
-                        "dimension": dimension,
-                        "r": float(r.mean()),
-                        "low": float(low),
-                        "high": float(high),
-                        "r_sd": float(r.std(ddof=1)) if len(r) > 1 else float("nan"),
-                        "repeats": len(r),
-                        "r_over_ceiling": float(r.mean()) / ceiling if ceiling > 0 else float("nan"),
-                        "ceiling": ceiling,
-                        "n_words_test": len(test),
-                        "n_features": int(features.shape[1]),
-                    }
-                )
+                keys = {"n_words_train": size, "layer": site.layer, "site": str(site)}
+                keys |= {"feature_set": name, "dimension": dimension}
+                rows.append(keys | _figures(pairs, ceiling, chosen) | {"n_features": int(features.shape[1])})
     return LearningCurve(pd.DataFrame(rows))
 
 
+def _figures(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], ceiling: float, chosen: CurveOptions
+) -> dict[str, float | int]:
+    """Of the repeats of one size: (what people said, what was predicted) for the same words."""
+    r = np.array([score(human, predicted)["r"] for human, predicted in pairs])
+    rng = generator(chosen.seed, "learning curve test words")
+    draws = bootstrap_means([pairs], chosen.n_bootstrap, rng)[1][:, 0]
+    low, high = np.quantile(draws, [(1 - chosen.level) / 2, (1 + chosen.level) / 2])
+    return {
+        "r": float(r.mean()),
+        "low": float(low),
+        "high": float(high),
+        "r_sd": float(r.std(ddof=1)) if len(r) > 1 else float("nan"),
+        "repeats": len(r),
+        "r_over_ceiling": float(r.mean()) / ceiling if ceiling > 0 else float("nan"),
+        "ceiling": ceiling,
+        "n_words_test": len(pairs[0][0]),
+    }
+
+
 def _chosen(
-    part: WordActivations, sets: Mapping[Any, Mapping[str, Any]] | None, dense: bool
+    part: WordActivations, sets: Mapping[object, Mapping[str, object]] | None, dense: bool
 ) -> list[tuple[Site, str, np.ndarray | None]]:
     """(site, name, columns) of every curve; empty sets are left out."""
     asked = None if sets is None else BySite(sets)
-    found: list[tuple[Site, str, np.ndarray | None]] = []
+    choices: list[tuple[Site, str, np.ndarray | None]] = []
     for site in sorted({*part.activations, *part.dense}):
         if site in part.activations:
             everything = np.arange(part.activations[site].shape[1])
             named = {"all": everything} if asked is None else asked.get(site, {})
-            found += [(site, name, np.asarray(chosen, dtype=int)) for name, chosen in named.items() if len(chosen)]
+            choices += [(site, name, np.asarray(chosen, dtype=int)) for name, chosen in named.items() if len(chosen)]
         if dense and site in part.dense:
-            found.append((site, DENSE, None))
-    if not found:
+            choices.append((site, DENSE, None))
+    if not choices:
         raise EmotionInterpError("there is nothing to predict from; give layer -> [word, feature].")
-    return found
+    return choices
 
 
 def _split(groups: Sequence[str], share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from emotion_interp.core.errors import tell
 from emotion_interp.core.seeds import generator
 
 
-def matched_outside(rates: Any, selected: Sequence[int] | np.ndarray, seed: int = 0) -> np.ndarray:
+def matched_outside(rates: np.ndarray, selected: Sequence[int] | np.ndarray, seed: int = 0) -> np.ndarray:
     """As many living features outside `selected`, each the nearest still free in log firing rate.
 
     Args:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import ClassVar, Literal, TypedDict
 
 import numpy as np
 
 from emotion_interp.core.options import Options
+from emotion_interp.core.progress import Progress
 from emotion_interp.ratings.words import WordActivations
 from emotion_interp.stats.ridge import ALPHAS
 
@@ -26,14 +27,14 @@ class WordOptions(Options):
             "text" for sentences.
         max_words: read at most so many words of each norms (a seeded sample), None for all.
         batch_tokens: padded tokens of one forward pass.
-        progress: receives the number of texts of each batch.
+        progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
     """
 
     carriers: int = 1
     position: ReadAt | None = None
     max_words: int | None = None
     batch_tokens: int = 2048
-    progress: Callable[[int], None] | None = None
+    progress: Progress = None
 
 
 class WordChoices(TypedDict, total=False):
@@ -43,7 +44,7 @@ class WordChoices(TypedDict, total=False):
     position: ReadAt | None
     max_words: int | None
     batch_tokens: int
-    progress: Callable[[int], None] | None
+    progress: Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +108,11 @@ class FitOptions(Options):
     inner_folds: int = 5
     alphas: Sequence[float] = ALPHAS
     seed: int = 0
-    groups: Sequence[Any] | None = None
+    groups: Sequence[Hashable] | None = None
     transfer: Sequence[WordActivations] = ()
     n_permutations: int = 199
     n_bootstrap: int = 500
-    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None
+    draws: Mapping[object, Mapping[str, np.ndarray]] | None = None
 
 
 class FitChoices(TypedDict, total=False):
@@ -121,11 +122,11 @@ class FitChoices(TypedDict, total=False):
     inner_folds: int
     alphas: Sequence[float]
     seed: int
-    groups: Sequence[Any] | None
+    groups: Sequence[Hashable] | None
     transfer: Sequence[WordActivations]
     n_permutations: int
     n_bootstrap: int
-    draws: Mapping[Any, Mapping[str, np.ndarray]] | None
+    draws: Mapping[object, Mapping[str, np.ndarray]] | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -101,23 +101,23 @@ def paper_pattern(
     tests = sorted({s.test for s in series})
     trained = sorted({s.train for s in series})
     dimensions = [d for d in ("valence", "arousal") if any(s.dimension == d for s in series)]
-    found = []
+    claims = []
     for claim, other in (("a", "all"), ("b", outside)):
-        found += [
+        claims += [
             test.compare(claim, code, d, (shared, code, d), (other, code, d))
             for code in tests
             for d in dimensions
             if code in trained
         ]
     for code in (c for c in tests if c in trained):
-        found.append(test.compare("c", code, "both", (shared, code, "valence"), (shared, code, "arousal")))
+        claims.append(test.compare("c", code, "both", (shared, code, "valence"), (shared, code, "arousal")))
     for code in tests:
         for source in (c for c in trained if c != code):
-            found += [test.across(code, source, d) for d in dimensions]
-    missing = [claim for claim in CLAIMS if claim not in {c.claim for c in found}]
-    found += [test.untested(claim, "", "", "", "") for claim in missing]
+            claims += [test.across(code, source, d) for d in dimensions]
+    missing = [claim for claim in CLAIMS if claim not in {c.claim for c in claims}]
+    claims += [test.untested(claim, "", "", "", "") for claim in missing]
     return PaperPattern(
-        tuple(sorted(found, key=lambda c: c.claim)), float(equivalence), float(level), layer, n_bootstrap, seed
+        tuple(sorted(claims, key=lambda c: c.claim)), float(equivalence), float(level), layer, n_bootstrap, seed
     )
 
 
@@ -127,7 +127,7 @@ class _Test:
     def __init__(
         self,
         series: list[Series],
-        draws: Mapping[tuple[Any, ...], RedrawnSeries],
+        draws: Mapping[tuple[Hashable, ...], RedrawnSeries],
         shared: str,
         equivalence: float,
         level: float,
@@ -142,26 +142,28 @@ class _Test:
         wanted = (feature_set, train, test, dimension)
         return {s.site: s for s in self.series if (s.feature_set, s.train, s.test, s.dimension) == wanted}
 
-    def compare(self, claim: str, code: str, shown: str, first: tuple[str, str, str], second: Any) -> PatternClaim:
+    def compare(
+        self, claim: str, code: str, shown: str, first: tuple[str, str, str], second: tuple[str, str, str]
+    ) -> PatternClaim:
         """Two series on the words of language `code`; each is (feature set, training language, dimension)."""
-        one, two = (self._pick(name, train, code, dimension) for name, train, dimension in (first, second))
+        first_series, two = (self._pick(name, train, code, dimension) for name, train, dimension in (first, second))
         labels = ["/".join((name, f"{train} to {code}", dimension)) for name, train, dimension in (first, second)]
-        common = sorted(set(one) & set(two))
+        common = sorted(set(first_series) & set(two))
         # a set is no evidence against itself
         if not common or first == second:
             return self.untested(claim, code, shown, *labels)
-        words = sorted(set.intersection(*(set(side[k].index) for side in (one, two) for k in common)))
+        words = sorted(set.intersection(*(set(side[k].index) for side in (first_series, two) for k in common)))
         _enough(words, code)
-        groups = [[side[k].on(words) for k in common] for side in (one, two)]
+        groups = [[side[k].on(words) for k in common] for side in (first_series, two)]
         observed, boot = bootstrap_means(groups, self.n_bootstrap, self._rng(code, words))
         redrawn = [self.draws.get((k, *second[:2], code, second[2])) for k in common] if claim == "b" else []
         n_draws = 0
-        if redrawn and all(one is not None for one in redrawn):
-            predicted = [one.on(words) for one in redrawn if one is not None]
+        if redrawn and all(first_series is not None for first_series in redrawn):
+            predicted = [first_series.on(words) for first_series in redrawn if first_series is not None]
             n_draws = len(predicted[0])
             observed[1], boot[:, 1] = bootstrap_draws(groups[1], predicted, self.n_bootstrap, self._rng(code, words))
         row = self._row(claim, code, shown, labels, observed, boot, len(words), len(common), True)
-        return self._levels(replace(row, n_draws=n_draws), first, one, common, words, code)
+        return self._levels(replace(row, n_draws=n_draws), first, first_series, common, words, code)
 
     def _rng(self, code: str, words: Sequence[str]) -> np.random.Generator:
         """The same resamples of the words for every side of every comparison."""
@@ -177,7 +179,7 @@ class _Test:
         code: str,
     ) -> PatternClaim:
         """The row with what the words alone predict, and its verdict in that light."""
-        found: dict[str, Any] = {}
+        levels: dict[str, object] = {}
         lowest = []
         for name in LEVELS:
             beside = self._pick(name, first[1], code, first[2])
@@ -185,28 +187,28 @@ class _Test:
                 continue
             groups = [[side[k].on(words) for k in common] for side in (one, beside)]
             observed, boot = bootstrap_means(groups, self.n_bootstrap, self._rng(code, words))
-            found[f"{name}_r"] = float(observed[1])
+            levels[f"{name}_r"] = float(observed[1])
             if name in BASELINES:
                 lowest.append(float(np.quantile(boot[:, 0] - boot[:, 1], self.tails[0])))
         if lowest:
-            found["above_low"] = min(lowest)
+            levels["above_low"] = min(lowest)
             if row.verdict == HOLDS and min(lowest) <= 0:
-                found["verdict"] = BELOW
-        return replace(row, **found)
+                levels["verdict"] = BELOW
+        return replace(row, **levels)
 
     def across(self, code: str, source: str, dimension: str) -> PatternClaim:
         """(d): the words of `code`, predicted from `code` itself and from `source`; where nobody learnt `code`, the
         words of `source` predicted from `source` instead, which are other words."""
         if self._pick(self.shared, code, code, dimension):
-            own, other = (self.shared, code, dimension), (self.shared, source, dimension)
-            return self.compare("d", code, dimension, own, other)
-        one, two = (self._pick(self.shared, source, test, dimension) for test in (source, code))
+            within_key, other = (self.shared, code, dimension), (self.shared, source, dimension)
+            return self.compare("d", code, dimension, within_key, other)
+        within, two = (self._pick(self.shared, source, test, dimension) for test in (source, code))
         labels = [f"{self.shared}/{source} to {test}/{dimension}" for test in (source, code)]
-        common = sorted(set(one) & set(two))
+        common = sorted(set(within) & set(two))
         if not common:
             return self.untested("d", code, dimension, *labels)
         observed, boots, sizes = [], [], []
-        for side, test in ((one, source), (two, code)):
+        for side, test in ((within, source), (two, code)):
             words = sorted(set.intersection(*(set(side[k].index) for k in common)))
             _enough(words, test)
             rng = generator(self.seed, "pattern", test, len(words))
@@ -216,8 +218,8 @@ class _Test:
             sizes.append(len(words))
         both = np.column_stack(boots)
         row = self._row("d", code, dimension, labels, np.array(observed), both, min(sizes), len(common), False)
-        words = sorted(set.intersection(*(set(one[k].index) for k in common)))
-        return self._levels(row, (self.shared, source, dimension), one, common, words, source)
+        words = sorted(set.intersection(*(set(within[k].index) for k in common)))
+        return self._levels(row, (self.shared, source, dimension), within, common, words, source)
 
     def _row(
         self,
@@ -270,9 +272,9 @@ class _Test:
         )
 
 
-def _warn(series: Sequence[Series], draws: Mapping[tuple[Any, ...], RedrawnSeries], outside: str) -> None:
+def _warn(series: Sequence[Series], draws: Mapping[tuple[object, ...], RedrawnSeries], outside: str) -> None:
     names = {s.feature_set for s in series}
-    drawn = [len(one.predicted) for key, one in draws.items() if key[1] == outside]
+    drawn = [len(redrawn.predicted) for key, redrawn in draws.items() if key[1] == outside]
     if outside in names and min(drawn, default=1) < MIN_DRAWS:
         tell(
             f"the outside set {outside!r} was drawn {min(drawn, default=1)} time(s): another draw may say otherwise. Give "

@@ -79,16 +79,16 @@ class PaperPattern(Result):
         """Claim ("a" to "d") -> "holds" (every comparison does), "holds, below the text baseline" (every one does, but the
         set of some is no better than static embedding and word length), "does not hold" (some comparison's interval
         excludes it), "undecided", or "not tested"."""
-        found = {}
+        answers = {}
         for claim in CLAIMS:
             its = [c.verdict for c in self.comparisons if c.claim == claim and c.verdict != UNTESTED]
             if not its:
-                found[claim] = UNTESTED
+                answers[claim] = UNTESTED
             elif FAILS in its:
-                found[claim] = FAILS
+                answers[claim] = FAILS
             else:
-                found[claim] = OPEN if set(its) - {HOLDS, BELOW} else BELOW if BELOW in its else HOLDS
-        return found
+                answers[claim] = OPEN if set(its) - {HOLDS, BELOW} else BELOW if BELOW in its else HOLDS
+        return answers
 
     def plot(self) -> go.Figure:
         """The effect of every comparison with its interval."""

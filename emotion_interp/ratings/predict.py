@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import BySite, Site, site_of, sites_at
@@ -22,6 +23,7 @@ from emotion_interp.ratings.words import RatedWords as RatedWords
 from emotion_interp.ratings.words import WordActivations
 from emotion_interp.stats.folds import FoldScores, group_permutations
 from emotion_interp.stats.ridge import assign_folds, nested_ridge
+from emotion_interp.stats.sparse import Matrix
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -50,7 +52,7 @@ class Ratings(Result):
 
     table: pd.DataFrame
     predictions: pd.DataFrame
-    draws: Mapping[tuple[Any, ...], RedrawnSeries] = field(default_factory=dict)
+    draws: Mapping[tuple[object, ...], RedrawnSeries] = field(default_factory=dict)
 
     COLUMNS = (
         "layer",
@@ -85,7 +87,7 @@ class Ratings(Result):
             EmotionInterpError: several languages, and none was named.
         """
         sites = [Site.parse(name) for name in self.predictions["site"].unique()]
-        rows: Any = self.predictions[self.predictions["site"] == str(sites_at(sites, layer)[0])]
+        rows = rows_where(self.predictions, self.predictions["site"] == str(sites_at(sites, layer)[0]))
         asked = {"feature_set": feature_set, "dimension": dimension}
         asked |= {"train_language": train_language, "test_language": test_language}
         for column, value in asked.items():
@@ -106,7 +108,7 @@ class Ratings(Result):
         """Predicted against human ratings at a layer, the words that are furthest off named; options and errors as in
         `predicted`. Without a layer: r of every feature set over the layers."""
         if layer is None:
-            rows: Any = self.table[self.table["dimension"] == dimension]
+            rows = rows_where(self.table, self.table["dimension"] == dimension)
             texts = {"title": f"Predicted {dimension} by layer", "y_title": "r", "bounds": ("r_lo", "r_hi")}
             return series_curves(rows, "r", self.SERIES, **texts)
         frame = self.predicted(layer, feature_set, dimension, **options)
@@ -127,13 +129,13 @@ def joined(parts: Sequence[Ratings]) -> Ratings:
 
 
 def predict_from_activations(
-    activations: Mapping[Any, Any],
+    activations: Mapping[object, Matrix],
     words: Sequence[str],
     norms: Norms,
-    feature_sets: Mapping[Any, Mapping[str, Any]] | None = None,
+    feature_sets: Mapping[object, Mapping[str, object]] | None = None,
     language: str = "en",
     *,
-    dense: Mapping[Any, Any] | None = None,
+    dense: Mapping[object, Matrix] | None = None,
     options: FitOptions | None = None,
     **choices: Unpack[FitChoices],
 ) -> Ratings:
@@ -189,7 +191,7 @@ def predict_from_activations(
         FoldScores(part.groups, part_fold, chosen.n_bootstrap, seed)
         for part, part_fold in zip(data, part_folds, strict=True)
     ]
-    fitted: dict[tuple[Site, bytes | None, int], tuple[list[dict[str, Any]], pd.DataFrame]] = {}
+    fitted: dict[tuple[Site, bytes | None, int], tuple[list[dict[str, object]], pd.DataFrame]] = {}
     for site, name, columns in sets:
         for number, (part, part_fold) in enumerate(zip(data, part_folds, strict=True)):
             key = (site, None if columns is None else columns.tobytes(), number)
@@ -217,13 +219,13 @@ def _checked_sets(
     if not train.activations and not train.dense:
         raise EmotionInterpError("there is nothing to predict from; give layer -> [word, feature].")
     named = {sites_at(train.activations, layer)[0]: names for layer, names in (feature_sets or {}).items()}
-    found: list[tuple[Site, str, np.ndarray | None]] = []
+    checked: list[tuple[Site, str, np.ndarray | None]] = []
     for site in sorted({*train.activations, *train.dense}):
         if site in train.activations:
             width = train.activations[site].shape[1]
             for name, columns in named.get(site, {ALL: None}).items():
                 if columns is None:
-                    found.append((site, name, np.arange(width)))
+                    checked.append((site, name, np.arange(width)))
                     continue
                 columns = np.unique(np.asarray(columns, dtype=int))
                 if len(columns) and not (columns[0] >= 0 and columns[-1] < width):
@@ -231,10 +233,10 @@ def _checked_sets(
                         f"the feature set {name!r} of layer {site.layer} ({site}) names features from {columns[0]} to {columns[-1]}; "
                         f"there are {width} (0 to {width - 1})."
                     )
-                found.append((site, name, columns))
+                checked.append((site, name, columns))
         if site in train.dense:
-            found.append((site, DENSE, None))
-    return found
+            checked.append((site, DENSE, None))
+    return checked
 
 
 def _fit(
@@ -249,15 +251,10 @@ def _fit(
     alphas: Sequence[float],
     orders: np.ndarray,
     fold_scores: FoldScores,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[list[dict[str, object]], pd.DataFrame]:
     features = train.matrix(site, name, columns)
-    keys = {
-        "layer": site.layer,
-        "site": str(site),
-        "feature_set": name,
-        "train_language": train.source.language,
-        "test_language": test.source.language,
-    }
+    keys = {"layer": site.layer, "site": str(site), "feature_set": name}
+    keys |= {"train_language": train.source.language, "test_language": test.source.language}
     if features.shape[1]:
         same = test is train
         human = train.human[:, [train.dimensions.index(d) for d in test.dimensions]]
@@ -285,19 +282,9 @@ def _fit(
         extra["r_pooled"] = scores["r"]
         scores |= {name: extra.pop(name) for name in ("r", "rho")}
         ceiling = test.source.norms.ceiling.get(dimension, float("nan"))
-        rows.append(
-            keys
-            | {"dimension": dimension}
-            | scores
-            | {
-                "r_over_ceiling": scores["r"] / ceiling if ceiling > 0 else float("nan"),
-                "ceiling": ceiling,
-                "n_words": len(test.rows),
-                "n_features": int(features.shape[1]),
-                "alpha": float(chosen[place]),
-            }
-            | extra
-        )
+        scores |= {"r_over_ceiling": scores["r"] / ceiling if ceiling > 0 else float("nan"), "ceiling": ceiling}
+        scores |= {"n_words": len(test.rows), "n_features": int(features.shape[1]), "alpha": float(chosen[place])}
+        rows.append(keys | {"dimension": dimension} | scores | extra)
         if features.shape[1]:
             values = {"human": truth, "predicted": predicted[:, place], "fold": test_fold}
             frames.append(pd.DataFrame({"word": test.words} | keys | {"dimension": dimension} | values))

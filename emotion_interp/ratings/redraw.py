@@ -18,6 +18,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
 from emotion_interp.ratings.words import RatedWords
 from emotion_interp.stats.ridge import ALPHAS, inner_groups
+from emotion_interp.stats.sparse import Matrix, dense
 
 KEYS = ("site", "feature_set", "train_language", "test_language")
 """What names a fit, beside its dimension."""
@@ -27,7 +28,7 @@ NEAREST = 10
 _CELLS = 20_000_000
 
 
-def redrawn_outside(rates: Any, selected: Sequence[int] | np.ndarray, n_draws: int, seed: int = 0) -> np.ndarray:
+def redrawn_outside(rates: np.ndarray, selected: Sequence[int] | np.ndarray, n_draws: int, seed: int = 0) -> np.ndarray:
     """Outside sets [draw, feature]: each selected feature is replaced by one of the ten nearest free features in log
     firing rate, in random order.
 
@@ -54,14 +55,14 @@ def redrawn_outside(rates: Any, selected: Sequence[int] | np.ndarray, n_draws: i
         )
         return np.tile(outside, (n_draws, 1))
     floor = rates[rates > 0].min()
-    logs, own = np.log(rates[outside]), np.log(np.maximum(rates[selected], floor))
+    logs, wanted = np.log(rates[outside]), np.log(np.maximum(rates[selected], floor))
     rng = generator(seed, "redrawn outside")
     result = np.empty((n_draws, len(selected)), dtype=int)
     for draw in range(n_draws):
         free = np.ones(len(outside), dtype=bool)
         jitter = rng.permutation(len(outside)) * 1e-12
         for place in rng.permutation(len(selected)):
-            distance = np.where(free, np.abs(logs - own[place]) + jitter, np.inf)
+            distance = np.where(free, np.abs(logs - wanted[place]) + jitter, np.inf)
             near = np.argpartition(distance, min(NEAREST, free.sum() - 1))[:NEAREST]
             near = near[np.isfinite(distance[near])]
             chosen = int(rng.choice(near))
@@ -101,45 +102,47 @@ def redrawn_series(
     folds: Sequence[np.ndarray],
     inner_folds: int,
     alphas: Sequence[float],
-) -> dict[tuple[Any, ...], RedrawnSeries]:
+) -> dict[tuple[object, ...], RedrawnSeries]:
     """Every redrawn set learnt on the first data, and predicted in all: (`KEYS`, dimension) -> series."""
-    found = {}
-    own = data[0]
+    drawn = {}
+    trained = data[0]
     for site, named in draws.items():
         for name, sets in named.items():
-            width = np.arange(own.source.activations[site].shape[1])
+            width = np.arange(trained.source.activations[site].shape[1])
             tests = [(part.matrix(site, name, width), fold) for part, fold in zip(data[1:], folds[1:], strict=True)]
             options: dict[str, Any] = {"inner_folds": inner_folds, "alphas": alphas}
-            all_predicted = redrawn_ridge(own.matrix(site, name, width), own.human, folds[0], sets, tests, **options)
+            all_predicted = redrawn_ridge(
+                trained.matrix(site, name, width), trained.human, folds[0], sets, tests, **options
+            )
             for part, fold, predicted in zip(data, folds, all_predicted, strict=True):
                 for place, dimension in enumerate(part.dimensions):
-                    key = (site, name, own.source.language, part.source.language, dimension)
-                    values = predicted[:, :, own.dimensions.index(dimension)]
-                    found[key] = RedrawnSeries(
+                    key = (site, name, trained.source.language, part.source.language, dimension)
+                    values = predicted[:, :, trained.dimensions.index(dimension)]
+                    drawn[key] = RedrawnSeries(
                         tuple(part.words),
                         within_folds(part.human[:, place], fold),
                         within_folds(values.astype(np.float64), fold).astype(np.float16),
                     )
-    return found
+    return drawn
 
 
 def within_folds(values: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """z-scores within each fold along the last axis (0 where a fold holds one value)."""
     result = np.zeros(values.shape)
     for k in np.unique(fold):
-        own = values[..., fold == k]
-        spread = own.std(axis=-1, keepdims=True)
-        centred = own - own.mean(axis=-1, keepdims=True)
+        held = values[..., fold == k]
+        spread = held.std(axis=-1, keepdims=True)
+        centred = held - held.mean(axis=-1, keepdims=True)
         result[..., fold == k] = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 1e-12)
     return result
 
 
 def redrawn_ridge(
-    features: Any,
+    features: Matrix,
     targets: np.ndarray,
     fold: np.ndarray,
     draws: np.ndarray,
-    tests: Sequence[tuple[Any, np.ndarray]] = (),
+    tests: Sequence[tuple[Matrix, np.ndarray]] = (),
     *,
     inner_folds: int = 5,
     alphas: Sequence[float] = ALPHAS,
@@ -162,26 +165,33 @@ def redrawn_ridge(
     sides = [(features, np.asarray(fold)), *tests]
     columns, places = np.unique(draws, return_inverse=True)
     places = places.reshape(draws.shape)
-    blocks = [_dense(side[:, columns]) for side, _ in sides]
+    blocks = [dense(side[:, columns]) for side, _ in sides]
     shift = blocks[0].mean(axis=0)
     blocks = [block - shift for block in blocks]
     level = targets.mean(axis=0)
-    found = [np.full((len(draws), len(f), targets.shape[1]), np.nan, dtype=np.float32) for _, f in sides]
+    predictions = [np.full((len(draws), len(f), targets.shape[1]), np.nan, dtype=np.float32) for _, f in sides]
     step = max(1, _CELLS // max(1, len(fold) * draws.shape[1]))
     for start in range(0, len(draws), step):
-        own = places[start : start + step]
+        some_places = places[start : start + step]
         _fit_chunk(
-            blocks, targets - level, sides, numbers, own, inner_folds, alphas, [f[start : start + step] for f in found]
+            blocks,
+            targets - level,
+            sides,
+            numbers,
+            some_places,
+            inner_folds,
+            alphas,
+            [f[start : start + step] for f in predictions],
         )
-    for predicted in found:
+    for predicted in predictions:
         predicted += level.astype(np.float32)
-    return found
+    return predictions
 
 
 def _fit_chunk(
     blocks: list[np.ndarray],
     targets: np.ndarray,
-    sides: Sequence[tuple[Any, np.ndarray]],
+    sides: Sequence[tuple[Matrix, np.ndarray]],
     numbers: np.ndarray,
     own: np.ndarray,
     inner_folds: int,
@@ -240,9 +250,5 @@ def _error(held: list[Any], beta: np.ndarray, mean_x: np.ndarray, mean_y: np.nda
     products = xy - mean_x[:, :, None] * y - centre[:, :, None] * mean_y
     squares = xx - mean_x[:, :, None] * x[:, None, :] - x[:, :, None] * mean_x[:, None, :]
     squares = squares + n * mean_x[:, :, None] * mean_x[:, None, :]
-    own = yy - 2 * mean_y * y + n * mean_y**2
-    return own - 2 * (beta * products).sum(axis=1) + (beta * (squares @ beta)).sum(axis=1)
-
-
-def _dense(matrix: Any) -> np.ndarray:
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)
+    squared = yy - 2 * mean_y * y + n * mean_y**2
+    return squared - 2 * (beta * products).sum(axis=1) + (beta * (squares @ beta)).sum(axis=1)

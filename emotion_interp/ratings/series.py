@@ -66,7 +66,7 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
                 f"the pattern is tested on predictions word by word, but the frame lacks {', '.join(missing)}. Give the "
                 "Ratings themselves, or their .predictions."
             )
-    found = []
+    series = []
     for frame in frames:
         if "site" not in frame:
             frame = frame.assign(site=[str(site_of(int(layer))) for layer in frame["layer"]])
@@ -81,21 +81,21 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
                 # r of what is standardised within folds is r averaged over folds, which has no floor below 0
                 fold = rows["fold"].to_numpy()
                 human, predicted = within_folds(human, fold), within_folds(predicted, fold)
-            found.append(Series(site_of(site), name, train, test, dimension, words, human, predicted))
-    keys = [(s.site, s.feature_set, s.train, s.test, s.dimension) for s in found]
+            series.append(Series(site_of(site), name, train, test, dimension, words, human, predicted))
+    keys = [(s.site, s.feature_set, s.train, s.test, s.dimension) for s in series]
     if len(set(keys)) < len(keys):
         raise EmotionInterpError("two of the ratings hold the same site, feature set and languages; give each once.")
-    if not found:
+    if not series:
         raise EmotionInterpError("there are no predictions in these ratings; nothing can be tested.")
-    return found
+    return series
 
 
-def all_draws(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> dict[tuple[Any, ...], RedrawnSeries]:
+def all_draws(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> dict[tuple[object, ...], RedrawnSeries]:
     """The redrawn outside sets of one or several ratings: (site, feature set, train, test, dimension) -> series."""
     if isinstance(ratings, pd.DataFrame):
         return {}
     several = [ratings] if isinstance(ratings, Ratings) else ratings
-    return {(site_of(key[0]), *key[1:]): series for one in several for key, series in one.draws.items()}
+    return {(site_of(key[0]), *key[1:]): series for ratings_of in several for key, series in ratings_of.draws.items()}
 
 
 def bootstrap_draws(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -93,6 +93,6 @@ def _outside(rates: np.ndarray, chosen: np.ndarray, union: np.ndarray, seed: int
 
 def _free(rates: np.ndarray, chosen: np.ndarray, union: np.ndarray) -> np.ndarray:
     # a feature that was selected in another language only is no control: it counts as silent
-    free: Any = np.array(rates, dtype=np.float64)
+    free = np.array(rates, dtype=np.float64)
     free[np.setdiff1d(union, chosen)] = 0.0
     return free

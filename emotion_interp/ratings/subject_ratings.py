@@ -143,11 +143,11 @@ def _sites(subject: Subject, layers: Iterable[int | Site | str] | None) -> list[
     """Every site with an SAE of the layers; the residual stream of a layer without one."""
     if layers is None:
         return subject.sites
-    found: list[Site] = []
+    sites: list[Site] = []
     for layer in layers:
         site = subject.site(layer)
-        found += sites_at(subject.readers, layer) if site in subject.readers else [site]
-    return list(dict.fromkeys(found))
+        sites += sites_at(subject.readers, layer) if site in subject.readers else [site]
+    return list(dict.fromkeys(sites))
 
 
 def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings]) -> WordActivations:
@@ -163,7 +163,9 @@ def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings]) -> Wor
     return WordActivations(features, words, norms, norms.language, groups, dense)
 
 
-def feature_sets(part: WordActivations, bank: FeatureBank | None = None, seed: int = 0) -> dict[Site, dict[str, Any]]:
+def feature_sets(
+    part: WordActivations, bank: FeatureBank | None = None, seed: int = 0
+) -> dict[Site, dict[str, object]]:
     """Site -> name of the set -> columns: "all" living latents, and with a bank those of `bank_sets`."""
     sets: dict[Site, dict[str, Any]] = {}
     for site, matrix in part.activations.items():
@@ -193,20 +195,20 @@ def predict_parts(
     seed: int = 0,
     n_permutations: int = 199,
     n_bootstrap: int = 500,
-    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None,
+    draws: Mapping[object, Mapping[str, np.ndarray]] | None = None,
 ) -> Ratings:
     """`predict_from_activations` on the first part, the others predicted by its fits."""
-    own, *others = parts
+    trained, *others = parts
     return predict_from_activations(
-        own.activations,
-        own.words,
-        own.norms,
+        trained.activations,
+        trained.words,
+        trained.norms,
         feature_sets=sets,
-        language=own.language,
+        language=trained.language,
         folds=folds,
         seed=seed,
-        dense=own.dense,
-        groups=own.groups,
+        dense=trained.dense,
+        groups=trained.groups,
         transfer=others,
         n_permutations=n_permutations,
         n_bootstrap=n_bootstrap,

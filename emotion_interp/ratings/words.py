@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from emotion_interp.concepts.lemmas import lemma_key
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.types import BySite, Site
 from emotion_interp.norms import Norms
+from emotion_interp.stats.sparse import Matrix
 
 DIMENSIONS = ("valence", "arousal")
 
@@ -24,12 +25,12 @@ class WordActivations:
     kept as `BySite`, so a layer's number stands for its `resid_post`. `groups`: one label per word; words of one group (a lemma, translations of each other) stay in one fold.
     """
 
-    activations: Mapping[Any, Any]
+    activations: Mapping[object, Matrix]
     words: Sequence[str]
     norms: Norms
     language: str = "en"
-    groups: Sequence[Any] | None = None
-    dense: Mapping[Any, Any] = field(default_factory=dict)
+    groups: Sequence[Hashable] | None = None
+    dense: Mapping[Any, Matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind in ("activations", "dense"):
@@ -75,7 +76,7 @@ class RatedWords:
             groups = [str(labels[int(i)]) for i in rows]
         return cls(source, rows, words, groups, ratings[rows], dimensions)
 
-    def matrix(self, site: Site, name: str, columns: np.ndarray | None) -> Any:
+    def matrix(self, site: Site, name: str, columns: np.ndarray | None) -> Matrix:
         matrices = self.source.dense if columns is None else self.source.activations
         if site not in matrices:
             raise UnknownNameError(f"layer of {self.source.language} {name}", str(site), map(str, matrices))

@@ -6,14 +6,13 @@ import importlib.util
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from plotly.offline import get_plotlyjs
 
 from emotion_interp.core import FileFormatError
 
 
-def script_json(value: Any) -> str:
+def script_json(value: object) -> str:
     """JSON that is safe inside a `<script>` element: no text in it can close the element or open a comment.
 
     Example:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.report.assets import escape_script_json
-from emotion_interp.report.brief import number
+from emotion_interp.report.brief import Block, number
 
 
-def figure_block(figure: go.Figure) -> dict[str, Any]:
+def figure_block(figure: go.Figure) -> Block:
     """A figure for the page: its JSON, its heading and line as text, so that they wrap on a narrow screen."""
     # typed Any: Plotly builds its attributes at run time
     bare: Any = go.Figure(figure)
@@ -30,7 +31,7 @@ def figure_block(figure: go.Figure) -> dict[str, Any]:
     }
 
 
-def cell(value: Any, digits: int = 2) -> str:
+def cell(value: object, digits: int = 2) -> str:
     """One value as text: "yes"/"no", integers without a point, "–" for missing."""
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
@@ -44,8 +45,13 @@ def cell(value: Any, digits: int = 2) -> str:
 
 
 def table_block(
-    frame: Any, columns: dict[str, str], *, digits: dict[str, int] | None = None, caption: str = "", note: str = ""
-) -> dict[str, Any]:
+    frame: pd.DataFrame,
+    columns: dict[str, str],
+    *,
+    digits: dict[str, int] | None = None,
+    caption: str = "",
+    note: str = "",
+) -> Block:
     """A table for the page.
 
     Args:
@@ -69,7 +75,7 @@ def table_block(
     }
 
 
-def joined_interval(frame: Any, low: str, high: str, digits: int = 2) -> Any:
+def joined_interval(frame: pd.DataFrame, low: str, high: str, digits: int = 2) -> list[str | float]:
     """Two interval columns as one text column; missing where the interval is."""
     return [
         f"[{number(a, digits)}, {number(b, digits)}]" if a == a and b == b else float("nan")
@@ -77,7 +83,7 @@ def joined_interval(frame: Any, low: str, high: str, digits: int = 2) -> Any:
     ]
 
 
-def choice_block(label: str, panels: list[tuple[str, list[dict[str, Any]]]], chosen: int = 0) -> dict[str, Any]:
+def choice_block(label: str, panels: list[tuple[str, list[Block]]], chosen: int = 0) -> Block:
     """Panels of which the reader sees one at a time."""
     return {
         "type": "choice",
@@ -87,7 +93,7 @@ def choice_block(label: str, panels: list[tuple[str, list[dict[str, Any]]]], cho
     }
 
 
-def flattened(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flattened(value: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """A nested dict as (name, value) rows."""
     rows = []
     for key, item in value.items():

@@ -4,39 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+
+import pandas as pd
 
 from emotion_interp.report.data import StudyData
 from emotion_interp.report.places import best_places, with_places
 
+Block = dict[str, object]
+"""A piece of the page, as its template reads it."""
 LANGUAGES = {"en": "English", "zh": "Chinese", "es": "Spanish"}
 ALPHA = 0.05
 
 
-def number(value: Any, digits: int = 2) -> str:
+def number(value: float | None, digits: int = 2) -> str:
     """A number for people: "0.71", "–" for missing, minus sign where negative."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     return f"{value:.{digits}f}".replace("-", "−")
 
 
-def p_text(p: Any) -> str:
+def p_text(p: float | None) -> str:
     """ "p < .001" or "p = .012"; never "p = .000"."""
     if p is None or not math.isfinite(p):
         return "p not computed"
     return "p < .001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def language_name(code: Any) -> str:
+def language_name(code: object) -> str:
     """English name of a language code, or the code."""
     return LANGUAGES.get(str(code), str(code))
 
 
-def _interval(low: Any, high: Any) -> str:
+def _interval(low: float, high: float) -> str:
     return f" [{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
-def _known(p: Any) -> bool:
+def _known(p: float | None) -> bool:
     return p is not None and math.isfinite(p)
 
 
@@ -75,7 +78,7 @@ def feature_sentences(study: StudyData) -> list[str]:
     return sentences
 
 
-def _confirmed(rows: Any) -> str:
+def _confirmed(rows: pd.DataFrame) -> str:
     """What is confirmed at the layer of a language that was fixed beforehand."""
     names = rows[rows["confirmed"].fillna(False).astype(bool)]["emotion"].tolist()
     place = rows["place"].iloc[0]
@@ -90,7 +93,7 @@ def _confirmed(rows: Any) -> str:
     )
 
 
-def _component(row: Any, name: str, layers: int) -> str:
+def _component(row: pd.Series, name: str, layers: int) -> str:
     r, p_layers, p = row[f"{name}_r"], row[f"{name}_p_layers"], row[f"{name}_p"]
     if _known(p_layers):
         p, corrected = p_layers, "corrected over layers and components"
@@ -140,7 +143,7 @@ def geometry_sentences(study: StudyData) -> list[str]:
     return sentences
 
 
-def _added(row: Any, of: str) -> list[str]:
+def _added(row: pd.Series, of: str) -> list[str]:
     """What the space with the best distances adds to the texts alone."""
     if "rsa_given_text" not in row or not _known(row["rsa_given_text"]):
         return []
@@ -243,7 +246,7 @@ QUESTIONS: tuple[tuple[str, str, str, Callable[[StudyData], list[str]]], ...] = 
 )
 
 
-def in_brief(study: StudyData) -> list[dict[str, Any]]:
+def in_brief(study: StudyData) -> list[Block]:
     """The questions with their sentences; a part that was not run says so.
 
     Returns:

@@ -138,8 +138,8 @@ class StudyData:
     """
 
     title: str
-    subject: dict[str, Any] = field(default_factory=dict)
-    concepts: dict[str, Any] = field(default_factory=dict)
+    subject: dict[str, object] = field(default_factory=dict)
+    concepts: dict[str, object] = field(default_factory=dict)
     summary: pd.DataFrame | None = None
     selected: pd.DataFrame | None = None
     controls: pd.DataFrame | None = None
@@ -181,7 +181,7 @@ class StudyData:
         """Whether this part was run."""
         return getattr(self, name) is not None
 
-    def frame(self, name: str) -> Any:
+    def frame(self, name: str) -> pd.DataFrame:
         """The DataFrame of a part that was run; `EmotionInterpError` if it was not."""
         value = getattr(self, name)
         if value is None:

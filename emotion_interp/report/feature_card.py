@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from emotion_interp.bank.sharing import feature_link
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
 from emotion_interp.core.markup import escaped
 from emotion_interp.core.types import Site
 from emotion_interp.report.blocks import cell
-from emotion_interp.report.tokens import POLICY, _span, _visible
+from emotion_interp.report.tokens import POLICY, _span, visible
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
@@ -66,6 +67,8 @@ class FeatureCard:
     promoted: tuple[str, ...]
     suppressed: tuple[str, ...]
     examples: pd.DataFrame
+    link: str = ""
+    """The feature's page on Neuronpedia, where its SAE has one."""
 
     def to_frame(self) -> pd.DataFrame:
         """The scores."""
@@ -76,12 +79,17 @@ class FeatureCard:
         """An HTML fragment; safe for any token and text."""
         name = escaped(f"Feature {self.feature} · {self.site} · {self.subject}")
         return (
-            f'<section class="ei-card"><h3>{name}</h3>{self._scores()}'
+            f'<section class="ei-card"><h3>{name}</h3>{self._page()}{self._scores()}'
             f"{_tokens('Promotes (logit lens)', self.promoted)}{_tokens('Suppresses', self.suppressed)}{self._examples()}</section>"
         )
 
+    def _page(self) -> str:
+        if not self.link:
+            return ""
+        return f'<p><a href="{escaped(self.link)}" rel="noopener noreferrer">on Neuronpedia</a></p>'
+
     def _scores(self) -> str:
-        scores: Any = self.scores
+        scores = self.scores
         kept = [c for c in SHOWN if c in scores and scores[c].notna().any()]
         head = "".join(f"<th>{escaped(SHOWN[c])}</th>" for c in kept)
         body = ""
@@ -93,7 +101,7 @@ class FeatureCard:
     def _examples(self) -> str:
         if self.examples.empty:
             return "<h4>Texts</h4><small>The bank has no examples of this feature.</small>"
-        examples: Any = self.examples
+        examples = self.examples
         limit = float(examples["activation"].max()) or 1.0
         items = ""
         for row in examples.to_dict("records"):
@@ -137,7 +145,7 @@ def feature_card(bank: FeatureBank, layer: int | Site | str, feature: int) -> Fe
         >>> feature_card(bank, layer=2, feature=17).save("card.html")  # doctest: +SKIP
     """
     site = bank.site(layer)
-    scores: Any = bank.table(layer=site)
+    scores = bank.table(layer=site)
     scores = scores[scores["feature"] == feature].reset_index(drop=True)
     if scores.empty:
         raise EmotionInterpError(
@@ -147,17 +155,20 @@ def feature_card(bank: FeatureBank, layer: int | Site | str, feature: int) -> Fe
     lists = [tuple(tokens[c].iloc[0]) if len(tokens) else () for c in ("promoted", "suppressed")]
     if len(examples):
         examples = examples.sort_values("rank").reset_index(drop=True)
-    return FeatureCard(site, int(feature), str(bank.manifest.get("subject")), scores, lists[0], lists[1], examples)
+    link = feature_link(bank, site, int(feature)) or ""
+    return FeatureCard(
+        site, int(feature), str(bank.manifest.get("subject")), scores, lists[0], lists[1], examples, link
+    )
 
 
 def _rows(bank: FeatureBank, name: str, site: Site, feature: int) -> Any:
     if name not in bank.extras:
         return pd.DataFrame()
-    table: Any = bank.extras[name]
+    table = bank.extras[name]
     return table[(table["site"] == str(site)) & (table["feature"] == feature)]
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     missing = value is None or (isinstance(value, (float, np.floating)) and np.isnan(value))
     return "" if missing else str(value)
 
@@ -165,4 +176,4 @@ def _text(value: Any) -> str:
 def _tokens(heading: str, tokens: tuple[str, ...]) -> str:
     if not tokens:
         return ""
-    return f"<h4>{heading}</h4>" + "".join(f"<code>{escaped(_visible(t))}</code>" for t in tokens)
+    return f"<h4>{heading}</h4>" + "".join(f"<code>{escaped(visible(t))}</code>" for t in tokens)

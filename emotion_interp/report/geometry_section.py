@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -12,6 +12,10 @@ from emotion_interp.report.blocks import choice_block, figure_block, joined_inte
 from emotion_interp.report.brief import language_name
 from emotion_interp.report.data import StudyData
 from emotion_interp.report.places import best_places, with_places
+
+if TYPE_CHECKING:
+    from emotion_interp.report.brief import Block
+
 
 _MOST_BANDS = 2
 
@@ -24,9 +28,9 @@ _SPACES = "Dense: differences of mean activations in the residual stream. Featur
 _ALONE = "Text: TF-IDF of the same texts, without the model, which the model has to add to (the same at every layer)."
 
 
-def geometry_blocks(study: StudyData) -> list[dict[str, Any]]:
+def geometry_blocks(study: StudyData) -> list[Block]:
     """Curves over layers, the circumplex, the dissimilarities, the components per layer, and every test in one table."""
-    blocks: list[dict[str, Any]] = []
+    blocks: list[Block] = []
     best: dict[str, str] = {}
     if study.has("alignment"):
         alignment = with_places(study.frame("alignment"))
@@ -65,7 +69,7 @@ def geometry_blocks(study: StudyData) -> list[dict[str, Any]]:
     return blocks
 
 
-def _curves(alignment: Any) -> list[dict[str, Any]]:
+def _curves(alignment: pd.DataFrame) -> list[Block]:
     """|r| of valence, |r| of arousal, and rho of the distances, over the layers, language by language."""
     several = alignment["kind"].nunique() > 1
     curves: dict[str, list[dict[str, Any]]] = {"valence": [], "arousal": [], "rsa": []}
@@ -92,7 +96,7 @@ def _curves(alignment: Any) -> list[dict[str, Any]]:
     return [choice_block("By layer", panels)] if len(panels) > 1 else panels[0][1]
 
 
-def _curve_blocks(curves: dict[str, list[dict[str, Any]]], of: str, several: bool) -> list[dict[str, Any]]:
+def _curve_blocks(curves: dict[str, list[Block]], of: str, several: bool) -> list[Block]:
     """One language's three pictures."""
     blocks = []
     for name, title, y_title, how in (
@@ -100,13 +104,13 @@ def _curve_blocks(curves: dict[str, list[dict[str, Any]]], of: str, several: boo
         ("arousal", "Best principal component for arousal, by layer", "|r| with people's arousal", _COMPONENTS),
         ("rsa", "Agreement of distances, by layer", "rank correlation (rho)", _DISTANCES),
     ):
-        frame: Any = pd.DataFrame(curves[name]).dropna(subset=["value"])
+        frame = pd.DataFrame(curves[name]).dropna(subset=["value"])
         if len(frame):
             blocks.append(_curve_block(frame, title + of, y_title, how, several))
     return blocks
 
 
-def _curve_block(frame: Any, title: str, y_title: str, how: str, several: bool) -> dict[str, Any]:
+def _curve_block(frame: pd.DataFrame, title: str, y_title: str, how: str, several: bool) -> Block:
     chance = bool(frame["chance_hi"].notna().any())
     if how.endswith(";"):
         how += " 95% of what chance gives lies in the grey band." if chance else " see the p-values."
@@ -128,7 +132,7 @@ def _curve_block(frame: Any, title: str, y_title: str, how: str, several: bool) 
     )
 
 
-def _table(alignment: Any) -> dict[str, Any]:
+def _table(alignment: pd.DataFrame) -> Block:
     pairs = {
         "valence_ci": ("valence_lo", "valence_hi"),
         "arousal_ci": ("arousal_lo", "arousal_hi"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -35,7 +35,7 @@ def _template() -> Template:
     )
 
 
-def _final(value: Any) -> Any:
+def _final(value: object) -> object:
     """Names without control characters; what is HTML already stays as it is."""
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+
+import pandas as pd
 
 
-def with_places(frame: Any) -> Any:
+def with_places(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy with `place` ("layer 3", or the hook's name) and `stream` ("", or which of a layer's sites).
 
     Args:
@@ -28,13 +29,13 @@ def with_places(frame: Any) -> Any:
     return frame.assign(place=[_layer(value) for value in frame["layer"]], stream="", site=None)
 
 
-def _layer(value: Any) -> str:
+def _layer(value: float | None) -> str:
     if value is None or value != value:
         return ""
     return "embedding" if value == -1 else f"layer {int(value)}"
 
 
-def best_places(frame: Any, score: str) -> dict[str, str]:
+def best_places(frame: pd.DataFrame, score: str) -> dict[str, str]:
     """Per language the place where the median of `score` is highest; `frame` from `with_places`."""
     medians = frame.groupby(["language", "place"], sort=False)[score].median().dropna()
     return {str(lang): str(group.idxmax()[1]) for lang, group in medians.groupby(level="language", sort=False)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,12 @@ from emotion_interp.report.data import StudyData
 from emotion_interp.report.geometry_section import geometry_blocks
 from emotion_interp.report.places import best_places, with_places
 
+if TYPE_CHECKING:
+    from emotion_interp.report.brief import Block
 
-def features_blocks(study: StudyData) -> list[dict[str, Any]]:
+
+# Long: one section, block after block.
+def features_blocks(study: StudyData) -> list[Block]:
     """Curve over layers; per layer and language the table of top features and the heat map; controls and cards."""
     summary = with_places(study.frame("summary"))
     curves = []
@@ -30,7 +34,7 @@ def features_blocks(study: StudyData) -> list[dict[str, Any]]:
             curves.append((layer, f"{name}, dense direction", rows["dense_auroc"].median(), math.nan, math.nan))
         if "text_auroc" in rows and rows["text_auroc"].notna().any():
             curves.append((layer, f"{name}, texts alone", rows["text_auroc"].median(), math.nan, math.nan))
-    frame: Any = pd.DataFrame(curves, columns=["layer", "series", "value", "lo", "hi"]).dropna(subset=["value"])
+    frame = pd.DataFrame(curves, columns=["layer", "series", "value", "lo", "hi"]).dropna(subset=["value"])
     blocks = []
     if len(frame):
         how = (
@@ -97,7 +101,7 @@ _CONFIRMED_BEFORE = (
 _WHICH = {"emotion": "emotion", "language": "language", "layer": "layer", "site": "site", "feature": "feature"}
 
 
-def _checks(study: StudyData) -> list[dict[str, Any]]:
+def _checks(study: StudyData) -> list[Block]:
     """What further tests say of the confirmed features."""
     blocks = []
     if study.has("controls"):
@@ -125,12 +129,12 @@ def _checks(study: StudyData) -> list[dict[str, Any]]:
     return blocks
 
 
-def _small_table(frame: Any, columns: dict[str, str], caption: str, note: str) -> dict[str, Any]:
+def _small_table(frame: pd.DataFrame, columns: dict[str, str], caption: str, note: str) -> Block:
     rows = with_places(frame).sort_values(["emotion", "language", "layer"], kind="stable")
     return table_block(rows, columns, digits={"p_holm": 3, "matched_p_holm": 3}, caption=caption, note=note)
 
 
-def _cards(study: StudyData) -> list[dict[str, Any]]:
+def _cards(study: StudyData) -> list[Block]:
     if not study.cards:
         return []
     panels = [(name, [{"type": "html", "html": card}]) for name, card in study.cards.items()]
@@ -148,7 +152,7 @@ _SETS = (
 )
 
 
-def ratings_blocks(study: StudyData) -> list[dict[str, Any]]:
+def ratings_blocks(study: StudyData) -> list[Block]:
     """Curves over layers per dimension and pair of languages, the tables, words one by one, and the learning curve."""
     blocks = _rating_curves(study) if study.has("ratings") else []
     if study.has("predicted"):
@@ -158,7 +162,7 @@ def ratings_blocks(study: StudyData) -> list[dict[str, Any]]:
     return blocks
 
 
-def _rating_curves(study: StudyData) -> list[dict[str, Any]]:
+def _rating_curves(study: StudyData) -> list[Block]:
     ratings = with_places(study.frame("ratings"))
     panels = []
     for (train, test), rows in ratings.groupby(["train_language", "test_language"], sort=False):
@@ -203,7 +207,7 @@ def _rating_curves(study: StudyData) -> list[dict[str, Any]]:
     return [choice_block("Words", panels)] if len(panels) > 1 else panels[0][1]
 
 
-def _predicted_words(study: StudyData) -> list[dict[str, Any]]:
+def _predicted_words(study: StudyData) -> list[Block]:
     panels = []
     words = with_places(study.frame("predicted")).dropna(subset=["human", "predicted"])
     keys = ["test_language", "train_language", "dimension", "place", "feature_set"]
@@ -215,7 +219,7 @@ def _predicted_words(study: StudyData) -> list[dict[str, Any]]:
     return [choice_block("Word by word", panels)] if panels else []
 
 
-def _learning(study: StudyData) -> list[dict[str, Any]]:
+def _learning(study: StudyData) -> list[Block]:
     panels = []
     frame = with_places(study.frame("learning"))
     for (dimension, place), rows in frame.groupby(["dimension", "place"], sort=False):
@@ -235,7 +239,7 @@ _DIRECTIONS = (
 )
 
 
-def _steering_test(frame: Any) -> list[dict[str, Any]]:
+def _steering_test(frame: pd.DataFrame) -> list[Block]:
     """One table per method: each emotion at the layer and dose that other prompts fixed."""
     panels = []
     groups = [(str(method), rows) for method, rows in frame.groupby("method", sort=False)]
@@ -264,9 +268,9 @@ def _steering_test(frame: Any) -> list[dict[str, Any]]:
     return [choice_block("Directions", panels)] if len(panels) > 1 else panels[0][1]
 
 
-def steering_blocks(study: StudyData) -> list[dict[str, Any]]:
+def steering_blocks(study: StudyData) -> list[Block]:
     """The test or the dose-response curves, and the texts."""
-    blocks: list[dict[str, Any]] = []
+    blocks: list[Block] = []
     if study.has("steering"):
         panels = []
         frame = study.frame("steering")
@@ -305,7 +309,7 @@ def steering_blocks(study: StudyData) -> list[dict[str, Any]]:
     return blocks
 
 
-SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[StudyData], list[dict[str, Any]]], str], ...] = (
+SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[StudyData], list[Block]], str], ...] = (
     ("features", "Features per layer", ("summary",), features_blocks, "No features were searched for."),
     (
         "geometry",

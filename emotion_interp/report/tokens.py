@@ -26,6 +26,7 @@ POSITIVE, NEGATIVE = (107, 174, 214), (253, 174, 97)
 
 STYLE = """
 .ei-token-view { margin: 0 0 1rem; font: 15px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; color: #1f2933; }
+.ei-token-view .ei-turns { font-size: 13px; color: #52606d; margin: 4px 0; padding-left: 1.4em; }
 .ei-token-view label { font-size: 14px; }
 .ei-token-view select { font: inherit; max-width: 100%; padding: 2px 4px; }
 .ei-token-view .ei-scale { font-size: 13px; color: #52606d; margin: 4px 0 8px; }
@@ -81,6 +82,7 @@ class TokenView:
     emotions: tuple[str, ...]
     layer: int | None = None
     title: str = ""
+    speakers: tuple[str, ...] = ()
 
     @property
     def limit(self) -> float:
@@ -97,7 +99,7 @@ class TokenView:
         """An HTML fragment without the bundle; safe for any token text."""
         limit, first = self.limit, self.strongest
         data = {
-            "tokens": [_inert(_visible(token)) for token in self.tokens],
+            "tokens": [_inert(visible(token)) for token in self.tokens],
             "values": [[float(f"{v:.4g}") for v in row] for row in self.values.tolist()],
             "limit": float(f"{limit:.4g}"),
             "positive": _rgb(POSITIVE, 1.0),
@@ -118,7 +120,7 @@ class TokenView:
         return (
             f'<div class="ei-token-view">'
             f'<script type="application/json">{script_json(data)}</script>'
-            f"{f'<p><strong>{heading}</strong></p>' if heading else ''}"
+            f"{f'<p><strong>{heading}</strong></p>' if heading else ''}{turns_html(self.tokens, self.speakers)}"
             f'<label class="ei-choice" hidden>Emotion: <select autocomplete="off">{options}</select></label>'
             f'<span class="ei-static">Coloured by: {name}</span>'
             f'<div class="ei-scale">{low:.3g} <span class="ei-swatch" style="background:linear-gradient(to right, '
@@ -287,7 +289,7 @@ def merge_bytes(
     return texts, np.array(merged).reshape(len(units), array.shape[1])
 
 
-def _visible(token: str) -> str:
+def visible(token: str) -> str:
     """Line breaks and tabs as signs; CircuitsVis still breaks the line after a newline."""
     return named(token.replace("\r", "").replace("\n", "↵\n").replace("\t", "⇥"))
 
@@ -308,4 +310,17 @@ def _rgb(colour: tuple[int, int, int], share: float) -> str:
 
 def _span(token: str, value: float, limit: float) -> str:
     colour = _rgb(POSITIVE if value >= 0 else NEGATIVE, abs(value) / limit)
-    return f'<span style="background:{colour}" title="{value:.4g}">{escaped(_visible(token))}</span>'
+    return f'<span style="background:{colour}" title="{value:.4g}">{escaped(visible(token))}</span>'
+
+
+def turns_html(tokens: Sequence[str], speakers: Sequence[str]) -> str:
+    """Who speaks: each turn with its first words; nothing for a text that is no conversation."""
+    starts = [k for k, speaker in enumerate(speakers) if speaker and (k == 0 or speakers[k - 1] != speaker)]
+    if not starts:
+        return ""
+    lines = []
+    for start, stop in zip(starts, [*starts[1:], len(tokens)], strict=True):
+        words = " ".join("".join(tokens[start:stop]).split())
+        short = words if len(words) <= 80 else words[:79] + "…"
+        lines.append(f"<li><b>{escaped(speakers[start])}</b> {escaped(named(short))}</li>")
+    return f'<ol class="ei-turns">{"".join(lines)}</ol>'

@@ -1,8 +1,8 @@
-"""Every emotion's strength at every token of a text, at every layer."""
+"""Every emotion at every token of a text, at every layer: read by sets of features, the dense read-out beside."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,27 +11,51 @@ import numpy as np
 import pandas as pd
 
 from emotion_interp.activations import read_tokens
+from emotion_interp.activations.reading import SINK_FACTOR
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.arguments import checked, checked_methods
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.languages import language_of
+from emotion_interp.core.languages import detect_language, language_of
+from emotion_interp.core.messages import checked_messages
+from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, site_of
-from emotion_interp.figures import trace_heatmap
+from emotion_interp.features.readings import emotion_readouts
+from emotion_interp.features.readout import KINDS, level_of
+from emotion_interp.features.text_states import logged
+from emotion_interp.figures.trace import trace_heatmap, trace_layers
 from emotion_interp.report.tokens import display_units, token_view
+from emotion_interp.report.trace_parts import (
+    ReadoutFacts,
+    by_speaker,
+    check_marks,
+    readout_facts,
+    sentence_ranges,
+    trust,
+    within,
+)
+from emotion_interp.report.trace_view import ShownTrace, trace_html, trace_page
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from emotion_interp.bank import FeatureBank
+    from emotion_interp.features.readout import Readout
     from emotion_interp.report.tokens import TokenView
     from emotion_interp.subjects import Subject
 
 
 @checked_methods
-@dataclass(frozen=True, eq=False)
-class EmotionTrace:
-    """Strengths [layer, token, emotion]; a token is a display unit, so characters split over tokens stay whole.
+@dataclass(frozen=True, eq=False, repr=False)
+class EmotionTrace(Result):
+    """Values [layer, token, emotion]; a token is a display unit, so characters split over tokens stay whole.
 
-    1.0 means: as strong as on the emotion's own words in the bank (features), or a projection
-    of one site scale (dense). `language` is the one whose features were used: given, or that of the text.
+    1.0 is the spread of neutral tokens: 0 is no more than in neutral text (read-outs from words) or than emotions have on
+    average (read-outs trained on texts). kind: of `values`; `beside` are those of the other kind. language: whose
+    read-outs were used; detected: that of the text, None where it does not show. spans: characters of each token.
+    sentences: (first, last + 1) token of each. marks: what each token is said to be ("generated", "steered", a speaker).
+    unread [layer, token]: attention sinks, whose values are 0. levels [layer, length]: what the strongest emotion of
+    neutral stretches of `readout.LENGTHS` tokens reaches in 19 of 20. facts: of each layer and kind. speakers: whose turn each
+    token belongs to ("system", "user", "assistant"), where the text is a conversation.
     """
 
     text: str
@@ -42,122 +66,299 @@ class EmotionTrace:
     kind: str
     language: str = ""
     sites: tuple[Site, ...] = ()
+    beside: np.ndarray | None = None
+    detected: str | None = None
+    spans: tuple[tuple[int, int], ...] = ()
+    sentences: tuple[tuple[int, int], ...] = ()
+    marks: tuple[tuple[str, ...], ...] = ()
+    unread: np.ndarray | None = None
+    levels: np.ndarray | None = None
+    facts: tuple[ReadoutFacts, ...] = ()
+    speakers: tuple[str, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
-        """Long table: layer, site, position, token, emotion, value."""
+        """Long table: layer (missing for a mean of layers), site, position, token, emotion, value, value_beside; speaker."""
         n_layers, n_tokens, n_emotions = self.values.shape
         layer, token, emotion = np.meshgrid(range(n_layers), range(n_tokens), range(n_emotions), indexing="ij")
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
-                "layer": np.asarray(self.layers)[layer.ravel()],
+                "layer": np.asarray(self.layers or (np.nan,))[layer.ravel()],
                 "site": np.asarray(list(map(str, self.sites)) or [""] * n_layers, dtype=object)[layer.ravel()],
                 "position": token.ravel(),
                 "token": np.asarray(self.tokens, dtype=object)[token.ravel()],
+                **({"speaker": np.asarray(self.speakers, dtype=object)[token.ravel()]} if self.speakers else {}),
                 "emotion": np.asarray(self.emotions, dtype=object)[emotion.ravel()],
                 "value": self.values.ravel(),
             }
         )
+        return frame if self.beside is None else frame.assign(value_beside=self.beside.ravel())
 
-    def _layer(self, layer: int | Site | str | None) -> int:
+    def _facts(self, kind: str) -> list[ReadoutFacts]:
+        return [f for f in self.facts if f.kind == kind]
+
+    def at(self, layer: int | Site | str | None = None) -> EmotionTrace:
+        """The trace of one layer alone; None: the mean over all layers, whose `layers` and `sites` are empty.
+
+        The levels of the mean are the mean of those of the layers, which is more than it needs.
+
+        Raises:
+            UnknownNameError: not among the layers.
+        """
         if layer is None:
-            return len(self.layers) // 2
-        known, wanted = (self.layers, layer) if isinstance(layer, int) else (self.sites, site_of(layer))
-        if wanted not in known:
-            raise UnknownNameError("layer", layer, known)
-        return list(known).index(wanted)
+            chosen, layers, sites = slice(None), (), ()
+        else:
+            known, wanted = (self.layers, layer) if isinstance(layer, int) else (self.sites, site_of(layer))
+            if wanted not in known:
+                raise UnknownNameError("layer", layer, known)
+            place = list(known).index(wanted)
+            chosen, layers, sites = (
+                slice(place, place + 1),
+                self.layers[place : place + 1],
+                self.sites[place : place + 1],
+            )
+        held = {"values": self.values, "beside": self.beside, "levels": self.levels}
+        means = {name: None if array is None else array[chosen].mean(0, keepdims=True) for name, array in held.items()}
+        unread = None if self.unread is None else self.unread[chosen].all(0, keepdims=True)
+        facts = tuple(f for f in self.facts if not sites or f.site == str(sites[0]))
+        return replace(self, layers=layers, sites=sites, unread=unread, facts=facts, **means)
+
+    def sentence_values(self, beside: bool = False) -> np.ndarray:
+        """Mean over the tokens of each sentence that were read [layer, sentence, emotion]; `beside`: of the other kind."""
+        values = self.beside if beside and self.beside is not None else self.values
+        read = np.ones(values.shape[:2], dtype=bool) if self.unread is None else ~self.unread
+        parts = []
+        for first, stop in self.sentences or ((0, len(self.tokens)),):
+            count = np.maximum(read[:, first:stop].sum(1), 1)[:, None]
+            parts.append((values[:, first:stop] * read[:, first:stop, None]).sum(1) / count)
+        return np.stack(parts, axis=1)
+
+    def by_token(self, layer: int | Site | str | None = None) -> pd.DataFrame:
+        """Per token at one layer, or by the mean over all: the strongest emotion, its value, whether it is named.
+
+        `named` is False where the strongest emotion of one neutral token in 20 is as high; beside: the strongest of the
+        other kind.
+        """
+        shown = self.at(layer)
+        rows = shown._strongest(shown.values[0], shown.token_levels()[0])
+        rows = {"position": range(len(self.tokens)), "token": self.tokens, **rows}
+        if shown.beside is not None:
+            rows["beside"] = [self.emotions[j] for j in shown.beside[0].argmax(1)]
+        return pd.DataFrame(rows)
+
+    def by_sentence(self, layer: int | Site | str | None = None) -> pd.DataFrame:
+        """Per sentence at one layer, or by the mean over all: the strongest emotion, the next two, and the other kind's."""
+        shown = self.at(layer)
+        values = shown.sentence_values()[0]
+        order = np.argsort(-values, axis=1)
+        rows: dict[str, object] = {"sentence": [self.sentence(n) for n in range(len(values))]}
+        rows |= shown._strongest(values, shown.sentence_levels()[0])
+        rows["next"] = [", ".join(self.emotions[j] for j in row[1:3]) for row in order]
+        if shown.beside is not None:
+            rows["beside"] = [self.emotions[j] for j in shown.sentence_values(beside=True)[0].argmax(1)]
+        return pd.DataFrame(rows)
+
+    def sentence(self, number: int) -> str:
+        """The text of a sentence."""
+        if not self.sentences or not self.spans:
+            return self.text
+        first, stop = self.sentences[number]
+        return self.text[self.spans[first][0] : self.spans[stop - 1][1]].strip()
+
+    def token_levels(self) -> np.ndarray:
+        """What a token's strongest emotion must exceed to be named [layer]."""
+        return np.zeros(len(self.values)) if self.levels is None else self.levels[:, 0]
+
+    def sentence_levels(self) -> np.ndarray:
+        """What a sentence's strongest emotion must exceed to be named, by its length [layer, sentence]."""
+        ranges = self.sentences or ((0, len(self.tokens)),)
+        if self.levels is None:
+            return np.zeros((len(self.values), len(ranges)))
+        return np.asarray([[level_of(row, stop - first) for first, stop in ranges] for row in self.levels])
+
+    def _strongest(self, values: np.ndarray, level: np.ndarray) -> dict[str, Any]:
+        best = values.argmax(1)
+        value = values[np.arange(len(values)), best]
+        named = value > level
+        return {"emotion": [self.emotions[j] for j in best], "value": value, "named": named}
+
+    def by_layer(self) -> pd.DataFrame:
+        """Per layer: the strongest emotion of the whole text, its value, and how often the read-out was right on texts."""
+        whole = replace(self, sentences=((0, len(self.tokens)),))
+        values, facts = whole.sentence_values()[:, 0], self._facts(self.kind) or [None] * len(self.layers)
+        rows = {"layer": self.layers, "site": list(map(str, self.sites)) or [""] * len(self.layers)}
+        rows |= self._strongest(values, whole.sentence_levels()[:, 0])
+        return pd.DataFrame(rows).assign(top1=[np.nan if f is None else f.top1 for f in facts])
+
+    def readouts(self) -> pd.DataFrame:
+        """Per layer and kind: what was read with, and how often that was right on texts not read in training."""
+        return pd.DataFrame([vars(f) for f in self.facts])
+
+    @property
+    def note(self) -> str:
+        """In one line: whose read-outs read the text."""
+        if not self.language:
+            return ""
+        if self.detected is None:
+            return f"Language not detected; read with the {self.language} read-outs."
+        return f"Language: {self.detected}, read with the {self.language} read-outs."
 
     def view(self, layer: int | Site | str | None = None, title: str = "") -> TokenView:
-        """Coloured tokens at one layer, the emotion selectable; works without a network."""
-        index = self._layer(layer)
-        return token_view(
-            list(self.tokens), self.values[index], list(self.emotions), layer=self.layers[index], title=title
-        )
+        """Coloured tokens at one layer, or by the mean over all, the emotion selectable; works without a network."""
+        shown = self.at(layer)
+        where = shown.layers[0] if shown.layers else None
+        view = token_view(list(self.tokens), shown.values[0], list(self.emotions), layer=where, title=title)
+        return replace(view, speakers=self.speakers)
 
-    def plot(self, layer: int | Site | str | None = None) -> Any:
-        """Heat map of token x emotion at one layer."""
-        one = self._layer(layer)
-        own = replace(self, layers=self.layers[one : one + 1], values=self.values[one : one + 1], sites=())
-        return trace_heatmap(own.to_frame().drop(columns=["layer", "site"]))
+    def plot(self, layer: int | Site | str | None = None) -> go.Figure:
+        """Map of emotions by tokens: at one layer, or with a slider over all layers, which opens on their mean."""
+        columns = ["layer", "position", "token", "emotion", "value"]
+        if layer is None and len(self.layers) > 1:
+            places = [
+                self.at(site or at)
+                for at, site in zip(self.layers, self.sites or (None,) * len(self.layers), strict=True)
+            ]
+            names = self._layer_names()
+            parts = [shown.to_frame() for shown in (*places, self.at())]
+            return trace_layers(
+                pd.concat([part.assign(layer=name)[columns] for part, name in zip(parts, names, strict=True)]),
+                start=len(self.layers),
+            )
+        return trace_heatmap(self.at(self.layers[0] if layer is None else layer).to_frame()[columns[1:]])
+
+    def _layer_names(self) -> list[str]:
+        """What the layers are called, and their mean where there are several."""
+        apart = len(set(self.layers)) == len(self.layers)
+        names = [f"layer {x}" for x in self.layers] if apart else list(map(str, self.sites))
+        return [*names, *(["all layers"] if len(names) > 1 else [])]
 
     def save(self, path: str | Path, layer: int | Site | str | None = None) -> Path:
-        """Write the token view as a page of its own."""
-        self.view(layer).save(path)
+        """Write the view as a page of its own, opened at a layer or on the mean of all. `EmotionInterpError` if it cannot be written."""
+        start = 0 if len(self.layers) == 1 else len(self.layers)
+        if layer is not None:
+            start = list(self.sites or self.layers).index((self.at(layer).sites or self.at(layer).layers)[0])
+        trace_page(self._shown(start), path)
         return Path(path)
 
+    def _shown(self, start: int) -> ShownTrace:
+        """What the view shows: each layer, and after them their mean."""
+        parts = [self] if len(self.layers) < 2 else [self, self.at()]
+        kinds = [self.kind] if self.beside is None else [self.kind, next(k for k in KINDS if k != self.kind)]
+        both = [[part.values, part.beside][: len(kinds)] for part in parts]
+        spoken = [[part.sentence_values(), part.sentence_values(beside=True)][: len(kinds)] for part in parts]
+        names = self._layer_names()
+        summed = [trust(self._facts(k)) for k in kinds][: len(kinds)]
+        return ShownTrace(
+            self.note,
+            self.tokens,
+            self.marks or ((),) * len(self.tokens),
+            self.sentences or ((0, len(self.tokens)),),
+            self.emotions,
+            tuple(names),
+            start,
+            {k: np.concatenate([part[i] for part in both]) for i, k in enumerate(kinds)},
+            {k: np.concatenate([part[i] for part in spoken]) for i, k in enumerate(kinds)},
+            np.concatenate([part.token_levels() for part in parts]),
+            np.concatenate([part.sentence_levels() for part in parts]),
+            {
+                k: (*(f.line for f in self._facts(k)), *([summed[i]] if len(parts) > 1 else []))
+                for i, k in enumerate(kinds)
+            },
+            self.speakers,
+        )
+
     def _repr_html_(self) -> str:
-        return self.view()._repr_html_()
+        return trace_html(self._shown(0 if len(self.layers) < 2 else len(self.layers)))
 
     def __repr__(self) -> str:
         return f"EmotionTrace({self.text[:40]!r}, {len(self.tokens)} tokens, {len(self.emotions)} emotions, layers {list(self.layers)})"
 
 
+# Long: what may be asked is checked before anything is read.
 @checked
 def emotion_trace(
     subject: Subject,
-    text: str,
+    text: str | Sequence[Mapping[str, Any]],
     bank: FeatureBank,
     *,
     layers: Sequence[int | Site | str] | None = None,
     language: str | None = None,
     kind: Literal["features", "dense"] = "features",
+    marks: Mapping[str, Sequence[tuple[int, int]]] | None = None,
 ) -> EmotionTrace:
-    """Trace every emotion over the tokens of a text (generated text too: pass what `subject.generate` returned).
+    """Trace every emotion over the tokens of a text or a conversation (generated text too: pass what came out).
+
+    Read with the bank's read-outs (`train_readings`), else with ones made from its words: linear read-outs, calibrated on
+    neutral text of the language. The first call of a bank without read-outs reads the neutral texts, too.
 
     Args:
         subject: the bank's subject.
-        text: any text of at least one token.
+        text: any text of at least one token; or messages ({"role": ..., "content": ...}), as the model's chat template
+            writes them.
         bank: found with `find_features`.
         layers: layers, sites or names of sites; default: all of the bank's.
-        language: whose features; default: the text's own, where it shows and the bank has it.
-        kind: "features" (mean over the emotion's selected features of activation / mean activation on its words) or
-            "dense" (projection on the difference-of-means direction, in units of the site's scale).
+        language: whose read-outs; default: the text's own, where it shows and the bank has it.
+        kind: what `values` are: "features" (sets of features) or "dense" (the whole stream); the other stands beside.
+        marks: what stretches of the text are: name -> (start, end) in characters, as in {"generated": [(14, 80)]}.
 
     Raises:
-        EmotionInterpError: an empty text, a bank of another subject, or a text whose language does not show.
+        UnsupportedError: messages, and the model has no chat template or one that refuses them.
+        EmotionInterpError: an empty text, a bank of another subject, a text whose language does not show, or a mark beyond
+            the text.
 
     Example:
-        >>> emotion_trace(subject, "She opened the letter and wept.", bank)  # doctest: +SKIP
+        >>> emotion_trace(subject, "She opened the letter and wept.", bank).by_sentence()  # doctest: +SKIP
     """
-    if not text or not text.strip():
+    words = text if isinstance(text, str) else "\n".join(content for _, content in checked_messages(text))
+    if not words.strip():
         raise EmotionInterpError("the text is empty; give at least one word.")
-    if kind not in ("features", "dense"):
-        raise UnknownNameError("trace kind", kind, ("features", "dense"))
+    text = text if isinstance(text, str) else subject.rendered(text)
+    if kind not in KINDS:
+        raise UnknownNameError("trace kind", kind, KINDS)
     require_same_subject(bank, subject)
-    language = language or language_of(text, bank.languages)
+    language = language or language_of(words, bank.languages)
     sites = [bank.site(layer) for layer in (bank.layers if layers is None else layers)]
     if subject.tokenize_quietly([text])[0].cut_at is not None:
         raise EmotionInterpError(f"the text has more tokens than the context of {subject.context}; trace it in parts.")
+    check_marks(marks or {}, text)
+    readouts = emotion_readouts(subject, bank, sites, language)
     readings = read_tokens(subject, text, sites)
     units = display_units(text, list(readings.offsets))
-    values = np.zeros((len(sites), len(units), len(bank.emotions)))
+    emotions = tuple(e for e in bank.emotions if all(e in r.emotions for r in readouts.values()))
+    both = {k: np.zeros((len(sites), len(units), len(emotions))) for k in KINDS}
+    unread = np.zeros((len(sites), len(units)), dtype=bool)
     for i, site in enumerate(sites):
-        if kind == "features":
-            strengths = _feature_strengths(bank, site, language, readings.latents[site].numpy())
-        else:
-            strengths = _dense_strengths(bank, site, language, readings.dense[site].numpy())
-        for j, (_, _, members) in enumerate(units):
-            values[i, j] = strengths[members].max(0) if kind == "features" else strengths[members].mean(0)
-    tokens = tuple(text[start:end] for start, end, _ in units)
-    layers_of = tuple(site.layer for site in sites)
-    return EmotionTrace(text, tokens, tuple(bank.emotions), layers_of, values, kind, language, tuple(sites))
+        dense = readings.dense[site].numpy().astype(np.float64) / bank.scales[site]
+        latents = logged(readings.latents[site].numpy())
+        sink = np.linalg.norm(dense, axis=1) > SINK_FACTOR
+        for name in KINDS:
+            readout = readouts[site, name]
+            values = readout.values(dense, latents)[:, [readout.emotions.index(e) for e in emotions]]
+            values[sink] = 0.0
+            both[name][i] = np.stack([values[members].mean(0) for _, _, members in units])
+        unread[i] = [bool(sink[members].all()) for _, _, members in units]
+    other = next(k for k in KINDS if k != kind)
+    spans = tuple((start, end) for start, end, _ in units)
+    speakers = tuple(readings.speakers[members[0]] for _, _, members in units) if readings.speakers else ()
+    return EmotionTrace(
+        text,
+        tuple(text[start:end] for start, end in spans),
+        emotions,
+        tuple(site.layer for site in sites),
+        both[kind],
+        kind,
+        language,
+        tuple(sites),
+        beside=both[other],
+        detected=detect_language(words),
+        spans=spans,
+        sentences=by_speaker(sentence_ranges(text, spans), speakers),
+        marks=tuple(tuple(m for m, places in (marks or {}).items() if within(span, places)) for span in spans),
+        unread=unread,
+        levels=np.stack([readouts[site, kind].levels for site in sites]),
+        speakers=speakers,
+        facts=tuple(readout_facts(r) for name in KINDS for r in _of(readouts, sites, name)),
+    )
 
 
-def _feature_strengths(bank: FeatureBank, site: Any, language: str, latents: np.ndarray) -> np.ndarray:
-    """[token, emotion]; where nothing was selected, the emotion's fixed top feature stands in."""
-    table: Any = bank.table(layer=site, language=language)
-    table = table[table["mean_activation"] > 0]
-    result = np.zeros((len(latents), len(bank.emotions)))
-    for i, emotion in enumerate(bank.emotions):
-        own = table[table["emotion"] == emotion]
-        rows = own[own["selected"]] if own["selected"].any() else own[own["top"]]
-        if len(rows):
-            ratio = latents[:, rows["feature"].to_numpy()] / rows["mean_activation"].to_numpy()[None, :]
-            result[:, i] = ratio.mean(1)
-    return result
-
-
-def _dense_strengths(bank: FeatureBank, site: Any, language: str, dense: np.ndarray) -> np.ndarray:
-    """Projection of each token's activation on the emotion's direction over the site's scale: [token, emotion]."""
-    vectors = bank.directions[site, language, "dense"].astype(np.float64)
-    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return (dense.astype(np.float64) @ units.T) / bank.scales[site]
+def _of(readouts: Mapping[tuple[Site, str], Readout], sites: Sequence[Site], kind: str) -> list[Readout]:
+    return [readouts[site, kind] for site in sites]

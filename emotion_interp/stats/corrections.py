@@ -39,25 +39,25 @@ def max_t(targets: Sequence[float], nulls: Sequence[np.ndarray], seed: int = 0) 
     if len(targets) != len(nulls):
         raise EmotionInterpError(f"{len(targets)} targets need nulls for each, got {len(nulls)}.")
     result = np.full(len(targets), np.nan)
-    there = [i for i, t in enumerate(targets) if np.isfinite(t)]
-    if not there:
+    finite = [i for i, t in enumerate(targets) if np.isfinite(t)]
+    if not finite:
         return result
-    clean = {i: np.asarray(nulls[i], dtype=np.float64) for i in there}
-    count = min(len(one) for one in clean.values())
+    clean = {i: np.asarray(nulls[i], dtype=np.float64) for i in finite}
+    count = min(len(draws) for draws in clean.values())
     if count < LEAST_FOR_MAX_T:
         raise EmotionInterpError(f"max-T needs at least {LEAST_FOR_MAX_T} random directions, got {count}.")
-    own, drawn = np.zeros(len(there)), np.zeros((count, len(there)))
-    for k, i in enumerate(there):
+    observed, drawn = np.zeros(len(finite)), np.zeros((count, len(finite)))
+    for k, i in enumerate(finite):
         pooled = np.append(clean[i], targets[i])
         spread = pooled.std()
         scores = (pooled - pooled.mean()) / spread if spread > 0 else np.zeros_like(pooled)
-        own[k] = scores[-1]
+        observed[k] = scores[-1]
         drawn[:, k] = generator(seed, "max-T", i).permutation(scores[:-1])[:count]
-    order = np.argsort(-own, kind="stable")
+    order = np.argsort(-observed, kind="stable")
     # of each draw the largest among the tests from this one on
     largest = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]
-    p = (1 + (largest >= own[order] - 1e-12).sum(0)) / (count + 1)
-    result[np.asarray(there)[order]] = np.maximum.accumulate(p)
+    p = (1 + (largest >= observed[order] - 1e-12).sum(0)) / (count + 1)
+    result[np.asarray(finite)[order]] = np.maximum.accumulate(p)
     return result
 
 

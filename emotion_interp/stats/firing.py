@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_matrix, csr_matrix
+
+from emotion_interp.stats.sparse import Matrix, Sparse, by_columns, by_rows
 
 CARRIERS = 0.5
 """A feature fires on a word when it is active in at least this share of the word's carriers."""
@@ -18,7 +19,7 @@ def fires(activations: Any) -> Any:
     return activations > 0
 
 
-def firing_rates(activations: Any) -> np.ndarray:
+def firing_rates(activations: Matrix) -> np.ndarray:
     """Share of the rows on which each feature fires, dense or sparse: [feature].
 
     Example:
@@ -28,7 +29,7 @@ def firing_rates(activations: Any) -> np.ndarray:
     return np.asarray(fires(activations).mean(0), dtype=np.float64).ravel()
 
 
-def fires_on_units(features: Any, share: Any, units: np.ndarray, words: bool) -> Any:
+def fires_on_units(features: Any, share: Any, units: np.ndarray, words: bool) -> Matrix:
     """Which features fire on which words or texts, sparse boolean [unit, feature].
 
     Args:
@@ -40,7 +41,7 @@ def fires_on_units(features: Any, share: Any, units: np.ndarray, words: bool) ->
     return share >= CARRIERS if words else above_level(features, units)
 
 
-def above_level(features: Any, units: np.ndarray) -> Any:
+def above_level(features: Matrix, units: np.ndarray) -> Sparse:
     """Whether a text's pooled activation lies above the feature's upper quartile over all texts of the language.
 
     Over a whole text most features are active somewhere; the level tells. The threshold knows no label, so the exact
@@ -49,11 +50,11 @@ def above_level(features: Any, units: np.ndarray) -> Any:
     return above(features, levels(features, units))
 
 
-def levels(features: Any, units: np.ndarray) -> np.ndarray:
+def levels(features: Matrix, units: np.ndarray) -> np.ndarray:
     """Upper quartile of every feature over some units, 0 at least: [feature]."""
-    matrix: Any = csr_matrix(features)
+    matrix = by_rows(features)
     everything = np.array_equal(units, np.arange(matrix.shape[0]))
-    columns: Any = csc_matrix(matrix if everything else matrix[units])
+    columns = by_columns(matrix if everything else matrix[units])
     level = np.zeros(columns.shape[1], dtype=np.float32)
     for feature in np.flatnonzero(np.diff(columns.indptr)):
         values = columns.data[columns.indptr[feature] : columns.indptr[feature + 1]]
@@ -63,9 +64,9 @@ def levels(features: Any, units: np.ndarray) -> np.ndarray:
     return level
 
 
-def activity(features: Any, units: np.ndarray) -> np.ndarray:
+def activity(features: Matrix, units: np.ndarray) -> np.ndarray:
     """Share of some texts in which each feature is active at all: [feature]. By its level every feature fires on a quarter."""
-    matrix: Any = csr_matrix(features)
+    matrix = by_rows(features)
     active = np.zeros(matrix.shape[1])
     for unit in units:
         row = slice(matrix.indptr[unit], matrix.indptr[unit + 1])
@@ -73,10 +74,10 @@ def activity(features: Any, units: np.ndarray) -> np.ndarray:
     return active / max(1, len(units))
 
 
-def above(features: Any, levels: np.ndarray) -> Any:
+def above(features: Matrix, levels: np.ndarray) -> Sparse:
     """Activations above their feature's level, sparse boolean [unit, feature]."""
-    matrix: Any = csr_matrix(features)
-    kept = matrix.data > levels[matrix.indices]
-    ends = np.append(0, np.cumsum(kept))[matrix.indptr]
+    matrix = by_rows(features)
+    reaches = matrix.data > levels[matrix.indices]
+    ends = np.append(0, np.cumsum(reaches))[matrix.indptr]
     ones = np.ones(ends[-1], dtype=bool)
-    return csr_matrix((ones, matrix.indices[kept], ends), shape=matrix.shape)
+    return by_rows((ones, matrix.indices[reaches], ends), matrix.shape)

@@ -26,11 +26,11 @@ def group_permutations(groups: Sequence[str], n_permutations: int, seed: int) ->
     starts = np.cumsum(sizes) - sizes
     orders = np.tile(np.arange(len(groups)), (n_permutations, 1))
     for size in np.unique(sizes):
-        own = np.flatnonzero(sizes == size)
-        places = by_group[starts[own][:, None] + np.arange(size)]
+        members = np.flatnonzero(sizes == size)
+        places = by_group[starts[members][:, None] + np.arange(size)]
         for order in orders:
             # within a group the members change places too
-            order[places] = rng.permuted(places[rng.permutation(len(own))], axis=1)
+            order[places] = rng.permuted(places[rng.permutation(len(members))], axis=1)
     return orders
 
 
@@ -54,47 +54,47 @@ class FoldScores:
     ) -> dict[str, float]:
         """r, rho, r_lo, r_hi, p, r_null; NaN without predictions. `null_*` are [row, permutation]."""
         names: list[str] = ["r", "rho", "r_lo", "r_hi", "p", "r_null"]
-        found = dict.fromkeys(names, float("nan"))
+        figures = dict.fromkeys(names, float("nan"))
         if not self.members or not np.isfinite(predicted).all():
-            return found
-        found["r"] = float(self._mean_r(human[:, None], predicted[:, None])[0])
+            return figures
+        figures["r"] = float(self._mean_r(human[:, None], predicted[:, None])[0])
         ranks = [np.empty(len(human)) for _ in range(2)]
-        for own in self.members:
+        for held in self.members:
             for rank, values in zip(ranks, (human, predicted), strict=True):
-                rank[own] = rankdata(values[own])
-        found["rho"] = float(self._mean_r(ranks[0][:, None], ranks[1][:, None])[0])
+                rank[held] = rankdata(values[held])
+        figures["rho"] = float(self._mean_r(ranks[0][:, None], ranks[1][:, None])[0])
         if null_predicted.shape[1]:
             null = self._mean_r(null_human, null_predicted)
-            found["p"] = float((np.sum(null >= found["r"] - 1e-12) + 1) / (len(null) + 1))
-            found["r_null"] = float(null.mean())
+            figures["p"] = float((np.sum(null >= figures["r"] - 1e-12) + 1) / (len(null) + 1))
+            figures["r_null"] = float(null.mean())
         if self.n_bootstrap:
-            found["r_lo"], found["r_hi"] = (
+            figures["r_lo"], figures["r_hi"] = (
                 float(q) for q in np.quantile(self._bootstrap(human, predicted), [0.025, 0.975])
             )
-        return found
+        return figures
 
     def _mean_r(self, human: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Mean over folds of Pearson r for every column (a single column of targets stands for all)."""
         total, words = np.zeros(predicted.shape[1]), 0
-        for own in self.members:
-            x, y = predicted[own] - predicted[own].mean(axis=0), human[own] - human[own].mean(axis=0)
+        for held in self.members:
+            x, y = predicted[held] - predicted[held].mean(axis=0), human[held] - human[held].mean(axis=0)
             scale = np.linalg.norm(x, axis=0) * np.linalg.norm(y, axis=0)
             products = (x * y).sum(axis=0)
-            total += len(own) * np.divide(products, scale, out=np.zeros_like(products), where=scale > 1e-12)
-            words += len(own)
+            total += len(held) * np.divide(products, scale, out=np.zeros_like(products), where=scale > 1e-12)
+            words += len(held)
         return np.clip(total / words, -1, 1)
 
     def _bootstrap(self, human: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Mean r over folds of resampled groups, [resample]."""
         totals, words = np.zeros(self.n_bootstrap), 0
-        for number, own in enumerate(self.members):
-            groups = np.unique(self.inverse[own], return_inverse=True)[1]
+        for number, held in enumerate(self.members):
+            groups = np.unique(self.inverse[held], return_inverse=True)[1]
             count = int(groups.max()) + 1
-            x, y = (v[own] - v[own].mean() for v in (predicted, human))
-            moments = np.column_stack([np.ones(len(own)), x, y, x * x, y * y, x * y])
+            x, y = (v[held] - v[held].mean() for v in (predicted, human))
+            moments = np.column_stack([np.ones(len(held)), x, y, x * x, y * y, x * y])
             per_group = np.zeros((count, 6))
             np.add.at(per_group, groups, moments)
-            rng = generator(self.seed, "rated words", number, len(own))
+            rng = generator(self.seed, "rated words", number, len(held))
             sums = np.empty((self.n_bootstrap, 6))
             step = max(1, _CHUNK // count)
             for start in range(0, self.n_bootstrap, step):
@@ -105,6 +105,6 @@ class FoldScores:
             with np.errstate(invalid="ignore", divide="ignore"):
                 varies = (sxx / n - (sx / n) ** 2) * (syy / n - (sy / n) ** 2)
                 r = np.where(varies > 1e-14, (sxy / n - sx * sy / n**2) / np.sqrt(np.maximum(varies, 1e-14)), 0.0)
-            totals += len(own) * r
-            words += len(own)
+            totals += len(held) * r
+            words += len(held)
         return totals / words

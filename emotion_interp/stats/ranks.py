@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_matrix
+
+from emotion_interp.stats.sparse import Matrix, by_columns
 
 _CELLS = 4_000_000
 """Dense cells of the columns that are worked on at a time."""
@@ -23,8 +23,8 @@ class RankedColumns:
     Every number equals that of comparing all pairs: wins and ties are counted, and halves are exact in binary.
     """
 
-    def __init__(self, values: Any, codes: np.ndarray, n_classes: int) -> None:
-        matrix = csc_matrix(values)
+    def __init__(self, values: Matrix, codes: np.ndarray, n_classes: int) -> None:
+        matrix = by_columns(values)
         matrix.eliminate_zeros()
         codes, n_columns = np.asarray(codes), np.shape(values)[1]
         self._n, self._shape = n_classes, (n_classes, n_columns)
@@ -46,29 +46,29 @@ class RankedColumns:
 
     def auroc(self, target: int) -> np.ndarray:
         """AUROC of one class against each class, ties counted half: [class, column]; NaN for empty classes and itself."""
-        found = np.full(self._shape, np.nan)
+        values = np.full(self._shape, np.nan)
         n_own = int(self.sizes[target])
         if not n_own:
-            return found
-        own = self._code == target
-        before = np.append(0, np.cumsum(own))
+            return values
+        is_target = self._code == target
+        before = np.append(0, np.cumsum(is_target))
         start = before[self._starts][self._column]
         silent = self._zeros[target]
         below = before[self._first] - start + np.where(self._above_zero, silent[self._column], 0)
         wins = n_own - below - 0.5 * (before[self._last] - before[self._first])
         place = self._code * self._shape[1] + self._column
         total = np.bincount(place, weights=wins, minlength=self._n * self._shape[1]).reshape(self._shape)
-        firing = np.bincount(self._column[own & self._above_zero], minlength=self._shape[1])
+        firing = np.bincount(self._column[is_target & self._above_zero], minlength=self._shape[1])
         total = total + self._zeros * (firing + 0.5 * silent)
-        there = self.sizes > 0
-        found[there] = total[there] / (self.sizes[there, None] * n_own)
-        found[target] = np.nan
-        return found
+        present = self.sizes > 0
+        values[present] = total[present] / (self.sizes[present, None] * n_own)
+        values[target] = np.nan
+        return values
 
 
-def dense_parts(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
+def dense_parts(matrix: Matrix) -> Iterator[tuple[slice, np.ndarray]]:
     """Columns of a sparse matrix as dense float64 arrays, as many at a time as fit a fixed memory: (columns, [unit, column])."""
-    columns: Any = csc_matrix(matrix)
+    columns = by_columns(matrix)
     n_rows, n_columns = np.shape(matrix)
     step = max(2, _CELLS // max(1, n_rows))
     for start in range(0, n_columns, step):

@@ -16,6 +16,7 @@ from scipy.linalg import get_lapack_funcs
 
 from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.seeds import generator
+from emotion_interp.stats.sparse import Matrix, dense
 
 ALPHAS = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 """Ridge penalties that are tried, in scikit-learn's convention, on standardised features."""
@@ -58,10 +59,6 @@ def inner_groups(outer: Sequence[int], inner_folds: int) -> list[list[int]]:
     return [list(part) for part in np.array_split(np.asarray(outer), min(inner_folds, len(outer)))]
 
 
-def _dense(matrix: Any) -> np.ndarray:
-    return np.asarray(matrix.todense() if hasattr(matrix, "todense") else matrix, dtype=np.float64)
-
-
 @dataclass(frozen=True, eq=False)
 class _Moments:
     """Sums over some rows: count, x [feature], x x^T [feature, feature], y [target], x y^T [feature, target]."""
@@ -102,7 +99,7 @@ def _penalised(matrix: np.ndarray, target: np.ndarray, alphas: Sequence[float]) 
     work = np.empty(matrix.shape, order="F")
     places = np.arange(len(matrix))
     solve: Any = get_lapack_funcs("posv", (work,))
-    found = []
+    solved = []
     for alpha in alphas:
         # a symmetric matrix is its own transpose: written through it, the copy runs along memory
         work.T[...] = matrix
@@ -110,8 +107,8 @@ def _penalised(matrix: np.ndarray, target: np.ndarray, alphas: Sequence[float]) 
         _, solution, failed = solve(work, target, lower=1, overwrite_a=1)
         if failed:
             raise EmotionInterpError(f"the penalty {alpha:g} is too small for these features; give larger alphas.")
-        found.append(solution)
-    return found
+        solved.append(solution)
+    return solved
 
 
 def _choose(errors: np.ndarray, alphas: Sequence[float]) -> np.ndarray:
@@ -121,13 +118,13 @@ def _choose(errors: np.ndarray, alphas: Sequence[float]) -> np.ndarray:
 
 
 def nested_ridge(
-    features: Any,
+    features: Matrix,
     targets: np.ndarray,
     fold: np.ndarray,
     *,
     inner_folds: int = 5,
     alphas: Sequence[float] = ALPHAS,
-    test_features: Any = None,
+    test_features: Matrix | None = None,
     test_fold: np.ndarray | None = None,
     null_orders: np.ndarray | None = None,
 ) -> NestedRidge:
@@ -172,14 +169,14 @@ def nested_ridge(
 
 
 def _primal(
-    features: Any,
+    features: Matrix,
     targets: np.ndarray,
     fold: np.ndarray,
     numbers: np.ndarray,
     left_out: np.ndarray,
     inner_folds: int,
     alphas: Sequence[float],
-    test_features: Any,
+    test_features: Matrix,
     test_fold: np.ndarray,
     result: NestedRidge,
     orders: np.ndarray,
@@ -187,7 +184,7 @@ def _primal(
     # shifting by any constant changes no centred sum, but keeps the digits of the variances
     shift = np.asarray(features.mean(axis=0), dtype=np.float64).ravel()
     rows = {k: np.flatnonzero(fold == k) for k in numbers}
-    block = {k: _dense(features[rows[k]]) - shift for k in numbers}
+    block = {k: dense(features[rows[k]]) - shift for k in numbers}
     level = targets.mean(axis=0)
     moments = {}
     for k in numbers:
@@ -216,7 +213,7 @@ def _primal(
         beta = np.stack([coefficients[a, :, t] for t, a in enumerate(use)], axis=1)
         out = np.flatnonzero(test_fold == k)
         if len(out):
-            x = _dense(test_features[out]) - shift
+            x = dense(test_features[out]) - shift
             result.predicted[out] = (x - mean_x) @ beta + mean_y + level
             if len(orders):
                 _null_primal(
@@ -226,11 +223,11 @@ def _primal(
 
 
 def _null_primal(
-    block: dict[Any, np.ndarray],
+    block: dict[int, np.ndarray],
     targets: np.ndarray,
-    rows: dict[Any, np.ndarray],
+    rows: dict[int, np.ndarray],
     training: _Moments,
-    left_out: Any,
+    left_out: int,
     chosen: Sequence[float],
     floor: np.ndarray,
     orders: np.ndarray,
@@ -250,14 +247,14 @@ def _null_primal(
 
 
 def _dual(
-    features: Any,
+    features: Matrix,
     targets: np.ndarray,
     fold: np.ndarray,
     numbers: np.ndarray,
     left_out: np.ndarray,
     inner_folds: int,
     alphas: Sequence[float],
-    test_features: Any,
+    test_features: Matrix,
     test_fold: np.ndarray,
     result: NestedRidge,
     orders: np.ndarray,
@@ -266,11 +263,11 @@ def _dual(
         train = np.flatnonzero(fold != k)
         raw = features[train]
         mean = np.asarray(raw.mean(axis=0), dtype=np.float64).ravel()
-        squares = raw.multiply(raw).mean(axis=0) if hasattr(raw, "multiply") else (np.asarray(raw) ** 2).mean(axis=0)
+        squares = (raw**2).mean(axis=0) if isinstance(raw, np.ndarray) else raw.multiply(raw).mean(axis=0)
         variance = np.asarray(squares, dtype=np.float64).ravel() - mean**2
         varies = variance > 1e-12 * np.maximum(mean**2 + variance, 1e-300)
         scale = np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1.0)), 0.0)
-        x = (_dense(raw) - mean) * scale
+        x = (dense(raw) - mean) * scale
         kernel, y, inner = x @ x.T, targets[train], fold[train]
         errors = []
         for group in inner_groups([j for j in numbers if j != k], inner_folds):
@@ -282,7 +279,7 @@ def _dual(
         out = np.flatnonzero(test_fold == k)
         if not len(out):
             continue
-        cross = ((_dense(test_features[out]) - mean) * scale) @ x.T
+        cross = ((dense(test_features[out]) - mean) * scale) @ x.T
         level = y.mean(axis=0)
         for t, alpha in enumerate(result.alphas[place]):
             weights = _penalised(kernel, y[:, [t]] - level[t], [alpha])[0]

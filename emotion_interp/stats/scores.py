@@ -6,13 +6,12 @@ Every function takes plain arrays, so that each number can be recomputed by hand
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 from scipy.stats import hypergeom
 
 from emotion_interp.stats.ranks import RankedColumns
+from emotion_interp.stats.sparse import Matrix, by_rows
 
 _MULTINOMIAL = 256
 """Members of a class up to which its resamples are drawn as multinomial counts; of larger ones, as indices (10 times faster)."""
@@ -20,7 +19,7 @@ _BLOCK = 2_000_000
 """Units of all resamples that are drawn at a time."""
 
 
-def fisher_enrichment(fired: Any, codes: np.ndarray, n_classes: int) -> np.ndarray:
+def fisher_enrichment(fired: Matrix, codes: np.ndarray, n_classes: int) -> np.ndarray:
     """One-sided Fisher exact test of fires / silent units, each class against the rest: p [class, column].
 
     Args:
@@ -30,11 +29,10 @@ def fisher_enrichment(fired: Any, codes: np.ndarray, n_classes: int) -> np.ndarr
 
     The rank-sum test is not used: on sparse columns its normal approximation breaks down.
     """
-    matrix = csr_matrix(fired).astype(np.float64)
+    matrix = by_rows(fired).astype(np.float64)
     codes = np.asarray(codes)
-    onehot = csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
-    counted: Any = onehot @ matrix
-    hits = counted.toarray().round().astype(np.int64)
+    onehot = by_rows((np.ones(len(codes)), (codes, np.arange(len(codes)))), (n_classes, len(codes)))
+    hits = (onehot @ matrix).toarray().round().astype(np.int64)
     total = hits.sum(0)
     sizes = np.bincount(codes, minlength=n_classes)
     p = hypergeom.sf(hits - 1, len(codes), total[None, :], sizes[:, None])
@@ -42,7 +40,7 @@ def fisher_enrichment(fired: Any, codes: np.ndarray, n_classes: int) -> np.ndarr
     return np.where(hits > 0, np.clip(p, 0.0, 1.0), 1.0)
 
 
-def pairwise_auroc(values: Any, codes: np.ndarray, target: int, n_classes: int) -> np.ndarray:
+def pairwise_auroc(values: Matrix, codes: np.ndarray, target: int, n_classes: int) -> np.ndarray:
     """AUROC of one class against each class, ties counted half: [class, column]; NaN for empty classes and itself.
 
     Args:
@@ -80,11 +78,13 @@ def specificity(pairwise: np.ndarray, target: int, siblings: set[int], neutral: 
 
 def standardised_mean_difference(values: np.ndarray, codes: np.ndarray, target: int) -> np.ndarray:
     """Cohen's d of the class against all other units, pooled standard deviation: [column]; 0 where nothing varies."""
-    own, rest = values[codes == target], values[codes != target]
-    if len(own) < 2 or len(rest) < 2:
+    of_target, rest = values[codes == target], values[codes != target]
+    if len(of_target) < 2 or len(rest) < 2:
         return np.full(values.shape[1], np.nan)
-    spread = ((len(own) - 1) * own.var(0, ddof=1) + (len(rest) - 1) * rest.var(0, ddof=1)) / (len(own) + len(rest) - 2)
-    difference = own.mean(0) - rest.mean(0)
+    spread = ((len(of_target) - 1) * of_target.var(0, ddof=1) + (len(rest) - 1) * rest.var(0, ddof=1)) / (
+        len(of_target) + len(rest) - 2
+    )
+    difference = of_target.mean(0) - rest.mean(0)
     return np.divide(difference, np.sqrt(spread), out=np.zeros_like(difference), where=spread > 0)
 
 
@@ -110,25 +110,25 @@ def bootstrap_composite(
     """
     values = np.asarray(values, dtype=np.float64)
     codes = np.asarray(codes)
-    own = values[codes == target]
-    if not len(own):
+    of_target = values[codes == target]
+    if not len(of_target):
         return float("nan"), float("nan")
-    order = np.argsort(own, kind="stable")
-    drawn = np.concatenate(list(_resamples(len(own), n, rng)))[:, order]
+    order = np.argsort(of_target, kind="stable")
+    drawn = np.concatenate(list(_resamples(len(of_target), n, rng)))[:, order]
     # own units at or above each of them, so that a rival's score is a look-up and no comparison of all pairs
-    share = np.zeros((n, len(own) + 1), dtype=np.int32)
+    share = np.zeros((n, len(of_target) + 1), dtype=np.int32)
     share[:, :-1] = np.cumsum(drawn[:, ::-1], axis=1)[:, ::-1]
     others, against_neutral = [], None
     for c in range(n_classes):
         members = values[codes == c]
         if c == target or not len(members):
             continue
-        at_least, above = (np.searchsorted(own[order], members, side=side) for side in ("left", "right"))
+        at_least, above = (np.searchsorted(of_target[order], members, side=side) for side in ("left", "right"))
         auroc, start = np.empty(n), 0
         for weight in _resamples(len(members), n, rng):
             part = slice(start, start + len(weight))
             wins = share[part][:, at_least] + share[part][:, above]
-            auroc[part] = (wins * weight).sum(1) / (2 * len(own) * len(members))
+            auroc[part] = (wins * weight).sum(1) / (2 * len(of_target) * len(members))
             start = part.stop
         if c == neutral:
             against_neutral = auroc

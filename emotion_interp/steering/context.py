@@ -18,6 +18,7 @@ from emotion_interp.steering.positions import Positions, RowPositions, check_pos
 from emotion_interp.steering.schedules import Schedule
 
 if TYPE_CHECKING:
+    from emotion_interp.subjects.sae_reader import SaeReader
     from emotion_interp.subjects.subject import Subject
 
 
@@ -71,8 +72,8 @@ def steer(
     with unsteered():
         each = [row_interventions(subject, [d], [a], scale) for d, a in zip(several, amounts, strict=True)]
     vectors: dict[Site, np.ndarray] = {}
-    for one in each:
-        for site, vector in one.vectors.items():
+    for position in each:
+        for site, vector in position.vectors.items():
             vectors[site] = vectors[site] + vector if site in vectors else vector
     return steer_rows(subject, RowInterventions(vectors, shared=True), positions, schedule)
 
@@ -181,7 +182,7 @@ def sae_operation(
 
 
 def _feature_delta(
-    reader: Any, index: np.ndarray, op: str, amounts: np.ndarray, threshold: float
+    reader: SaeReader, index: np.ndarray, op: str, amounts: np.ndarray, threshold: float
 ) -> Callable[[torch.Tensor, Chosen], torch.Tensor]:
     rows = reader.decoder_rows(index)
     target = rows.new_tensor(amounts.tolist())
@@ -215,9 +216,9 @@ class _RowVectors:
 
     def __init__(self, site: Site, vectors: np.ndarray, index: np.ndarray | None) -> None:
         self.site, self.vectors, self.index = site, vectors, index
-        self._kept: dict[tuple[Any, Any], torch.Tensor] = {}
+        self._kept: dict[tuple[object, object], torch.Tensor] = {}
         # the rows of a batch stay the same from token to token; one tuple, since threads may share it
-        self._last: tuple[Any, Any, Any] = (None, None, None)
+        self._last: tuple[object, object, Any] = (None, None, None)
 
     def of(self, activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
         """[1, d_model] where all rows share one, else [row, 1, d_model]."""
@@ -228,12 +229,12 @@ class _RowVectors:
         if self.index is None:
             return self._kept[key]
         batch = chosen.plan.rows
-        last_batch, last_key, found = self._last
+        last_batch, last_key, vectors = self._last
         if last_batch is not batch or last_key != key:
             if batch.max() >= len(self.index):
                 raise EmotionInterpError(
                     f"the batch has a row {int(batch.max())}, but {self.site} has interventions for {len(self.index)} rows."
                 )
-            found = self._kept[key][torch.from_numpy(self.index[batch]).to(activations.device)][:, None]
-            self._last = batch, key, found
-        return found
+            vectors = self._kept[key][torch.from_numpy(self.index[batch]).to(activations.device)][:, None]
+            self._last = batch, key, vectors
+        return vectors

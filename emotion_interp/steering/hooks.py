@@ -20,6 +20,8 @@ from emotion_interp.subjects.plan import ForwardPlan, current_plan
 from emotion_interp.subjects.site_check import check_writable, written_name
 
 if TYPE_CHECKING:
+    from transformer_lens.hook_points import HookPoint
+
     from emotion_interp.subjects.subject import Subject
 
 
@@ -36,7 +38,7 @@ class Chosen:
     def __init__(self, plan: ForwardPlan, mask: np.ndarray, weights: np.ndarray | None) -> None:
         self.plan, self.mask, self.weights = plan, mask, weights
         self.everywhere = bool(mask.all())
-        self._kept: dict[Any, Any] = {}
+        self._kept: dict[object, Any] = {}
 
     @property
     def token_rows(self) -> np.ndarray:
@@ -129,7 +131,9 @@ class hooked(Undoing):
 class _Selector:
     """Where a forward pass is changed; the sites of one pass share the answer."""
 
-    def __init__(self, calls: _CallPlan, positions: Positions, schedule: Any) -> None:
+    def __init__(
+        self, calls: _CallPlan, positions: Positions, schedule: Callable[[np.ndarray], np.ndarray] | None
+    ) -> None:
         self.calls, self.positions, self.schedule = calls, positions, schedule
         # one tuple, so that threads never see the plan of one pass with the answer of another
         self._last: tuple[ForwardPlan | None, Chosen | None] = (None, None)
@@ -152,8 +156,8 @@ class _Selector:
         return chosen
 
 
-def _hook(scope: Scope, selector: _Selector, change: Change) -> Callable[..., Any]:
-    def hook_fn(activations: torch.Tensor, hook: Any) -> torch.Tensor | None:
+def _hook(scope: Scope, selector: _Selector, change: Change) -> Callable[..., torch.Tensor | None]:
+    def hook_fn(activations: torch.Tensor, hook: object) -> torch.Tensor | None:
         del hook
         if not scope.acts:
             return None
@@ -163,7 +167,7 @@ def _hook(scope: Scope, selector: _Selector, change: Change) -> Callable[..., An
     return hook_fn
 
 
-def _write_point(subject: Subject, site: Site) -> Any:
+def _write_point(subject: Subject, site: Site) -> HookPoint:
     """The hook point at which a site is written.
 
     `resid_mid` is an addition at `attn_out`: on a bridge the hook of that name sits on a side branch, and adding there
@@ -191,7 +195,7 @@ class _Call:
     plan: ForwardPlan | None = None
     lengths: np.ndarray | None = None
     has_bos: np.ndarray | None = None
-    ids: Any = None
+    ids: torch.Tensor | None = None
 
 
 _CALLS: ContextVar[Mapping[Scope, _Call]] = ContextVar("emotion_interp_calls", default=MappingProxyType({}))
@@ -221,26 +225,26 @@ class _CallPlan:
             return plan
         return ForwardPlan.of_columns(rows, columns, self.subject.prepends_bos)
 
-    def _before_bridge(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    def _before_bridge(self, module: object, args: tuple[object, ...], options: dict[str, Any]) -> None:
         del module
         if current_plan() is not None or not self.scope.acts:
             return
-        ids: Any = args[0] if args else options.get("input_ids")
-        cache: Any = options.get("past_key_values")
+        ids = args[0] if args else options.get("input_ids")
+        cache = options.get("past_key_values")
         past = 0 if cache is None else int(cache.get_seq_length())
         self._set(ids, ids, past, options.get("attention_mask"))
 
-    def _before_embedding(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    def _before_embedding(self, module: object, args: tuple[object, ...], options: dict[str, object]) -> None:
         del module
         if current_plan() is None and self.scope.acts:
             self._keep(replace(self._last(), ids=args[0] if args else options.get("tokens")))
 
-    def _before_block(self, module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    def _before_block(self, module: object, args: tuple[object, ...], options: dict[str, Any]) -> None:
         del module
         if current_plan() is not None or not self.scope.acts:
             return
-        stream: Any = args[0] if args else options.get("resid_pre")
-        entry: Any = options.get("past_kv_cache_entry")
+        stream = args[0] if args else options.get("resid_pre")
+        entry = options.get("past_kv_cache_entry")
         past = 0 if entry is None else int(entry.past_keys.shape[1])
         self._set(stream, self._last().ids, past, options.get("attention_mask"))
 
@@ -250,7 +254,7 @@ class _CallPlan:
     def _keep(self, call: _Call) -> None:
         _CALLS.set({**{scope: c for scope, c in _CALLS.get().items() if scope.is_open}, self.scope: call})
 
-    def _set(self, tensor: Any, ids: Any, past: int, mask: Any) -> None:
+    def _set(self, tensor: torch.Tensor, ids: torch.Tensor | None, past: int, mask: torch.Tensor | None) -> None:
         """`tensor` is [row, column, ...]; `ids` [row, column] where known; `mask` spans the cached columns too."""
         last = self._last()
         plan, lengths, has_bos = None, last.lengths, last.has_bos
@@ -268,7 +272,7 @@ class _CallPlan:
             plan = ForwardPlan(positions[:, -columns:], lengths, np.arange(rows), has_bos)
         self._keep(_Call(plan, lengths, has_bos))
 
-    def _begins_with_bos(self, ids: Any, positions: np.ndarray) -> np.ndarray:
+    def _begins_with_bos(self, ids: torch.Tensor | None, positions: np.ndarray) -> np.ndarray:
         """Whether each row's first token is BOS; where its ids are not known, as the subject reads texts: [row]."""
         if ids is None or ids.ndim != 2 or tuple(ids.shape) != positions.shape or ids.is_floating_point():
             return np.full(len(positions), self.subject.prepends_bos)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from emotion_interp.steering.positions import Positions, check_positions
 from emotion_interp.steering.schedules import Schedule
 
 if TYPE_CHECKING:
+    from emotion_interp.subjects.sae_reader import SaeReader
     from emotion_interp.subjects.subject import Subject
 
 
@@ -48,13 +49,13 @@ def project_out(
         raise EmotionInterpError("project_out needs at least one direction, got an empty list.")
     check_positions(positions)
     by_site: dict[Site, list[np.ndarray]] = {}
-    for one in several:
-        check_direction(subject, one)
-        if one.kind == "resid_mid":
+    for each in several:
+        check_direction(subject, each)
+        if each.kind == "resid_mid":
             raise UnsupportedError(
-                f"{one.site} is written as an addition at attn_out; project out at resid_pre or resid_post."
+                f"{each.site} is written as an addition at attn_out; project out at resid_pre or resid_post."
             )
-        by_site.setdefault(one.site, []).append(one.unit.astype(np.float64))
+        by_site.setdefault(each.site, []).append(each.unit.astype(np.float64))
     changes = {site: _projection(_basis(np.stack(units))) for site, units in by_site.items()}
     return hooked(subject, changes, positions, schedule)
 
@@ -120,7 +121,7 @@ def ablate_rows(
     return hooked(subject, {reader.site: _ablation(reader, used, off)}, positions)
 
 
-def _ablation(reader: Any, used: np.ndarray, off: np.ndarray) -> Change:
+def _ablation(reader: SaeReader, used: np.ndarray, off: np.ndarray) -> Change:
     decoder = reader.decoder_rows(used)
 
     def delta(picked: torch.Tensor, chosen: Chosen) -> torch.Tensor:
@@ -133,7 +134,7 @@ def _ablation(reader: Any, used: np.ndarray, off: np.ndarray) -> Change:
     return replacement(delta)
 
 
-def encoded(reader: Any, activations: torch.Tensor, features: np.ndarray) -> torch.Tensor:
+def encoded(reader: SaeReader, activations: torch.Tensor, features: np.ndarray) -> torch.Tensor:
     """Activations of some latents: [token, d_in] -> [token, feature]; only they are computed where that is exact."""
     try:
         return reader.encode_columns(activations, features)
@@ -141,7 +142,7 @@ def encoded(reader: Any, activations: torch.Tensor, features: np.ndarray) -> tor
         return reader.encode(activations)[:, features]
 
 
-def writable_reader(subject: Subject, site: Site | int) -> Any:
+def writable_reader(subject: Subject, site: Site | int) -> SaeReader:
     """The SAE at a site whose features can be written.
 
     Raises:

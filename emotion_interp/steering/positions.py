@@ -10,11 +10,11 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.subjects.plan import ForwardPlan
+from emotion_interp.subjects.turns import OPEN, TURN_POSITIONS, conversations, mask_of
 
 POSITIONS = ("all", "all_with_bos", "prompt", "generated", "from_last_prompt_token")
-"""Named selections of token positions. Only "all_with_bos" and explicit lists ever touch BOS."""
-
-_END = np.iinfo(np.int64).max
+"""Named selections of token positions. Only "all_with_bos" and explicit lists ever touch BOS. A conversation has
+`TURN_POSITIONS` too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,19 +32,19 @@ class RowPositions:
         slice(2, 8, None)
     """
 
-    each: Sequence[Any]
-    _groups: list[tuple[Any, np.ndarray]] = field(init=False, repr=False)
+    each: Sequence[object]
+    _groups: list[tuple[object, np.ndarray]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        groups: dict[Any, tuple[Any, list[int]]] = {}
-        for row, one in enumerate(self.each):
-            if isinstance(one, RowPositions):
+        groups: dict[object, tuple[object, list[int]]] = {}
+        for row, kind in enumerate(self.each):
+            if isinstance(kind, RowPositions):
                 raise EmotionInterpError("a row's positions are a name, an index, a slice, a list or a function.")
-            check_positions(one)
-            key = (type(one), str(one)) if isinstance(one, (str, int, slice)) else id(one)
-            groups.setdefault(key, (one, []))[1].append(row)
+            check_positions(kind)
+            key = (type(kind), str(kind)) if isinstance(kind, (str, int, slice)) else id(kind)
+            groups.setdefault(key, (kind, []))[1].append(row)
         object.__setattr__(self, "each", tuple(self.each))
-        object.__setattr__(self, "_groups", [(one, np.asarray(rows)) for one, rows in groups.values()])
+        object.__setattr__(self, "_groups", [(kind, np.asarray(rows)) for kind, rows in groups.values()])
 
     def parts(self, plan: ForwardPlan) -> list[tuple[Any, np.ndarray, ForwardPlan]]:
         """(positions, batch rows, their plan) of the rows that are treated alike."""
@@ -52,13 +52,16 @@ class RowPositions:
             raise EmotionInterpError(
                 f"the batch has a row {int(plan.rows.max())}, but there are positions for {len(self.each)} rows."
             )
-        found = []
-        for one, rows in self._groups:
-            here = np.flatnonzero(np.isin(plan.rows, rows))
-            if len(here):
-                part = ForwardPlan(plan.positions[here], plan.prompt_lengths[here], plan.rows[here], plan.has_bos[here])
-                found.append((one, here, part))
-        return found
+        shares = []
+        for kind, rows in self._groups:
+            places = np.flatnonzero(np.isin(plan.rows, rows))
+            if len(places):
+                turns = None if plan.turns is None else [plan.turns[k] for k in places]
+                part = ForwardPlan(
+                    plan.positions[places], plan.prompt_lengths[places], plan.rows[places], plan.has_bos[places], turns
+                )
+                shares.append((kind, places, part))
+        return shares
 
 
 Positions = (
@@ -70,13 +73,13 @@ def check_positions(positions: Any) -> None:
     """Refuse anything that selects no positions.
 
     Raises:
-        UnknownNameError: a name that is none of `POSITIONS`.
+        UnknownNameError: a name that is none of `POSITIONS` and `TURN_POSITIONS`.
         EmotionInterpError: a negative index, an empty or backward slice, or another type.
     """
     wanted = "positions is a name, an index, a slice, a list of indices or a function"
     if isinstance(positions, str):
-        if positions not in POSITIONS:
-            raise UnknownNameError("positions", positions, POSITIONS)
+        if positions not in (*POSITIONS, *TURN_POSITIONS):
+            raise UnknownNameError("positions", positions, (*POSITIONS, *TURN_POSITIONS))
     elif isinstance(positions, (bool, np.bool_)):
         raise EmotionInterpError(f"{wanted}, got {positions!r}.")
     elif isinstance(positions, (int, np.integer)):
@@ -107,7 +110,7 @@ def select(positions: Positions, plan: ForwardPlan) -> np.ndarray:
     """Which columns of a forward pass are acted on: [row, column].
 
     Args:
-        positions: a name of `POSITIONS`; an index k (from k on, BOS counting as 0 but left out); `slice(start, stop)`
+        positions: a name of `POSITIONS` or `TURN_POSITIONS`; an index k (from k on, BOS counting as 0 but left out); `slice(start, stop)`
             for a span, `slice(start, None, n)` for every n-th token from start on (BOS left out as well); a list of
             indices; a function of (positions [row, column] with -1 on padding, prompt lengths [row]); or `RowPositions`.
         plan: the pass.
@@ -115,9 +118,11 @@ def select(positions: Positions, plan: ForwardPlan) -> np.ndarray:
     at = plan.positions
     if isinstance(positions, RowPositions):
         mask = np.zeros(at.shape, dtype=bool)
-        for one, rows, part in positions.parts(plan):
-            mask[rows] = select(one, part)
+        for kind, rows, part in positions.parts(plan):
+            mask[rows] = select(kind, part)
         return mask
+    if isinstance(positions, str) and positions in TURN_POSITIONS:
+        return mask_of(positions, at, plan.turns)
     span = _span(positions, plan)
     if span is not None:
         first, stop, step = span
@@ -144,10 +149,13 @@ def first_positions(positions: Positions, plan: ForwardPlan) -> np.ndarray:
     """
     count = len(plan.positions)
     if isinstance(positions, RowPositions):
-        first = np.full(count, _END)
-        for one, rows, part in positions.parts(plan):
-            first[rows] = first_positions(one, part)
+        first = np.full(count, OPEN)
+        for kind, rows, part in positions.parts(plan):
+            first[rows] = first_positions(kind, part)
         return first
+    if isinstance(positions, str) and positions in TURN_POSITIONS:
+        rows = [turns.spans(positions) for turns in conversations(positions, count, plan.turns)]
+        return np.asarray([spans[0][0] if spans else OPEN for spans in rows])
     span = _span(positions, plan)
     if span is not None:
         return np.broadcast_to(np.asarray(span[0]).reshape(-1), (count,))
@@ -155,10 +163,10 @@ def first_positions(positions: Positions, plan: ForwardPlan) -> np.ndarray:
         return np.full(count, min(int(p) for p in positions))  # type: ignore[union-attr]
     whole = np.broadcast_to(np.arange(int(plan.positions.max()) + 1), (count, int(plan.positions.max()) + 1))
     mask = np.asarray(positions(whole, plan.prompt_lengths))
-    return np.where(mask.any(1), mask.argmax(1), _END)
+    return np.where(mask.any(1), mask.argmax(1), OPEN)
 
 
-def _span(positions: Positions, plan: ForwardPlan) -> tuple[Any, Any, int] | None:
+def _span(positions: Positions, plan: ForwardPlan) -> tuple[object, object, int] | None:
     """First position, stop (None: no end) and step of a selection that is a span; [row, 1] or one number each."""
     bos = plan.has_bos[:, None].astype(np.int64)
     if isinstance(positions, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def ramp(tokens: int = 8) -> Callable[[np.ndarray], np.ndarray]:
     return lambda n: np.minimum(1.0, (n + 1) / tokens)
 
 
-def schedule_function(schedule: Any) -> Callable[[np.ndarray], np.ndarray] | None:
+def schedule_function(schedule: object) -> Callable[[np.ndarray], np.ndarray] | None:
     """A schedule as a function of the number of tokens since the start; None for a constant dose.
 
     Raises:

@@ -24,7 +24,7 @@ def identity(bank: FeatureBank) -> dict[str, Any]:
     """What a loaded bank is made of: the digest of what `find_features` gave, and of each table and method added to it."""
     files = dict(bank.manifest["files"])
     own = {n: files.pop(n) for n in list(files) if Path(n).stem not in EXTRA_TABLES and n.endswith(".parquet")}
-    methods: dict[str, Any] = {}
+    methods: dict[str, list[list[str]]] = {}
     for key, array in sorted(bank.directions.items(), key=lambda item: item[0].file_name):
         digest = hashlib.sha256(array.tobytes()).hexdigest()
         methods.setdefault(key.method, []).append([key.file_name, digest])
@@ -36,7 +36,7 @@ def identity(bank: FeatureBank) -> dict[str, Any]:
     return {"core": sha256_of([own, core, said]), "added": added}
 
 
-def known_bank(folder: StudyFolder, key: Any) -> FeatureBank | None:
+def known_bank(folder: StudyFolder, key: object) -> FeatureBank | None:
     """The bank of a study, if it is what this key made; what was added to it since stays in it.
 
     Raises:
@@ -54,7 +54,7 @@ def known_bank(folder: StudyFolder, key: Any) -> FeatureBank | None:
     return None
 
 
-def placed_bank(folder: StudyFolder, key: Any, made: FeatureBank, began: float) -> FeatureBank:
+def placed_bank(folder: StudyFolder, key: object, made: FeatureBank, began: float) -> FeatureBank:
     """A bank that was found just now, as it lies in the study's folder from now on.
 
     One there that is the same by its content stays, with what was added to it. Where another one has to take its place,

@@ -97,7 +97,7 @@ def _taken(path: Path, folder: Path) -> IO[str] | None:
     return handle
 
 
-def _holder() -> dict[str, Any]:
+def _holder() -> dict[str, object]:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": " ".join(sys.argv)[:200]}
 

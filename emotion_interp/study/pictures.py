@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from emotion_interp.core.frames import rows_where
 from emotion_interp.geometry.pc_scan import principal_components, unit
 from emotion_interp.geometry.rsa import human_dissimilarity, mantel_null, model_dissimilarity, pairs
 from emotion_interp.stats.intervals import permutations
 
 if TYPE_CHECKING:
     from emotion_interp.geometry import Alignment, EmotionSpace
+    from emotion_interp.ratings.predict import Ratings
 
 _PERMUTATIONS = 1_000
 
@@ -85,7 +87,7 @@ def chance_limits(spaces: Sequence[EmotionSpace], alignments: Sequence[Alignment
     return found
 
 
-def best_predictions(ratings: Any) -> pd.DataFrame:
+def best_predictions(ratings: Ratings) -> pd.DataFrame:
     """Word by word: what all features predict within a language, at the layer where that goes best.
 
     Args:
@@ -97,7 +99,7 @@ def best_predictions(ratings: Any) -> pd.DataFrame:
     """
     table, words = ratings.to_frame(), ratings.predictions
     keys = ["layer", "site", "feature_set", "train_language", "test_language", "dimension"]
-    own: Any = table[(table["feature_set"] == "all") & (table["train_language"] == table["test_language"])]
+    own = rows_where(table, (table["feature_set"] == "all") & (table["train_language"] == table["test_language"]))
     own = own.dropna(subset=["r"])
     best = own.loc[own.groupby(["test_language", "dimension"])["r"].idxmax(), keys]
     return words.merge(best, on=keys)[[*keys, "word", "human", "predicted"]]

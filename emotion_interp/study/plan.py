@@ -46,7 +46,7 @@ class Run:
     progress: Tick | None = None
     bank: FeatureBank | None = None
     content: Mapping[str, Any] = field(default_factory=dict)
-    base: Any = None
+    base: object = None
 
     @property
     def found(self) -> FeatureBank:
@@ -54,7 +54,7 @@ class Run:
         assert self.bank is not None
         return self.bank
 
-    def digest(self, name: str) -> Any:
+    def digest(self, name: str) -> object:
         """What one input of a stage is, as it enters the stage's key.
 
         Args:
@@ -89,12 +89,12 @@ class Stage:
     name: str
     inputs: tuple[str, ...]
     settings: tuple[str, ...]
-    function: Callable[[Run, Any], Mapping[str, pd.DataFrame]]
+    function: Callable[[Run, object], Mapping[str, pd.DataFrame]]
     files: tuple[str, ...]
     version: str = ""
     in_parts: bool = False
 
-    def key(self, run: Run) -> list[Any]:
+    def key(self, run: Run) -> list[object]:
         """All that decides it."""
         version = [self.version] if self.version else []
         return [*map(run.digest, self.inputs), run.settings.key(*self.settings), *version]
@@ -111,9 +111,9 @@ class Stage:
         return True
 
 
-def bank_key(run: Run, shipped: FeatureBank | None) -> dict[str, Any]:
+def bank_key(run: Run, shipped: FeatureBank | None) -> dict[str, object]:
     """All that decides the bank of a run."""
-    key: dict[str, Any] = {
+    key: dict[str, object] = {
         "stimuli": run.settings.bank_stimuli,
         "subject": fingerprint(run.subject),
         "concepts": run.concepts.sha256,

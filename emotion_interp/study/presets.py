@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -42,13 +42,35 @@ PAPER_EMOTIONS = (
 
 
 @dataclass(frozen=True)
+class PresetSaes:
+    """The SAEs of one of a preset's models: a release, and where it has several widths, which."""
+
+    release: str
+    width: str | None = None
+
+
+@dataclass(frozen=True)
 class Preset:
-    """Settings, languages, and the choices behind them that are ours (`notes`, one sentence each)."""
+    """Settings, languages, and the choices behind them that are ours (`notes`, one sentence each).
+
+    `saes`: of each model (its hub name) that the preset was written for.
+    """
 
     name: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     languages: tuple[str, ...]
     notes: tuple[str, ...]
+    saes: Mapping[str, PresetSaes] = field(default_factory=dict)
+
+    def saes_of(self, model: str | None, saes: str | None) -> PresetSaes | None:
+        """What is taken for a model where no SAEs are named, or those of the preset are; None: nothing of the preset's.
+
+        Args:
+            model: a hub name.
+            saes: a release, or None.
+        """
+        known = self.saes.get(model or "")
+        return known if known is not None and saes in (None, known.release) else None
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
@@ -85,6 +107,14 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "prompts than those reported: ours.",
                 "Judge of steered text: the bundled classifier (TF-IDF, logistic regression), which never saw the "
                 "subject; the paper's is not public.",
+                "Chat models are shown the carriers and prompts as plain texts, without their template: ours "
+                "(`ConceptSet.in_chat` shows them in it).",
+            ),
+            MappingProxyType(
+                {
+                    "google/gemma-2-9b-it": PresetSaes("gemma-scope-9b-it-res-canonical", "16k"),
+                    "meta-llama/Meta-Llama-3-8B-Instruct": PresetSaes("llama-3-8b-it-res-jh"),
+                }
             ),
         )
     }

@@ -148,17 +148,17 @@ def _run(run: Run) -> Study:
     return replace(study, ran=(*ran, "report"))
 
 
-def _alignment(run: Run, key: Any) -> dict[str, pd.DataFrame]:
+def _alignment(run: Run, key: object) -> dict[str, pd.DataFrame]:
     del key
     return alignment_frames(run.subject, run.bank, run.norms, run.settings, run.progress, run.concepts)
 
 
-def _ratings(run: Run, key: Any) -> dict[str, pd.DataFrame]:
+def _ratings(run: Run, key: object) -> dict[str, pd.DataFrame]:
     del key
     return rating_frames(run.subject, run.found, run.norms, run.settings, run.progress)
 
 
-def _steering(run: Run, key: Any) -> dict[str, pd.DataFrame]:
+def _steering(run: Run, key: object) -> dict[str, pd.DataFrame]:
     return steering_frames(run.subject, run.found, run.settings, run.progress, run.folder, key)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -134,7 +134,7 @@ class StudySettings:
         """What the features are found with."""
         return self.stimuli if self.stimuli in ("scenes", "shipped") else "words"
 
-    def key(self, *names: str) -> dict[str, Any]:
+    def key(self, *names: str) -> dict[str, object]:
         """The named choices, as they enter a stage's hash."""
         everything = asdict(self)
         return {name: everything[name] for name in names}
@@ -142,7 +142,7 @@ class StudySettings:
 
 def fingerprint(subject: Subject) -> str:
     """Hash of a subject's weights and SAEs (name, shape, sum and sum of absolutes of every tensor)."""
-    parts: list[Any] = [subject.backend, subject.name]
+    parts: list[object] = [subject.backend, subject.name]
     for name, tensor in subject.model.state_dict().items():
         if hasattr(tensor, "is_floating_point") and tensor.is_floating_point():
             value = tensor.detach().double()

@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.reading import json_line, text_lines
 from emotion_interp.core.spelling import as_text
 from emotion_interp.core.types import Site
 from emotion_interp.geometry import align_layers, cebra_space, emotion_space
 from emotion_interp.geometry.from_bank import rated_only, text_spaces
+from emotion_interp.geometry.results import LayerAlignments
+from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.ratings import learning_curve, predict_ratings
 from emotion_interp.report.trace import emotion_trace
 from emotion_interp.study.pictures import best_predictions, chance_limits, dissimilarity_table, point_covariances
@@ -91,7 +94,7 @@ def alignment_frames(
 ) -> dict[str, pd.DataFrame]:
     """alignment, points and pcs for every layer, language and kind of space, rdms (dissimilarities of every pair) at the
     best layer; `concepts` for coordinates="words"."""
-    spaces: dict[Any, Any] = {}
+    spaces: dict[Any, EmotionSpace] = {}
     if settings.stimuli == "stories":
         if settings.corpus is None:
             raise EmotionInterpError("stimuli='stories' needs a corpus of labelled texts; pass --corpus FILE.jsonl.gz.")
@@ -146,9 +149,9 @@ def _unshown_words(concepts: ConceptSet | None, norms: Norms) -> dict[str, list[
     return {emotion: list(own.words(emotion)) for emotion in own.emotions}
 
 
-def _cebra_spaces(spaces: dict[Any, Any], seed: int, tick: Tick | None) -> dict[Any, Any]:
+def _cebra_spaces(spaces: dict[Any, EmotionSpace], seed: int, tick: Tick | None) -> dict[Any, EmotionSpace]:
     """A CEBRA space for every layer and language whose features (else whose texts) are known unit by unit."""
-    sources: dict[Any, Any] = {}
+    sources: dict[object, tuple[Any, EmotionSpace]] = {}
     for key, space in sorted(spaces.items(), key=lambda item: item[1].kind != "features"):
         if space.units is not None:
             sources.setdefault((key[0], space.language), (key, space))
@@ -160,7 +163,7 @@ def _cebra_spaces(spaces: dict[Any, Any], seed: int, tick: Tick | None) -> dict[
     return found
 
 
-def _alignment_tables(spaces: list[Any], aligned: Any) -> dict[str, pd.DataFrame]:
+def _alignment_tables(spaces: list[Any], aligned: LayerAlignments) -> dict[str, pd.DataFrame]:
     frame = pd.DataFrame([alignment.row() for alignment in aligned.alignments])
     frame = frame.assign(**pd.DataFrame(chance_limits(spaces, aligned.alignments)))
     # the embedding (what enters block 0) is shown as layer -1
@@ -189,10 +192,10 @@ def _alignment_tables(spaces: list[Any], aligned: Any) -> dict[str, pd.DataFrame
     }
 
 
-def _text_rows(layers: list[Any], spaces: list[Any], aligned: Any) -> list[pd.DataFrame]:
+def _text_rows(layers: list[int | None], spaces: list[Any], aligned: LayerAlignments) -> list[pd.DataFrame]:
     """The texts alone ("text", "encoder"), once for each layer, site and language that they stand beside."""
-    rows: dict[Any, dict[str, Any]] = {}
-    limits: dict[Any, dict[str, float]] = {}
+    rows: dict[object, dict[str, object]] = {}
+    limits: dict[object, dict[str, float]] = {}
     for place, (space, alignment) in enumerate(zip(spaces, aligned.alignments, strict=True)):
         for name, fit in alignment.baselines.items():
             tags = {"layer": layers[place], "site": str(space.site), "language": space.language or "en"}
@@ -220,7 +223,7 @@ def rating_frames(
     predicted = best_predictions(result)
     learning = pd.DataFrame()
     if settings.learning_curve:
-        valence: Any = predicted[predicted["dimension"] == "valence"]
+        valence = rows_where(predicted, predicted["dimension"] == "valence")
         best = valence["site"].iloc[0] if len(valence) else bank.sites[0]
         curve = learning_curve(
             subject,
@@ -237,7 +240,7 @@ def rating_frames(
 
 def trace_views(subject: Subject, bank: FeatureBank) -> list[TokenView]:
     """Token views of a few sentences, per language at the layer fixed on the discovery half; the title says how much holds."""
-    summary: Any = bank.summary
+    summary = bank.summary
     views = []
     for language in bank.languages:
         rows = summary[summary["language"] == language]

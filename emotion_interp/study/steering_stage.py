@@ -40,7 +40,7 @@ def steering_frames(
     settings: StudySettings,
     tick: Tick | None = None,
     folder: StudyFolder | None = None,
-    key: Any = None,
+    key: object = None,
 ) -> dict[str, pd.DataFrame]:
     """The steering test (layer and dose fixed on other prompts) and steered text beside unsteered text.
 
@@ -67,7 +67,7 @@ def steering_frames(
     tried = (bank.layers, settings.doses, settings.methods)
     frame = steering_test(setting, emotions, prompts.tune, *tried, options=chosen).to_frame()
     # an emotion whose every direction was refused (zero vector, no coherent dose) has no layer
-    usable: Any = frame.dropna(subset=["layer", "dose", "shift"])
+    usable = frame.dropna(subset=["layer", "dose", "shift"])
     best = usable[usable["chosen"]].sort_values("emotion")
     samples, texts = list(prompts.test[:2]), []
     plain = subject.generate(samples, max_new_tokens=settings.new_tokens, seed=settings.seed) if len(best) else []
@@ -89,9 +89,9 @@ class _Parts:
     emotions: Sequence[str]
     null_folder: Path | None
     folder: StudyFolder | None
-    key: Any
+    key: object
 
-    def made(self, name: Any, make: Callable[..., pd.DataFrame], *given: Any) -> pd.DataFrame:
+    def made(self, name: object, make: Callable[..., pd.DataFrame], *given: object) -> pd.DataFrame:
         """A part, as it lies in the folder or made now."""
         return make(*given) if self.folder is None else self.folder.unit([self.key, name], partial(make, *given))
 

@@ -31,7 +31,7 @@ UNITS = "units"
 """Folder of the parts of a stage that is not finished."""
 
 
-def is_study(record: Any) -> bool:
+def is_study(record: object) -> bool:
     """Whether a JSON value is the record of a study, with what every stage needs."""
     return (
         isinstance(record, dict)
@@ -92,7 +92,7 @@ class StudyFolder:
             self.record = self._read()
             yield
 
-    def is_done(self, stage: str, key: Any) -> bool:
+    def is_done(self, stage: str, key: object) -> bool:
         """Whether the stage was finished with the same key and its files are still what they were."""
         entry = self.record["stages"].get(stage)
         if not entry or entry["key"] != sha256_of(key) or not entry["files"]:
@@ -102,7 +102,7 @@ class StudyFolder:
             for name, digest in entry["files"].items()
         )
 
-    def run(self, stage: str, key: Any, make: Callable[[], list[str]]) -> bool:
+    def run(self, stage: str, key: object, make: Callable[[], list[str]]) -> bool:
         """Run a stage unless it is done; `make` writes files and returns their names. Returns whether it ran."""
         if self.is_done(stage, key):
             return False
@@ -110,7 +110,7 @@ class StudyFolder:
         self.finish(stage, key, make(), began)
         return True
 
-    def finish(self, stage: str, key: Any, files: list[str], began: float, **facts: Any) -> None:
+    def finish(self, stage: str, key: object, files: list[str], began: float, **facts: object) -> None:
         """Record a stage whose files are written."""
         self.record["stages"][stage] = {
             "key": sha256_of(key),
@@ -120,7 +120,7 @@ class StudyFolder:
         }
         self.save()
 
-    def digests(self, *stages: str) -> dict[str, Any]:
+    def digests(self, *stages: str) -> dict[str, object]:
         """Digests of the files of finished stages: what a later stage's key has to say of what it was made from."""
         return {stage: self.record["stages"].get(stage, {}).get("files") for stage in stages}
 
@@ -150,7 +150,7 @@ class StudyFolder:
         """Delete the parts of stages that are finished."""
         shutil.rmtree(self.path / UNITS, ignore_errors=True)
 
-    def note(self, **facts: Any) -> None:
+    def note(self, **facts: object) -> None:
         """Keep facts about the study in its record; written only where they are new."""
         if any((self.record.get(name) or None) != (value or None) for name, value in facts.items()):
             self.record |= facts

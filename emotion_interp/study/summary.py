@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from emotion_interp import __version__
 from emotion_interp.bank.files import KEYS
 from emotion_interp.bank.frames import heatmap_frame, summary_by_layer
+from emotion_interp.core.frames import rows_where
 from emotion_interp.report.data import StudyData
 from emotion_interp.report.feature_card import feature_card
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def closing_table(study: Study) -> pd.DataFrame:
     """One row per layer, site and language: features, alignment, ratings; see `summary_by_layer` for what is confirmed."""
-    frame: Any = summary_by_layer(study.bank)
+    frame = summary_by_layer(study.bank)
     keys = ["layer", "site", "language"]
     wanted = [*keys, "emotions", "selected", "confirmed", "confirmed_uncorrected", "layer_fixed"]
     wanted += ["median_auroc_heldout", "lo", "hi", "median_held_out_specificity", "median_dense_auroc"]
@@ -50,7 +51,7 @@ def closing_table(study: Study) -> pd.DataFrame:
     if study.ratings is not None:
         chosen = study.ratings[study.ratings["feature_set"] == "all"]
         for dimension in ("valence", "arousal"):
-            rows: Any = chosen[chosen["dimension"] == dimension][[*keys[:-1], "test_language", "r"]]
+            rows = rows_where(chosen, chosen["dimension"] == dimension)[[*keys[:-1], "test_language", "r"]]
             rows = rows.rename(columns={"test_language": "language", "r": f"rated_{dimension}_r"})
             frame = frame.merge(rows, on=keys, how="left")
     return frame
@@ -70,7 +71,7 @@ def study_data(
     selected = pd.concat(
         [heatmap_frame(bank, s, lang).assign(site=str(s)) for s in bank.sites for lang in bank.languages]
     )
-    kept: Any = bank.summary[bank.summary["confirmed"].astype(bool)]
+    kept = rows_where(bank.summary, bank.summary["confirmed"].astype(bool))
     counts = {lang: sum(len(concepts.words(e, lang)) for e in concepts.emotions) for lang in concepts.languages}
     neutral = {lang: len(concepts.neutral(lang)) for lang in concepts.languages}
     return StudyData(
@@ -109,14 +110,14 @@ def study_data(
     )
 
 
-def _of_confirmed(bank: FeatureBank, name: str, confirmed: Any) -> Any:
+def _of_confirmed(bank: FeatureBank, name: str, confirmed: pd.DataFrame) -> pd.DataFrame | None:
     """The rows of an extra table about the confirmed top features; None where the bank lacks the table."""
     if name not in bank.extras:
         return None
     return bank.extras[name].merge(confirmed[list(KEYS)], on=list(KEYS))
 
 
-def _cards(bank: FeatureBank, confirmed: Any) -> dict[str, str]:
+def _cards(bank: FeatureBank, confirmed: pd.DataFrame) -> dict[str, str]:
     """Per confirmed emotion and language the card of its best top feature, where the bank knows more than its scores."""
     if not {"tokens", "examples", "outputs"} & set(bank.extras):
         return {}
@@ -128,7 +129,7 @@ def _cards(bank: FeatureBank, confirmed: Any) -> dict[str, str]:
     }
 
 
-def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
+def _plain(manifest: dict[str, object]) -> dict[str, object]:
     hidden = (
         "concept_words",
         "files",
@@ -156,7 +157,7 @@ def _warnings(study: Study, subject: Subject) -> list[str]:
         found.append("The bundled model saw little modern Chinese: call its Chinese results exploratory.")
     if study.alignment is not None and "zh" in set(study.alignment["language"]):
         found.append("Chinese emotion spaces are compared with the English ratings of the emotions' names.")
-    summary: Any = study.bank.summary
+    summary = study.bank.summary
     if "layer_fixed" in summary:
         summary = summary[summary["layer_fixed"]]
     else:

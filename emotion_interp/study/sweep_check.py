@@ -17,7 +17,7 @@ from emotion_interp.core.similar import suggestion
 from emotion_interp.core.types import KINDS
 from emotion_interp.geometry.coordinates import MIN_EMOTIONS
 from emotion_interp.norms import load_norms
-from emotion_interp.study.sweep_file import SaeChoice, SubjectEntry, SweepFile
+from emotion_interp.study.sweep_file import SaeEntry, SubjectEntry, SweepFile
 from emotion_interp.study.sweep_lines import Place, key_lines, line_of
 from emotion_interp.subjects.loading import BUNDLED, bundled_folder
 from emotion_interp.subjects.lookup import checked_model_name, checked_release, config_of
@@ -156,7 +156,7 @@ def _known_keys(at: Place) -> list[str]:
         if isinstance(part, int):
             continue
         field = model.model_fields.get(part)
-        model = {"subjects": SubjectEntry, "saes": SaeChoice}.get(part, field.annotation if field else None)
+        model = {"subjects": SubjectEntry, "saes": SaeEntry}.get(part, field.annotation if field else None)
         if model is None or not hasattr(model, "model_fields"):
             return []
     return list(model.model_fields)
@@ -175,7 +175,7 @@ def _with_paths(file: SweepFile, folder: Path) -> SweepFile:
             return str(near.resolve())
         return str(Path(name).resolve()) if Path(name).exists() and name != BUNDLED else name
 
-    def sae(source: str | SaeChoice) -> str | SaeChoice:
+    def sae(source: str | SaeEntry) -> str | SaeEntry:
         return (
             found(source) if isinstance(source, str) else source.model_copy(update={"release": found(source.release)})
         )

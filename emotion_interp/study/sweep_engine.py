@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from emotion_interp.core.errors import EmotionInterpError, tell
 
-Work = Callable[[str], dict[str, Any]]
+Work = Callable[[str], dict[str, object]]
 """Does the unit of an id, and returns its facts."""
 
 
@@ -47,7 +47,7 @@ class Outcome:
 
     worker: Any
     unit: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     error: str | None = None
     again: bool = False
     stops: bool = False

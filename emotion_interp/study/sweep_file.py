@@ -23,7 +23,7 @@ class _Table(BaseModel):
     model_config = _CONFIG
 
 
-class SaeChoice(_Table):
+class SaeEntry(_Table):
     """SAEs of a release or folder, by width and sparsity where it has several of a layer."""
 
     release: Name
@@ -39,7 +39,7 @@ class SubjectEntry(_Table):
         description="'bundled', a folder, a GGUF file, a short name such as 'gemma-3-270m', or a hub name"
     )
     name: str | None = Field(default=None, description="what tables call it; default: the model's name")
-    saes: Name | list[Name | SaeChoice] | SaeChoice | None = None
+    saes: Name | list[Name | SaeEntry] | SaeEntry | None = None
     layers: list[Whole] | None = Field(default=None, description="layers of the SAEs; default: all")
     kinds: list[Name] | None = Field(
         default=None, description="kinds of site, such as 'resid_post'; default: all with an SAE"
@@ -53,7 +53,7 @@ class SubjectEntry(_Table):
         return self.name or self.model.rstrip("/").rsplit("/", 1)[-1]
 
     @property
-    def sources(self) -> tuple[str | SaeChoice, ...]:
+    def sources(self) -> tuple[str | SaeEntry, ...]:
         """Its releases and folders of SAEs."""
         if self.saes is None:
             return ()
@@ -142,7 +142,7 @@ class SweepFile(_Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _whole_numbers_are_numbers(cls, value: Any) -> Any:
+    def _whole_numbers_are_numbers(cls, value: object) -> object:
         return _with_floats(value)
 
     def places(self, kind: str) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ class SweepFile(_Table):
 _FLOATS = {"doses", "gpus", "memory_gigabytes", "max_q", "min_coverage", "min_specificity", "sparsity"}
 
 
-def _with_floats(value: Any, key: str = "") -> Any:
+def _with_floats(value: object, key: str = "") -> object:
     """TOML tells 1 from 1.0; where a number is wanted both are one."""
     if isinstance(value, dict):
         return {name: _with_floats(item, name) for name, item in value.items()}

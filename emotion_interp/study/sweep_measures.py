@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -56,10 +56,8 @@ class SweepCurve(Result):
 
     def plot(self) -> go.Figure:
         """The measure over relative depth, a line for each model, language and whatever else there are several of."""
-        names = [c for c in self.frame.columns if c not in ("value", "lo", "hi", "n", "layer", "depth", "reading")]
-        frame: Any = self.frame.assign(
-            site=self.frame["site"].str.replace(r"^blocks\.\d+\.(attn\.)?hook_", "", regex=True)
-        )
+        names = [c for c in self.frame if c not in ("value", "lo", "hi", "n", "layer", "depth", "reading")]
+        frame = self.frame.assign(site=self.frame["site"].str.replace(r"^blocks\.\d+\.(attn\.)?hook_", "", regex=True))
         telling = [c for c in names if frame[c].nunique(dropna=False) > 1] or ["subject"]
         series = [", ".join(map(str, row)) for row in frame[telling].itertuples(index=False)]
         return depth_curves(frame.assign(series=series), title=f"{self.measure} by depth", y_title=self.measure)
@@ -73,11 +71,11 @@ class SweepDifference(Result):
     """First minus second over the same emotions: difference, lo, hi (paired bootstrap over emotions), p (two-sided), n."""
 
     frame: pd.DataFrame
-    first: Mapping[str, Any]
-    second: Mapping[str, Any]
+    first: Mapping[str, object]
+    second: Mapping[str, object]
 
 
-def curve_of(table: Any, measure: str, n_bootstrap: int, seed: int) -> SweepCurve:
+def curve_of(table: pd.DataFrame, measure: str, n_bootstrap: int, seed: int) -> SweepCurve:
     """A measure of one table at every place, see `SweepCurve`."""
     if measure not in table or table[measure].dtype.kind not in "fiub":
         numbers = [c for c in table.columns if table[c].dtype.kind in "fiub" and c not in PLACE]
@@ -118,7 +116,7 @@ def _interval(values: np.ndarray, n_bootstrap: int, seed: int) -> tuple[float, f
     return float(low), float(high)
 
 
-def best_sites(summary: Any, measure: str, n_bootstrap: int, seed: int) -> pd.DataFrame:
+def best_sites(summary: pd.DataFrame, measure: str, n_bootstrap: int, seed: int) -> pd.DataFrame:
     """For each subject, language, position and seed the site that is best on the discovery half, and what the confirmation
     half says of it there; the site itself is chosen on words that the reported figure never saw.
 
@@ -142,7 +140,12 @@ def best_sites(summary: Any, measure: str, n_bootstrap: int, seed: int) -> pd.Da
 
 
 def difference_of(
-    table: pd.DataFrame, measure: str, first: Mapping[str, Any], second: Mapping[str, Any], n_bootstrap: int, seed: int
+    table: pd.DataFrame,
+    measure: str,
+    first: Mapping[str, object],
+    second: Mapping[str, object],
+    n_bootstrap: int,
+    seed: int,
 ) -> SweepDifference:
     """A measure of one choice of rows minus that of another, paired by emotion and language; see `SweepDifference`.
 
@@ -151,7 +154,7 @@ def difference_of(
         EmotionInterpError: fewer than three emotions in common.
     """
     parts = [_per_emotion(table, measure, chosen) for chosen in (first, second)]
-    both: Any = pd.concat(parts, axis=1, join="inner", keys=["first", "second"]).dropna()
+    both = pd.concat(parts, axis=1, join="inner", keys=["first", "second"]).dropna()
     # one emotion in two languages is one emotion: the bootstrap draws emotions
     both = both.groupby(level="emotion").mean()
     if len(both) < 3:
@@ -174,23 +177,23 @@ def difference_of(
     return SweepDifference(pd.DataFrame([row]), dict(first), dict(second))
 
 
-def _per_emotion(table: pd.DataFrame, measure: str, chosen: Mapping[str, Any]) -> Any:
+def _per_emotion(table: pd.DataFrame, measure: str, chosen: Mapping[str, object]) -> pd.Series:
     """The measure by emotion and language, averaged over whatever the choice leaves open."""
     return chosen_rows(table, chosen).groupby(["emotion", "language"])[measure].mean()
 
 
-def chosen_rows(table: pd.DataFrame, chosen: Mapping[str, Any]) -> pd.DataFrame:
+def chosen_rows(table: pd.DataFrame, chosen: Mapping[str, object]) -> pd.DataFrame:
     """The rows with some values in some columns (one value, or several in a list).
 
     Raises:
         UnknownNameError: there is no such column or value.
     """
-    rows: Any = table
+    rows = table
     for column, value in chosen.items():
         if column not in table:
             raise UnknownNameError("column", column, list(table.columns))
-        wanted: Sequence[Any] = list(value) if isinstance(value, (list, tuple, set)) else [value]
-        known = list(dict.fromkeys(table[column].tolist()))
+        wanted: Sequence[object] = list(value) if isinstance(value, (list, tuple, set)) else [value]
+        known = table[column].unique().tolist()
         for one in wanted:
             if one not in known:
                 raise UnknownNameError(column, one, known)

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.files import sha256_of
+from emotion_interp.core.versions import versions_of
 from emotion_interp.features.design import Design, design_stimuli
 from emotion_interp.norms import load_norms
 from emotion_interp.study.sweep_check import concepts_of
@@ -154,7 +154,7 @@ def _unit_stimuli(design: Design) -> list[Stimuli]:
 
 def _cells(kind: str, designs: Iterable[Design]) -> list[list[Cell]]:
     """The cells of all designs, those of one word together, each once."""
-    words: dict[tuple[Any, ...], dict[Stimuli, Cell]] = {}
+    words: dict[tuple[object, ...], dict[Stimuli, Cell]] = {}
     for design in designs:
         names = design.words[["language", "emotion", "word"]].itertuples(index=False, name=None)
         for name, stimuli in zip(names, _unit_stimuli(design), strict=True):
@@ -186,7 +186,7 @@ def _units_of(
     file: SweepFile, entry: SubjectEntry, shards: list[Shard], concepts: ConceptSet, norms: Norms
 ) -> Iterator[Unit]:
     name = entry.called
-    versions = {n: metadata.version(n) for n in ("torch", "transformers", "transformer-lens", "sae-lens", "numpy")}
+    versions = versions_of("torch", "transformers", "transformer-lens", "sae-lens", "numpy")
     base = {"format": FORMAT, "subject": subject_identity(entry), "versions": versions}
     reads: dict[str, list[str]] = {}
     positions = {kind: list(file.places(kind)) for kind in file.stimuli}
@@ -215,18 +215,18 @@ def _units_of(
                     yield Unit(own, stage, needs=(features.id,), **told)
 
 
-def _id(key: Any) -> str:
+def _id(key: object) -> str:
     return sha256_of(key)[:32]
 
 
-def subject_identity(entry: SubjectEntry) -> dict[str, Any]:
+def subject_identity(entry: SubjectEntry) -> dict[str, object]:
     """What a subject is, as far as files say it without being loaded.
 
     Weights in files are known by their size and by pieces spread over them; names on a hub by themselves (that their
     weights are the same in all units is checked when they are loaded, see `sweep_work.fingerprint`).
     """
     model = bundled_folder() / "model" if entry.model == BUNDLED else Path(entry.model)
-    sources: list[Any] = []
+    sources: list[object] = []
     for source in entry.sources:
         name = source if isinstance(source, str) else source.release
         choice = None if isinstance(source, str) else source.model_dump(exclude={"release"})
@@ -240,7 +240,7 @@ def subject_identity(entry: SubjectEntry) -> dict[str, Any]:
     }
 
 
-def _weights(path: Path) -> list[Any] | None:
+def _weights(path: Path) -> list[object] | None:
     """Names, sizes and samples of the files of a folder, or of one file; None of what is neither."""
     if not path.exists():
         return None

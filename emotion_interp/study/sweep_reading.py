@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from scipy.sparse import csr_matrix
 
 from emotion_interp.activations.forks import SharedPass
 from emotion_interp.activations.forward import forward_pass
@@ -20,6 +19,7 @@ from emotion_interp.activations.several import SeveralReadings, read_several
 from emotion_interp.activations.spill import SPILL_BYTES, Spool, let_go, streamed_median
 from emotion_interp.core.errors import tell
 from emotion_interp.core.types import Site
+from emotion_interp.stats.sparse import Sparse, by_rows
 from emotion_interp.study.sweep_plan import Shard, Stimuli
 
 if TYPE_CHECKING:
@@ -172,20 +172,20 @@ class _Rows:
             spool.append(np.repeat(norms, times))
         return float(streamed_median(spool, SINK_FACTOR * streamed_median(spool)))
 
-    def sparse(self, name: str, width_name: str, limit: int) -> Any:
+    def sparse(self, name: str, width_name: str, limit: int) -> Sparse:
         data, indices = Spool(np.float32, limit // 2), Spool(np.int32, limit // 2)
         counts, width = [np.zeros(1, dtype=np.int64)], 0
         for arrays, rows in self._parts():
             width = int(arrays.get_tensor(width_name)[0])
             parts = [arrays.get_tensor(f"{name}|{part}") for part in ("data", "indices", "indptr")]
-            matrix: Any = csr_matrix((parts[0], parts[1], parts[2]), shape=(len(parts[2]) - 1, width), copy=False)
+            matrix = by_rows((parts[0], parts[1], parts[2]), (len(parts[2]) - 1, width))
             if not (len(rows) == matrix.shape[0] and bool((np.diff(rows) == 1).all())):
                 matrix = matrix[rows]
             data.append(matrix.data)
             indices.append(matrix.indices)
             counts.append(np.diff(matrix.indptr))
         starts = np.cumsum(np.concatenate(counts), dtype=np.int64)
-        joined: Any = csr_matrix((data.array(), indices.array(), starts), shape=(len(starts) - 1, width), copy=False)
+        joined = by_rows((data.array(), indices.array(), starts), (len(starts) - 1, width))
         joined.has_sorted_indices = joined.has_canonical_format = True
         if not self.in_order:
             joined = joined[np.argsort(self.order)]

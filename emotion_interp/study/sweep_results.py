@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -93,7 +92,7 @@ class SweepResults(Result):
             UnknownNameError: there is no such bank.
             EmotionInterpError: there are several.
         """
-        units: Any = self.table("units")
+        units = self.table("units")
         rows = units[units["stage"] == "features"]
         for name, value in zip(KEYS, (subject, stimuli, position, seed), strict=True):
             known = list(dict.fromkeys(rows[name].tolist()))
@@ -106,7 +105,7 @@ class SweepResults(Result):
 
     @checked
     def measure(
-        self, measure: str = "auroc_heldout", *, n_bootstrap: int = 2000, seed: int = 0, **chosen: Any
+        self, measure: str = "auroc_heldout", *, n_bootstrap: int = 2000, seed: int = 0, **chosen: object
     ) -> SweepCurve:
         """Any number of any table over models, layers and sites, aligned by relative depth; `.plot()` draws it.
 
@@ -128,7 +127,7 @@ class SweepResults(Result):
 
     @checked
     def best(
-        self, measure: str = "auroc_heldout", *, n_bootstrap: int = 2000, seed: int = 0, **chosen: Any
+        self, measure: str = "auroc_heldout", *, n_bootstrap: int = 2000, seed: int = 0, **chosen: object
     ) -> pd.DataFrame:
         """The best site of each subject, language, position and seed: chosen on the discovery half, reported on the other.
 
@@ -146,8 +145,8 @@ class SweepResults(Result):
     @checked
     def difference(
         self,
-        first: Mapping[str, Any],
-        second: Mapping[str, Any],
+        first: Mapping[str, object],
+        second: Mapping[str, object],
         measure: str = "auroc_heldout",
         *,
         n_bootstrap: int = 2000,

@@ -25,14 +25,14 @@ class SweepStatus(Result):
 
     frame: pd.DataFrame
     state: str
-    holder: Mapping[str, Any]
+    holder: Mapping[str, object]
     running: tuple[str, ...]
     failed: Mapping[str, str]
 
     @property
     def line(self) -> str:
         """All of it in one line."""
-        frame: Any = self.frame
+        frame = self.frame
         done, total = int(frame["done"].sum()), int(frame["units"].sum())
         who = ""
         if self.holder:
@@ -66,7 +66,7 @@ def sweep_status(path: str | Path) -> SweepStatus:
         raise FileFormatError(f"{path} is no folder of a sweep; `emotion-interp sweep` makes one.")
     holder = folder.holder()
     events = _events(folder)
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, str], dict[str, object]] = {}
     running, failed, all_done = [], {}, True
     for unit, stage, subject, kind, position, seed, shard in record["units"]:
         row = rows.setdefault((subject, stage), {"subject": subject, "stage": stage, **dict.fromkeys(_COUNTS, 0)})
@@ -97,7 +97,7 @@ _COUNTS = ("units", "done", "running", "failed", "seconds", "tokens")
 
 def _events(folder: SweepFolder) -> dict[str, dict[str, Any]]:
     """The last event of each unit since the sweep was started last."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, object]] = {}
     for row in folder.journal():
         if row.get("event") == "run":
             found = {}

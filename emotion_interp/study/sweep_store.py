@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class SweepFolder:
         return self.place(unit).exists() and not self.is_done(unit)
 
     @contextmanager
-    def writing(self, unit: str, facts: dict[str, Any]) -> Iterator[Path]:
+    def writing(self, unit: str, facts: Mapping[str, object]) -> Iterator[Path]:
         """A folder for the files of a unit; put into place, with their digests and the facts, when the block ends.
 
         Raises:
@@ -129,7 +129,7 @@ class SweepFolder:
         shutil.rmtree(self.place(unit), ignore_errors=True)
 
     # -- the journal ---------------------------------------------------------------------------------------------------
-    def note(self, event: str, **facts: Any) -> None:
+    def note(self, event: str, **facts: object) -> None:
         """Add a line to the journal; one that does not get there (a full disk) costs nothing but the line."""
         line = json.dumps({"event": event, "at": round(time.time(), 3), **facts}, ensure_ascii=False)
         with suppress(OSError), (self.path / JOURNAL).open("a", encoding="utf-8") as handle:

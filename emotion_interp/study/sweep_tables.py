@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -67,7 +67,7 @@ def _parts(plan: SweepPlan, folder: SweepFolder, stage: str, file: str) -> Itera
         yield frame
 
 
-def _unit_row(plan: SweepPlan, folder: SweepFolder, unit_id: str) -> dict[str, Any]:
+def _unit_row(plan: SweepPlan, folder: SweepFolder, unit_id: str) -> dict[str, object]:
     """What the table of units says of one."""
     unit, facts = plan.by_id[unit_id], folder.facts(unit_id) or {}
     names = ("seconds", "reading", "n_stimuli", "n_tokens", "n_computed", "batch_tokens", "threads", "device", "host")

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
@@ -51,7 +51,7 @@ class SweepJob:
         self._subject: tuple[str, Subject, str] | None = None
         self._budget: dict[str, int] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_plan": None, "_subject": None, "_budget": {}}
 
     def using(self, plan: SweepPlan) -> SweepJob:
@@ -65,7 +65,7 @@ class SweepJob:
             self._plan = sweep_plan(SweepFile.model_validate_json(self.settings))
         return self._plan
 
-    def __call__(self, unit_id: str) -> dict[str, Any]:
+    def __call__(self, unit_id: str) -> dict[str, object]:
         """Do one unit; returns its facts.
 
         Raises:
@@ -93,7 +93,7 @@ class SweepJob:
             self._subject = unit.subject, subject, fingerprint(subject)
         return self._subject[1]
 
-    def _facts(self, unit: Unit, began: float, **more: Any) -> dict[str, Any]:
+    def _facts(self, unit: Unit, began: float, **more: object) -> dict[str, object]:
         told = {"stage": unit.stage, "subject": unit.subject, "kind": unit.kind, "position": unit.position}
         told |= {"seed": unit.seed, "shard": unit.shard, "seconds": round(time.monotonic() - began, 3)}
         return (
@@ -102,7 +102,7 @@ class SweepJob:
             | more
         )
 
-    def _read(self, unit: Unit, folder: SweepFolder) -> dict[str, Any]:
+    def _read(self, unit: Unit, folder: SweepFolder) -> dict[str, object]:
         subject = self._loaded(unit)
         began = time.monotonic()
         sites = sites_of(self.plan.entry(unit.subject), subject)
@@ -117,7 +117,7 @@ class SweepJob:
             save_readings(place, found)
         return facts
 
-    def _analyse(self, unit: Unit, folder: SweepFolder) -> dict[str, Any]:
+    def _analyse(self, unit: Unit, folder: SweepFolder) -> dict[str, object]:
         subject = self._loaded(unit)
         began = time.monotonic()
         if unit.stage == FEATURES:
@@ -134,7 +134,7 @@ class SweepJob:
                     frame.to_parquet(place / f"{name}.parquet", index=False)
         return folder.facts(unit.id) or {}
 
-    def _bank(self, unit: Unit, folder: SweepFolder, subject: Subject) -> tuple[FeatureBank, dict[str, Any]]:
+    def _bank(self, unit: Unit, folder: SweepFolder, subject: Subject) -> tuple[FeatureBank, dict[str, object]]:
         plan, reads = self.plan, [self.plan.by_id[need] for need in unit.needs]
         facts = [folder.facts(read.id) or {} for read in reads]
         assert self._subject is not None
@@ -157,7 +157,7 @@ class SweepJob:
         if unit.stage == "alignment":
             settings = StudySettings(stimuli=unit.kind, seed=unit.seed, n_permutations=file.alignment.permutations)
             frames = alignment_frames(subject, bank, self.plan.norms, settings, concepts=self.plan.concepts)
-            own: Any = frames["alignment"]
+            own = frames["alignment"]
             # the texts alone stand beside whatever kinds are asked for
             left_out = {"features", "dense"} - set(file.alignment.kinds)
             return {"alignment": own[~own["kind"].isin(left_out)]}

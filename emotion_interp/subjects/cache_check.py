@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Exactness:
     padding_with_cache: bool
 
 
-_KNOWN: weakref.WeakKeyDictionary[Any, Exactness] = weakref.WeakKeyDictionary()
+_KNOWN: weakref.WeakKeyDictionary[object, Exactness] = weakref.WeakKeyDictionary()
 
 
 def exactness(subject: Subject) -> Exactness:

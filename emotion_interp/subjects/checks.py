@@ -14,11 +14,15 @@ from emotion_interp.subjects.plan import evaluation_mode
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+    from transformer_lens.hook_points import HookPoint
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedTokenizerBase
 
 PROBE = "The letter said that she was coming home, and he read it twice before he wept."
 PROBE_TOKENS = 24
 
-UNCACHED: tuple[dict[str, Any], ...] = ({"use_cache": False}, {"use_cache": True}, {})
+UNCACHED: tuple[dict[str, object], ...] = ({"use_cache": False}, {"use_cache": True}, {})
 """Options of an uncached pass, the first that runs is taken: some bridges lack what their cacheless path needs."""
 
 
@@ -53,14 +57,24 @@ def difference(got: torch.Tensor, expected: torch.Tensor) -> Difference:
     """Compare logits [token, vocabulary]."""
     import torch
 
-    a, b = (x.reshape(-1, x.shape[-1]).double().cpu() for x in (got, expected))
-    # padded vocabularies: some models put -inf or a huge negative number on ids that do not exist
-    absent = (a < -1e4) & (b < -1e4)
-    a, b = torch.where(absent, 0.0, a), torch.where(absent, 0.0, b)
-    spread = (b - b.mean(-1, keepdim=True)).norm(dim=-1).clamp(min=1e-12)
-    share = (a - b).norm(dim=-1) / spread
-    same = (a.argmax(-1) == b.argmax(-1)).double().mean()
-    return Difference(float(share.median()), float(share.max()), float((a - b).abs().max()), float(same))
+    shares, largest, same = [], [], []
+    # token by token: in double precision all logits of a large vocabulary would take more than a small model
+    for got_row, expected_row in zip(*(x.reshape(-1, x.shape[-1]) for x in (got, expected)), strict=True):
+        a, b = got_row.double().cpu(), expected_row.double().cpu()
+        # padded vocabularies: some models put -inf or a huge negative number on ids that do not exist
+        absent = (a < -1e4) & (b < -1e4)
+        a, b = torch.where(absent, 0.0, a), torch.where(absent, 0.0, b)
+        spread = (b - b.mean()).norm().clamp(min=1e-12)
+        shares.append((a - b).norm() / spread)
+        largest.append((a - b).abs().max())
+        same.append(a.argmax() == b.argmax())
+    share = torch.stack(shares)
+    return Difference(
+        float(share.median()),
+        float(share.max()),
+        float(torch.stack(largest).max()),
+        float(torch.stack(same).double().mean()),
+    )
 
 
 def tolerance(model: Any) -> tuple[float, float]:
@@ -78,7 +92,7 @@ def tolerance(model: Any) -> tuple[float, float]:
     return 3 * float(torch.finfo(dtype).eps) * layers**0.5, 0.4
 
 
-def coarsest(model: Any) -> Any:
+def coarsest(model: nn.Module) -> torch.dtype:
     """The dtype by which a model's rounding is judged; quantised weights count as bfloat16."""
     import torch
 
@@ -94,7 +108,7 @@ def coarsest(model: Any) -> Any:
     return torch.float16 if torch.float16 in kinds else torch.float32
 
 
-def probe_of(model: Any, tokenizer: Any, context: int) -> list[int]:
+def probe_of(model: object, tokenizer: PreTrainedTokenizerBase, context: int) -> list[int]:
     """Ids of a short text, BOS first where there is one.
 
     Raises:
@@ -105,7 +119,8 @@ def probe_of(model: Any, tokenizer: Any, context: int) -> list[int]:
     if tokenizer.bos_token_id is not None:
         ids = [tokenizer.bos_token_id, *ids]
     ids = ids[: max(2, min(PROBE_TOKENS, context))]
-    embedding = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+    embedding_of = getattr(model, "get_input_embeddings", None)
+    embedding = None if embedding_of is None else embedding_of()
     rows = getattr(embedding, "num_embeddings", None)
     if rows is None:
         rows = getattr(getattr(model, "cfg", None), "d_vocab", None)
@@ -117,13 +132,13 @@ def probe_of(model: Any, tokenizer: Any, context: int) -> list[int]:
     return ids
 
 
-def _tensor(model: Any, ids: list[int]) -> torch.Tensor:
+def _tensor(model: nn.Module, ids: list[int]) -> torch.Tensor:
     import torch
 
     return torch.tensor([ids], device=next(iter(model.parameters())).device)
 
 
-def plain_logits(model: Any, ids: list[int]) -> torch.Tensor:
+def plain_logits(model: nn.Module, ids: list[int]) -> torch.Tensor:
     """Logits of a transformers model for one row: [token, vocabulary].
 
     Raises:
@@ -141,7 +156,7 @@ def plain_logits(model: Any, ids: list[int]) -> torch.Tensor:
     return logits
 
 
-def uncached(model: Any, ids: list[int]) -> tuple[torch.Tensor, dict[str, Any]]:
+def uncached(model: Any, ids: list[int]) -> tuple[torch.Tensor, dict[str, object]]:
     """Logits of a bridge for one row [token, vocabulary], and the options of the pass that gave them.
 
     Raises:
@@ -163,7 +178,7 @@ def uncached(model: Any, ids: list[int]) -> tuple[torch.Tensor, dict[str, Any]]:
 @contextmanager
 def resting_hooks(model: Any) -> Iterator[None]:
     """Inside it the hook points of a model are bare: hooks there neither act nor see, and those added inside are dropped."""
-    kept: list[tuple[Any, dict[str, Any]]] = []
+    kept: list[tuple[HookPoint, dict[str, Any]]] = []
     acting = only_scopes(())
     with lock_of(model), hooks_locked(), surely(acting), acting:
         try:
@@ -180,7 +195,7 @@ def resting_hooks(model: Any) -> Iterator[None]:
 _HOOKS = ("_forward_hooks", "_backward_hooks", "_forward_pre_hooks", "_backward_pre_hooks", "fwd_hooks", "bwd_hooks")
 
 
-def check_wrapped(bridge: Any, ids: list[int], expected: torch.Tensor, name: str) -> None:
+def check_wrapped(bridge: TransformerBridge, ids: list[int], expected: torch.Tensor, name: str) -> None:
     """Refuse a bridge whose logits are not the model's, or depend on tokens that come later.
 
     Raises:
@@ -206,7 +221,7 @@ def check_wrapped(bridge: Any, ids: list[int], expected: torch.Tensor, name: str
         )
 
 
-def check_unchanged(model: Any, ids: list[int], before: torch.Tensor) -> None:
+def check_unchanged(model: nn.Module, ids: list[int], before: torch.Tensor) -> None:
     """Refuse to go on where wrapping has changed what the handed-in model computes.
 
     Raises:
@@ -220,7 +235,7 @@ def check_unchanged(model: Any, ids: list[int], before: torch.Tensor) -> None:
         )
 
 
-def check_bridge(bridge: Any, tokenizer: Any) -> None:
+def check_bridge(bridge: Any, tokenizer: PreTrainedTokenizerBase | None) -> None:
     """Refuse a user's bridge that computes something else than transformers does with the same weights.
 
     A bridge with processed weights, or one that is not over a transformers model, has nothing to be compared with.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from emotion_interp.subjects.subject import Subject
+    from emotion_interp.subjects.turns import Turns
 
 
 def left_padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -41,6 +42,7 @@ class Columns:
         rows: [row], each row's index in the caller's list.
         has_bos: [row], whether it starts with BOS; or one for all.
         use_cache: keep keys and values between calls.
+        turns: [row], who speaks where, where rows are conversations; for the plan.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class Columns:
         subject: Subject,
         prompt_lengths: np.ndarray,
         rows: np.ndarray,
-        has_bos: Any,
+        has_bos: bool | np.ndarray,
         use_cache: bool = True,
+        turns: Sequence[Turns | None] | None = None,
     ) -> None:
+        self.turns = turns
         self.subject, self.has_bos, self.use_cache = subject, has_bos, use_cache
         self.prompt_lengths, self.rows = np.asarray(prompt_lengths), np.asarray(rows)
         self.ids = np.zeros((len(self.rows), 0), dtype=np.int64)
@@ -76,7 +80,7 @@ class Columns:
         self.positions = np.concatenate([self.positions, added], 1)
         width = ids.shape[1] if self.use_cache else self.ids.shape[1]
         positions = added if self.use_cache else self.positions
-        plan = ForwardPlan(positions, self.prompt_lengths, self.rows, self.has_bos)
+        plan = ForwardPlan(positions, self.prompt_lengths, self.rows, self.has_bos, self.turns)
         device = self.subject.device
         columns = torch.from_numpy(np.ascontiguousarray(self.ids[:, -width:])).to(device)
         run = self._hooked if self.subject.backend == "hooked" else self._bridge
@@ -93,7 +97,7 @@ class Columns:
 
     def _hooked(self, columns: torch.Tensor, positions: np.ndarray, width: int, last_only: bool) -> torch.Tensor:
         del positions, last_only  # HookedTransformer counts positions from the mask, and always unembeds every column
-        options: dict[str, Any] = {}
+        options: dict[str, object] = {}
         if self.use_cache:
             if self._cache is None:
                 from transformer_lens.cache.key_value_cache import TransformerLensKeyValueCache
@@ -107,7 +111,7 @@ class Columns:
         import torch
 
         model = self.subject.model
-        options: dict[str, Any] = {"use_cache": True} if self.use_cache else dict(self.subject.uncached_options)
+        options: dict[str, object] = {"use_cache": True} if self.use_cache else dict(self.subject.uncached_options)
         options["attention_mask"] = self._mask()
         accepts = getattr(model, "_accepts_derived_position_ids", None)
         if accepts is None or accepts():

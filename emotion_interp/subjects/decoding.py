@@ -70,11 +70,14 @@ class Decoding:
         check_keywords("generate", sampling, (*OPTIONS, *inspect.get_annotations(Sampling)))
         self.subject, self.new, self.use_cache = subject, max_new_tokens, use_past_kv_cache
         self.rows = [list(map(int, row)) for row in token_rows]
+        self.turns = [getattr(row, "turns", None) for row in token_rows]
         self.sampling = Sampling(**sampling)
         self.budget = token_budget
         names = list(range(len(self.rows))) if streams is None else list(streams)
         self._check(names)
         self.ends = np.asarray(sorted(eos_ids(subject) if eos_token_id is None else _ids(eos_token_id)), dtype=np.int64)
+        closing = [() if t is None or eos_token_id is not None else t.end_ids for t in self.turns]
+        self.closing = closing if any(closing) else []
         self.stops = (stop_strings,) if isinstance(stop_strings, str) else tuple(stop_strings or ())
         if not all(isinstance(s, str) and s for s in self.stops):
             raise EmotionInterpError(f"stop_strings are texts that are not empty, got {stop_strings!r}.")
@@ -82,7 +85,7 @@ class Decoding:
         self.tokens: list[list[int]] = [[] for _ in self.rows]
         self.stopped = ["length"] * len(self.rows)
         self.warned = False
-        self.logits: list[list[Any]] | None = [[] for _ in self.rows] if return_logits else None
+        self.logits: list[list[torch.Tensor]] | None = [[] for _ in self.rows] if return_logits else None
 
     def _check(self, names: Sequence[object]) -> None:
         if len(names) != len(self.rows):
@@ -127,7 +130,8 @@ class Decoding:
         lengths = np.asarray([len(self.rows[i]) for i in part])
         ids, real = left_padded([self.rows[i] for i in part])
         bos = self.subject.has_bos([self.rows[i] for i in part])
-        session = Session(self.subject, lengths, part, bos, self.use_cache)
+        turns = [self.turns[i] for i in part]
+        session = Session(self.subject, lengths, part, bos, self.use_cache, turns)
         alive = np.ones(len(part), dtype=bool)
         seen: torch.Tensor | None = None
         for step in range(self.new):
@@ -156,6 +160,8 @@ class Decoding:
         """Give each living row its token and end those that are done; `left` counts this token."""
         kept = logits.cpu() if self.logits is not None else None
         ends = np.isin(chosen, self.ends)
+        if self.closing:
+            ends |= np.asarray([token in self.closing[row] for row, token in zip(part, chosen, strict=True)])
         new = np.where(alive & ~ends, chosen, -1)
         for k in np.flatnonzero(alive):
             row = int(part[k])

@@ -6,13 +6,15 @@ another row is added.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.messages import is_messages
+from emotion_interp.core.progress import ticking
 from emotion_interp.core.scopes import check_open, open_scopes, surely
 from emotion_interp.subjects.cache_check import can_pad
 from emotion_interp.subjects.columns import left_padded
@@ -20,12 +22,14 @@ from emotion_interp.subjects.decoding import Decoding, chunks, continuation_text
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.sampling import check_finite, sample
 from emotion_interp.subjects.session import Session
+from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
     from emotion_interp.subjects.subject import Subject
 
 __all__ = [
     "Decoded",
+    "chat",
     "continuation_text",
     "decode",
     "generate",
@@ -79,9 +83,11 @@ def decode(
         [[257, 300, 41, 88, 12]]
     """
     decoding = Decoding(subject, token_rows, max_new_tokens, **options)
-    for part, new in decoding.steps():
-        if on_step is not None:
-            on_step(part, new)
+    with ticking(None, len(decoding.rows) * max_new_tokens, "writing", "token") as tick:
+        for part, new in decoding.steps():
+            tick(len(part))
+            if on_step is not None:
+                on_step(part, new)
     return _result(decoding)
 
 
@@ -96,38 +102,42 @@ def _result(decoding: Decoding) -> Decoded:
 
 def generate(
     subject: Subject,
-    prompts: str | Sequence[str],
+    prompts: Prompts,
     max_new_tokens: int = 40,
     *,
     return_prompt: bool = True,
     streamer: Any = None,
+    template_options: Mapping[str, object] | None = None,
     **options: Any,
 ) -> Any:
     """Continue prompts: str in, str out; list in, list out, also for one. The text includes the prompt.
 
     Args:
         subject: the model.
-        prompts: one text or several.
+        prompts: one text or several; or a conversation (a list of messages) or several, each answered by the reply alone.
         max_new_tokens: at most so many new tokens.
         return_prompt: False for the continuation alone.
         streamer: receives the text while it grows: a function of (row, piece of text), or, for one prompt, a streamer of
             transformers (`put(token ids)`, `end()`).
+        template_options: variables of the chat template, as in `Subject.rendered`.
         **options: `do_sample`, `temperature`, `top_k`, `top_p`, `use_past_kv_cache`, `seed`, ...: see `decode`.
 
     Raises:
         EmotionInterpError: a prompt that becomes no token, or with its new tokens is longer than the context; an impossible
             option.
+        UnsupportedError: a conversation, and the model has no chat template.
 
     Example:
         >>> generate(subject, "The letter said", max_new_tokens=5)  # doctest: +SKIP
         'The letter said that she was coming home'
     """
-    texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    rows = [list(t.ids) for t in subject.tokenize(texts, whole=True)]
+    texts, tokens = _prepared(subject, prompts, template_options)
+    rows = [t.row for t in tokens]
     decoding = Decoding(subject, rows, max_new_tokens, **options)
     if streamer is None:
-        for _ in decoding.steps():
-            pass
+        with ticking(None, len(rows) * max_new_tokens, "writing", "token") as tick:
+            for part, _ in decoding.steps():
+                tick(len(part))
     elif hasattr(streamer, "put"):
         _put_all(decoding, streamer)
     elif callable(streamer):
@@ -138,11 +148,57 @@ def generate(
             f"a streamer is a function of (row, text) or has put() and end(), got {type(streamer).__name__}."
         )
     continuations = [continuation_text(subject, r, new) for r, new in zip(rows, decoding.tokens, strict=True)]
-    result = [t + c if return_prompt else c for t, c in zip(texts, continuations, strict=True)]
-    return result[0] if isinstance(prompts, str) else result
+    result = [t + c if return_prompt and t is not None else c for t, c in zip(texts, continuations, strict=True)]
+    return result[0] if _is_single(prompts) else result
 
 
-def stream(subject: Subject, prompts: str | Sequence[str], max_new_tokens: int = 40, **options: Any) -> Iterator[Any]:
+Prompts = str | Sequence[str | Mapping[str, Any] | Sequence[Mapping[str, Any]]]
+"""A text, a conversation (a list of messages), or a list of either."""
+
+
+def _is_single(prompts: Prompts) -> bool:
+    return isinstance(prompts, str) or is_messages(prompts)
+
+
+def _prepared(
+    subject: Subject, prompts: Prompts, template_options: Mapping[str, object] | None
+) -> tuple[list[str | None], list[TokenizedText]]:
+    """What the caller wrote, None for a conversation, and the tokens of each prompt."""
+    several: list[Any] = [prompts] if _is_single(prompts) else list(prompts)
+    written = [None if is_messages(one) else one for one in several]
+    made = [subject.rendered(one, template_options, continued=True) if is_messages(one) else one for one in several]
+    return written, subject.tokenize(made, whole=True)
+
+
+def chat(subject: Subject, messages: Any, max_new_tokens: int = 200, **options: Any) -> Any:
+    """Answer a conversation: one in, the reply out; a list of conversations in, a list of replies out.
+
+    What the model's own chat template writes around the messages is read, with exactly one BOS; the reply ends where the
+    template closes the assistant's turn. A conversation that ends with the assistant's words has them continued.
+
+    Args:
+        subject: a chat model.
+        messages: [{"role": "user", "content": ...}, ...]; roles are "system", "user" and "assistant".
+        max_new_tokens: at most so many new tokens.
+        **options: as in `generate`.
+
+    Raises:
+        UnsupportedError: no chat template, or one that refuses these roles.
+        EmotionInterpError: no messages, a message that spells a control token, or as `generate`.
+
+    Example:
+        >>> chat(subject, [{"role": "user", "content": "How do you feel?"}])  # doctest: +SKIP
+        'I feel calm.'
+    """
+    several = list(messages) if isinstance(messages, (list, tuple)) else []
+    if not is_messages(messages) and not (several and all(map(is_messages, several))):
+        raise EmotionInterpError(
+            f'chat takes messages such as [{{"role": "user", "content": "Hello"}}], got {messages!r:.60}.'
+        )
+    return generate(subject, messages, max_new_tokens, **options)
+
+
+def stream(subject: Subject, prompts: Prompts, max_new_tokens: int = 40, **options: Any) -> Iterator[Any]:
     """Continue prompts and hand over the text as it grows: pieces for one text, (row, piece) for a list.
 
     A piece is what one token adds; joined, a row's pieces are its continuation. A character of several tokens comes when
@@ -151,9 +207,9 @@ def stream(subject: Subject, prompts: str | Sequence[str], max_new_tokens: int =
 
     Args:
         subject: the model.
-        prompts: one text or several.
+        prompts: one text or several, or conversations.
         max_new_tokens: at most so many new tokens.
-        **options: see `decode`.
+        **options: see `decode`; `template_options`.
 
     Raises:
         EmotionInterpError: as `generate`, before the first piece.
@@ -162,9 +218,9 @@ def stream(subject: Subject, prompts: str | Sequence[str], max_new_tokens: int =
         >>> for piece in stream(subject, "The letter said"):  # doctest: +SKIP
         ...     print(piece, end="", flush=True)
     """
-    single = isinstance(prompts, str)
-    texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    decoding = Decoding(subject, [list(t.ids) for t in subject.tokenize(texts, whole=True)], max_new_tokens, **options)
+    single = _is_single(prompts)
+    _, tokens = _prepared(subject, prompts, options.pop("template_options", None))
+    decoding = Decoding(subject, [t.row for t in tokens], max_new_tokens, **options)
     return (piece if single else (row, piece) for row, piece in _pieces(decoding))
 
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import atomic_folder, read_json, sha256_file, write_json
+from emotion_interp.subjects.lean import give_back, lean_tokenizer
 
 CACHE_VARIABLE = "EMOTION_INTERP_CACHE"
 RECORD = "gguf.json"
 _MAGIC = b"GGUF"
+_BLOCK = 8 * 2**20
+"""Quantised bytes that are dequantised at a time."""
+_GUARD = threading.Lock()
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
@@ -81,6 +90,7 @@ def converted(path: Path, digest: str, cache: str | Path | None = None) -> Path:
     if folder is None:
         folder = _place(digest, cache)
         _convert(path, digest, folder)
+        give_back()
     return folder
 
 
@@ -96,13 +106,39 @@ def known(digest: str, cache: str | Path | None = None) -> Path | None:
     return None
 
 
-def provenance(folder: Path) -> dict[str, Any]:
+def provenance(folder: Path) -> dict[str, object]:
     """What `gguf.json` says of the weights of a folder; empty where it did not come from a GGUF file."""
     return read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
 
 
 def _place(digest: str, cache: str | Path | None) -> Path:
     return Path(cache or cache_folder()) / "gguf" / digest[:16]
+
+
+@contextmanager
+def _by_rows() -> Iterator[None]:
+    """Inside, a tensor is dequantised some rows at a time: whole, it takes temporaries of several times its size."""
+    import gguf
+
+    whole = gguf.dequantize
+
+    def dequantize(data: np.ndarray, qtype: Any) -> np.ndarray:
+        if data.ndim != 2 or data.nbytes <= _BLOCK:
+            return whole(data, qtype)
+        step = max(1, _BLOCK // max(1, data.nbytes // len(data)))
+        first = whole(data[:step], qtype)
+        rows = np.empty((len(data), first.shape[1]), dtype=first.dtype)
+        rows[:step] = first
+        for start in range(step, len(data), step):
+            rows[start : start + step] = whole(data[start : start + step], qtype)
+        return rows
+
+    with _GUARD:
+        gguf.dequantize = dequantize
+        try:
+            yield
+        finally:
+            gguf.dequantize = whole
 
 
 def _convert(path: Path, digest: str, folder: Path) -> None:
@@ -115,8 +151,9 @@ def _convert(path: Path, digest: str, folder: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tokenizer: Any = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-            model: Any = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+            tokenizer: Any = lean_tokenizer(AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name))
+            with _by_rows():
+                model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     # the readers below raise whatever a damaged file leads them to
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,20 @@ from safetensors import SafetensorError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
 from emotion_interp.core.files import require_working_directory, sha256_file
-from emotion_interp.core.leftovers import found_folder, is_temporary, sweep
-from emotion_interp.core.reading import checked_name, regular_file
-from emotion_interp.core.types import Site
-from emotion_interp.subjects.lookup import checked_device, checked_release, located, reading_release
+from emotion_interp.core.reading import checked_name
+from emotion_interp.subjects.lean import lean_tokenizer
+from emotion_interp.subjects.load_options import LoadOptions
+from emotion_interp.subjects.lookup import checked_device, located
 from emotion_interp.subjects.named import find_weights
+from emotion_interp.subjects.sae_choice import SaeChoice
+from emotion_interp.subjects.sae_facts import metadata_of
+from emotion_interp.subjects.sae_folders import load_sae
 from emotion_interp.subjects.sae_reader import SaeReader
+from emotion_interp.subjects.sae_sources import checked_saes, chosen_saes, sae_source
+from emotion_interp.subjects.shelf import readers_of
 from emotion_interp.subjects.subject import Subject, wrap_transformers
+
+__all__ = ["BUNDLED", "bundled_folder", "load_sae", "load_subject"]
 
 BUNDLED = "bundled"
 
@@ -32,54 +38,64 @@ def bundled_folder() -> Path:
 @checked
 def load_subject(
     name_or_path: str | Path | None = None,
-    saes: str | Path | Sequence[Any] | None = None,
+    saes: str | Path | Sequence[object] | None = None,
     layers: Iterable[int] | None = None,
     device: str = "auto",
     dtype: Any = None,
+    choose: SaeChoice | None = None,
+    load: LoadOptions | None = None,
 ) -> Subject:
     """Load a subject: no name for the bundled one, a folder, a GGUF file, or a hub name (from the local cache when offline).
 
     Args:
         name_or_path: None or "bundled"; a Hugging Face folder; a `.gguf` file, dequantised once into a cache folder; a
             name of `named_models()` such as "gemma-3-270m"; a hub name such as "gpt2".
-        saes: a SAELens release name, a folder of SAEs (each subfolder with cfg.json), or a list of SAELens SAEs.
-            None: no SAEs (the bundled subject brings its own).
+        saes: a SAELens release name, `user/repo` on the hub, a folder of SAEs (SAELens', or in the layout of
+            dictionary_learning, sparsify, Gemma Scope or OpenMOSS), or a list of SAELens SAEs. None: no SAEs (the bundled
+            subject brings its own).
         layers: keep only the SAEs of these layers.
         device: "auto" (a CUDA device if there is one), or a torch device.
         dtype: torch dtype of the model; default float32 on CPU, the checkpoint's own on a GPU.
+        choose: which SAEs of a release or folder that has several at one site: by width, l0 or ids.
+        load: how: device map, quantisation, revision, attention; dtype of the SAEs, and how many stay in memory.
 
     Raises:
-        EmotionInterpError: the model cannot be found or read; a layer has no SAE.
+        EmotionInterpError: the model cannot be found or read; a layer has no SAE; several at one site and no choice.
         FileFormatError: a folder without config.json, or a GGUF file that cannot be read.
-        UnknownNameError: no such SAE release.
+        UnknownNameError: no such SAE release, or nothing in it that was chosen.
+        UnsupportedError: a release whose SAEs cannot be read here, with the reason.
 
     Example:
         >>> load_subject()  # doctest: +SKIP
         Subject('bundled', 4 layers x 256, 4 SAEs, backend='bridge')
     """
     require_working_directory()
+    how = load or LoadOptions()
     if name_or_path is not None:
         checked_name(name_or_path, "a model's name")
     if isinstance(saes, (str, Path)):
         checked_name(saes, "a release or folder of SAEs")
     if isinstance(saes, str):
-        checked_release(saes)
+        checked_saes(saes)
     bundled = name_or_path is None or str(name_or_path) == BUNDLED
     weights = find_weights(bundled_folder() / "model" if name_or_path is None or bundled else name_or_path)
     source = weights.source
+    if choose and saes is None and not bundled:
+        raise EmotionInterpError("choose= picks among the SAEs that saes= names, and there is no saes=.")
     # before torch is imported; the hub is asked once
-    found = located(source)
+    found = located(source, revision=how.revision) | how.from_pretrained()
     device, dtype = checked_device(device, dtype)
-    model, tokenizer, revision = _load_model(source, device, dtype, found)
+    model, tokenizer, revision = _load_model(source, device, dtype, found, how)
     if bundled and saes is None:
         saes = bundled_folder() / "saes"
-    readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers)
-    provenance: dict[str, Any] = {
+    readers = _load_saes(saes, None if layers is None else sorted(set(layers)), device, model.cfg.n_layers, choose, how)
+    provenance: dict[str, object] = {
         "source": BUNDLED if bundled else Path(source).name,
         "dtype": str(model.cfg.dtype),
     }
     # a dequantised folder knows its digest; a gigabyte is not hashed again
     provenance.update(weights.provenance or {})
+    provenance.update(how.noted())
     file = Path(source) / "model.safetensors"
     if not file.is_file():
         provenance["revision"] = revision
@@ -88,10 +104,16 @@ def load_subject(
     if isinstance(saes, str) and not Path(saes).is_dir():
         provenance["sae_release"] = saes
     name = BUNDLED if bundled else weights.name or (Path(source).name if Path(source).is_dir() else source)
-    return Subject(model, readers, tokenizer, name=name, provenance=provenance)
+    subject = Subject(model, readers, tokenizer, name=name, provenance=provenance)
+    if choose or "sae_release" in provenance:
+        told = {str(site): metadata_of(reader) for site, reader in subject.readers.items()}
+        subject.provenance["sae_ids"] = {site: str(metadata.sae_id) for site, metadata in told.items()}
+    return subject
 
 
-def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> tuple[Any, Any, str | None]:
+def _load_model(
+    source: str, device: str, dtype: Any, found: dict[str, Any], how: LoadOptions
+) -> tuple[Any, Any, str | None]:
     """Bridge, tokenizer and the hub revision (None for a folder); `found`: where the files are, of `located`."""
     import torch
     from transformer_lens.model_bridge import TransformerBridge
@@ -112,16 +134,14 @@ def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> 
         dtype = torch.float32 if device == "cpu" else "auto"
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **found)
+        tokenizer = lean_tokenizer(AutoTokenizer.from_pretrained(source, **found))
         config = AutoConfig.from_pretrained(source, **found)
         # some models that also see images are listed only as such; their text side is a causal model like another
         seeing = (
             type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         )
         auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
-        model: Any = auto_class.from_pretrained(
-            source, config=config, dtype=dtype, attn_implementation="eager", **found
-        )
+        model = auto_class.from_pretrained(source, config=config, dtype=dtype, **how.of_model(), **found)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -129,29 +149,36 @@ def _load_model(source: str, device: str, dtype: Any, found: dict[str, Any]) -> 
             f"no model can be loaded from {source!r} ({first}). Give a folder in Hugging Face layout, a hub name that is "
             "in the local cache or can be downloaded, or nothing for the bundled subject."
         ) from error
-    model.eval().to(device)
-    revision = getattr(model.config, "_commit_hash", None) or _cached_revision(source)
+    model.eval()
+    if how.device_map is None and how.quantization_config is None:
+        model.to(device)
+    revision = getattr(model.config, "_commit_hash", None) or _cached_revision(source, how.revision)
     return wrap_transformers(TransformerBridge, model, tokenizer, own_tokenizer=True), tokenizer, revision
 
 
-def _cached_revision(source: str) -> str | None:
+def _cached_revision(source: str, asked: str | None) -> str | None:
     """The commit of the snapshot in the local cache that a hub name was read from."""
     if Path(source).exists():
         return None
-    found = try_to_load_from_cache(source, "config.json")
+    found = try_to_load_from_cache(source, "config.json", revision=asked)
     return Path(found).parent.name if isinstance(found, str) else None
 
 
-def _load_saes(saes: Any, layers: list[int] | None, device: str, n_layers: int) -> list[SaeReader]:
+def _load_saes(
+    saes: Any, layers: list[int] | None, device: str, n_layers: int, choose: SaeChoice | None, how: LoadOptions
+) -> list[SaeReader]:
     if saes is None:
         return []
     for layer in layers or ():
         if not 0 <= layer < n_layers:
             raise UnknownNameError("layer", layer, range(n_layers))
-    if isinstance(saes, (str, Path)) and Path(saes).is_dir():
-        readers = [SaeReader(load_sae(folder, device)) for folder in sae_folders(saes)]
-    elif isinstance(saes, (str, Path)):
-        readers = _from_release(str(saes), layers, device)
+    if isinstance(saes, (str, Path)):
+        sources = [sae_source(chosen, device, how.sae_name) for chosen in chosen_saes(saes, layers, choose)]
+        readers = readers_of(sources, how.resident, device)
+    elif choose:
+        raise EmotionInterpError(
+            "choose= is for a release, a repository or a folder of SAEs; these are given one by one."
+        )
     else:
         readers = [sae if isinstance(sae, SaeReader) else SaeReader(sae) for sae in saes]
     if layers is not None:
@@ -160,74 +187,3 @@ def _load_saes(saes: Any, layers: list[int] | None, device: str, n_layers: int) 
             raise UnknownNameError("SAE layer", missing[0], sorted({r.site.layer for r in readers}))
         readers = [r for r in readers if r.site.layer in layers]
     return readers
-
-
-def sae_folders(root: str | Path) -> list[Path]:
-    """Folders under `root` (or itself) that hold a SAELens SAE.
-
-    Raises:
-        FileFormatError: there is none.
-    """
-    root = found_folder(root)
-    sweep(root)
-    folders = sorted(p.parent for p in root.rglob("cfg.json") if (p.parent / "sae_weights.safetensors").is_file())
-    folders = [f for f in folders if not any(is_temporary(part) for part in f.relative_to(root).parts)]
-    if not folders:
-        raise FileFormatError(f"{root} holds no SAE: a folder with cfg.json and sae_weights.safetensors is needed.")
-    return folders
-
-
-def load_sae(folder: str | Path, device: str = "cpu") -> Any:
-    """One SAELens SAE from a folder, in float32.
-
-    Raises:
-        FileFormatError: the folder is no SAELens SAE, or its files are damaged.
-    """
-    from sae_lens import SAE
-
-    folder = found_folder(folder)
-    for name in ("cfg.json", "sae_weights.safetensors"):
-        regular_file(folder / name, "an SAE is a folder with cfg.json and sae_weights.safetensors", largest=None)
-    try:
-        return SAE.load_from_disk(folder, device=device, dtype="float32")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise FileFormatError(
-            f"{folder} is no readable SAELens SAE ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
-            "It needs cfg.json and sae_weights.safetensors as SAE.save_model or save_inference_model write them."
-        ) from error
-
-
-def _from_release(release: str, layers: list[int] | None, device: str) -> list[SaeReader]:
-    """One SAE for each layer of a published release; where a layer has several, the first listed (the canonical one)."""
-    from sae_lens import SAE
-    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-
-    checked_release(release)
-    directory = get_pretrained_saes_directory()
-    chosen: dict[int, str] = {}
-    for sae_id in directory[release].saes_map:
-        match = re.search(r"(?:blocks\.|layer_|layers\.|layer)(\d+)", sae_id)
-        if match and (layers is None or int(match[1]) in layers):
-            chosen.setdefault(int(match[1]), sae_id)
-    missing = sorted(set(layers or ()) - set(chosen))
-    if missing:
-        raise UnknownNameError(f"layer of the SAE release {release}", missing[0], sorted(chosen))
-    readers = []
-    for sae_id in chosen.values():
-        try:
-            with reading_release(directory[release].repo_id):
-                sae = SAE.from_pretrained(release, sae_id, device=device)
-        except (OSError, ValueError) as error:
-            raise EmotionInterpError(
-                f"the SAE {sae_id!r} of release {release!r} can be neither downloaded nor found in the local cache: {error}"
-            ) from error
-        readers.append(SaeReader(sae, _site_of(sae, sae_id)))
-    return readers
-
-
-def _site_of(sae: Any, sae_id: str) -> Site | None:
-    """The site from the metadata; some releases name it only in the id."""
-    if "hook_name" in sae.cfg.metadata and sae.cfg.metadata.hook_name:
-        return None
-    match = re.match(r"blocks\.\d+\.(?:attn\.)?hook_\w+?(?=$|_\d)", sae_id)
-    return Site.parse(match[0]) if match else None

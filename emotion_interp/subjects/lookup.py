@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.subjects.sae_releases import release_names
+
+if TYPE_CHECKING:
+    pass
+
 
 PATIENCE = 4.0
 """Seconds that the hub has to answer whether a name exists."""
@@ -45,7 +48,7 @@ def checked_model_name(name: str, what: str = "model") -> str:
     return name
 
 
-def located(name: str, what: str = "model", file: str = "config.json") -> dict[str, Any]:
+def located(name: str, what: str = "model", file: str = "config.json", revision: str | None = None) -> dict[str, Any]:
     """Options of `from_pretrained` for a checked name: `local_files_only` where the local cache has the model.
 
     Raises:
@@ -53,7 +56,7 @@ def located(name: str, what: str = "model", file: str = "config.json") -> dict[s
     """
     if Path(checked_model_name(name, what)).exists():
         return {}
-    if isinstance(try_to_load_from_cache(name, file), str):
+    if isinstance(try_to_load_from_cache(name, file, revision=revision), str):
         return {"local_files_only": True}
     require_on_hub(name, what)
     return {}
@@ -61,7 +64,7 @@ def located(name: str, what: str = "model", file: str = "config.json") -> dict[s
 
 def config_of(name: str) -> dict[str, Any]:
     """The config.json of a folder or of a cached hub model; empty where there is none, or the text model's of several."""
-    file: Any = Path(name) / "config.json"
+    file = Path(name) / "config.json"
     if not Path(name).exists():
         file = try_to_load_from_cache(name, "config.json")
     try:
@@ -101,16 +104,6 @@ def is_network_error(error: BaseException) -> bool:
     """Whether an error is the network's: an OSError, or one of the libraries that the hub's client uses."""
     modules = {base.__module__.split(".")[0] for base in type(error).__mro__}
     return isinstance(error, OSError) or bool(modules & {"httpx", "httpx2", "httpcore", "requests", "urllib3"})
-
-
-@cache
-def release_names() -> tuple[str, ...]:
-    """The SAE releases that SAELens knows, read from its list without loading it."""
-    spec = importlib.util.find_spec("sae_lens")
-    folders = spec.submodule_search_locations if spec is not None else None
-    listed = [Path(folder) / "pretrained_saes.yaml" for folder in folders or ()]
-    text = "".join(file.read_text(encoding="utf-8") for file in listed if file.is_file())
-    return tuple(re.findall(r"^([^\s#:]+):", text, flags=re.MULTILINE))
 
 
 def checked_release(name: str) -> str:

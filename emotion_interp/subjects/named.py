@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from huggingface_hub import try_to_load_from_cache
 
@@ -74,7 +74,7 @@ class Weights:
 
     source: str
     name: str | None = None
-    provenance: dict[str, Any] | None = None
+    provenance: dict[str, object] | None = None
 
 
 def find_weights(name_or_path: str | Path) -> Weights:
@@ -130,7 +130,7 @@ def _show_licence(model: NamedModel) -> None:
         print(f"{model.name}: 4-bit weights of {model.hub}, {model.licence}", file=sys.stderr)
 
 
-def _of_gguf(folder: Path) -> dict[str, Any]:
+def _of_gguf(folder: Path) -> dict[str, object]:
     record = provenance(folder)
     return {
         "weights": "dequantised GGUF",

@@ -7,14 +7,19 @@ Hooks that act on some positions only need this. With a KV cache a hook first se
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from emotion_interp.core.scopes import Undoing, setting
+from emotion_interp.subjects.turns import Turns
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,18 +31,20 @@ class ForwardPlan:
         prompt_lengths: [row], tokens of each row's prompt, BOS included.
         rows: [row], each row's index in the caller's list (a pass may run a part of it, in another order).
         has_bos: [row], whether position 0 is BOS; one for all may be given.
+        turns: [row], who speaks where, None for a row that is no conversation; None: none is.
     """
 
     positions: np.ndarray
     prompt_lengths: np.ndarray
     rows: np.ndarray
     has_bos: Any
+    turns: Sequence[Turns | None] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_bos", np.broadcast_to(np.asarray(self.has_bos, dtype=bool), (len(self.rows),)))
 
     @classmethod
-    def of_columns(cls, rows: int, columns: int, has_bos: Any, start: int = 0) -> ForwardPlan:
+    def of_columns(cls, rows: int, columns: int, has_bos: bool | np.ndarray, start: int = 0) -> ForwardPlan:
         """The plan of unpadded rows that are all prompt."""
         positions = np.broadcast_to(np.arange(start, start + columns), (rows, columns))
         return cls(positions, np.full(rows, start + columns), np.arange(rows), has_bos)
@@ -51,7 +58,7 @@ def current_plan() -> ForwardPlan | None:
     return _PLAN.get()
 
 
-def using_plan(plan: ForwardPlan) -> Undoing:
+def using_plan(plan: ForwardPlan | None) -> Undoing:
     """Announce a forward pass's plan to the hooks that will fire in it; taken back on exit, also after an error."""
     return setting(_PLAN, plan)
 
@@ -62,7 +69,7 @@ class resting_mode(Undoing):
     `with surely(resting_mode(model)) as mode, mode:` holds against an interrupt at any point (see `Undoing`).
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
@@ -98,14 +105,14 @@ class _Rest:
 
     def __init__(self) -> None:
         self.holders: set[object] = set()
-        self.modules: list[Any] = []
+        self.modules: list[nn.Module] = []
 
 
 _GUARD = threading.RLock()
-_RESTS: WeakKeyDictionary[Any, _Rest] = WeakKeyDictionary()
+_RESTS: WeakKeyDictionary[object, _Rest] = WeakKeyDictionary()
 
 
-def _wake(model: Any, holder: object) -> None:
+def _wake(model: nn.Module, holder: object) -> None:
     with _GUARD:
         rest = _RESTS.get(model)
         if rest is None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from emotion_interp.core.errors import (
     EmotionInterpError,
@@ -20,9 +17,13 @@ from emotion_interp.core.errors import (
 from emotion_interp.core.scopes import lock_of, surely
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.plan import no_gradients
+from emotion_interp.subjects.sae_identity import encoder_signature_of, signature_of
+from emotion_interp.subjects.sae_kinds import is_inference_sae, is_training_sae, sliced_as
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from sae_lens.saes.sae import SAEMetadata
 
 ENCODABLE = ("standard", "jumprelu", "gated", "topk", "abstopk")
 """Architectures (SAELens' names) whose encoder reads one token on its own at inference. A (Matryoshka) BatchTopK SAE
@@ -57,27 +58,32 @@ class SaeReader:
             unfolded activation norm without its factor.
     """
 
+    # Long: what is refused of an SAE, one after another, and what is then known of it.
     def __init__(self, sae: Any, site: Site | None = None, norm_factor: float | None = None) -> None:
-        from sae_lens import SAE, TrainingSAE
-
-        if isinstance(sae, TrainingSAE):
+        if is_training_sae(sae):
             raise UnsupportedError(
                 f"{type(sae).__name__} is a training SAE: what it encodes depends on the batch. "
                 "Save it with save_inference_model(...) and load that folder."
             )
-        known = isinstance(sae, SAE)
+        known = is_inference_sae(sae)
         architecture = sae.cfg.architecture() if known else type(sae).__name__
-        if architecture not in ENCODABLE:
-            for word, reason in REFUSED.items():
-                if word in architecture.lower():
-                    raise UnsupportedError(f"the architecture {architecture!r} cannot be read here: {reason}")
         if not known:
+            _refuse_architecture(architecture)
             raise UnsupportedError(f"expected a SAELens SAE, got {architecture}.")
-        if architecture not in ENCODABLE:
+        self._describe(sae.cfg, site)
+        self._sae = self._usable(sae, norm_factor)
+        # folding a factor is noted in the configuration
+        self.config = self._sae.cfg
+
+    def _describe(self, config: Any, site: Site | None) -> None:
+        """What the configuration says, without weights; refused where such an SAE cannot be read."""
+        self.architecture: str = config.architecture()
+        _refuse_architecture(self.architecture)
+        if self.architecture not in ENCODABLE:
             raise UnsupportedError(
-                f"the architecture {architecture!r} cannot be read here. Readable: {', '.join(ENCODABLE)}."
+                f"the architecture {self.architecture!r} cannot be read here. Readable: {', '.join(ENCODABLE)}."
             )
-        metadata = sae.cfg.metadata
+        metadata = config.metadata
         if site is None:
             # SAEMetadata answers None to any misspelt key, so ask for the key first
             if "hook_name" not in metadata or not metadata.hook_name:
@@ -87,6 +93,15 @@ class SaeReader:
                     f"the SAE's metadata has the hook_name {metadata.hook_name!r}; a hook's name is text."
                 )
             site = Site.parse(metadata.hook_name)
+        self.config: Any = config
+        self.site: Site = site
+        self.centred = _was_centred(metadata)
+        asked = metadata.prepend_bos if "prepend_bos" in metadata else None
+        self.prepend_bos: bool | None = asked if isinstance(asked, bool) else None
+
+    def _usable(self, sae: Any, norm_factor: float | None = None) -> Any:
+        """The SAE with its activation norm folded; refused where its weights cannot be read."""
+        site = self.site
         if sae.cfg.normalize_activations == "expected_average_only_in":
             if norm_factor is None:
                 raise UnsupportedError(
@@ -101,10 +116,10 @@ class SaeReader:
                 "Fold it with sae.fold_activation_whitening(...) before saving."
             )
         for name, tensor in sae.state_dict().items():
-            if not bool(tensor.isfinite().all()):
+            if not all(math.isfinite(end) for end in _ends(tensor)):
                 raise NotFiniteError(f"the SAE at {site} has NaN or infinite values in {name}; its file is damaged.")
         for name, part in (("W_enc", "encoder"), ("W_dec", "decoder")):
-            weights: Any = getattr(sae, name, None)
+            weights = getattr(sae, name, None)
             wanted = (sae.cfg.d_sae, sae.cfg.d_in)
             if weights is not None and sorted(weights.shape) != sorted(wanted):
                 # tables of latents are laid out by the configuration, so a wrong one would write beyond them
@@ -112,33 +127,34 @@ class SaeReader:
                     f"the SAE at {site} has a {part} of {tuple(weights.shape)}, but its configuration says {wanted[0]} latents of "
                     f"{wanted[1]} dimensions; its files do not belong together."
                 )
-            if weights is not None and not bool(weights.any()):
+            if weights is not None and not any(_ends(weights)):
                 raise EmotionInterpError(
                     f"the {part} of the SAE at {site} is all zeros: it reads nothing of its input. Its file was written "
                     "wrongly; load or train it again."
                 )
-        self.sae = sae
-        self.site = site
-        self.architecture = architecture
-        self.centred = _was_centred(metadata)
-        asked = metadata.prepend_bos if "prepend_bos" in metadata else None
-        self.prepend_bos: bool | None = asked if isinstance(asked, bool) else None
+        return sae
+
+    @property
+    def sae(self) -> Any:
+        """The SAELens SAE."""
+        return self._sae
 
     @property
     def d_in(self) -> int:
-        return int(self.sae.cfg.d_in)
+        return int(self.config.d_in)
 
     @property
     def d_sae(self) -> int:
-        return int(self.sae.cfg.d_sae)
+        return int(self.config.d_sae)
 
     def encode(self, activations: torch.Tensor) -> torch.Tensor:
         """Latent activations: [token, d_in] -> [token, d_sae]."""
-        encoding = _Encoding(self, activations)
-        with lock_of(self.sae), surely(encoding), encoding:
-            return self.sae.encode(encoding.x)
+        sae = self.sae
+        encoding = _Encoding(self, sae, activations)
+        with lock_of(sae), surely(encoding), encoding:
+            return sae.encode(encoding.x)
 
-    def encode_columns(self, activations: torch.Tensor, features: Any) -> torch.Tensor:
+    def encode_columns(self, activations: torch.Tensor, features: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Activations of some latents only: [token, d_in] -> [token, feature]; equal to `encode(x)[:, features]`.
 
         Exact where a latent's activation depends on no other latent: SAELens' own StandardSAE, JumpReLUSAE and GatedSAE.
@@ -156,10 +172,10 @@ class SaeReader:
             >>> reader.encode_columns(activations, [17, 230])  # doctest: +SKIP
         """
         import torch
-        from sae_lens import GatedSAE, JumpReLUSAE, StandardSAE
 
         sae = self.sae
-        if type(sae) not in (StandardSAE, JumpReLUSAE, GatedSAE):
+        kind = sliced_as(sae)
+        if not kind:
             raise UnsupportedError(
                 f"a {type(sae).__name__} cannot be encoded in part: whether one latent is active may depend on the others. "
                 "Use encode(activations)[:, features]."
@@ -169,32 +185,33 @@ class SaeReader:
             wrong = next(f for f in columns.tolist() if not 0 <= f < self.d_sae)
             raise UnknownNameError(f"feature of the SAE at {self.site}", wrong, range(self.d_sae))
         columns = columns.to(sae.device)
-        encoding = _Encoding(self, activations)
+        encoding = _Encoding(self, sae, activations)
         with lock_of(sae), surely(encoding), encoding:
-            encoder: Any = sae.W_enc
+            encoder = sae.W_enc
             x, weights = sae.process_sae_in(encoding.x), encoder[:, columns]
-            if type(sae) is GatedSAE:
+            if kind == "gated":
                 gate = (x @ weights + sae.b_gate[columns] > 0).to(x.dtype)
                 size = sae.activation_fn(x @ (weights * sae.r_mag[columns].exp()) + sae.b_mag[columns])
                 return gate * size
-            bias: Any = sae.b_enc
+            bias = sae.b_enc
             before = x @ weights + bias[columns]
             latents = sae.activation_fn(before)
-            if type(sae) is not JumpReLUSAE:
+            if kind != "jumprelu":
                 return latents
-            threshold: Any = sae.threshold
+            threshold = sae.threshold
             return latents * (before > threshold[columns]).to(x.dtype)
 
-    def decoder_rows(self, features: Any) -> torch.Tensor:
+    def decoder_rows(self, features: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Decoder rows of some latents, in residual-stream units: [feature, d_in]."""
         import torch
 
         return self.sae.W_dec.detach()[torch.as_tensor(list(features), dtype=torch.long)]
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, object]:
         """What decides the numbers: release, id, hook, architecture, transform."""
-        metadata = self.sae.cfg.metadata
-        known = {k: metadata[k] for k in ("model_name", "neuronpedia_id", "hook_name") if k in metadata}
+        metadata = self.config.metadata
+        names = ("sae_release", "sae_id", "model_name", "neuronpedia_id", "hook_name", "context_size", "prepend_bos")
+        known = {k: metadata[k] for k in names if k in metadata}
         return {
             **{k: str(v) for k, v in known.items() if v is not None},
             "site": str(self.site),
@@ -202,7 +219,7 @@ class SaeReader:
             "d_in": self.d_in,
             "d_sae": self.d_sae,
             "input_transform": "centre" if self.centred else "none",
-            "normalize_activations": str(self.sae.cfg.normalize_activations),
+            "normalize_activations": str(self.config.normalize_activations),
             "signature": [round(value, 5) for value in self.signature()],
             "encoder": {name: [float(f"{v:.5g}") for v in values] for name, values in self.encoder_signature().items()},
         }
@@ -212,38 +229,11 @@ class SaeReader:
 
         Cosines of eight rows, spread over the dictionary, with one fixed vector.
         """
-        ids = np.linspace(0, self.d_sae - 1, 8).astype(int)
-        rows = self.decoder_rows(ids).double().cpu().numpy()
-        fixed = np.cos(np.arange(1, rows.shape[1] + 1) ** 1.5)
-        lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(fixed)
-        return np.divide(rows @ fixed, lengths, out=np.zeros(len(rows)), where=lengths > 0).tolist()
+        return signature_of(self.sae)
 
     def encoder_signature(self) -> dict[str, list[float]]:
         """As `signature` of what encodes: by parameter, projections of eight columns, or eight of the values."""
-        ids = np.linspace(0, self.d_sae - 1, 8).astype(int)
-        fixed = np.cos(np.arange(1, self.d_in + 1) ** 1.5)
-        fixed /= np.linalg.norm(fixed)
-        found = {}
-        for name, tensor in sorted(self.sae.state_dict().items()):
-            values = tensor.detach()
-            if tuple(values.shape) == (self.d_in, self.d_sae):
-                found[name] = (fixed @ values[:, ids].double().cpu().numpy()).tolist()
-            elif tuple(values.shape) == (self.d_sae,):
-                found[name] = values[ids].double().cpu().numpy().tolist()
-            elif tuple(values.shape) == (self.d_in,):
-                found[name] = values[np.linspace(0, self.d_in - 1, 8).astype(int)].double().cpu().numpy().tolist()
-        return found
-
-
-def same_encoder(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> bool:
-    """Whether two encoder signatures are of one SAE, read in whatever precision."""
-    if set(one) != set(other):
-        return False
-    for name, values in one.items():
-        a, b = np.asarray(values, dtype=np.float64), np.asarray(other[name], dtype=np.float64)
-        if a.shape != b.shape or not np.allclose(a, b, rtol=0.02, atol=0.02 * float(np.abs(b).max(initial=0.0))):
-            return False
-    return True
+        return encoder_signature_of(self.sae)
 
 
 class _Encoding(no_gradients):
@@ -251,16 +241,22 @@ class _Encoding(no_gradients):
 
     x: torch.Tensor
 
-    def __init__(self, reader: SaeReader, activations: torch.Tensor) -> None:
+    def __init__(self, reader: SaeReader, sae: Any, activations: torch.Tensor) -> None:
         super().__init__()
-        self.reader, self.activations = reader, activations
+        self.reader, self.sae, self.activations = reader, sae, activations
 
     def start(self) -> None:
         super().start()
-        sae = self.reader.sae
-        shape = (sae.reshape_fn_in, sae.d_head)
+        sae = self.sae
+        # an SAE of z has no d_head before it has seen an input
+        shape = (sae.reshape_fn_in, getattr(sae, "d_head", None))
         self.later(lambda: _forget(sae, shape))
         x = self.activations.to(sae.device, sae.dtype)
+        if sae.dtype.itemsize == 2 and not bool(x.isfinite().all()):
+            raise NotFiniteError(
+                f"activations at {self.reader.site} overflow the SAE's {str(sae.dtype).removeprefix('torch.')}; load it with "
+                "sae_dtype='bfloat16' or 'float32'."
+            )
         if self.reader.centred:
             # trained on a model with centred writing weights: the raw stream differs by its mean only
             x = x - x.mean(-1, keepdim=True)
@@ -268,7 +264,7 @@ class _Encoding(no_gradients):
         self.x = x.unsqueeze(-2) if sae.hook_z_reshaping_mode else x
 
 
-def _forget(sae: Any, shape: tuple[Any, Any]) -> None:
+def _forget(sae: Any, shape: tuple[int, int | None]) -> None:
     """Leave no state behind of what layer_norm, constant_norm and z SAEs keep between encode and decode."""
     sae.reshape_fn_in, sae.d_head = shape
     for name in ("ln_mu", "ln_std", "x_norm_coeff"):
@@ -276,56 +272,21 @@ def _forget(sae: Any, shape: tuple[Any, Any]) -> None:
             delattr(sae, name)
 
 
-def named_apart(readers: Sequence[SaeReader]) -> list[SaeReader]:
-    """The readers, those that share a hook point named by their width ("16k"), equal widths by their weights as well.
-
-    Names do not depend on the order, so that a bank's features mean the same in every session.
-
-    Raises:
-        EmotionInterpError: one SAE given twice, or two that were given one name.
-    """
-    points = Counter(reader.site.point for reader in readers)
-    names = Counter((reader.site.point, width_name(reader.d_sae)) for reader in readers if not reader.site.sae)
-    result, taken = [], set()
-    for reader in readers:
-        point = reader.site.point
-        if points[point] > 1 and not reader.site.sae:
-            name = width_name(reader.d_sae)
-            if names[point, name] > 1:
-                name += f"-{_weights_hash(reader)[:6]}"
-            reader = copy.copy(reader)
-            reader.site = Site(point.layer, point.kind, name)
-        if reader.site in taken:
-            raise EmotionInterpError(
-                f"two SAEs read {reader.site}, and they are the same or have one name; give each once."
-            )
-        taken.add(reader.site)
-        result.append(reader)
-    return result
+def _ends(tensor: torch.Tensor) -> tuple[float, float]:
+    """Smallest and largest value, NaN where there is one; unlike isfinite() it makes no tensor of the same size."""
+    if not tensor.numel():
+        return 0.0, 0.0
+    low, high = tensor.detach().aminmax()
+    return float(low), float(high)
 
 
-def width_name(d_sae: int) -> str:
-    """A width as published SAEs name it.
-
-    Example:
-        >>> [width_name(n) for n in (512, 16384, 65536, 1048576)]
-        ['512', '16k', '65k', '1m']
-    """
-    for size, letter in ((1_000_000, "m"), (1_000, "k")):
-        if d_sae >= size:
-            return f"{d_sae // size}{letter}"
-    return str(d_sae)
+def _refuse_architecture(name: str) -> None:
+    for word, reason in REFUSED.items():
+        if name not in ENCODABLE and word in name.lower():
+            raise UnsupportedError(f"the architecture {name!r} cannot be read here: {reason}")
 
 
-def _weights_hash(reader: SaeReader) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(reader.sae.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _was_centred(metadata: Any) -> bool:
+def _was_centred(metadata: SAEMetadata) -> bool:
     """Whether the SAE was trained on a model whose writing weights were centred."""
     if "model_from_pretrained_kwargs" not in metadata or not metadata.model_from_pretrained_kwargs:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class Sampling:
         return sample(logits, uniforms, self.temperature, self.top_k, self.top_p, self.min_p)
 
 
-def check_finite(values: torch.Tensor, alive: Any = slice(None)) -> None:
+def check_finite(values: torch.Tensor, alive: slice | torch.Tensor | np.ndarray = slice(None)) -> None:
     """Refuse NaN and infinity among the values [row] of living rows."""
     if not bool(values.isfinite().cpu().numpy()[alive].all()):
         raise NotFiniteError("the model's logits have NaN or infinite values; a smaller dose, or float32, may help.")

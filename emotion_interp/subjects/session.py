@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from emotion_interp.subjects.subject import Subject
+    from emotion_interp.subjects.turns import Turns
 
 
 class Session(Columns):
@@ -25,12 +27,19 @@ class Session(Columns):
         rows: as in `Columns`.
         has_bos: as in `Columns`.
         use_cache: keep keys and values between calls, where it may be.
+        turns: as in `Columns`.
     """
 
     def __init__(
-        self, subject: Subject, prompt_lengths: np.ndarray, rows: np.ndarray, has_bos: Any, use_cache: bool = True
+        self,
+        subject: Subject,
+        prompt_lengths: np.ndarray,
+        rows: np.ndarray,
+        has_bos: bool | np.ndarray,
+        use_cache: bool = True,
+        turns: Sequence[Turns | None] | None = None,
     ) -> None:
-        super().__init__(subject, prompt_lengths, rows, has_bos, use_cache and exactness(subject).cache)
+        super().__init__(subject, prompt_lengths, rows, has_bos, use_cache and exactness(subject).cache, turns)
 
     def extend(self, ids: np.ndarray, real: np.ndarray | None = None, last_only: bool = True) -> torch.Tensor:
         """Run more columns; see `Columns.extend`.
@@ -43,7 +52,8 @@ class Session(Columns):
 
     def repeat(self, prompt_lengths: np.ndarray, rows: np.ndarray) -> Session:
         """A new session whose rows all continue this one's single row; this one stays as it is."""
-        other = Session(self.subject, prompt_lengths, rows, self.has_bos, self.use_cache)
+        turns = None if self.turns is None else [*self.turns] * len(rows)
+        other = Session(self.subject, prompt_lengths, rows, self.has_bos, self.use_cache, turns)
         other.ids, other.real = np.repeat(self.ids, len(rows), 0), np.repeat(self.real, len(rows), 0)
         other.positions = np.repeat(self.positions, len(rows), 0)
         if self._cache is not None:

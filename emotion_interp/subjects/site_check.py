@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from emotion_interp.core.errors import UnknownNameError, UnsupportedError
 from emotion_interp.core.types import Site
@@ -18,15 +18,17 @@ from emotion_interp.subjects.plan import evaluation_mode
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+    from torch.utils.hooks import RemovableHandle
 
     from emotion_interp.subjects.subject import Subject
 
 STREAM = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 _TOKENS = 12
 
-_READ: weakref.WeakKeyDictionary[Any, dict[Site, str]] = weakref.WeakKeyDictionary()
+_READ: weakref.WeakKeyDictionary[object, dict[Site, str]] = weakref.WeakKeyDictionary()
 """Per subject: why a site cannot be read; sites that can are left out."""
-_WRITTEN: weakref.WeakKeyDictionary[Any, dict[Site, str]] = weakref.WeakKeyDictionary()
+_WRITTEN: weakref.WeakKeyDictionary[object, dict[Site, str]] = weakref.WeakKeyDictionary()
 """Per subject: why a site cannot be written, "" where it can."""
 
 
@@ -178,7 +180,7 @@ def _random_like(stream: torch.Tensor) -> torch.Tensor:
     return 0.5 * stream[1:].norm(dim=-1).median().cpu() * vector / vector.norm()
 
 
-Run = Callable[..., tuple[dict[Site, Any], Any]]
+Run: TypeAlias = "Callable[..., tuple[dict[Site, torch.Tensor], torch.Tensor]]"
 
 
 @contextmanager
@@ -190,13 +192,14 @@ def _probing(subject: Subject) -> Iterator[Run]:
     ids = torch.tensor([probe_of(model, subject.tokenizer, subject.context)[:_TOKENS]], device=subject.device)
 
     def run(
-        changes: Mapping[str, Callable[[Any], Any]], block: tuple[int, bool, Any] | None = None
-    ) -> tuple[dict[Site, Any], Any]:
-        seen: dict[Site, Any] = {}
+        changes: Mapping[str, Callable[[torch.Tensor], torch.Tensor]],
+        block: tuple[int, bool, torch.Tensor] | None = None,
+    ) -> tuple[dict[Site, torch.Tensor], torch.Tensor]:
+        seen: dict[Site, torch.Tensor] = {}
         points = model.hook_dict
 
         def keep(site: Site) -> Callable[..., None]:
-            def hook_fn(activations: Any, hook: Any) -> None:
+            def hook_fn(activations: torch.Tensor, hook: object) -> None:
                 del hook
                 seen[site] = activations.detach()[0].float()
 
@@ -222,17 +225,17 @@ def _probing(subject: Subject) -> Iterator[Run]:
     yield run
 
 
-def _on_block(block: Any, before: bool, delta: Any) -> Any:
+def _on_block(block: nn.Module, before: bool, delta: torch.Tensor) -> RemovableHandle:
     """A torch hook on the block itself, which adds a vector to what it takes or gives."""
 
-    def pre(module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def pre(module: object, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         del module
         if args:
             return (args[0] + delta.to(args[0]), *args[1:]), options
         name = next(n for n in ("hidden_states", "resid_pre") if n in options)
         return args, {**options, name: options[name] + delta.to(options[name])}
 
-    def post(module: Any, args: Any, output: Any) -> Any:
+    def post(module: object, args: object, output: Any) -> object:
         del module, args
         if isinstance(output, (tuple, list)):
             return type(output)([output[0] + delta.to(output[0]), *output[1:]])

@@ -13,15 +13,21 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError, Uns
 from emotion_interp.core.files import require_working_directory
 from emotion_interp.core.markup import facts_html
 from emotion_interp.core.types import Site, sites_at
+from emotion_interp.subjects.chat import left_open, rendered
 from emotion_interp.subjects.checks import uncached
-from emotion_interp.subjects.generation import generate, stream
-from emotion_interp.subjects.sae_reader import SaeReader, named_apart
+from emotion_interp.subjects.generation import Prompts, chat, generate, stream
+from emotion_interp.subjects.sae_facts import tell_of_context, tell_of_other_models
+from emotion_interp.subjects.sae_identity import named_apart
+from emotion_interp.subjects.sae_reader import SaeReader
+from emotion_interp.subjects.shelf import SaeView
 from emotion_interp.subjects.site_check import check_readable
 from emotion_interp.subjects.tokens import TokenizedText, bos_id, refuse_cuts, tell_of_cuts, tokenized
+from emotion_interp.subjects.turns import ChatText
 from emotion_interp.subjects.wrapping import hooked_model, processed_away, wrap_transformers
 
 if TYPE_CHECKING:
     import torch
+    from sae_lens import SAE
 
 __all__ = ["Subject", "TokenizedText", "wrap_transformers"]
 
@@ -63,10 +69,10 @@ class Subject:
     def __init__(
         self,
         model: Any,
-        saes: Sequence[Any] | Mapping[Site, Any] = (),
+        saes: Sequence[object] | Mapping[Site, object] = (),
         tokenizer: Any = None,
         name: str | None = None,
-        provenance: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, object] | None = None,
     ) -> None:
         require_working_directory()
         self.backend, self.model = hooked_model(model, tokenizer)
@@ -81,7 +87,7 @@ class Subject:
         self.n_layers, self.d_model = int(config.n_layers), int(config.d_model)
         self.context = int(getattr(config, "n_ctx", None) or 1024)
         self.name = name or str(getattr(config, "model_name", None) or "custom")
-        self.provenance: dict[str, Any] = dict(provenance or {})
+        self.provenance: dict[str, object] = dict(provenance or {})
         self.scales: dict[Site, float] = {}
         pairs = list(saes.items()) if isinstance(saes, Mapping) else [(None, sae) for sae in saes]
         readers = [sae if isinstance(sae, SaeReader) else SaeReader(sae, site) for site, sae in pairs]
@@ -89,12 +95,14 @@ class Subject:
             self._check_fit(reader)
         self.readers: dict[Site, SaeReader] = dict(sorted((r.site, r) for r in named_apart(readers)))
         self._tell_of_bos()
+        tell_of_other_models(self)
+        tell_of_context(self)
 
     # -- what it is ---------------------------------------------------------------------------------------------------
     @property
-    def saes(self) -> dict[Site, Any]:
-        """The SAELens SAEs by site."""
-        return {site: reader.sae for site, reader in self.readers.items()}
+    def saes(self) -> Mapping[Site, SAE]:
+        """The SAELens SAEs by site; those that wait on disk are loaded as they are asked for."""
+        return SaeView(self.readers)
 
     @property
     def sites(self) -> list[Site]:
@@ -115,7 +123,7 @@ class Subject:
         return next(iter(self.model.parameters())).dtype
 
     @cached_property
-    def uncached_options(self) -> Mapping[str, Any]:
+    def uncached_options(self) -> Mapping[str, object]:
         """Options of a forward pass that keeps nothing, as this model's bridge takes them."""
         if self.backend == "hooked":
             return {}
@@ -209,11 +217,39 @@ class Subject:
         bos = bos_id(self.tokenizer)
         return np.asarray([bos is not None and len(row) > 0 and int(row[0]) == bos for row in token_rows], dtype=bool)
 
-    def generate(self, prompts: str | Sequence[str], max_new_tokens: int = 40, **options: Any) -> Any:
+    def rendered(
+        self, messages: Any, template_options: Mapping[str, object] | None = None, continued: bool = False
+    ) -> ChatText:
+        """A conversation as the model's own chat template writes it: a text that can be given wherever texts are.
+
+        Its tokens are those of the tokenizer's `apply_chat_template`, with the header of the assistant's turn behind the
+        user's last words, and one BOS where the model wants one.
+
+        Args:
+            messages: [{"role": "user", "content": ...}, ...]; roles are "system", "user" and "assistant".
+            template_options: variables of the template, such as `{"enable_thinking": False}`.
+            continued: leave the assistant's last words open, where the conversation ends with them.
+
+        Raises:
+            UnsupportedError: no chat template, or one that refuses these roles or leaves a message out.
+            EmotionInterpError: no messages, or one that spells a control token.
+
+        Example:
+            >>> subject.rendered([{"role": "user", "content": "Hello"}])  # doctest: +SKIP
+            '<|im_start|>user\\nHello<|im_end|>\\n<|im_start|>assistant\\n'
+        """
+        text = rendered(self.tokenizer, messages, self.name, template_options)
+        return left_open(text) if continued else text
+
+    def chat(self, messages: Any, max_new_tokens: int = 200, **options: Any) -> Any:
+        """The reply to a conversation; a list of conversations gives a list: see `subjects.generation.chat`."""
+        return chat(self, messages, max_new_tokens=max_new_tokens, **options)
+
+    def generate(self, prompts: Prompts, max_new_tokens: int = 40, **options: Any) -> Any:
         """Continue prompts: str in, str out; list in, list out, also for one. Options: see `subjects.generation`."""
         return generate(self, prompts, max_new_tokens=max_new_tokens, **options)
 
-    def stream(self, prompts: str | Sequence[str], max_new_tokens: int = 40, **options: Any) -> Iterator[Any]:
+    def stream(self, prompts: Prompts, max_new_tokens: int = 40, **options: Any) -> Iterator[Any]:
         """Continue prompts piece by piece: pieces of text, or (row, piece) for a list: see `subjects.generation`."""
         return stream(self, prompts, max_new_tokens=max_new_tokens, **options)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.scopes import lock_of
+from emotion_interp.subjects.turns import ChatText, TokenRow, Turns
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -17,13 +21,21 @@ class TokenizedText:
     """Token ids of one text with character offsets; `ids[0]` is BOS where `has_bos`.
 
     The offset of a BOS is (0, 0), or its place where the text spells it. `cut_at` is where in the text the context
-    ended; None: all of it is there.
+    ended; None: all of it is there. `turns` tells who speaks where, in tokens, if the text is a conversation.
     """
 
     ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     has_bos: bool
     cut_at: int | None = None
+    turns: Turns | None = None
+
+    @property
+    def row(self) -> TokenRow:
+        """The ids as `decode` takes them, with the turns of a conversation."""
+        found = TokenRow(self.ids)
+        found.turns = self.turns
+        return found
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -41,7 +53,7 @@ def bos_id(tokenizer: Any) -> int | None:
 
 
 def bare_tokens(
-    tokenizer: Any, texts: Iterable[str], offsets: bool = True
+    tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], offsets: bool = True
 ) -> Iterator[tuple[list[int], list[tuple[int, int]], bool]]:
     """(ids, character offsets where asked, whether it begins with BOS) of each text as it is spelled; nothing is added.
 
@@ -77,7 +89,7 @@ def bare_tokens(
 
 
 def tokenized(
-    tokenizer: Any, texts: Sequence[str], prepend: bool, context: int, only_bos: bool = False
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], prepend: bool, context: int, only_bos: bool = False
 ) -> list[TokenizedText]:
     """Token ids and offsets of each text, with one BOS at the start where it is prepended or spelled, cut to the context.
 
@@ -99,7 +111,8 @@ def tokenized(
             ids, offsets = [tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
         cut_at = int(offsets[context][0]) if len(ids) > context else None
         kept = tuple((int(a), int(b)) for a, b in offsets[:context])
-        result.append(TokenizedText(tuple(ids[:context]), kept, prepend or spelled, cut_at))
+        turns = text.turns.in_tokens(kept, cut_at) if isinstance(text, ChatText) else None
+        result.append(TokenizedText(tuple(ids[:context]), kept, prepend or spelled, cut_at, turns))
     return result
 
 

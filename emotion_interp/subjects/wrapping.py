@@ -5,17 +5,27 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from emotion_interp.core.errors import EmotionInterpError, UnsupportedError
 from emotion_interp.subjects.checks import check_bridge, check_unchanged, check_wrapped, plain_logits, probe_of
 
+if TYPE_CHECKING:
+    from torch import nn
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+M = TypeVar("M", bound="nn.Module")
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "context_length", "n_ctx", "seq_length")
 """Names under which configurations give the longest text."""
+_COMPARED: weakref.WeakSet[object] = weakref.WeakSet()
+"""Bridges that were compared with their models here and handed to nobody yet."""
 
 
-def hooked_model(model: Any, tokenizer: Any) -> tuple[str, Any]:
+def hooked_model(model: Any, tokenizer: PreTrainedTokenizerBase | None) -> tuple[str, Any]:
     """The backend's name and a hooked model; a plain `transformers` model is wrapped through a tensor-sharing copy.
 
     Raises:
@@ -27,7 +37,11 @@ def hooked_model(model: Any, tokenizer: Any) -> tuple[str, Any]:
             "SAEs are spliced into this model; call model.reset_saes() first, or pass the bare model."
         )
     if "TransformerBridge" in names:
-        check_bridge(model, tokenizer)
+        # one of our own was compared a moment ago
+        if model in _COMPARED:
+            _COMPARED.discard(model)
+        else:
+            check_bridge(model, tokenizer)
         return "bridge", model
     if "HookedTransformer" in names:
         return "hooked", model
@@ -42,7 +56,12 @@ def hooked_model(model: Any, tokenizer: Any) -> tuple[str, Any]:
     )
 
 
-def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any, own_tokenizer: bool = False) -> Any:
+def wrap_transformers(
+    bridge_class: type[TransformerBridge],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    own_tokenizer: bool = False,
+) -> TransformerBridge:
     """A bridge around a copy of `model` that shares its tensors: booting rebuilds the given model in place.
 
     Adapters that are active now (LoRA and its kin, by transformers or by peft) are merged in the copy. `own_tokenizer` says
@@ -65,10 +84,11 @@ def wrap_transformers(bridge_class: Any, model: Any, tokenizer: Any, own_tokeniz
     check_unchanged(model, ids, expected)
     # once more after the handed-in model has run: what they share must not depend on who runs last
     check_wrapped(bridge, ids, expected, type(inner).__name__)
+    _COMPARED.add(bridge)
     return bridge
 
 
-def _boot(bridge_class: Any, inner: Any, tokenizer: Any, keep: bool = False) -> Any:
+def _boot(bridge_class: Any, inner: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, keep: bool = False) -> Any:
     clone = sharing_copy(inner)
     # booting gives a tokenizer the special tokens it lacks, and loads one anew that does not say that it begins with BOS
     specials = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
@@ -112,7 +132,7 @@ def _boot(bridge_class: Any, inner: Any, tokenizer: Any, keep: bool = False) -> 
     return bridge
 
 
-def sharing_copy(model: Any) -> Any:
+def sharing_copy(model: M) -> M:
     """A deep copy whose plain tensors are those of `model`; quantised ones are copied, since they keep a state."""
     import torch
 
@@ -148,11 +168,11 @@ def processed_away(model: Any, kind: str, centred_sae: bool) -> str:
     return "folded value biases" if folded else ""
 
 
-def _class_names(model: Any) -> set[str]:
+def _class_names(model: object) -> set[str]:
     return {base.__name__ for base in type(model).__mro__}
 
 
-def _bare_of_adapters(model: Any) -> Any:
+def _bare_of_adapters(model: Any) -> PreTrainedModel:
     """The transformers model inside a peft model: its layers carry the adapter."""
     if "PeftModel" not in _class_names(model):
         return model
@@ -185,7 +205,7 @@ def _merge_adapters(clone: Any) -> None:
         setattr(clone.get_submodule(parent), leaf, base)
 
 
-def _name_architecture(clone: Any) -> None:
+def _name_architecture(clone: PreTrainedModel) -> None:
     """TransformerLens chooses by the name in the config, which a model made in memory lacks."""
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
 

@@ -191,9 +191,9 @@ def balanced_texts(
                     "corpora/ and labelled/."
                 ) from None
             order = generator(seed, name).permutation(len(texts))
-            kept = [texts[i] for i in order if _bucket(texts[i], 50) != 0]
+            training_texts = [texts[i] for i in order if _bucket(texts[i], 50) != 0]
             groups.setdefault(language, []).extend(texts[i] for i in order if _bucket(texts[i], 50) == 0)
-            some = list(_up_to(kept, left * part.share / total))
+            some = list(_up_to(training_texts, left * part.share / total))
             left, total = left - sum(map(len, some)), total - part.share
             pools.append(some)
         taken += [text for pool in pools for text in pool]

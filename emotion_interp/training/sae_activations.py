@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +38,7 @@ def text_windows(
     """
     bos = (subject.tokenizer.bos_token_id,) if subject.prepends_bos else ()
     windows: list[TokenizedText] = []
-    found = 0
+    n_tokens = 0
     texts = list(texts)
     for first in range(0, len(texts), 512):
         for ids, _, spelled in bare_tokens(subject.tokenizer, texts[first : first + 512], offsets=False):
@@ -51,9 +50,9 @@ def text_windows(
                 # position 0 is never read, so a window needs a second token
                 if len(window) > 1:
                     windows.append(TokenizedText(window, ((0, 0),) * len(window), bool(before)))
-                    found += len(window) - 1
+                    n_tokens += len(window) - 1
                 before, start = bos, start + room
-            if tokens is not None and found >= tokens:
+            if tokens is not None and n_tokens >= tokens:
                 return windows
     return windows
 
@@ -124,10 +123,10 @@ def split_texts(
 
 def _count_until(subject: Subject, texts: list[str], context: int, tokens: int, most: int) -> int:
     """How many of the first texts hold `tokens` tokens; at most `most`."""
-    found, taken = 0, 0
-    while taken < most and found < tokens:
+    n_tokens, taken = 0, 0
+    while taken < most and n_tokens < tokens:
         some = texts[taken : min(most, taken + 64)]
-        found += readable_tokens(text_windows(subject, some, context))
+        n_tokens += readable_tokens(text_windows(subject, some, context))
         taken += len(some)
     return taken
 
@@ -151,9 +150,9 @@ def read_windows(
     Raises:
         NotFiniteError: NaN or infinite activations (looked for where `limits` are given).
     """
-    parts: dict[Site, list[Any]] = {site: [] for site in sites}
+    parts: dict[Site, list[torch.Tensor]] = {site: [] for site in sites}
 
-    def on_site(site: Site, activations: Any, batch: Batch) -> None:
+    def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         # masks come from lengths: pad, bos and eos are often one id
         position = torch.arange(activations.shape[1], device=activations.device)
         lengths = torch.as_tensor(batch.lengths, device=activations.device)
@@ -162,8 +161,8 @@ def read_windows(
 
     batch_tokens = _BATCH_TOKENS.get(subject.device.type, _BATCH_TOKENS_ELSEWHERE)
     forward_pass(subject, windows, sites, on_site, batch_tokens=batch_tokens)
-    found = {site: torch.cat(parts.pop(site)) for site in sites}
-    return found if limits is None else without_sinks(found, limits)
+    activations_of = {site: torch.cat(parts.pop(site)) for site in sites}
+    return activations_of if limits is None else without_sinks(activations_of, limits)
 
 
 def without_sinks(activations: Mapping[Site, torch.Tensor], limits: Mapping[Site, float]) -> dict[Site, torch.Tensor]:
@@ -284,14 +283,14 @@ class ActivationBlocks:
             tokens += len(window) - 1
             start += 1
         activations = read_windows(self.subject, chosen, self.sites, self.limits)
-        found = len(activations[self.sites[0]])
-        steps = found // self.batch
+        n_tokens = len(activations[self.sites[0]])
+        steps = n_tokens // self.batch
         if steps == 0:
             raise EmotionInterpError(
-                f"of {tokens} tokens only {found} are no attention sinks, fewer than a batch of {self.batch}; "
+                f"of {tokens} tokens only {n_tokens} are no attention sinks, fewer than a batch of {self.batch}; "
                 "this subject's activations are not what an SAE can be trained on."
             )
-        mixed = generator(self.seed, "mix", cursor.block).permutation(found)
+        mixed = generator(self.seed, "mix", cursor.block).permutation(n_tokens)
         return (
             activations,
             mixed[: steps * self.batch].reshape(steps, self.batch),

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -32,6 +32,10 @@ from emotion_interp.subjects.wrapping import is_centred
 from emotion_interp.training.sae_activations import Cursor, InputScaling
 from emotion_interp.training.sae_report import load_quietly, mean_l0, threshold_for
 
+if TYPE_CHECKING:
+    from sae_lens.training.sae_trainer import SAETrainer
+
+
 CHECKPOINT = "checkpoint"
 L0_TOLERANCE = 1 / 6
 """Share of k by which L0 may be off on the calibration texts before the threshold is set anew."""
@@ -47,7 +51,9 @@ def model_digest(subject: Subject) -> str:
     return digest.hexdigest()
 
 
-def save_checkpoint(out: Path, identity: str, trainers: Mapping[Site, Any], cursor: Cursor, seconds: float) -> None:
+def save_checkpoint(
+    out: Path, identity: str, trainers: Mapping[Site, SAETrainer], cursor: Cursor, seconds: float
+) -> None:
     """Write everything that the rest of the run depends on, atomically."""
     tensors: dict[str, torch.Tensor] = {}
     for site, trainer in trainers.items():
@@ -118,7 +124,7 @@ def remove_checkpoint(out: Path) -> None:
 def save_sae(
     subject: Subject,
     site: Site,
-    trainer: Any,
+    trainer: SAETrainer,
     calibration: torch.Tensor,
     k: float,
     folder: Path,

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import torch
 
 from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.markup import frame_html
+from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site
+from emotion_interp.figures import series_curves
 from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.subject import Subject, TokenizedText
 from emotion_interp.training.sae_activations import read_windows, sink_limits, text_windows, without_sinks
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
 
 TARGETS = {"ev_standardized": 0.75, "l0": 64.0, "silent_share": 0.10, "ce_recovered": 0.90}
 """What an SAE needs before its features are read as the model's: least, most, most, least."""
@@ -32,9 +38,12 @@ _ENCODE_TOKENS = 2048
 _BATCH_TOKENS = 2048
 
 
-@dataclass(frozen=True)
-class SaeQuality:
-    """Figures of every SAE on every group of texts.
+@dataclass(frozen=True, repr=False)
+class SaeQuality(Result):
+    """Figures of every SAE on every group of texts: one row for each site and group.
+
+    Columns ev, ev_standardized, l0, silent_share, ce, ce_spliced, ce_zero, ce_recovered, tokens; silent_share is that of the
+    SAE over all groups together; the cross-entropies are in nats, NaN for groups of words.
 
     Example:
         >>> sae_quality(subject, {"en": english, "en words": words}, words=["en words"]).to_frame()  # doctest: +SKIP
@@ -42,12 +51,12 @@ class SaeQuality:
 
     frame: pd.DataFrame
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row for each site and group: ev, ev_standardized, l0, silent_share, ce, ce_spliced, ce_zero, ce_recovered, tokens.
+    SERIES = ("group",)
 
-        silent_share is that of the SAE over all groups together; the cross-entropies are in nats, NaN for groups of words.
-        """
-        return self.frame.copy()
+    def plot(self) -> go.Figure:
+        """Standardised explained variance over the layers, a line for each group of texts."""
+        texts = {"title": "SAEs on unseen text by layer", "y_title": "standardised explained variance"}
+        return series_curves(self.frame, "ev_standardized", ("group", "site"), **texts)
 
     def shortfalls(self) -> list[str]:
         """One line for each figure outside `TARGETS`."""
@@ -67,9 +76,6 @@ class SaeQuality:
             if share > TARGETS["silent_share"]:
                 lines.append(f"{site}: {share:.0%} of the latents silent, wanted at most 10%")
         return lines
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.frame, digits=3)
 
 
 def sae_quality(
@@ -101,7 +107,7 @@ def sae_quality(
         if name not in groups:
             raise EmotionInterpError(f"words names {name!r}, which is none of the groups {', '.join(groups)}.")
     fired = {site: torch.zeros(subject.saes[site].cfg.d_sae, dtype=torch.bool) for site in sites}
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     limits: dict[Site, float] = {}
     # texts first: what counts as a sink is learnt from running text
     for name in sorted(groups, key=lambda group: group in words):
@@ -133,20 +139,20 @@ def sae_quality(
 def last_token_activations(subject: Subject, texts: Sequence[str], sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
     """The stream at the last token of each text: site -> [text, d_model], float32."""
     tokens = subject.tokenize(texts)
-    found: dict[Site, torch.Tensor] = {}
+    activations_of: dict[Site, torch.Tensor] = {}
 
     def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         last = torch.as_tensor(batch.lengths - 1, device=activations.device)
         rows = activations[torch.arange(len(last), device=activations.device), last].float()
-        if site not in found:
-            found[site] = torch.zeros(len(tokens), rows.shape[1], device=rows.device)
-        found[site][torch.as_tensor(batch.rows, device=rows.device)] = rows
+        if site not in activations_of:
+            activations_of[site] = torch.zeros(len(tokens), rows.shape[1], device=rows.device)
+        activations_of[site][torch.as_tensor(batch.rows, device=rows.device)] = rows
 
     forward_pass(subject, tokens, sites, on_site, batch_tokens=_BATCH_TOKENS)
-    return found
+    return activations_of
 
 
-def _figures(sae: Any, activations: torch.Tensor, fired: torch.Tensor) -> dict[str, Any]:
+def _figures(sae: SAE, activations: torch.Tensor, fired: torch.Tensor) -> dict[str, object]:
     """Explained variance (plain and standardised), L0 and tokens; latents that fire are marked in `fired`."""
     mean = activations.double().mean(0)
     variance = (activations.double() - mean).square().sum(0)
@@ -184,30 +190,30 @@ def _losses(
     if not chosen:
         return {}
     plain = _cross_entropy(subject, chosen, [])
-    found = {}
+    losses = {}
     for site in sites:
         spliced = _cross_entropy(subject, chosen, [(site.hook_name, _splice(subject.saes[site], limits[site]))])
         zero = _cross_entropy(subject, chosen, [(site.hook_name, _splice(None, limits[site]))])
         recovered = (zero - spliced) / (zero - plain) if zero > plain else float("nan")
-        found[site] = {"ce": plain, "ce_spliced": spliced, "ce_zero": zero, "ce_recovered": recovered}
-    return found
+        losses[site] = {"ce": plain, "ce_spliced": spliced, "ce_zero": zero, "ce_recovered": recovered}
+    return losses
 
 
-def _splice(sae: Any, limit: float) -> Any:
+def _splice(sae: SAE | None, limit: float) -> Any:
     """A hook that puts an SAE's reconstruction, or zeros, in place of every token but position 0 and sinks."""
 
-    def hook_fn(activations: torch.Tensor, hook: Any) -> torch.Tensor:
+    def hook_fn(activations: torch.Tensor, hook: object) -> torch.Tensor:
         del hook
-        own = activations.float()
-        new = torch.zeros_like(own) if sae is None else sae.decode(sae.encode(own))
-        keep = own.norm(dim=-1, keepdim=True) > limit
+        values = activations.float()
+        new = torch.zeros_like(values) if sae is None else sae.decode(sae.encode(values))
+        keep = values.norm(dim=-1, keepdim=True) > limit
         keep[:, 0] = True
-        return torch.where(keep, own, new).to(activations.dtype)
+        return torch.where(keep, values, new).to(activations.dtype)
 
     return hook_fn
 
 
-def _cross_entropy(subject: Subject, windows: Sequence[TokenizedText], hooks: list[Any]) -> float:
+def _cross_entropy(subject: Subject, windows: Sequence[TokenizedText], hooks: list[object]) -> float:
     total, count = 0.0, 0
     with torch.no_grad(), evaluation_mode(subject.model), subject.model.hooks(fwd_hooks=hooks):
         # one window at a time: the logits of a batch over a large vocabulary do not fit a cache

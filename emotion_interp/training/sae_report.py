@@ -7,17 +7,22 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import plotly.graph_objects as go
 import torch
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import read_signed_json
-from emotion_interp.core.markup import frame_html
 from emotion_interp.core.reading import said
+from emotion_interp.core.result import Result
+from emotion_interp.figures import series_curves
 from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.loading import load_sae
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
 
 TRAINING_FILE = "training.json"
 FORMAT = 2
@@ -49,8 +54,8 @@ class SaeFigures:
     recalibrated: bool
 
 
-@dataclass(frozen=True)
-class SaeTrainingResult:
+@dataclass(frozen=True, repr=False)
+class SaeTrainingResult(Result):
     """Trained SAEs: their folder and their figures.
 
     Example:
@@ -60,15 +65,17 @@ class SaeTrainingResult:
 
     folder: Path
     model_name: str
-    recipe: dict[str, Any]
+    recipe: dict[str, object]
     figures: tuple[SaeFigures, ...]
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row for each layer: layer, d_sae, k, explained_variance, l0, silent_share, tokens, seconds, ..."""
-        columns = [field.name for field in fields(SaeFigures)]
-        return pd.DataFrame([[getattr(row, name) for name in columns] for row in self.figures], columns=columns)
+    ROWS = "figures"
 
-    def saes(self, device: str = "cpu") -> list[Any]:
+    def plot(self) -> go.Figure:
+        """Explained variance over the layers."""
+        texts = {"title": "Trained SAEs by layer", "y_title": "explained variance"}
+        return series_curves(self.to_frame(), "explained_variance", (), **texts)
+
+    def saes(self, device: str = "cpu") -> list[object]:
         """The SAELens SAEs, in order of layer."""
         return [load_quietly(layer_folder(self.folder, row.layer), device) for row in self.figures]
 
@@ -84,9 +91,6 @@ class SaeTrainingResult:
             if row.silent_share > TARGETS["silent_share"]:
                 lines.append(f"layer {row.layer}: {row.silent_share:.0%} of the latents silent, wanted at most 20%")
         return lines
-
-    def _repr_html_(self) -> str:
-        return frame_html(self.to_frame(), digits=3)
 
     @classmethod
     def load(cls, folder: str | Path) -> SaeTrainingResult:
@@ -144,7 +148,7 @@ class HeldOutSums:
         shift: a vector near the mean [d_model]; subtracting it first keeps the variance exact under a large mean.
     """
 
-    def __init__(self, sae: Any, shift: torch.Tensor) -> None:
+    def __init__(self, sae: SAE, shift: torch.Tensor) -> None:
         self.sae, self.shift = sae, shift.double()
         self.tokens, self.error, self.square, self.active = 0, 0.0, 0.0, 0
         self.total = torch.zeros_like(self.shift)
@@ -164,7 +168,7 @@ class HeldOutSums:
                 self.fired |= on.any(0)
                 self.tokens += len(x)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         """explained_variance, l0, silent_share, held_out_tokens.
 
         Raises:
@@ -186,7 +190,7 @@ def pre_activations(sae: Any, activations: torch.Tensor) -> torch.Tensor:
     return sae.process_sae_in(activations) @ sae.W_enc + sae.b_enc
 
 
-def mean_l0(sae: Any, activations: torch.Tensor) -> float:
+def mean_l0(sae: SAE, activations: torch.Tensor) -> float:
     """Mean number of active latents per token."""
     with torch.no_grad():
         counts: Iterable[int] = (int(fires(sae.encode(x)).sum()) for x in activations.split(_ENCODE_TOKENS))
@@ -199,7 +203,7 @@ def threshold_for(sae: Any, activations: torch.Tensor, k: float, units: torch.Te
     With `units` [d_sae] each latent is compared with the threshold times its unit.
     """
     wanted = max(1, round(k * len(activations)))
-    largest: list[Any] = []
+    largest: list[torch.Tensor] = []
     with torch.no_grad():
         for x in activations.split(_ENCODE_TOKENS):
             values = pre_activations(sae, x).relu()

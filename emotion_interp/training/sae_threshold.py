@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
 
@@ -100,7 +100,7 @@ def _limited(subject: Subject, folder: Path, kinds: Sequence[torch.Tensor], most
 
 def _write(folder: Path, factor: float, most: float) -> None:
     weights = folder / "sae_weights.safetensors"
-    tensors: dict[str, Any] = {name: tensor.clone() for name, tensor in load_file(weights).items()}
+    tensors = {name: tensor.clone() for name, tensor in load_file(weights).items()}
     tensors["threshold"] = (tensors["threshold"].float() * factor).to(tensors["threshold"].dtype)
     record = read_json(folder / "cfg.json")
     record["metadata"]["threshold"] = (

@@ -10,11 +10,11 @@ never wake (.79 / 7%; after 60 steps .79 / 18%); the decoder bias starts at the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -53,6 +53,10 @@ from emotion_interp.training.sae_report import (
     layer_folder,
     load_quietly,
 )
+
+if TYPE_CHECKING:
+    from sae_lens.training.sae_trainer import SAETrainer
+
 
 _LONGEST_CONTEXT = 512
 
@@ -109,6 +113,7 @@ class SaeRecipe:
         return self.d_sae or self.expansion * d_model
 
 
+# Long: what a run needs is made once and given to one loop that can be cut off anywhere.
 @checked
 def train_saes(
     subject: Subject,
@@ -222,7 +227,7 @@ def train_saes(
     return _finish(subject, out, recipe, identity, run, trainers, scaling, calibration, limits, split, seconds)
 
 
-def _trainer(subject: Subject, site: Site, sample: torch.Tensor, recipe: SaeRecipe) -> Any:
+def _trainer(subject: Subject, site: Site, sample: torch.Tensor, recipe: SaeRecipe) -> SAETrainer:
     """SAELens' trainer of one SAE, with the activation norm and the decoder bias set from a sample."""
     from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
     from sae_lens.config import SAETrainerConfig
@@ -269,7 +274,7 @@ def _has_bf16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
-def _step(trainers: dict[Site, Any]) -> int:
+def _step(trainers: Mapping[Site, SAETrainer]) -> int:
     return next(iter(trainers.values())).n_training_steps
 
 
@@ -285,8 +290,8 @@ def _finish(
     out: Path,
     recipe: SaeRecipe,
     identity: str,
-    run: dict[str, Any],
-    trainers: dict[Site, Any],
+    run: dict[str, object],
+    trainers: dict[Site, object],
     scaling: dict[Site, InputScaling],
     calibration: dict[Site, torch.Tensor],
     limits: dict[Site, float],

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from emotion_interp.core.files import atomic_file, read_json, require_working_di
 from emotion_interp.subjects.tokens import bare_tokens
 from emotion_interp.training.corpus import Document, is_held_out, load_documents, training_stream
 from emotion_interp.training.tokenizer import load_tokenizer, train_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def _rows(documents: list[Document], tokenizer: Any, context: int) -> np.ndarray
 
 def _prepare(
     data: Path, out: Path, recipe: SubjectRecipe, report: Callable[[str], None]
-) -> tuple[Any, np.ndarray, Any]:
+) -> tuple[Any, np.ndarray, dict[str, np.ndarray]]:
     """Tokenizer, packed training rows and held-out rows; made once and kept for a resumed run."""
     cache = out / "packed.npz"
     if cache.exists() and (out / "tokenizer.json").exists():
@@ -114,6 +117,7 @@ def _rate(step: int, recipe: SubjectRecipe) -> float:
     return min(1.0, (step + 1) / warm, max(0.0, (recipe.steps - step) / fall))
 
 
+# Long: what a run needs is made once and given to one loop that can be cut off anywhere.
 @checked
 def train_subject(
     data: str | Path,
@@ -147,13 +151,13 @@ def train_subject(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     if (out / "recipe.json").exists():
-        there = read_json(out / "recipe.json")
+        recorded = read_json(out / "recipe.json")
         # a longer or shorter run may go on from the same checkpoint: the plateau does not depend on the end
         free = {"tokens", "decay", "warmup"}
-        if {k: v for k, v in there.items() if k not in free} != {
+        if {k: v for k, v in recorded.items() if k not in free} != {
             k: v for k, v in asdict(recipe).items() if k not in free
         }:
-            raise EmotionInterpError(f"{out} holds a run of another recipe ({there}); choose another folder.")
+            raise EmotionInterpError(f"{out} holds a run of another recipe ({recorded}); choose another folder.")
     write_json(out / "recipe.json", asdict(recipe))
     tokenizer, train, held = _prepare(Path(data), out, recipe, report)
 
@@ -189,13 +193,13 @@ def train_subject(
         start, seen_seconds = int(state["step"]), float(state["seconds"])
         report(f"resumed at step {start}")
 
-    def loss_of(ids: Any) -> Any:
+    def loss_of(ids: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
             hidden = model.transformer(ids).last_hidden_state
             logits = model.lm_head(hidden[:, :-1])
         return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
 
-    step_loss: Callable[[Any], Any] = torch.compile(loss_of) if compile_model else loss_of
+    step_loss: Callable[[torch.Tensor], torch.Tensor] = torch.compile(loss_of) if compile_model else loss_of
 
     def evaluate() -> dict[str, float]:
         model.eval()
@@ -258,7 +262,7 @@ def train_subject(
     return _export(model, tokenizer, out / "model")
 
 
-def _export(model: Any, tokenizer: Any, folder: Path) -> Path:
+def _export(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
     """Write the model in half precision (Hugging Face layout) with its tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
     model.to(torch.float16).save_pretrained(str(folder), safe_serialization=True)

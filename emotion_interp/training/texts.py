@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,8 @@ from emotion_interp.core.tables import read_table
 from emotion_interp.training.corpus import SOURCES, TRAINING_TOPICS, Document, is_held_out, training_stream
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from emotion_interp.subjects import Subject
 
 FORMATS = (".txt", ".jsonl", ".csv")
@@ -30,7 +32,7 @@ class Texts(NamedTuple):
 
 
 def load_texts(
-    path: str | Path, limit: int | None = None, keep: Callable[[dict[str, Any]], bool] | None = None
+    path: str | Path, limit: int | None = None, keep: Callable[[dict[str, object]], bool] | None = None
 ) -> list[str]:
     """Read texts from a file: .txt (paragraphs split by empty lines, or lines if there are none), .jsonl or .csv with "text".
 
@@ -72,13 +74,13 @@ def load_texts(
     return texts
 
 
-def _paragraphs(path: Path) -> Iterator[dict[str, Any]]:
+def _paragraphs(path: Path) -> Iterator[dict[str, object]]:
     whole = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     for text in whole.split("\n\n") if "\n\n" in whole.strip() else whole.split("\n"):
         yield {"text": text}
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+def _json_lines(path: Path) -> Iterator[dict[str, object]]:
     for number, line in text_lines(path):
         if not line.strip():
             continue
@@ -90,7 +92,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+def _csv_rows(path: Path) -> Iterator[dict[str, object]]:
     table = read_table(path)
     column = table.find("text")
     if column is None:
@@ -166,7 +168,7 @@ def data_folder(data: str | Path | None = None) -> Path:
     return Path(root)
 
 
-def _may_train(record: dict[str, Any]) -> bool:
+def _may_train(record: Mapping[str, Any]) -> bool:
     """Whether a record is of a topic that training may see; a table gives the topic as text."""
     topic = record.get("topic_idx")
     try:
@@ -175,7 +177,7 @@ def _may_train(record: dict[str, Any]) -> bool:
         raise FileFormatError(f"topic_idx is the whole number of a story's topic, got {topic!r}.") from None
 
 
-def _knows(tokenizer: Any, language: str) -> bool:
+def _knows(tokenizer: PreTrainedTokenizerBase, language: str) -> bool:
     probe = _PROBES.get(language)
     if probe is None:
         return True

@@ -93,19 +93,29 @@ class Page:
                 return answer["result"]
             self._note(answer)
 
-    def open(self, path: Path, width: int, height: int = 900) -> None:
-        """Load a file at a viewport size; the lists of problems and requests start afresh."""
+    def open(self, place: Path | str, width: int, height: int = 900, *, dark: bool = False) -> None:
+        """Load a file or an address at a viewport size; the lists of problems and requests start afresh."""
         self.problems.clear()
         self.requests.clear()
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
-        self.call("Page.navigate", url=path.as_uri())
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        url = place if isinstance(place, str) else place.as_uri()
+        self.call("Page.navigate", url=url)
         deadline = time.monotonic() + 60
         while self.evaluate("document.readyState") != "complete" or not self.evaluate("location.href").startswith(
-            "file"
+            url.partition(":")[0]
         ):
             assert time.monotonic() < deadline, "the page did not finish loading"
+            time.sleep(0.05)
+
+    def wait_for(self, expression: str, seconds: float = 30) -> None:
+        """Wait until a JavaScript expression is true."""
+        deadline = time.monotonic() + seconds
+        while not self.evaluate(f"!!({expression})"):
+            assert time.monotonic() < deadline, f"never true: {expression}; {self.problems}"
             time.sleep(0.05)
 
     def evaluate(self, expression: str) -> Any:

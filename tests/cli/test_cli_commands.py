@@ -181,10 +181,11 @@ def test_norms_fetch_without_network_says_where_to_put_the_file(shell, refused, 
     assert shell("norms", "fetch", "builtin").out.strip().endswith(".csv")
 
 
-def test_models_lists_residual_releases(shell):
+def test_models_begins_with_the_bundled_subject_and_lists_releases(shell):
     rows = shell("models", "--json").records
     assert rows[0]["model"] == "bundled"
-    assert {"model": "gpt2-small", "release": "gpt2-small-res-jb", "saes": 13, "weights": "hub"} in rows
+    jb = {"model": "gpt2", "release": "gpt2-small-res-jb", "saes": 13, "reads": "resid_post, resid_pre", "widths": ""}
+    assert jb | {"weights": "hub"} in rows
 
 
 def test_doctor_names_versions_and_what_is_missing(shell, monkeypatch, tmp_path):

@@ -17,7 +17,11 @@ from emotion_interp.cli.progress import json_records, show_frame
 WRONG = {
     "model": "../no/such",
     "saes": "gpt2-smal-res-jb",
+    "sae_width": "wide",
+    "sae_l0": "tiny",
     "layers": "99",
+    "device": "gpu",
+    "dtype": "float7",
     "layer": "99",
     "languages": "xx",
     "language": "xx",
@@ -52,15 +56,27 @@ WRONG = {
     "destination": "a b",
     "source": "a b",
     "study": "no/such",
-    "file": "no/such.toml",
     "folder": "no/such",
     "engine": "typo",
+    "file": "no/such.npz",
+    "format": "typo",
+    "to": "typo",
+    "counted": "typo",
+    "rows": "x",
+    "valence": "inf",
+    "arousal": "nan",
 }
 """A wrong value by the name of an option or argument."""
-FREE = {"text", "prompts", "words", "revision"}
+FREE = {"text", "prompts", "words", "revision", "sae_ids"}
 """Any text is right; an empty one is refused by the command."""
 NEEDED = {"text": "She wept.", "prompts": "She said", "destination": "./there", "source": "./there", "name": "builtin"}
-NEEDED |= {"bank": "{bundled}", "first": "{bundled}", "second": "{bundled}", "out": "out"}
+NEEDED |= {
+    "file": "{bundled}/manifest.json",
+    "bank": "{bundled}",
+    "first": "{bundled}",
+    "second": "{bundled}",
+    "out": "out",
+}
 
 
 def commands() -> dict[str, Any]:

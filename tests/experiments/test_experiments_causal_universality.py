@@ -340,6 +340,7 @@ def test_holm_runs_over_the_emotions_that_have_a_figure(subject, planted):
     assert np.allclose(frame["p_holm"].to_numpy(dtype=float), expected, equal_nan=True)
     unreliable = frame[~(frame["effect_lo"] > 0)]
     assert len(unreliable) and unreliable["recovered"].isna().all() and (unreliable["note"] != "").all()
+    assert result.plot().data[0].x == tuple(result.frame["recovered"].dropna())
     assert len(result.by_layer()) == 1 and result.by_layer()["n_reliable"][0] == len(there)
     assert result.matrix().loc["joy", "joy"] == pytest.approx(joy(result)["recovered"])
     assert (

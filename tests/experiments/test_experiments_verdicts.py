@@ -100,6 +100,14 @@ def test_a_direction_that_writes_what_both_judges_look_for_is_beyond_every_null(
     assert (frame["passes"] == (intact & (frame["p_holm"] < 0.05))).all()
 
 
+def test_max_t_decides_where_it_was_asked_for_and_only_there(tiny_subject, planted):
+    frame = run(tiny_subject, planted, correction="max_t", n_null=39, emotions=["joy", "anger", "fear"]).to_frame()
+    intact = frame["perplexity_ratio"].between(0.5, 2) & (frame["distinct_2"] >= 0.8)
+    assert (frame["passes"] == (intact & (frame["p_max_t"] < 0.05))).all()
+    with pytest.raises(UnknownNameError, match="correction"):
+        run(tiny_subject, planted, correction="bonferroni")
+
+
 def test_p_is_the_largest_over_judges_and_kinds_and_holm_over_what_all_judges_know(verdict, planted):
     frame, nulls = verdict.to_frame().set_index("emotion"), verdict.nulls
     assert set(nulls["kind"]) == {"isotropic", "decoder", "shuffled"} and len(nulls) == 2 * 3 * 79

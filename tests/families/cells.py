@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,16 @@ import emotion_interp as ei
 from emotion_interp.activations import forward_pass
 from emotion_interp.core import EmotionInterpError, Site
 from emotion_interp.subjects.cache_check import exactness
-from emotion_interp.subjects.generation import decode
+from tests.families.by_hand import blocks_of, greedy, hook_on_block, ours
+from tests.families.chat_cell import chat_cell
+from tests.families.site_cell import sites_cell
 
 TEXTS = ["the letter said that she was coming home", "he read", "joy, fear and anger and"]
-NEW = 6
-CELLS = ("load", "read", "steer", "dose", "uncached", "cached", "batch", "BOS", "untouched")
+CELLS = ("load", "read", "steer", "dose", "sites", "uncached", "cached", "batch", "BOS", "chat", "untouched")
 
 
 def family_cells(model: Any, tokenizer: Any) -> dict[str, str]:
-    """Cell -> "yes", "without cache", "one length at a time", "refused: why" or "-" (after a refusal to load)."""
+    """Cell -> "yes", "without cache", "one length at a time", "without X: why", "refused: why" or "-" (not loaded)."""
     before = _state(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -36,10 +36,12 @@ def family_cells(model: Any, tokenizer: Any) -> dict[str, str]:
             "read": _cell(lambda: _read(subject, model)),
             "steer": _cell(lambda: _steer(subject, model, rows)),
             "dose": _cell(lambda: _dose(subject)),
+            "sites": _cell(lambda: sites_cell(subject)),
             "uncached": _cell(lambda: _alone(subject, model, rows, False)),
             "cached": _cell(lambda: _alone(subject, model, rows, True)),
             "batch": _cell(lambda: _batch(subject, model, rows)),
             "BOS": _cell(lambda: _bos(subject)),
+            "chat": _cell(lambda: chat_cell(subject, model)),
         }
         return {**found, "untouched": _cell(lambda: _untouched(model, before))}
 
@@ -50,53 +52,6 @@ def _cell(check: Callable[[], str | None]) -> str:
     except EmotionInterpError as error:
         assert len(str(error)) > 40, f"a refusal says why: {error!r}"
         return f"refused: {error}"
-
-
-def blocks_of(model: Any) -> Any:
-    """The list of a transformers model's blocks."""
-    import torch
-
-    layers = model.config.get_text_config().num_hidden_layers
-    return next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == layers)
-
-
-@contextmanager
-def hook_on_block(block: Any, change: Callable[[Any], Any]) -> Any:
-    """A torch hook on a block of transformers: sees, and may change, what the block gives."""
-
-    def hook(module: Any, args: Any, output: Any) -> Any:
-        del module, args
-        first = output[0] if isinstance(output, (tuple, list)) else output
-        new = change(first)
-        if new is None:
-            return None
-        return type(output)([new, *output[1:]]) if isinstance(output, (tuple, list)) else new
-
-    handle = block.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def greedy(model: Any, row: list[int], new: int = NEW, cache: bool = False) -> list[int]:
-    """transformers' own greedy continuation of one row."""
-    import torch
-
-    ids = torch.tensor([row])
-    out = model.generate(
-        ids,
-        attention_mask=torch.ones_like(ids),
-        max_new_tokens=new,
-        do_sample=False,
-        use_cache=cache,
-        eos_token_id=None,
-    )
-    return out[0, len(row) :].tolist()
-
-
-def ours(subject: Any, rows: list[list[int]], cache: bool, new: int = NEW) -> list[list[int]]:
-    return decode(subject, rows, new, use_past_kv_cache=cache, eos_token_id=[]).tokens
 
 
 def _read(subject: Any, model: Any) -> str | None:

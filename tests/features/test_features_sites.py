@@ -17,7 +17,8 @@ from emotion_interp.geometry import emotion_space
 from emotion_interp.geometry.from_bank import control_spaces
 from emotion_interp.ratings.sets import bank_sets
 from emotion_interp.steering.interventions import scale_at
-from emotion_interp.subjects.sae_reader import SaeReader, width_name
+from emotion_interp.subjects.sae_identity import width_name
+from emotion_interp.subjects.sae_reader import SaeReader
 from tests.conftest import make_sae
 
 TEXTS = [

@@ -53,7 +53,7 @@ FREE = {
         "cues",
         "siblings",
     ),
-    *("shared_words",),
+    *("shared_words", "model"),
 }
 """Parameters whose texts are checked elsewhere, or cannot be wrong."""
 
@@ -78,6 +78,7 @@ NO_NAME = {("cebra_space", "emotions"), ("cebra_space", "language"), ("labelled_
 
 NAMES: dict[str, Any] = {
     **dict.fromkeys(("emotion", "target"), "joyy"),
+    "model": "../no/such",
     "emotions": ["joyy"],
     "others": ["joyy"],
     **dict.fromkeys(("language", "first", "second"), "xx"),
@@ -112,6 +113,8 @@ NAMES: dict[str, Any] = {
     "sets": ["typo"],
     "side_effects": ["typo"],
     "size": "huge",
+    "format": "typo",
+    "counted": "typo",
     "engine": "typo",
 }
 """Names that no object of the test has, by parameter."""

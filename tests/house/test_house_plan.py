@@ -14,11 +14,23 @@ PACKAGE = Path(ei.__file__).parent
 ROOT = PACKAGE.parent
 TESTS = Path(__file__).parents[1]
 ORDER = (
-    *("cli", "study", "experiments", "directions", "ratings", "judges", "report", "geometry", "features", "training"),
+    *(
+        "cli",
+        "app",
+        "study",
+        "experiments",
+        "directions",
+        "ratings",
+        "judges",
+        "report",
+        "geometry",
+        "features",
+        "training",
+    ),
     *("steering", "activations", "bank", "concepts", "subjects", "norms", "figures", "stats", "core"),
 )
 """From the top to the bottom; `DESIGN.md` has it."""
-OTHER_TESTS = {"browser", "families", "house", "notebooks", "real"}
+OTHER_TESTS = {"browser", "docs", "families", "gpu", "house", "notebooks", "real", "releases"}
 """Tests of no single room."""
 
 
@@ -61,6 +73,28 @@ def test_no_room_is_too_large(house, files):
 
 def test_any_does_not_come_back(house, files):
     assert house.anys(files) <= house.ANYS
+
+
+def test_names_say_what_a_thing_holds(house, files):
+    assert house.vague(files) <= house.VAGUE_SHARE
+
+
+def test_local_names_are_counted_once_for_each_function_and_parameters_not(house):
+    source = "def f(own, x):\n    found = x\n    found = [one for one in x]\n    def g():\n        found = own\n        return found\n    return g\n"
+    assert sorted(house.local_names(source)) == ["found", "found", "one"]
+
+
+def test_a_long_function_says_why(house, files):
+    unexplained = {name: house.too_long(path.read_text(encoding="utf-8")) for name, path in files.items()}
+    assert {name: functions for name, functions in unexplained.items() if functions} == {}
+
+
+def test_the_rule_against_long_functions_sees_what_it_should(house):
+    body = "    x = 1\n" * house.LONG
+    docstring = '    """' + "Says\n" * house.LONG + '    """\n'
+    assert house.too_long(f"def f():\n{body}") == ["f"]
+    assert house.too_long(f"def f():\n{docstring}    return 1\n") == []
+    assert house.too_long(f"{house.WHY_LONG}one table, row by row.\n@cached\ndef f():\n{body}") == []
 
 
 def test_a_bank_imports_nothing_that_writes_about_banks(house, files):

@@ -17,13 +17,18 @@ if not README.is_file():
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-def test_the_first_block_runs_as_written(tmp_path, monkeypatch):
+def test_the_first_block_prints_what_stands_below_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    exec(compile(BLOCKS[0], "README.md", "exec"), names)
-    assert {"subject", "bank", "trace", "fit", "ratings", "joy"} <= set(names)
-    assert (tmp_path / "runs" / "bank" / "manifest.json").is_file()
-    assert names["trace"].language == "en"
+    exec(compile(BLOCKS[0], "README.md", "exec"), {})
+    shown = re.search(r"```text\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert shown and capsys.readouterr().out.split() == shown[1].split()
+
+
+def test_it_is_a_page_with_pictures_that_are_there():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert pictures and all((README.parent / p).is_file() for p in pictures)
 
 
 def test_only_blocks_that_say_so_need_something_else():

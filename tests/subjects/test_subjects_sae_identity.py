@@ -11,7 +11,8 @@ import pytest
 import emotion_interp as ei
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core import EmotionInterpError, FileFormatError
-from emotion_interp.subjects.sae_reader import SaeReader, same_encoder
+from emotion_interp.subjects.sae_identity import same_encoder
+from emotion_interp.subjects.sae_reader import SaeReader
 
 
 def with_sae(subject, change):

@@ -76,6 +76,12 @@ def test_a_perfect_sae_recovers_all_of_the_loss_and_zeros_recover_none(tiny_subj
     assert plain == pytest.approx(float(torch.cat(by_hand).mean()), abs=1e-5)
 
 
+def test_the_picture_has_a_line_for_each_group(quality):
+    groups = set(quality.frame["group"])
+    assert {str(trace.name).split(",")[0] for trace in quality.plot().data} >= groups
+    assert set(quality.by_layer()["group"]) == groups
+
+
 def test_shortfalls_name_site_and_group(quality):
     assert isinstance(quality, SaeQuality)
     assert any("en words" in line for line in quality.shortfalls())

@@ -260,6 +260,15 @@ def test_finished_run_is_read_back_without_training(trained, bare_subject, texts
     assert SaeTrainingResult.load(result.folder) == result
 
 
+def test_figures_of_a_training_have_the_one_shape_of_a_result(trained):
+    result, _, _ = trained
+    frame = result.to_frame()
+    assert frame["layer"].tolist() == [row.layer for row in result.figures]
+    assert result.by_layer()["explained_variance"].tolist() == frame["explained_variance"].tolist()
+    assert list(result.plot().data[0].y) == frame["explained_variance"].tolist()
+    assert "runs" not in repr(result) and f"{len(frame)} rows" in repr(result)
+
+
 def test_progress_reaches_the_total(trained):
     _, _, progress = trained
     assert progress[-1] == (120 * 64, 120 * 64)

@@ -1,0 +1,169 @@
+"""Peak memory of loading a dequantised model, and of find_features over many SAEs.
+
+`python -m benchmarks.memory gguf` loads gemma-3-270m (its weight packages must be installed) for the first time, into a
+cache of its own, and a second time. `python -m benchmarks.memory saes` finds features with 26 SAEs of 16,384 latents x
+2,304 dimensions on a model that is as wide, and otherwise thin: with all of them in memory, with two, and with one. The
+SAEs' files are hard links to one.
+
+Every figure is that of a process of its own (resource.getrusage), less what it had after the imports.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+LAYERS, WIDTH, LATENTS = 26, 2304, 16_384
+WORDS = 12
+"""Words of each of four emotions; of the neutral ones three times as many."""
+
+
+def peak() -> float:
+    """Peak resident memory of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def load_named(name: str) -> dict[str, Any]:
+    """Peak and time of loading a model by name."""
+    import sae_lens  # noqa: F401
+    import torch  # noqa: F401
+    import transformer_lens  # noqa: F401
+    import transformers  # noqa: F401
+
+    import emotion_interp as ei
+
+    before, began, cpu = peak(), time.perf_counter(), time.process_time()
+    subject = ei.load_subject(name)
+    weights = sum(p.numel() * 4 for p in subject.model.parameters()) / 2**20
+    return {
+        "imports MB": round(before),
+        "float32 weights MB": round(weights),
+        "peak above imports MB": round(peak() - before),
+        "ratio": round((peak() - before) / weights, 2),
+        "seconds": round(time.perf_counter() - began, 1),
+        "processor seconds": round(time.process_time() - cpu, 1),
+    }
+
+
+def make_folders(root: Path) -> None:
+    """The thin model and its SAEs: one file of weights under many names."""
+    import torch
+    from sae_lens import JumpReLUSAE, JumpReLUSAEConfig
+    from sae_lens.saes.sae import SAEMetadata
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from emotion_interp.subjects.loading import bundled_folder
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(bundled_folder() / "model")
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    shape = {"num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 16}
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=LAYERS, tie_word_embeddings=True, **shape, **ids
+    )
+    LlamaForCausalLM(config).save_pretrained(root / "model")
+    tokenizer.save_pretrained(root / "model")
+    sae = JumpReLUSAE(JumpReLUSAEConfig(d_in=WIDTH, d_sae=LATENTS, dtype="float16"))
+    with torch.no_grad():
+        rows = torch.nn.functional.normalize(torch.randn(LATENTS, WIDTH), dim=1)
+        sae.W_dec.copy_(rows)
+        sae.W_enc.copy_(rows.T)
+        # the stream is about 0.02 a coordinate: some latents of a token pass
+        sae.threshold.fill_(0.06)
+    first = root / "saes" / "layer_0"
+    sae.save_model(first)
+    for layer in range(LAYERS):
+        folder = root / "saes" / f"layer_{layer}"
+        folder.mkdir(exist_ok=True)
+        if layer:
+            os.link(first / "sae_weights.safetensors", folder / "sae_weights.safetensors")
+        metadata = SAEMetadata(hook_name=f"blocks.{layer}.hook_resid_post", model_name="thin")
+        told = JumpReLUSAEConfig(d_in=WIDTH, d_sae=LATENTS, dtype="float16", metadata=metadata)
+        settings = told.to_dict() | {"architecture": "jumprelu"}
+        (folder / "cfg.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def find(root: str, resident: int) -> dict[str, Any]:
+    """Peak of find_features with at most so many SAEs in memory, and how often one was loaded."""
+    import sae_lens
+    import torch
+
+    import emotion_interp as ei
+
+    loads = []
+    original = sae_lens.SAE.load_from_disk
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        loads.append(arguments)
+        return original(*arguments, **options)
+
+    sae_lens.SAE.load_from_disk = counted
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    whole = ei.concept_set("en").subset(emotions=["joy", "fear", "anger", "sadness"])
+    stimuli, seen = [], Counter()
+    for stimulus in whole.stimuli(templates=[next(iter(whole.templates("en")))]):
+        seen[stimulus.emotion] += 1
+        if seen[stimulus.emotion] <= (3 if stimulus.emotion == "neutral" else 1) * WORDS:
+            stimuli.append(stimulus)
+    imports = peak()
+    load = ei.LoadOptions(resident=None if resident >= LAYERS else resident)
+    subject = ei.load_subject(f"{root}/model", saes=f"{root}/saes", load=load)
+    before, began = peak(), time.perf_counter()
+    bank = ei.find_features(subject, whole, stimuli=stimuli, position="last")
+    one = (2 * WIDTH + 2) * LATENTS * 4 / 2**20
+    return {
+        "SAEs in memory": resident,
+        "one SAE MB": round(one),
+        "imports MB": round(imports),
+        "after loading MB": round(before),
+        "peak MB": round(peak()),
+        "peak above imports, in SAEs": round((peak() - imports) / one, 2),
+        "SAEs loaded": len(loads),
+        "words": len(bank.words),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def child(*arguments: str, **variables: str) -> dict[str, Any]:
+    """What a process of this module prints."""
+    command = [sys.executable, "-m", "benchmarks.memory_loading", *arguments]
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=os.environ | variables, cwd=Path(__file__).parents[1]
+    )
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def gguf(name: str = "gemma-3-270m") -> list[dict[str, Any]]:
+    """First and second load of a model of 4-bit weights."""
+    with tempfile.TemporaryDirectory() as cache:
+        return [{"load": n, **child("load", name, EMOTION_INTERP_CACHE=cache)} for n in ("first", "second")]
+
+
+def saes(residents: tuple[int, ...] = (1, 2, LAYERS)) -> list[dict[str, Any]]:
+    """find_features with so many SAEs in memory."""
+    with tempfile.TemporaryDirectory() as root:
+        make = [sys.executable, "-m", "benchmarks.memory_loading", "make", root]
+        subprocess.run(make, check=True, capture_output=True, cwd=Path(__file__).parents[1])
+        return [child("find", root, str(n)) for n in residents]
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["load", name]:
+            print(json.dumps(load_named(name)))
+        case ["make", root]:
+            make_folders(Path(root))
+        case ["find", root, resident]:
+            print(json.dumps(find(root, int(resident))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

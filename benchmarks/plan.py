@@ -1,0 +1,152 @@
+"""What `ei.plan` says against what loading and reading small subjects takes: `python -m benchmarks.plan`.
+
+Each subject is planned from its folder (configuration alone) and then loaded and read, in a process of its own, with one
+thread; seconds are processor seconds. The plan's seconds come from its calibration: blocks of the shape with random weights.
+Memory: bytes of the tensors that are held, and the peak of the process above what it had before loading.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+TEXTS, LENGTH = 3000, 14
+SUBJECTS = {
+    "bundled": None,
+    "Llama, 12 x 512": ("llama", 12, 512, 1408),
+    "GPT-2, 8 x 768": ("gpt2", 8, 768, 3072),
+    "Gemma 2, 10 x 640": ("gemma2", 10, 640, 2048),
+}
+D_SAE = 4096
+
+
+def make(root: Path, family: str, layers: int, width: int, inner: int) -> None:
+    """A random model of a family and SAEs at two of its layers."""
+    import torch
+    from sae_lens import JumpReLUSAE, JumpReLUSAEConfig
+    from sae_lens.saes.sae import SAEMetadata
+    from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, GPT2Config, LlamaConfig
+
+    from emotion_interp.subjects.loading import bundled_folder
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(bundled_folder() / "model")
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    shape = {"hidden_size": width, "num_hidden_layers": layers, "intermediate_size": inner, "num_attention_heads": 8}
+    keys = {"num_key_value_heads": 4, "head_dim": width // 8}
+    if family == "gpt2":
+        config: Any = GPT2Config(
+            vocab_size=len(tokenizer), n_embd=width, n_layer=layers, n_head=8, n_inner=inner, n_positions=256, **ids
+        )
+    else:
+        kind = LlamaConfig if family == "llama" else Gemma2Config
+        config = kind(vocab_size=len(tokenizer), **shape, **keys, **ids)
+    AutoModelForCausalLM.from_config(config).save_pretrained(root / "model")
+    tokenizer.save_pretrained(root / "model")
+    for layer in (layers // 2, layers - 2):
+        metadata = SAEMetadata(hook_name=f"blocks.{layer}.hook_resid_post", model_name="random")
+        sae = JumpReLUSAE(JumpReLUSAEConfig(d_in=width, d_sae=D_SAE, metadata=metadata))
+        with torch.no_grad():
+            sae.W_enc.normal_(std=width**-0.5)
+            sae.W_dec.normal_(std=width**-0.5)
+            sae.threshold.fill_(3.0)
+        sae.save_model(root / "saes" / f"layer_{layer}")
+
+
+def places(root: str) -> tuple[Any, Any]:
+    """The model and the SAEs of a subject's folder; "" is the bundled one."""
+    from emotion_interp.subjects.loading import bundled_folder
+
+    return (None, bundled_folder() / "saes") if not root else (f"{root}/model", f"{root}/saes")
+
+
+def planned(root: str) -> dict[str, float]:
+    """What the plan says."""
+    import torch
+
+    import emotion_interp as ei
+
+    torch.set_num_threads(1)
+    model, saes = places(root)
+    found = ei.plan(model, saes, texts=TEXTS, length=LENGTH, calibrate=True)
+    row = found.to_frame().iloc[0]
+    return {
+        "parameters": found.architecture.parameters,
+        "tensors MB": (row["weights_gib"] + row["saes_gib"]) * 1024,
+        "peak MB": row["total_gib"] * 1024,
+        "seconds": found.seconds_here or 0.0,
+    }
+
+
+def measured(root: str) -> dict[str, float]:
+    """What loading and reading takes."""
+    import numpy as np
+    import sae_lens  # noqa: F401
+    import torch
+    import transformers  # noqa: F401
+    from transformer_lens.model_bridge import TransformerBridge  # noqa: F401
+
+    import emotion_interp as ei
+    from emotion_interp.activations import read_units
+    from emotion_interp.study.calibration import random_texts
+
+    torch.set_num_threads(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model, saes = places(root)
+    subject = ei.load_subject(model, saes=saes)
+    tensors = {id(p): p.nbytes for p in subject.model.original_model.parameters()}
+    tensors |= {id(p): p.nbytes for sae in subject.saes.values() for p in sae.parameters()}
+    texts = random_texts(subject.tokenizer, TEXTS, LENGTH)
+    read_units(subject, texts[:200], np.arange(200), position="end")
+    began = time.process_time()
+    read_units(subject, texts, np.arange(TEXTS), position="end")
+    seconds = time.process_time() - began
+    original = subject.model.original_model
+    return {
+        "parameters": original.num_parameters() if hasattr(original, "num_parameters") else 0,
+        "tensors MB": sum(tensors.values()) / 2**20,
+        "peak MB": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+        "seconds": seconds,
+    }
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["planned", root]:
+            print(json.dumps(planned(root)))
+            return
+        case ["measured", root]:
+            print(json.dumps(measured(root)))
+            return
+        case ["make", root, family, layers, width, inner]:
+            make(Path(root), family, int(layers), int(width), int(inner))
+            return
+    import pandas as pd
+
+    def child(*words: str) -> str:
+        command = [sys.executable, "-m", "benchmarks.plan", *words]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+        return done.stdout.strip()
+
+    rows = []
+    for name, shape in SUBJECTS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            root = "" if shape is None else folder
+            if shape is not None:
+                child("make", root, *map(str, shape))
+            said, took = (json.loads(child(what, root).splitlines()[-1]) for what in ("planned", "measured"))
+        for figure, value in said.items():
+            ratio = value / took[figure] if took[figure] else float("nan")
+            rows.append({"subject": name, "figure": figure, "planned": value, "measured": took[figure], "ratio": ratio})
+            print(rows[-1], file=sys.stderr, flush=True)
+    print(pd.DataFrame(rows).round(2).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

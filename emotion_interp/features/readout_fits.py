@@ -1,0 +1,161 @@
+"""How read-outs are made: from labelled texts with folds held out, and from what a bank holds of its words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emotion_interp.concepts.model import NEUTRAL
+from emotion_interp.core.types import Site
+from emotion_interp.features.genres import genre_of
+from emotion_interp.features.readout import (
+    FOLDS,
+    KINDS,
+    Readout,
+    feature_areas,
+    fitted_on_texts,
+    fitted_on_word_features,
+    fitted_on_word_vectors,
+    top_shares,
+    unmeasured,
+)
+from emotion_interp.features.text_states import TextStates, logged
+
+if TYPE_CHECKING:
+    from emotion_interp.bank.bank import FeatureBank
+
+LEAST_RATE = 0.02
+"""A feature that fires on fewer of the texts is in no set."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a read-out is of; k: features an emotion."""
+
+    site: Site
+    language: str
+    kind: str
+    source: str
+    emotions: tuple[str, ...]
+    k: int
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Labelled texts: their states, and the emotion of each by its place in the plan."""
+
+    states: TextStates
+    codes: np.ndarray
+
+    def rows(self, chosen: np.ndarray) -> Examples:
+        """Some of them."""
+        return Examples(self.states.rows(chosen), self.codes[chosen])
+
+
+def fit_on_texts(plan: Plan, parts: Sequence[Examples], neutral: TextStates) -> Readout:
+    """A read-out fitted on all of some texts; its levels are not measured.
+
+    Args:
+        plan: what it is of.
+        parts: the texts by source; each source counts the same, however many texts it has.
+        neutral: tokens of neutral text, which set the unit of the values.
+    """
+    codes = np.concatenate([part.codes for part in parts])
+    share = np.concatenate([np.full(len(part.codes), 1 / len(part.codes)) for part in parts])
+    features = np.zeros(0, dtype=int)
+    if plan.kind == "features":
+        fires = np.stack([np.asarray((part.states.latents > 0).mean(0)).ravel() for part in parts]).max(0)
+        alive = np.flatnonzero(fires >= min(LEAST_RATE, fires.max(initial=0.0)))
+        n = len(plan.emotions)
+        areas = [feature_areas(part.states.latents[:, alive].toarray(), part.codes, n) for part in parts]
+        best = np.argsort(-np.mean(areas, axis=0), axis=1, kind="stable")[:, : plan.k]
+        features = alive[np.unique(best)]
+    *texts, tokens = (
+        s.dense if plan.kind == "dense" else s.latents[:, features].toarray()
+        for s in (*(part.states for part in parts), neutral)
+    )
+    weights, bias = fitted_on_texts(np.concatenate(texts), codes, len(plan.emotions), tokens, share)
+    made = {"features": features, "weights": weights, "bias": bias}
+    return unmeasured(plan.site, plan.language, plan.kind, plan.source, plan.emotions, **made)
+
+
+def held_out_values(
+    plan: Plan, examples: Examples, fold: np.ndarray, neutral: TextStates, more: Examples | None = None
+) -> np.ndarray:
+    """Values of each text by the read-out of the other folds [text, emotion]; NaN where those lack an emotion.
+
+    Args:
+        plan: what the read-outs are of.
+        examples: the texts.
+        fold: of each text.
+        neutral: tokens of neutral text.
+        more: examples that every fold is fitted on, too.
+    """
+    held = np.full((len(examples.codes), len(plan.emotions)), np.nan)
+    for number in range(FOLDS):
+        test = fold == number
+        rest = [examples.rows(~test), *([] if more is None else [more])]
+        if test.any() and len(np.unique(np.concatenate([part.codes for part in rest]))) == len(plan.emotions):
+            readout = fit_on_texts(plan, rest, neutral)
+            held[test] = readout.values(examples.states.dense[test], examples.states.latents[test])
+    return held
+
+
+def trained(
+    plan: Plan, examples: Examples, fold: np.ndarray | None, neutral: TextStates, more: Examples | None = None
+) -> Readout:
+    """The read-out of all texts, with its levels on neutral text and the shares right on folds held out.
+
+    Args:
+        plan: what it is of.
+        examples: the texts.
+        fold: of each text; None: nothing is tried on them, since they are of another language.
+        neutral: tokens of neutral text.
+        more: examples that every fold is fitted on, too.
+    """
+    readout = measured(fit_on_texts(plan, [examples, *([] if more is None else [more])], neutral), neutral)
+    if fold is None:
+        return readout
+    held = held_out_values(plan, examples, fold, neutral, more)
+    tried = np.isfinite(held).all(1)
+    if not tried.any():
+        return readout
+    top1, top3 = top_shares(held[tried], examples.codes[tried])
+    return replace(readout, top1=top1, top3=top3, n_texts=int(tried.sum()))
+
+
+def measured(readout: Readout, neutral: TextStates) -> Readout:
+    """With its levels on neutral text."""
+    return readout.measured(readout.values(neutral.dense, neutral.latents))
+
+
+def from_bank(bank: FeatureBank, site: Site, language: str, neutral: TextStates) -> list[Readout]:
+    """Read-outs of one site from what a bank holds: its directions, and the activations of its features on its units.
+
+    "dense": the differences of means, the correlations of neutral tokens taken out; "features": linear discriminants of
+    the bank's units by the features whose activations it keeps. Both calibrated on neutral tokens, each emotion for
+    itself. An emotion without a unit in this language reads 0.
+    """
+    emotions = tuple(bank.emotions)
+    method = "means" if (site, language, "means") in bank.directions else "dense"
+    vectors = bank.directions[site, language, method] / bank.scales[site]
+    weights, bias = fitted_on_word_vectors(vectors, neutral.dense)
+    fits = {"dense": {"features": np.zeros(0, dtype=int), "weights": weights, "bias": bias}}
+    units, activations = bank.unit_activations(site, language)
+    features = np.unique(activations.indices)
+    weights, bias = np.zeros((len(emotions), len(features))), np.zeros(len(emotions))
+    if len(features):
+        index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
+        codes = units["emotion"].map(index).to_numpy()
+        present = np.unique(codes)
+        n_emotions = int((present < len(emotions)).sum())
+        states = logged(activations[:, features].toarray())
+        background = neutral.latents[:, features].toarray()
+        fitted = fitted_on_word_features(states, np.searchsorted(present, codes), len(present), n_emotions, background)
+        weights[present[:n_emotions]], bias[present[:n_emotions]] = fitted
+    fits["features"] = {"features": features, "weights": weights, "bias": bias}
+    source = genre_of(bank, language)
+    return [measured(unmeasured(site, language, k, source, emotions, **fits[k]), neutral) for k in KINDS]

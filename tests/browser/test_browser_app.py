@@ -1,0 +1,224 @@
+"""The live page in a real browser: nothing leaves the machine, every control does what it says, axe finds nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import emotion_interp as ei
+from tests.live_page import Live, running
+
+pytestmark = pytest.mark.browser
+SHOWN = "[...document.querySelectorAll('.token')].map(t => t.firstChild.textContent).join('')"
+"""The text that the tokens spell."""
+WIDTHS = (1280, 768, 390)
+TEXT = "She opened the letter and began to weep. He had been gone for two years."
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    subject = ei.load_subject()
+    with running(subject, ei.shipped_bank(subject)) as page:
+        yield page
+
+
+def opened(page: Any, live: Live, width: int = 1280, dark: bool = False) -> None:
+    """The page with its first text read."""
+    page.open(live.address, width, dark=dark)
+    page.wait_for("document.body.dataset.ready && document.querySelector('.token')", 120)
+
+
+def press(page: Any, key: str) -> None:
+    for kind in ("keyDown", "keyUp"):
+        text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+        page.call(
+            "Input.dispatchKeyEvent",
+            type=kind,
+            key=key,
+            code=key,
+            windowsVirtualKeyCode={"Enter": 13}.get(key, 0),
+            **text,
+        )
+
+
+def show_all(page: Any) -> None:
+    """A token's features, a card, a written pair and every fold open."""
+    page.evaluate("document.querySelector('[data-token=\"7\"]').click()")
+    page.wait_for("document.querySelector('.feature:enabled')", 120)
+    page.evaluate("document.querySelector('.feature:enabled').click()")
+    page.wait_for("document.querySelector('.ei-card')", 120)
+    page.evaluate("document.getElementById('steer-form').requestSubmit()")
+    page.wait_for("/ s$/.test(document.getElementById('took').textContent)", 120)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    page.wait_for("document.querySelector('#map td span')")
+
+
+def axe(page: Any) -> list[str]:
+    """What axe-core finds wrong."""
+    place = find_spec("axe_core_python")
+    if place is None or place.origin is None:
+        pytest.skip("axe-core-python is not installed")
+    page.evaluate((Path(place.origin).parent / "axe.min.js").read_text(encoding="utf-8"))
+    return page.evaluate("axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes[0].html.slice(0, 200)))")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_leaves_the_machine_nothing_sticks_out_and_axe_is_content(page, live, width, dark):
+    opened(page, live, width, dark)
+    show_all(page)
+    if dark:
+        page.evaluate("document.querySelector('input[value=point]').click()")
+    assert page.problems == []
+    assert [url for url in page.requests if not url.startswith((live.address, "data:"))] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert axe(page) == []
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert (max(ground) < 60) is dark
+
+
+def test_touch_targets_are_large_enough_on_a_phone(page, live):
+    opened(page, live, 390)
+    show_all(page)
+    small = page.evaluate(
+        """[...document.querySelectorAll('button, select, summary, .pills label')].filter(e => e.offsetParent)
+        .filter(e => e.getBoundingClientRect().height < 24).map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert small == []
+
+
+def test_the_layer_slider_changes_the_colours_and_the_words(page, live):
+    opened(page, live)
+    colours = "[...document.querySelectorAll('.token')].map(t => getComputedStyle(t).backgroundColor).join()"
+    said = "document.getElementById('tokens').textContent"
+    seen = []
+    for layer in range(4):
+        page.evaluate(
+            f"(() => {{ const s = document.getElementById('layer'); s.value = {layer}; s.dispatchEvent(new Event('input')); }})()"
+        )
+        assert page.evaluate("document.getElementById('layer-name').textContent") == str(layer)
+        seen.append((page.evaluate(colours), page.evaluate(said)))
+    assert len(set(seen)) == 4
+    assert page.problems == []
+
+
+def test_choosing_an_emotion_or_the_stream_changes_the_colours(page, live):
+    opened(page, live)
+    strengths = "[...document.querySelectorAll('.token')].map(t => t.style.getPropertyValue('--v')).join()"
+    before = page.evaluate(strengths)
+    change = (
+        "(() => {{ const s = document.getElementById('{}'); s.value = '{}'; s.dispatchEvent(new Event('change')); }})()"
+    )
+    page.evaluate(change.format("kind", "dense"))
+    stream = page.evaluate(strengths)
+    page.evaluate(change.format("emotion", "sadness"))
+    assert len({before, stream, page.evaluate(strengths)}) == 3
+    assert page.evaluate("document.getElementById('legend').textContent").endswith("Coloured by sadness.")
+
+
+def test_a_token_shows_its_features_and_a_feature_its_card(page, live):
+    opened(page, live)
+    page.evaluate("document.querySelector('[data-token=\"3\"]').click()")
+    page.wait_for("document.querySelector('.feature:enabled')", 120)
+    assert "letter" in page.evaluate("document.getElementById('token-features').textContent")
+    number = page.evaluate("document.querySelector('.feature:enabled b').textContent")
+    page.evaluate("document.querySelector('.feature:enabled').click()")
+    page.wait_for("document.querySelector('.ei-card h3')", 120)
+    assert f"Feature {number}" in page.evaluate("document.querySelector('.ei-card h3').textContent")
+    assert page.problems == []
+
+
+def test_tokens_are_reached_by_keys(page, live):
+    opened(page, live)
+    page.evaluate("document.querySelector('.token[tabindex=\"0\"]').focus()")
+    for _ in range(3):
+        press(page, "ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.token") == "3"
+    assert page.evaluate('document.querySelectorAll(\'.token[tabindex="0"], .chip[tabindex="0"]\').length') == 1
+    press(page, "Enter")
+    page.wait_for("document.querySelector('.feature')", 120)
+    assert page.evaluate("document.activeElement.dataset.token") == "3"
+    press(page, "Home")
+    assert page.evaluate("document.activeElement.closest('.chip') !== null")
+
+
+def test_both_texts_stream_and_what_was_steered_is_read_with_its_mark(page, live):
+    opened(page, live)
+    page.evaluate("document.getElementById('steer-form').requestSubmit()")
+    page.wait_for("document.getElementById('unsteered').textContent.length > 20", 120)
+    page.wait_for("/ s$/.test(document.getElementById('took').textContent)", 120)
+    plain, steered = (
+        page.evaluate(f"document.getElementById('{name}').textContent") for name in ("unsteered", "steered")
+    )
+    assert plain.startswith("The letter said") and steered.startswith("The letter said") and plain != steered
+    page.evaluate("document.querySelector('.again[data-row=\"1\"]').click()")
+    page.wait_for("document.querySelector('.token.steered')", 120)
+    assert page.evaluate(SHOWN).replace("↵", "\n") == steered
+    assert page.evaluate("document.querySelectorAll('.token:not(.generated)').length") == 3
+    assert page.problems == []
+
+
+def test_stop_ends_a_writing(page, live):
+    opened(page, live)
+    page.evaluate(
+        "(() => { document.getElementById('new-tokens').value = 240; document.getElementById('steer-form').requestSubmit(); })()"
+    )
+    page.wait_for("!document.getElementById('stop').disabled", 120)
+    page.evaluate("document.getElementById('stop').click()")
+    page.wait_for("document.getElementById('stop').disabled", 120)
+    assert "s" in page.evaluate("document.getElementById('took').textContent")
+
+
+def test_the_plane_moves_by_pointer_and_by_slider(page, live):
+    opened(page, live)
+    page.evaluate("document.querySelector('input[value=point]').click()")
+    box = page.evaluate(
+        "(() => { const b = document.getElementById('plane').getBoundingClientRect(); scrollTo(0, b.top - 50); const c = document.getElementById('plane').getBoundingClientRect(); return [c.left, c.top, c.width]; })()"
+    )
+    place = {"x": box[0] + box[2] * 0.2, "y": box[1] + box[2] * 0.2}
+    for kind in ("mousePressed", "mouseReleased"):
+        page.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+    valence, arousal = (float(page.evaluate(f"document.getElementById('{n}').value")) for n in ("valence", "arousal"))
+    assert valence < -1 and arousal > 1
+    before = page.evaluate("document.querySelector('#plane .point').getAttribute('cx')")
+    page.evaluate(
+        "(() => { const s = document.getElementById('valence'); s.value = 2; s.dispatchEvent(new Event('input')); })()"
+    )
+    assert page.evaluate("document.querySelector('#plane .point').getAttribute('cx')") != before
+    page.evaluate("document.getElementById('steer-form').requestSubmit()")
+    page.wait_for("/ s$/.test(document.getElementById('took').textContent)", 120)
+    assert "valence 2.0" in page.evaluate("document.getElementById('towards').textContent")
+    assert page.problems == []
+
+
+def test_what_is_wrong_is_said_in_one_line(page, live):
+    opened(page, live)
+    page.evaluate(
+        "(() => { document.getElementById('text').value = ' '; document.getElementById('read-form').requestSubmit(); })()"
+    )
+    page.wait_for("!document.getElementById('failure').hidden", 120)
+    assert (
+        page.evaluate("document.getElementById('failure').textContent") == "the text is empty; give at least one word."
+    )
+    page.evaluate(
+        f"(() => {{ document.getElementById('text').value = {json.dumps(TEXT)}; document.getElementById('read-form').requestSubmit(); }})()"
+    )
+    page.wait_for("document.getElementById('failure').hidden", 120)
+
+
+def test_hostile_text_makes_no_element(page, live):
+    opened(page, live)
+    text = "<img src=x onerror=\"document.title='broken'\"> joy </script><b>fear</b>"
+    page.evaluate(
+        f"(() => {{ document.getElementById('text').value = {json.dumps(text)}; document.getElementById('read-language').value = 'en'; document.getElementById('read-form').requestSubmit(); }})()"
+    )
+    page.wait_for(f"{SHOWN}.includes('<img')", 120)
+    assert page.evaluate(SHOWN) == text
+    assert page.evaluate("document.querySelectorAll('main img, main b:not(.feature b)').length") == 0
+    assert page.evaluate("document.title") == "bundled · emotion-interp"
+    assert page.problems == []

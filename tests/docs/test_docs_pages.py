@@ -1,0 +1,73 @@
+"""What the documentation says is so: its code runs, its commands and names are there, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.test_house_names import check_call, resolves
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(p for p in (ROOT / "docs").rglob("*.md") if "contributing" not in p.parts)
+WRITTEN = [p for p in PAGES if "results" not in p.parts]
+NEEDS = "# needs:"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT / "docs"))
+
+
+@pytest.mark.parametrize("page", [p for p in WRITTEN if blocks(p, "python")], ids=name_of)
+def test_the_code_on_a_page_runs_in_order(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space = {"__name__": "page"}
+    for code in blocks(page, "python"):
+        program = compile(code, page.name, "exec")
+        if not code.startswith(NEEDS):
+            exec(program, space)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_name_and_command_on_a_page_is_there(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"\bei\.([A-Za-z_]\w*(?:\.[a-z_]\w*)?)", text):
+        assert resolves(name), name
+    calls = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    calls += re.findall(r"`(emotion-interp [^`\n]+)`", text)
+    for call in calls:
+        if call.startswith("emotion-interp "):
+            check_call(call.partition("   #")[0].removeprefix("emotion-interp ").strip())
+    for command in re.findall(r"python -m (benchmarks[.\w]*)", text):
+        place = ROOT / command.replace(".", "/")
+        assert place.with_suffix(".py").is_file() or place.is_dir(), command
+
+
+def test_every_page_of_results_is_on_its_index():
+    index = (ROOT / "docs" / "results" / "index.md").read_text(encoding="utf-8")
+    pages = {p.name for p in (ROOT / "docs" / "results").glob("*.md")} - {"index.md"}
+    assert pages == set(re.findall(r"\(([\w.-]+\.md)\)", index))
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    for module in ("mkdocs", "mkdocstrings", "mkdocs_gen_files", "mkdocs_literate_nav", "material", "nbconvert"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed (extra docs)")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path / "site")]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr[-3000:]
+    page = (tmp_path / "site" / "api" / "features.html").read_text(encoding="utf-8")
+    assert "find_features" in page and "Parameters" in page
+    for path in (tmp_path / "site").rglob("*.html"):
+        loaded = re.findall(
+            r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', path.read_text(encoding="utf-8")
+        )
+        assert not loaded, (path.name, loaded[:3])
