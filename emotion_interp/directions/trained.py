@@ -257,7 +257,7 @@ class _Training:
         units -= units.mean(0)
         return units / np.linalg.norm(units, axis=1, keepdims=True)
 
-    def _steps(self, vectors: Any, adam: Any, asked: TrainingOptions, tick: Callable[[int], None]) -> None:
+    def _steps(self, vectors: torch.Tensor, adam: torch.optim.Optimizer, asked: TrainingOptions, tick: Callable[[int], None]) -> None:
         count = len(self.texts)
         for _ in range(asked.steps):
             targets = np.repeat(np.arange(count), asked.texts_per_step)
