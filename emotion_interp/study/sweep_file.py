@@ -114,7 +114,7 @@ class EngineChoices(_Table):
     gpus: float = Field(default=0.0, ge=0, description="of each Ray worker")
     memory_gigabytes: float | None = Field(default=None, gt=0, description="asked for by each Ray worker")
     address: str | None = Field(
-        None, description="of a Ray cluster: 'auto' or 'ray://HOST:10001'; default: a local one"
+        default=None, description="of a Ray cluster: 'auto' or 'ray://HOST:10001'; default: a local one"
     )
     retries: Whole = Field(default=3, description="of a unit whose worker was lost or that failed unexpectedly")
 
@@ -128,7 +128,7 @@ class SweepFile(_Table):
     emotions: list[Name] | None = None
     stimuli: list[Kind] = Field(default=["words"], min_length=1)
     positions: list[Literal["last", "span", "text", "end"]] | None = Field(
-        None, description="default: 'last' for words, 'text' for scenes"
+        default=None, description="default: 'last' for words, 'text' for scenes"
     )
     seeds: list[Whole] = Field(default=[0], min_length=1)
     norms: Name = "builtin"
