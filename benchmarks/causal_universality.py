@@ -89,7 +89,9 @@ def main() -> None:
     parser.add_argument("--saes", type=Path, default=None, help="folder of the SAEs")
     parser.add_argument("--bank", type=Path, default=None, help="folder of the bank; default: the one that ships")
     parser.add_argument("--pairs", default="en-zh")
-    parser.add_argument("--one-way", action="store_true", help="the first language of a pair in texts of the second alone")
+    parser.add_argument(
+        "--one-way", action="store_true", help="the first language of a pair in texts of the second alone"
+    )
     parser.add_argument("--layer", type=int, default=None, help="default: the bank's middle layer")
     parser.add_argument("--emotions", default=None, help="default: all with texts")
     parser.add_argument("--methods", default="dense,features", help='directions of the bank, or "features"')

@@ -1,6 +1,6 @@
 """What a sweep costs beside the work itself: one subject, one position and seed, against plain `find_features` and save.
 
-`python -m benchmarks.sweep_overhead [--model bundled] [--layers 2] [--turns 2]`. Both read the same words without shared
+`python -m benchmarks.sweep_overhead [--model bundled] [--layers 0,1,2,3] [--turns 2]`. Both read the same words without shared
 beginnings, find the same features and save the same bank; the sweep also writes its shards, checks them by hash, joins
 them and writes its tables. The two take turns; seconds are the least of the turns, of this process (a busy machine changes
 the clock) and of the clock.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 TOML = """
 analyses = ["features"]
-languages = ["en"]
+languages = ["en", "zh"]
 [reading]
 prefixes = "never"
 [[subjects]]
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="bundled")
     parser.add_argument("--saes", default="")
-    parser.add_argument("--layers", default="1,2")
+    parser.add_argument("--layers", default="0,1,2,3")
     parser.add_argument("--turns", type=int, default=2)
     options = parser.parse_args()
     layers = [int(layer) for layer in options.layers.split(",")]
@@ -49,11 +49,13 @@ def main() -> None:
         saes = f'saes = "{Path(options.saes).resolve()}"\n' if options.saes else ""
         (place / "sweep.toml").write_text(TOML.format(model=options.model, saes=saes, layers=layers))
 
+        concepts = ei.concept_set("en") | ei.concept_set("zh")
+
         def plain(turn: int) -> None:
             with threads_pinned(1):
                 model = None if options.model == "bundled" else options.model
                 subject = ei.load_subject(model, saes=options.saes or None, layers=layers)
-                ei.find_features(subject, ei.concept_set("en")).save(place / f"plain {turn}")
+                ei.find_features(subject, concepts).save(place / f"plain {turn}")
 
         def swept(turn: int) -> None:
             ei.sweep(place / "sweep.toml", place / f"sweep {turn}")

@@ -13,7 +13,9 @@ NOT_COVERED = {
     "targeted_direction": "its effects have no public maker; the directions of `with_targeted_directions` are made by it",
     "SaeChoice": "which SAEs are loaded; they have their tests",
     "Setting": "what is steered; the experiments that take it have their tables",
-    **dict.fromkeys(("residual_geometry", "steering_verdicts", "verdict_doses", "train_readings"), "newer than the kept state"),
+    **dict.fromkeys(
+        ("residual_geometry", "steering_verdicts", "verdict_doses", "train_readings"), "newer than the kept state"
+    ),
     **dict.fromkeys(
         ("export_direction", "import_directions", "check_parity"), "files for other programs, compared by their tests"
     ),

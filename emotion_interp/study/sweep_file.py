@@ -27,8 +27,8 @@ class SaeEntry(_Table):
     """SAEs of a release or folder, by width and sparsity where it has several of a layer."""
 
     release: Name
-    width: str | None = Field(None, description="as SAE ids spell it, such as '16k'")
-    sparsity: float | None = Field(None, gt=0, description="average L0; the nearest one of each layer is taken")
+    width: str | None = Field(default=None, description="as SAE ids spell it, such as '16k'")
+    sparsity: float | None = Field(default=None, gt=0, description="average L0; the nearest one of each layer is taken")
     layers: list[Whole] | None = None
 
 
@@ -38,10 +38,12 @@ class SubjectEntry(_Table):
     model: Name = Field(
         description="'bundled', a folder, a GGUF file, a short name such as 'gemma-3-270m', or a hub name"
     )
-    name: str | None = Field(None, description="what tables call it; default: the model's name")
+    name: str | None = Field(default=None, description="what tables call it; default: the model's name")
     saes: Name | list[Name | SaeEntry] | SaeEntry | None = None
-    layers: list[Whole] | None = Field(None, description="layers of the SAEs; default: all")
-    kinds: list[Name] | None = Field(None, description="kinds of site, such as 'resid_post'; default: all with an SAE")
+    layers: list[Whole] | None = Field(default=None, description="layers of the SAEs; default: all")
+    kinds: list[Name] | None = Field(
+        default=None, description="kinds of site, such as 'resid_post'; default: all with an SAE"
+    )
     device: Name = "auto"
     dtype: str | None = None
 
@@ -61,17 +63,21 @@ class SubjectEntry(_Table):
 class Reading(_Table):
     """How stimuli are read."""
 
-    batch_tokens: Count = Field(2048, description="padded tokens of one forward pass")
-    shard_kilobytes: Count = Field(64, description="text of one shard; a kill costs at most one shard of one subject")
-    prefixes: Literal["auto", "never"] = Field("auto", description="shared beginnings are run once where that pays")
+    batch_tokens: Count = Field(default=2048, description="padded tokens of one forward pass")
+    shard_kilobytes: Count = Field(
+        default=64, description="text of one shard; a kill costs at most one shard of one subject"
+    )
+    prefixes: Literal["auto", "never"] = Field(
+        default="auto", description="shared beginnings are run once where that pays"
+    )
 
 
 class Thresholds(_Table):
     """Thresholds of the features, as `Selection`."""
 
-    max_q: float = Field(0.05, gt=0, le=1)
-    min_coverage: float = Field(0.2, ge=0, le=1)
-    min_specificity: float = Field(0.6, ge=0, le=1)
+    max_q: float = Field(default=0.05, gt=0, le=1)
+    min_coverage: float = Field(default=0.2, ge=0, le=1)
+    min_specificity: float = Field(default=0.6, ge=0, le=1)
     max_features: Count = 16
 
 
@@ -79,7 +85,7 @@ class AlignmentChoices(_Table):
     """Of the emotion space against norms."""
 
     permutations: Count = 1000
-    kinds: list[Literal["features", "dense"]] = Field(["features", "dense"], min_length=1)
+    kinds: list[Literal["features", "dense"]] = Field(default=["features", "dense"], min_length=1)
 
 
 class RatingChoices(_Table):
@@ -105,28 +111,28 @@ class EngineChoices(_Table):
     kind: Engine = "local"
     workers: Count = 1
     threads: Count = 1
-    gpus: float = Field(0.0, ge=0, description="of each Ray worker")
-    memory_gigabytes: float | None = Field(None, gt=0, description="asked for by each Ray worker")
+    gpus: float = Field(default=0.0, ge=0, description="of each Ray worker")
+    memory_gigabytes: float | None = Field(default=None, gt=0, description="asked for by each Ray worker")
     address: str | None = Field(
-        None, description="of a Ray cluster: 'auto' or 'ray://HOST:10001'; default: a local one"
+        default=None, description="of a Ray cluster: 'auto' or 'ray://HOST:10001'; default: a local one"
     )
-    retries: Whole = Field(3, description="of a unit whose worker was lost or that failed unexpectedly")
+    retries: Whole = Field(default=3, description="of a unit whose worker was lost or that failed unexpectedly")
 
 
 class SweepFile(_Table):
     """The whole of a sweep.toml."""
 
     subjects: list[SubjectEntry] = Field(min_length=1)
-    out: str | None = Field(None, description="folder; default: beside the file, named as it")
-    languages: list[Name] = Field(["en"], min_length=1)
+    out: str | None = Field(default=None, description="folder; default: beside the file, named as it")
+    languages: list[Name] = Field(default=["en"], min_length=1)
     emotions: list[Name] | None = None
-    stimuli: list[Kind] = Field(["words"], min_length=1)
+    stimuli: list[Kind] = Field(default=["words"], min_length=1)
     positions: list[Literal["last", "span", "text", "end"]] | None = Field(
-        None, description="default: 'last' for words, 'text' for scenes"
+        default=None, description="default: 'last' for words, 'text' for scenes"
     )
-    seeds: list[Whole] = Field([0], min_length=1)
+    seeds: list[Whole] = Field(default=[0], min_length=1)
     norms: Name = "builtin"
-    analyses: list[Analysis] = Field(["features", "alignment"], min_length=1)
+    analyses: list[Analysis] = Field(default=["features", "alignment"], min_length=1)
     reading: Reading = Reading()
     selection: Thresholds = Thresholds()
     alignment: AlignmentChoices = AlignmentChoices()

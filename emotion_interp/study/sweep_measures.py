@@ -179,7 +179,7 @@ def difference_of(
 
 def _per_emotion(table: pd.DataFrame, measure: str, chosen: Mapping[str, object]) -> pd.Series:
     """The measure by emotion and language, averaged over whatever the choice leaves open."""
-    return chosen_rows(table, chosen).groupby(["emotion", "language"])[measure].mean()
+    return pd.Series(chosen_rows(table, chosen).groupby(["emotion", "language"])[measure].mean())
 
 
 def chosen_rows(table: pd.DataFrame, chosen: Mapping[str, object]) -> pd.DataFrame:

@@ -93,14 +93,14 @@ class SweepResults(Result):
             EmotionInterpError: there are several.
         """
         units = self.table("units")
-        rows = units[units["stage"] == "features"]
+        rows = pd.DataFrame(units[units["stage"] == "features"])
         for name, value in zip(KEYS, (subject, stimuli, position, seed), strict=True):
             known = list(dict.fromkeys(rows[name].tolist()))
             if value is None and len(known) > 1:
                 raise EmotionInterpError(f"there are several banks: give {name}= one of {', '.join(map(str, known))}.")
             if value is not None and value not in known:
                 raise UnknownNameError(name, value, known)
-            rows = rows if value is None else rows[rows[name] == value]
+            rows = rows if value is None else pd.DataFrame(rows[rows[name] == value])
         return FeatureBank.load(SweepFolder(self.path).place(rows["unit"].iloc[0]) / "bank")
 
     @checked

@@ -139,6 +139,7 @@ def _work(plan: SweepPlan, folder: SweepFolder, choices: EngineChoices, progress
         facts = outcome.facts
         if event == "done":
             done += 1
+            folder.trust(unit)
             folder.note(
                 event, unit=unit, seconds=facts.get("seconds"), tokens=facts.get("n_tokens"), pid=facts.get("pid")
             )

@@ -32,7 +32,8 @@ class SweepStatus(Result):
     @property
     def line(self) -> str:
         """All of it in one line."""
-        done, total = int(self.frame["done"].sum()), int(self.frame["units"].sum())
+        frame = self.frame
+        done, total = (int(frame[name].to_numpy().sum()) for name in ("done", "units"))
         who = ""
         if self.holder:
             who = f" by process {self.holder.get('pid')} on {self.holder.get('host')} since {self.holder.get('since')}"
@@ -65,10 +66,10 @@ def sweep_status(path: str | Path) -> SweepStatus:
         raise FileFormatError(f"{path} is no folder of a sweep; `emotion-interp sweep` makes one.")
     holder = folder.holder()
     events = _events(folder)
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, str], dict[str, float]] = {}
     running, failed, all_done = [], {}, True
     for unit, stage, subject, kind, position, seed, shard in record["units"]:
-        row = rows.setdefault((subject, stage), {"subject": subject, "stage": stage, **dict.fromkeys(_COUNTS, 0)})
+        row = rows.setdefault((subject, stage), dict.fromkeys(_COUNTS, 0))
         row["units"] += 1
         facts = folder.facts(unit)
         last = events.get(unit, {})
@@ -84,7 +85,7 @@ def sweep_status(path: str | Path) -> SweepStatus:
         elif holder is not None and last.get("event") == "start":
             row["running"] += 1
             running.append(title)
-    frame = pd.DataFrame(list(rows.values()))
+    frame = pd.DataFrame([{"subject": subject, "stage": stage, **row} for (subject, stage), row in rows.items()])
     speed = frame["tokens"] / frame["seconds"].where(frame["seconds"] > 0)
     frame = frame.drop(columns="tokens").assign(tokens_per_second=speed.where(frame["tokens"] > 0))
     state = "running" if holder is not None else "finished" if all_done and record.get("tables") else "stopped"

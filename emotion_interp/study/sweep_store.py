@@ -103,6 +103,10 @@ class SweepFolder:
             self._sound.add(unit)
         return same
 
+    def trust(self, unit: str) -> None:
+        """Take a unit that was written just now for what it is, without reading it again."""
+        self._sound.add(unit)
+
     def is_damaged(self, unit: str) -> bool:
         """Whether something lies in the place of a unit that is no finished unit."""
         return self.place(unit).exists() and not self.is_done(unit)

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from emotion_interp.bank import FeatureBank
@@ -28,8 +29,6 @@ from emotion_interp.study.sweep_store import SweepFolder
 from emotion_interp.study.sweep_subjects import fingerprint, load_entry, sites_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion_interp.subjects import Subject
 
 PARTS = "parts"
@@ -85,8 +84,10 @@ class SweepJob:
 
     def _loaded(self, unit: Unit) -> Subject:
         if self._subject is None or self._subject[0] != unit.subject:
-            self._subject = None
-            gc.collect()
+            if self._subject is not None:
+                # a model and its hooks are circles: without this two would be in memory
+                self._subject = None
+                gc.collect()
             subject = load_entry(self.plan.entry(unit.subject))
             self._subject = unit.subject, subject, fingerprint(subject)
         return self._subject[1]
@@ -158,7 +159,7 @@ class SweepJob:
             own = frames["alignment"]
             # the texts alone stand beside whatever kinds are asked for
             left_out = {"features", "dense"} - set(file.alignment.kinds)
-            return {"alignment": own[~own["kind"].isin(left_out)]}
+            return {"alignment": pd.DataFrame(own[~own["kind"].isin(sorted(left_out))])}
         if unit.stage == "ratings":
             settings = StudySettings(seed=unit.seed, max_rated_words=file.ratings.max_words)
             return {"ratings": rating_frames(subject, bank, self.plan.norms, settings)["ratings"]}
