@@ -247,8 +247,9 @@ def probes_from_readings(
                 for row, held_out in _sparse(halves, i, singles[i], ks):
                     scores.setdefault(language, []).append(held_out)
                     weights = np.asarray(row["weights"], dtype=np.float64)
-                    decoder = subject.readers[site].decoder_rows(row["features"]).double().cpu().numpy()
-                    vectors[site, language, emotion, row["k"]] = weights @ decoder
+                    members = np.asarray(row["features"], dtype=np.int64)
+                    decoder = subject.readers[site].decoder_rows(members).double().cpu().numpy()
+                    vectors[site, language, emotion, int(np.asarray(row["k"]))] = weights @ decoder
                     rows.append(labels | row)
                 dense_rows.append(labels | _dense(halves, i, cleaner, seed))
     source = {"subject": subject.name, "stimuli": kind, "seed": seed, "concepts_sha256": concepts.sha256}

@@ -258,9 +258,10 @@ def _read_rows(frame: Any, sites: Sequence[Site], language: str) -> Iterable[Rea
     for (site, kind), rows in chosen.groupby(["site", "kind"], sort=False):
         first = rows.iloc[0]
         weights = np.stack([np.asarray(row, dtype=np.float64) for row in rows["weights"]])
+        levels, mean_levels = (np.asarray(first[c], dtype=np.float64) for c in ("levels", "mean_levels"))
         yield Readout(
             *(Site.parse(site), language, kind, str(first["source"]), tuple(rows["emotion"])),
             *(np.asarray(first["features"], dtype=int), weights, rows["bias"].to_numpy(dtype=np.float64)),
-            *(np.asarray(first[c], dtype=np.float64) for c in ("levels", "mean_levels")),
+            *(levels, mean_levels),
             *(float(first["top1"]), float(first["top3"]), int(first["n_texts"])),
         )

@@ -217,7 +217,7 @@ class EmotionTrace(Result):
                 pd.concat([part.assign(layer=name)[columns] for part, name in zip(parts, names, strict=True)]),
                 start=len(self.layers),
             )
-        return trace_heatmap(self.at(self.layers[0] if layer is None else layer).to_frame()[columns[1:]])
+        return trace_heatmap(self.at(next(iter(self.layers)) if layer is None else layer).to_frame()[columns[1:]])
 
     def _layer_names(self) -> list[str]:
         """What the layers are called, and their mean where there are several."""

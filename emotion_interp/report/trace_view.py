@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,7 +191,7 @@ def _sentences(shown: ShownTrace) -> str:
     return result
 
 
-def _map(shown: ShownTrace, values: np.ndarray, emotions: list[str]) -> str:
+def _map(shown: ShownTrace, values: np.ndarray, emotions: Sequence[str]) -> str:
     head = "".join(
         f'<th scope="col"{_mark(shown, t)}><span>{escaped(visible(token).strip() or "␣")}</span></th>'
         for t, token in enumerate(shown.tokens)
