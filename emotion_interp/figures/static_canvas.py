@@ -66,7 +66,7 @@ class Canvas:
             f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{escaped(colour)}" stroke-width="{width:g}"{style}/>'
         )
 
-    def scatter(self, trace: dict[str, object], x: Axis, y: Axis) -> None:
+    def scatter(self, trace: dict[str, Any], x: Axis, y: Axis) -> None:
         xs, ys = list(trace.get("x", ())), list(trace.get("y", ()))
         mode, line, marker = str(trace.get("mode") or "lines+markers"), trace.get("line", {}), trace.get("marker", {})
         points = [(self.x(x, a), self.y(y, b)) if x.has(a) and y.has(b) else None for a, b in zip(xs, ys, strict=False)]
@@ -89,7 +89,7 @@ class Canvas:
                 if point:
                     self.text(point[0] + 7, point[1] + 4, " ".join(text_lines(text)), size=11)
 
-    def _markers(self, points: Sequence[tuple[float, float] | None], marker: dict[str, object], colour: str) -> None:
+    def _markers(self, points: Sequence[tuple[float, float] | None], marker: dict[str, Any], colour: str) -> None:
         values = marker.get("color")
         shades = [colour] * len(points)
         if values is not None and not isinstance(values, str):
@@ -120,7 +120,7 @@ class Canvas:
         self,
         error: dict[str, Any] | None,
         letter: str,
-        data: tuple[list[Any], list[Any]],
+        data: tuple[list[object], list[object]],
         axes: tuple[Axis, Axis],
         colour: str,
     ) -> None:
@@ -218,6 +218,6 @@ class Canvas:
             self.text(right + 30, y, f"{value:.3g}", size=11)
 
 
-def _each(value: Any, count: int) -> Iterable[Any]:
+def _each(value: Any, count: int) -> Iterable[object]:
     """One value for each of so many points."""
     return [value] * count if isinstance(value, (str, int, float)) else list(value)
