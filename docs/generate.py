@@ -100,7 +100,13 @@ def changelog() -> list[str]:
     return ["* [Changelog](changelog.md)"]
 
 
-nav = ["* [Home](index.md)", *tutorials(), *pages("how-to", "How to"), "    * [Sweeps](sweeps/README.md)", *pages("results", "Results")]
+nav = [
+    "* [Home](index.md)",
+    *tutorials(),
+    *pages("how-to", "How to"),
+    "    * [Sweeps](sweeps/README.md)",
+    *pages("results", "Results"),
+]
 nav += ["* [Gotchas](gotchas.md)", "* [Glossary](glossary.md)", "* [Architecture](architecture.md)"]
 nav += [*pages("contributing", "Contributing"), *api(), *changelog()]
 with mkdocs_gen_files.open("nav.md", "w") as page:

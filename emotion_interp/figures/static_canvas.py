@@ -218,6 +218,6 @@ class Canvas:
             self.text(right + 30, y, f"{value:.3g}", size=11)
 
 
-def _each(value: Any, count: int) -> Iterable[object]:
+def _each(value: Any, count: int) -> Iterable[Any]:
     """One value for each of so many points."""
     return [value] * count if isinstance(value, (str, int, float)) else list(value)

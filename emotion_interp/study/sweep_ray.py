@@ -45,7 +45,7 @@ class RayPool:
             local |= {"address": "local"}
             place: dict[str, Any] = {"address": address} if address else local | {"include_dashboard": False}
             ray.init(log_to_driver=False, configure_logging=False, **place)
-        asked: dict[str, Any] = {"num_cpus": choices.threads, "max_restarts": 0}
+        asked: dict[str, object] = {"num_cpus": choices.threads, "max_restarts": 0}
         asked["runtime_env"] = {"env_vars": dict.fromkeys(_THREADS, str(choices.threads))}
         if choices.gpus:
             asked["num_gpus"] = choices.gpus
@@ -54,11 +54,11 @@ class RayPool:
         self._kind = ray.remote(RayWorker).options(**asked)
         self._work, self._target, self._next = ray.put(work), choices.workers, 0
         self._actors: dict[int, Any] = {}
-        self._busy: dict[Any, tuple[int, str]] = {}
-        self._starting: dict[Any, int] = {}
+        self._busy: dict[object, tuple[int, str]] = {}
+        self._starting: dict[object, int] = {}
         self._failures = 0
 
-    def idle(self) -> Sequence[Any]:
+    def idle(self) -> Sequence[object]:
         while len(self._actors) < self._target:
             actor = self._actors[self._next] = self._kind.remote(self._work, self._next)
             self._starting[actor.started.remote()] = self._next
@@ -77,11 +77,11 @@ class RayPool:
         taken = {worker for worker, _ in self._busy.values()} | set(self._starting.values())
         return [worker for worker in self._actors if worker not in taken] or self._again()
 
-    def _again(self) -> Sequence[Any]:
+    def _again(self) -> Sequence[object]:
         """Wait for workers where none is there and none is at work."""
         return self.idle() if not self._busy and len(self._actors) < self._target else []
 
-    def _check_started(self, reference: Any) -> None:
+    def _check_started(self, reference: object) -> None:
         """Take a worker that has started for one that waits for work; drop one that did not."""
         worker = self._starting.pop(reference)
         try:
