@@ -247,8 +247,13 @@ def probes_from_readings(
                 for row, held_out in _sparse(halves, i, singles[i], ks):
                     scores.setdefault(language, []).append(held_out)
                     weights = np.asarray(row["weights"], dtype=np.float64)
-                    members = np.asarray(row["features"], dtype=np.int64)
-                    decoder = subject.readers[site].decoder_rows(members).double().cpu().numpy()
+                    decoder = (
+                        subject.readers[site]
+                        .decoder_rows(np.asarray(row["features"], dtype=np.int64))
+                        .double()
+                        .cpu()
+                        .numpy()
+                    )
                     vectors[site, language, emotion, int(np.asarray(row["k"]))] = weights @ decoder
                     rows.append(labels | row)
                 dense_rows.append(labels | _dense(halves, i, cleaner, seed))
