@@ -16,6 +16,7 @@ from emotion_interp.concepts import scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.markup import escaped, joined
 from emotion_interp.core.types import Site
 from emotion_interp.report.blocks import cell
@@ -212,10 +213,7 @@ def feature_card(
     Example:
         >>> feature_card(bank, layer=2, feature=17).save("card.html")  # doctest: +SKIP
     """
-    site = bank.site(layer)
-    # before the bank's stimuli are read: a number that it has no score of
-    _scores_of(bank, site, feature)
-    return card_of(SiteProfiles(bank, site, subject), int(feature))
+    return card_of(SiteProfiles(bank, bank.site(layer), subject), int(feature))
 
 
 def card_of(profiles: SiteProfiles, feature: int, anchor: str = "") -> FeatureCard:
@@ -227,7 +225,7 @@ def card_of(profiles: SiteProfiles, feature: int, anchor: str = "") -> FeatureCa
         anchor: what the ids of the page's cards begin with.
     """
     bank, site = profiles.bank, profiles.site
-    scores = _scores_of(bank, site, feature)
+    scores = _scores_of(profiles.table, site, feature)
     tokens, examples = (_rows(bank, name, site, feature) for name in ("tokens", "examples"))
     lists = [tuple(tokens[c].iloc[0]) if len(tokens) else () for c in ("promoted", "suppressed")]
     if len(examples):
@@ -246,9 +244,8 @@ def card_of(profiles: SiteProfiles, feature: int, anchor: str = "") -> FeatureCa
     )
 
 
-def _scores_of(bank: FeatureBank, site: Site, feature: int) -> pd.DataFrame:
-    scores = bank.table(layer=site)
-    scores = scores[scores["feature"] == feature].reset_index(drop=True)
+def _scores_of(table: pd.DataFrame, site: Site, feature: int) -> pd.DataFrame:
+    scores = rows_where(table, table["feature"] == feature).reset_index(drop=True)
     if scores.empty:
         raise EmotionInterpError(
             f"the bank has no score of feature {feature!r} at {site}: it responds to no emotion, or is no latent there."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -74,6 +75,11 @@ class SiteProfiles:
         self._decoder = None if subject is None else subject.readers[site].decoder_rows(self.features)
 
     @cached_property
+    def table(self) -> pd.DataFrame:
+        """The bank's scores at the site, best first, with the columns of its other tables."""
+        return self.bank.table(layer=self.site)
+
+    @cached_property
     def cosines(self) -> np.ndarray:
         """[feature, feature]: of decoder rows, or of the activations over all the bank's stimuli."""
         vectors = self.values.T
@@ -109,8 +115,7 @@ class SiteProfiles:
 
     def profile(self, feature: int) -> FeatureProfile:
         """One feature; of one that is scored and not kept the bank has the rates alone."""
-        scored = self.bank.rows_at(self.bank.features, self.site)
-        scored = rows_where(scored, scored["feature"] == feature)
+        scored = rows_where(self.table, self.table["feature"] == feature)
         best = scored.sort_values(["selected", "top", "auroc"], ascending=False, kind="stable").iloc[0]
         emotion, language = str(best["emotion"]), str(best["language"])
         unit = "words" if self.bank.manifest.get("stimuli", "words") == "words" else "texts"
@@ -133,11 +138,15 @@ class SiteProfiles:
         )
 
     def _rates(self, feature: int) -> pd.DataFrame:
+        rates = self._site_rates
+        return rows_where(rates, rates["feature"] == feature)[["language", "rate"]].reset_index(drop=True)
+
+    @cached_property
+    def _site_rates(self) -> pd.DataFrame:
         rates = self.bank.rates
         if rates is None:
-            return pd.DataFrame(columns=["language", "rate"])
-        rows = self.bank.rows_at(rates, self.site)
-        return rows_where(rows, rows["feature"] == feature)[["language", "rate"]].reset_index(drop=True)
+            return pd.DataFrame(columns=["feature", "language", "rate"])
+        return self.bank.rows_at(rates, self.site)
 
     def _nearest(self, place: int) -> pd.DataFrame:
         cosine = self.cosines[place].copy()
@@ -146,12 +155,24 @@ class SiteProfiles:
         rows = [(int(self.features[i]), float(cosine[i]), self.emotion_of(int(self.features[i]))) for i in order]
         return pd.DataFrame(rows, columns=["feature", "cosine", "emotion"])
 
-    def emotion_of(self, feature: int) -> str:
-        """The emotions that a kept feature was kept for, each with its languages, best first."""
-        rows = rows_where(self.rows, self.rows["feature"] == feature)
-        rows = rows.sort_values("auroc", ascending=False, kind="stable")
-        said = rows.groupby("emotion", sort=False)["language"].agg(", ".join)
-        return "; ".join(f"{emotion} ({languages})" for emotion, languages in said.items())
+    @cached_property
+    def _kept_for(self) -> dict[int, list[tuple[str, str]]]:
+        """Of each kept feature the (emotion, language) pairs, best first."""
+        rows = self.rows.sort_values("auroc", ascending=False, kind="stable")
+        pairs: dict[int, list[tuple[str, str]]] = {}
+        for feature, emotion, language in rows[["feature", "emotion", "language"]].itertuples(index=False):
+            pairs.setdefault(int(feature), []).append((str(emotion), str(language)))
+        return pairs
+
+    def emotion_of(self, feature: int, language: str | None = None) -> str:
+        """The emotions that a kept feature was kept for, best first; each with its languages, or those of one language."""
+        pairs = self._kept_for[feature]
+        if language is not None:
+            return ", ".join(e for e, spoken in pairs if spoken == language)
+        languages: dict[str, list[str]] = {}
+        for emotion, spoken in pairs:
+            languages.setdefault(emotion, []).append(spoken)
+        return "; ".join(f"{emotion} ({', '.join(spoken)})" for emotion, spoken in languages.items())
 
 
 def emotion_aurocs(values: np.ndarray, emotions_of_units: np.ndarray, emotions: list[str]) -> np.ndarray:
@@ -198,16 +219,15 @@ def by_quantile(words: pd.DataFrame, values: np.ndarray, *, shown_words: bool = 
     columns = ["part", "low", "high", "n", "emotions", "words"]
     fired = np.flatnonzero(fires(values))
     order = fired[np.argsort(values[fired], kind="stable")]
+    emotions, names = words["emotion"].to_numpy(), words["word"].to_numpy()
     rows = []
     for low, high, name in QUANTILES:
         part = order[round(low * len(order)) : round(high * len(order))][::-1]
         if not len(part):
             continue
-        of = words.iloc[part]
-        counts = of["emotion"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-        said = ", ".join(f"{emotion} {n}" for emotion, n in counts.head(3).items())
-        spread = np.unique(np.linspace(0, len(part) - 1, min(_WORDS, len(part))).round().astype(int))
-        some = [f"{w} ({e})" for w, e in of.iloc[spread][["word", "emotion"]].itertuples(index=False)]
-        ends = values[part[-1]], values[part[0]]
-        rows.append((name, *map(float, ends), len(part), said, ", ".join(some) if shown_words else ""))
+        counts = sorted(Counter(map(str, emotions[part])).items(), key=lambda item: (-item[1], item[0]))
+        said = ", ".join(f"{emotion} {n}" for emotion, n in counts[:3])
+        spread = part[np.unique(np.linspace(0, len(part) - 1, min(_WORDS, len(part))).round().astype(int))]
+        some = ", ".join(f"{names[i]} ({emotions[i]})" for i in spread) if shown_words else ""
+        rows.append((name, float(values[part[-1]]), float(values[part[0]]), len(part), said, some))
     return pd.DataFrame(rows, columns=columns)

@@ -21,6 +21,7 @@ SORTABLE_STYLE = """
 .ei-sort th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: 2px 0; cursor: pointer; }
 .ei-sort th[aria-sort="ascending"] button::after { content: " ▲"; font-size: 10px; }
 .ei-sort th[aria-sort="descending"] button::after { content: " ▼"; font-size: 10px; }
+@media print { .ei-sort .ei-scroll { max-height: none; } .ei-sort .ei-tools { display: none; } }
 .ei-sort td.n, .ei-sort th.n { text-align: right; font-variant-numeric: tabular-nums; }
 """
 
@@ -93,7 +94,7 @@ def sortable_table(
 
     Args:
         heads: headings.
-        rows: cells, escaped unless they are Markup.
+        rows: cells, escaped unless they are Markup; (value, shown) sorts and is saved by its value.
         label: what the table shows, for screen readers.
         file: name of the CSV file.
         numeric: which columns are numbers.
@@ -104,12 +105,7 @@ def sortable_table(
     """
     kinds = ["n" if k < len(numeric) and numeric[k] else "" for k in range(len(heads))]
     head = joined(fragment('<th scope="col" class="{}">{}</th>', k, h) for k, h in zip(kinds, heads, strict=True))
-    body = joined(
-        fragment(
-            "<tr>{}</tr>", joined(fragment('<td class="{}">{}</td>', k, c) for k, c in zip(kinds, row, strict=True))
-        )
-        for row in rows
-    )
+    body = joined(fragment("<tr>{}</tr>", joined(map(_cell, kinds, row))) for row in rows)
     return fragment(
         '<div class="ei-sort" data-file="{}"><div class="ei-tools" hidden><label>Filter <input type="search" '
         'autocomplete="off"></label><button type="button">Download CSV</button><output></output></div>'
@@ -117,3 +113,9 @@ def sortable_table(
         "<tbody>{}</tbody></table></div></div>",
         *(file, label, head, body),
     )
+
+
+def _cell(kind: str, content: object) -> Markup:
+    if isinstance(content, tuple):
+        return fragment('<td class="{}" data-v="{}">{}</td>', kind, *content)
+    return fragment('<td class="{}">{}</td>', kind, content)
