@@ -227,7 +227,7 @@ def card_of(profiles: SiteProfiles, feature: int, anchor: str = "") -> FeatureCa
     bank, site = profiles.bank, profiles.site
     scores = _scores_of(profiles.table, site, feature)
     tokens, examples = (_rows(bank, name, site, feature) for name in ("tokens", "examples"))
-    lists = [tuple(tokens[c].iloc[0]) if len(tokens) else () for c in ("promoted", "suppressed")]
+    up, down = (tuple(tokens[c].iloc[0]) if len(tokens) else () for c in ("promoted", "suppressed"))
     if len(examples):
         examples = examples.sort_values("rank").reset_index(drop=True)
         examples = examples.assign(text_emotion=emotions_of_texts(examples, _scene_emotions()))
@@ -236,7 +236,8 @@ def card_of(profiles: SiteProfiles, feature: int, anchor: str = "") -> FeatureCa
         feature,
         str(bank.manifest.get("subject")),
         scores,
-        *lists,
+        up,
+        down,
         examples,
         feature_link(bank, site, feature) or "",
         profiles.profile(feature),

@@ -122,8 +122,8 @@ class SiteProfiles:
         rates = self._rates(feature)
         by = "activations" if self._decoder is None else "decoder rows"
         if feature not in self.features:
-            empty = [pd.DataFrame() for _ in range(4)]
-            return FeatureProfile(emotion, language, unit, rates, *empty, by)
+            none = pd.DataFrame()
+            return FeatureProfile(emotion, language, unit, rates, none, none, none, none, by)
         place = int(np.searchsorted(self.features, feature))
         words = rows_where(self.words, self.words["language"] == language)
         values = self.values[words.index.to_numpy(), place]

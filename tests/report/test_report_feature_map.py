@@ -12,6 +12,7 @@ import pytest
 import emotion_interp as ei
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.report.feature_map import clustered
+from emotion_interp.report.map_page import MAP_STYLE
 from emotion_interp.report.sortable import sortable_table
 
 NASTY = "</script><img src=x onerror=alert(1)>"
@@ -136,3 +137,18 @@ def test_what_the_bank_does_not_have_is_refused(tiny_bank):
 def test_a_sortable_table_escapes_its_cells_and_sorts_by_their_values():
     html = sortable_table(["a", "b"], [[NASTY, (0.25, "25")]], label=NASTY, file=NASTY, numeric=[False, True])
     assert "<img" not in html and 'data-v="0.25">25<' in html
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_every_cell_can_be_read_on_its_colour():
+    pairs = re.findall(r"\.v\d \{ background: (#\w{6}); color: (#\w{3,6}); \}", str(MAP_STYLE))
+    assert len(pairs) == 20
+    for ground, ink in pairs:
+        ink = "#ffffff" if ink == "#fff" else ink
+        low, high = sorted([_luminance(ground), _luminance(ink)])
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (ground, ink)
