@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.picture import Picture
-from emotion_interp.figures.theme import SEQUENTIAL, checked, finish, plain
+from emotion_interp.figures.theme import COLOURS, SEQUENTIAL, checked, finish, plain
 
 
 def marked_heatmap(
@@ -20,7 +20,7 @@ def marked_heatmap(
     how: str = "",
     **axes: str,
 ) -> go.Figure:
-    """AUROC by rows and columns, in the order in which they come; ✓ where `mark` is true.
+    """AUROC by rows and columns, in the order in which they come; a ring where `mark` is true.
 
     Args:
         frame: one row per cell.
@@ -37,8 +37,8 @@ def marked_heatmap(
 
     Example:
         >>> cells = [("a", "joy", 0.9, True), ("a", "fear", 0.5, False)]
-        >>> marked_heatmap(pd.DataFrame(cells, columns=list("rcvm")), "r", "c", "v", "m").data[0].text[0]
-        ('✓', '')
+        >>> marked_heatmap(pd.DataFrame(cells, columns=list("rcvm")), "r", "c", "v", "m").data[1].x
+        ('joy',)
     """
     frame = checked(frame, "marked_heatmap", (row, column, value, mark), (value,))
     rows, columns = (list(dict.fromkeys(frame[c].astype(str))) for c in (row, column))
@@ -52,16 +52,24 @@ def marked_heatmap(
             z=grid.to_numpy(dtype=float),
             x=[plain(c) for c in columns],
             y=[plain(r) for r in rows],
-            text=[["✓" if m is True or m == 1 else "" for m in line] for line in marks.to_numpy().tolist()],
-            texttemplate="%{text}",
+            customdata=[["confirmed" if m == 1 else "" for m in line] for line in marks.to_numpy().tolist()],
             colorscale=SEQUENTIAL,
             zmin=0.5,
             zmax=1.0,
             xgap=1,
             ygap=1,
             colorbar={"title": {"text": "AUROC"}, "thickness": 14},
-            hovertemplate="%{y}<br>%{x}<br>AUROC %{z:.3f} %{text}<extra></extra>",
+            hovertemplate="%{y}<br>%{x}<br>AUROC %{z:.3f} %{customdata}<extra></extra>",
         )
+    )
+    sure = cells[cells[mark].astype(bool)]
+    figure.add_scatter(
+        x=[plain(c) for c in sure[column]],
+        y=[plain(r) for r in sure[row]],
+        mode="markers",
+        marker={"symbol": "circle", "size": 7, "color": "#ffffff", "line": {"color": COLOURS[1], "width": 2}},
+        hoverinfo="skip",
+        showlegend=False,
     )
     finish(
         figure,

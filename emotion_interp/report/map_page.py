@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 ANCHOR = "feature-"
 _LEVELS = 9
-_LIGHT = ("#f7fbff", "#e6f0fa", "#d3e4f3", "#b8d5ea", "#94c4df", "#6baed6", "#3f8fc5", "#2171b5", "#08519c", "#08306b")
-_DARK = ("#1a222c", "#1d2d3c", "#1f394e", "#21465f", "#255573", "#2b6689", "#337aa4", "#418fbf", "#5caada", "#8ecdf6")
+_LIGHT = ("#f7fbff", "#e6f0fa", "#d3e4f3", "#b8d5ea", "#94c4df", "#6baed6", "#559fd0", "#2171b5", "#08519c", "#08306b")
+_DARK = ("#1a222c", "#1d2d3c", "#1f394e", "#21465f", "#255573", "#28607f", "#2b6689", "#418fbf", "#5caada", "#8ecdf6")
 
 
 def _levels(colours: tuple[str, ...], bright: str, dark: str, turn: range) -> str:
