@@ -20,7 +20,7 @@ def marked_heatmap(
     how: str = "",
     **axes: str,
 ) -> go.Figure:
-    """AUROC by rows and columns, in the order in which they come; a ring where `mark` is true.
+    """AUROC by rows and columns, in the order in which they come; a dot where `mark` is true.
 
     Args:
         frame: one row per cell.

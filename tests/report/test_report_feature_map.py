@@ -113,7 +113,7 @@ def test_no_name_can_open_a_tag_of_the_page(tiny_bank, chosen, tmp_path):
     assert "img" not in tags.seen and tags.seen.count("script") == 1
 
 
-def test_each_kind_of_picture_has_a_ring_per_confirmed_cell(chosen):
+def test_each_kind_of_picture_has_a_dot_per_confirmed_cell(chosen):
     for kind in ("features", "layers", "languages"):
         figure = chosen.plot(kind)
         assert np.isfinite(np.asarray(figure.data[0].z, dtype=float)).any()
