@@ -106,7 +106,9 @@ _HOW = (
     "Each row is one kept feature, named by what it was kept for; AUROC on all stimuli, so that the half it was chosen on "
     "flatters it. Dot: confirmed on the other half."
 )
-_HOW_LAYERS = "AUROC of each emotion's top feature on stimuli it was not chosen on. Dot: confirmed at the layer fixed beforehand."
+_HOW_LAYERS = (
+    "AUROC of each emotion's top feature on stimuli it was not chosen on. Dot: confirmed at the layer fixed beforehand."
+)
 
 
 @checked
