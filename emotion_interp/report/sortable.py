@@ -29,7 +29,7 @@ SORTABLE_STYLE = """
 # quoted by an apostrophe
 SORTABLE_SCRIPT = """
 (() => {
-  const text = (cell) => cell ? cell.dataset.v ?? cell.textContent.trim() : "";
+  const cellText = (cell) => cell ? cell.dataset.v ?? cell.textContent.trim() : "";
   const missing = (value) => value === "" || value === "–";
   const order = (a, b) => {
     const [x, y] = [Number(a), Number(b)];
@@ -55,7 +55,7 @@ SORTABLE_SCRIPT = """
         heads.forEach((other) => other !== head && other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", way > 0 ? "ascending" : "descending");
         const sorted = rows().sort((a, b) => {
-          const [x, y] = [text(a.cells[column]), text(b.cells[column])];
+          const [x, y] = [cellText(a.cells[column]), cellText(b.cells[column])];
           if (missing(x) || missing(y)) return missing(x) - missing(y);
           return way * order(x, y);
         });
@@ -73,7 +73,7 @@ SORTABLE_SCRIPT = """
     });
     tools.querySelector("button").addEventListener("click", () => {
       const lines = [table.tHead.rows[0], ...rows().filter((row) => !row.hidden)];
-      const csv = lines.map((row) => [...row.cells].map((cell) => quoted(text(cell))).join(",")).join("\\r\\n");
+      const csv = lines.map((row) => [...row.cells].map((cell) => quoted(cellText(cell))).join(",")).join("\\r\\n");
       const link = document.createElement("a");
       link.href = URL.createObjectURL(new Blob(["\\ufeff" + csv + "\\r\\n"], { type: "text/csv;charset=utf-8" }));
       link.download = box.dataset.file;
