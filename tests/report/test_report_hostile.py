@@ -126,6 +126,8 @@ def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]
     from emotion_interp.ratings.pattern import PaperPattern, PatternClaim
     from emotion_interp.ratings.predict import Ratings
     from emotion_interp.report.feature_card import FeatureCard
+    from emotion_interp.report.feature_map import FeatureMap
+    from emotion_interp.report.profiles import SiteProfiles
     from emotion_interp.report.tokens import token_view
     from emotion_interp.report.trace import EmotionTrace
     from emotion_interp.study.findings import Examination, Finding
@@ -183,6 +185,15 @@ def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]
             (EVIL,),
             (EVIL,),
             rows.assign(tokens=[[EVIL]] * 2, activations=[[1.0]] * 2, activation=1.0, text_emotion=EVIL),
+        ),
+        FeatureMap(
+            Site(0),
+            EVIL,
+            EVIL,
+            rows.assign(named=EVIL, kept=[True, False], confirmed=[True, False]),
+            rows.assign(place=EVIL, passes=[True, False], confirmed=[True, False]),
+            rows.assign(kind=EVIL, languages=EVIL, n=1, confirmed=True, auroc_en=0.5),
+            SiteProfiles(bank, Site(0)),
         ),
         token_view(list(tokens), [[0.1, 0.2], [0.3, 0.4]], [EVIL, "joy"], title=EVIL),
         trace,
