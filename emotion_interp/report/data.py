@@ -87,7 +87,10 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("random_lo", "random_hi", "perplexity_ratio", "distinct2_ratio", "chosen", "p_holm_chosen"),
         ),
     ),
-    "steered_text": (("emotion", "prompt", "unsteered", "steered"), ("layer", "dose", "method")),
+    "steered_text": (
+        ("emotion", "prompt", "unsteered", "steered"),
+        ("layer", "dose", "method", "read_as", "judged_by"),
+    ),
 }
 """Per frame: the columns it must have, and those that are shown where present."""
 
@@ -124,7 +127,8 @@ class StudyData:
         predicted: word by word, of the fits that are drawn.
         learning: the learning curve, as `learning_curve(...).to_frame()`.
         steering: one row per emotion, layer, dose and method.
-        steered_text: examples, steered beside unsteered.
+        steered_text: examples, steered beside unsteered; `read_as` is the emotion that a judge of texts, `judged_by`, reads
+            in the steered one.
         traces: token views.
         manifest: seeds, versions, hashes; may be nested.
         warnings: sentences that a reader must see.
