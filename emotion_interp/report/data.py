@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.report.tokens import TokenView
+    from emotion_interp.report.trace_result import EmotionTrace
 
 _TESTED = tuple(
     f"{name}_{part}" for name in ("valence", "arousal") for part in ("pc", "r", "lo", "hi", "p", "p_layers")
@@ -129,7 +130,7 @@ class StudyData:
         steering: one row per emotion, layer, dose and method.
         steered_text: examples, steered beside unsteered; `read_as` is the emotion that a judge of texts, `judged_by`, reads
             in the steered one.
-        traces: token views.
+        traces: texts read token by token.
         manifest: seeds, versions, hashes; may be nested.
         warnings: sentences that a reader must see.
 
@@ -158,7 +159,7 @@ class StudyData:
     learning: pd.DataFrame | None = None
     steering: pd.DataFrame | None = None
     steered_text: pd.DataFrame | None = None
-    traces: list[TokenView] = field(default_factory=list)
+    traces: list[TokenView | EmotionTrace] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _MOST_BANDS = 2
+CIRCUMPLEX = "Where people and the model put each emotion"
 
 _COMPONENTS = (
     "Each point: how closely the best principal component of that layer follows people's ratings of the emotions. The best "
@@ -48,8 +49,10 @@ def geometry_blocks(study: StudyData) -> list[Block]:
             rank = 2 * own + (own and bool(rows["model_cov"].notna().any()))
             if rank > chosen[0]:
                 chosen = (rank, len(panels))
-            panels.append((name, [figure_block(circumplex(rows, title=f"People and model, {name}"))]))
-        blocks.append(choice_block("Circumplex of", panels, chosen[1]))
+            panels.append(
+                (name, [figure_block(circumplex(rows, title=f"Where people and the model put each emotion ({name})"))])
+            )
+        blocks.append(choice_block(CIRCUMPLEX, panels, chosen[1]))
     if study.has("rdms"):
         panels = []
         for (language, kind, place), rows in with_places(study.frame("rdms")).groupby(
@@ -67,7 +70,19 @@ def geometry_blocks(study: StudyData) -> list[Block]:
         more += [choice_block("Components of", panels)] if len(panels) > 1 else panels[0][1]
     if study.has("alignment"):
         more.append(_table(study.frame("alignment")))
-    return [*blocks, folded_block("By layer, distances, components and every test", more)] if blocks else more
+    if not study.has("circumplex_points"):
+        return more
+    note = "The best layer's picture stands at the top of the page."
+    heading: Block = {"type": "heading", "title": "", "note": note}
+    return (
+        [
+            heading,
+            folded_block("The other layers and languages", blocks),
+            folded_block("Agreement by layer, distances, components and every test", more),
+        ]
+        if more
+        else [heading, *blocks]
+    )
 
 
 def _curves(alignment: pd.DataFrame) -> list[Block]:

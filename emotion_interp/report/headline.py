@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-from emotion_interp.report.brief import language_name, number
+from emotion_interp.report.brief import LANGUAGES, language_name, number
 from emotion_interp.report.data import StudyData
+from emotion_interp.report.geometry_section import CIRCUMPLEX
 from emotion_interp.report.places import best_places, with_places
 from emotion_interp.report.plain_words import NO_MODEL, set_words
 from emotion_interp.report.ratings_section import best_of_sets
 from emotion_interp.report.verdict import ALPHA, BREAKS, NOTHING, PASSES, emotion_verdicts, text_verdicts
 
 Block = dict[str, object]
+Section = dict[str, Any]
 _MOST_NAMES = 6
+_MEANS = {"valence": "pleasantness", "arousal": "excitement"}
 
 
 def headline(study: StudyData) -> list[Block]:
@@ -56,18 +60,17 @@ def _features(study: StudyData) -> str:
     where = f"{language_name(language)}, {rows['place'].iloc[0]}"
     if rows["confirmed"].notna().any():
         names = rows[rows["confirmed"].astype("boolean").fillna(False)]["emotion"].tolist()
-        text = f"{len(names)} of {len(rows)} emotions have a single feature that answers to them on new texts ({where})"
-        text += f": {_listed(names)}." if names else "."
+        text = f"{len(names)} of {len(rows)} emotions have one feature that answers to them on new texts ({where}"
+        text += f": {_listed(names)})" if names else ")"
     else:
-        text = f"{len(rows)} emotions have a best feature ({where}); none was put to the test."
-    score, dense = rows["auroc_heldout"].median(), rows["dense_auroc"].median()
-    if math.isfinite(score) and math.isfinite(dense):
-        better = "better" if dense > score + 0.005 else "worse" if dense < score - 0.005 else "no better and no worse"
-        text += (
-            f" The plain difference between the emotion's texts and others, without any feature, tells them apart {better} "
-            f"({number(dense)} against {number(score)}, where 0.50 is chance and 1 is perfect)."
-        )
-    return text
+        text = f"{len(rows)} emotions have a best feature ({where}), none of them put to the test"
+    scores = {"one feature": "auroc_heldout", "the plain difference between texts": "dense_auroc"}
+    scores |= {"the words of the texts without any model": "text_auroc"}
+    medians = {said: rows[column].median() for said, column in scores.items() if rows[column].notna().any()}
+    told = ", ".join(f"{said} {number(value)}" for said, value in medians.items())
+    return (
+        f"{text}; how well each tells emotions apart, from 0.50 (chance) to 1 (always): {told}." if told else f"{text}."
+    )
 
 
 def _axis(rows: pd.DataFrame, alone: pd.DataFrame, name: str, said: str) -> str:
@@ -78,12 +81,10 @@ def _axis(rows: pd.DataFrame, alone: pd.DataFrame, name: str, said: str) -> str:
     p, r = row[f"{name}_p_layers"], abs(row[f"{name}_r"])
     if not math.isfinite(p):
         p = min(1.0, row[f"{name}_p"] * known["place"].nunique())
-    text = f"{said}: r = {number(r)}"
-    text += ", no more than chance gives" if math.isfinite(p) and p >= ALPHA else ""
     words = alone[f"{name}_r"].abs().max() if len(alone) else math.nan
-    return text + (
-        f" (the letters of the texts alone, without the model: {number(words)})" if math.isfinite(words) else ""
-    )
+    notes = ["no more than chance gives"] if math.isfinite(p) and p >= ALPHA else []
+    notes += [f"the words of the texts without any model: {number(words)}"] if math.isfinite(words) else []
+    return f"{said} with r = {number(r)}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _geometry(study: StudyData) -> str:
@@ -92,13 +93,15 @@ def _geometry(study: StudyData) -> str:
     is_alone = alignment["kind"].isin(["text", "encoder"])
     rows, alone = alignment[~is_alone], alignment[alignment["kind"] == "text"]
     said = [
-        _axis(rows, alone, n, s) for n, s in (("valence", "unpleasant to pleasant"), ("arousal", "calm to excited"))
+        _axis(rows, alone, n, s)
+        for n, s in (("valence", "from unpleasant to pleasant"), ("arousal", "from calm to excited"))
     ]
     said = [part for part in said if part]
     if not said:
         return "The model's emotions were compared with people's, without a result."
-    kind = language_name(alignment["language"].iloc[0])
-    return f"How the model orders emotions beside how people do ({kind}, best layer) – {'; '.join(said)}."
+    language = str(alignment["language"].iloc[0])
+    where = "" if language == "all" else f" in {language_name(language)}"
+    return f"The model puts emotions{where} in people's order {' and '.join(said)}, where 0 is no order in common and 1 the same."
 
 
 def _ratings(study: StudyData) -> str:
@@ -110,15 +113,21 @@ def _ratings(study: StudyData) -> str:
     best = best[best["test_language"] == _first(best["test_language"])]
     said = []
     for dimension, rows in best.groupby("dimension", sort=False):
-        inside = rows[~rows["feature_set"].isin(NO_MODEL)].sort_values("r", ascending=False)
-        outside = rows[rows["feature_set"].isin(NO_MODEL)].sort_values("r", ascending=False)
-        parts = [f"{set_words(row['feature_set'])} {number(row['r'])}" for row in inside.head(1).to_dict("records")]
-        parts += [f"{set_words(row['feature_set'])} {number(row['r'])}" for row in outside.head(1).to_dict("records")]
+        is_outside = rows["feature_set"].isin(NO_MODEL)
+        inside, outside = (
+            part.sort_values("r", ascending=False).head(1) for part in (rows[~is_outside], rows[is_outside])
+        )
+        parts = [
+            f"{number(row['r'])} from {set_words(row['feature_set'], LANGUAGES)}" for row in inside.to_dict("records")
+        ]
+        parts += [f"{number(row['r'])} from {set_words(row['feature_set'])}" for row in outside.to_dict("records")]
         beaten = len(inside) and len(outside) and outside["r"].iloc[0] >= inside["r"].iloc[0]
-        said.append(f"{dimension} (r): {', '.join(parts)}{', which no layer beats' if beaten else ''}")
+        said.append(
+            f"{_MEANS.get(str(dimension), dimension)} {' against '.join(parts)}{', which is no less' if beaten else ''}"
+        )
     language = language_name(best["test_language"].iloc[0])
-    of = "People's ratings of words" if language == "all" else f"People's ratings of {language} words"
-    return f"{of}, predicted from inside the model and from the best thing outside it – {'; '.join(said)}."
+    of = "words" if language == "all" else f"{language} words"
+    return f"How well people's ratings of {of} can be read off (r, 1 is perfect): {'; '.join(said)}."
 
 
 def _steering(study: StudyData) -> str:
@@ -128,47 +137,50 @@ def _steering(study: StudyData) -> str:
         return "Nothing was steered."
     if not any(count.values()):
         return f"{len(of)} emotions were steered, without a test against chance."
-    good = count[PASSES]
-    if not good:
-        text = (
-            f"For none of {len(of)} emotions does steering raise the emotion beyond random directions in fluent text."
-        )
-    else:
-        text = (
-            f"For {len(good)} of {len(of)} emotions steering raises the emotion beyond random directions while the text "
-            f"stays fluent: {_listed(good)}."
-        )
-    text += (
-        f" For {len(count[BREAKS])} it does so only in broken text ({_listed(count[BREAKS])})." if count[BREAKS] else ""
-    )
+    good, broken = count[PASSES], count[BREAKS]
+    text = f"Steering raises {len(good) or 'none'} of {len(of)} emotions beyond random directions while the text stays fluent"
+    text += f" ({_listed(good)})" if good else ""
+    text += f", {len(broken)} only where the text breaks down ({_listed(broken)})" if broken else ""
     if study.has("steered_text") and good:
         texts = text_verdicts(study)
         texts = texts[texts["verdict"] == PASSES]
         if len(texts) and texts["agrees"].notna().any():
             right = int(texts["agrees"].fillna(False).sum())
-            text += f" Read as text by a judge, {right} of the {len(texts)} texts shown for these have that emotion."
+            text += (
+                f"; a judge of texts reads that emotion in {right} of the {len(texts)} texts shown for the {len(good)}"
+            )
         elif len(texts):
-            text += " That is a test of the probability of words; the texts shown were not judged."
-    return text
+            text += "; that is the probability of words, the texts shown were not judged"
+    return f"{text}."
 
 
-def take_hero(sections: Sequence[Block]) -> Block | None:
+def take_hero(sections: Sequence[Section]) -> Block | None:
     """Take the page's first picture out of its section, so that no figure stands twice.
 
     The circumplex that its section would open on; where there is none, the first figure of the page.
     """
-    for section in sections:
-        blocks = section["blocks"]
-        for block in blocks:
-            if block.get("label") == "Circumplex of":
-                panel = block["panels"].pop(block["chosen"])
-                block["chosen"] = 0
-                if not block["panels"]:
-                    blocks.remove(block)
-                return panel["blocks"][0]
-    for section in sections:
-        for block in section["blocks"]:
-            if block["type"] == "figure":
-                section["blocks"].remove(block)
-                return block
+    for kind in ("circumplex", "figure"):
+        for section in sections:
+            taken = _taken(section["blocks"], kind)
+            if taken is not None:
+                return taken
+    return None
+
+
+def _taken(blocks: list[Any], kind: str) -> Block | None:
+    for block in blocks:
+        if kind == "figure" and block["type"] == "figure":
+            blocks.remove(block)
+            return block
+        if kind == "circumplex" and block.get("label") == CIRCUMPLEX:
+            panel = block["panels"].pop(block["chosen"])
+            block["chosen"] = 0
+            if not block["panels"]:
+                blocks.remove(block)
+            return panel["blocks"][0]
+        inner = _taken(block["blocks"], kind) if block["type"] == "details" and kind == "circumplex" else None
+        if inner is not None:
+            if not block["blocks"]:
+                blocks.remove(block)
+            return inner
     return None

@@ -19,7 +19,9 @@ from emotion_interp.report.data import StudyData
 from emotion_interp.report.feature_card import CARD_STYLE
 from emotion_interp.report.headline import headline, take_hero
 from emotion_interp.report.sections import SECTIONS
-from emotion_interp.report.tokens import POLICY, RUNTIME, STYLE
+from emotion_interp.report.tokens import POLICY, RUNTIME, STYLE, TokenView
+from emotion_interp.report.trace_view import RUNTIME as TRACE_RUNTIME
+from emotion_interp.report.trace_view import STYLE as TRACE_STYLE
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -65,6 +67,9 @@ def render_report(study: StudyData) -> str:
         section["shown"] = bool(section["blocks"])
     drawn = any(section["blocks"] for section in sections)
     hero = take_hero(sections)
+    # a calibrated trace brings its own small view; a view of other numbers needs the bundle of CircuitsVis
+    coloured = any(isinstance(view, TokenView) for view in study.traces)
+    traced = any(not isinstance(view, TokenView) for view in study.traces)
     return _template().render(
         title=study.title,
         subject=flattened(study.subject),
@@ -80,7 +85,9 @@ def render_report(study: StudyData) -> str:
         card_style=CARD_STYLE,
         token_runtime=RUNTIME,
         plotly=packed_plotly() if drawn else "",
-        circuitsvis=circuitsvis_bundle() if study.traces else "",
+        trace_style=TRACE_STYLE if traced else "",
+        trace_runtime=TRACE_RUNTIME if traced else "",
+        circuitsvis=circuitsvis_bundle() if coloured else "",
     )
 
 

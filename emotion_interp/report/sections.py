@@ -46,7 +46,12 @@ def features_blocks(study: StudyData) -> list[Block]:
         )
         if frame[frame["lo"].notna()]["series"].nunique() > 4:
             frame, how = frame.drop(columns=["lo", "hi"]), how.replace(" Shaded: the middle half of the emotions.", "")
-        drawn = layer_curves(frame, title="Held-out AUROC by layer", y_title="held-out AUROC", how_to_read=how)
+        drawn = layer_curves(
+            frame,
+            title="How well emotions are told apart on new texts, by layer",
+            y_title="AUROC on new texts",
+            how_to_read=how,
+        )
         blocks.append(figure_block(drawn))
     panels, chosen = [], 0
     best = best_places(summary, "auroc_heldout")

@@ -44,7 +44,9 @@ def text_groups(study: StudyData) -> list[Block]:
         ("No effect shown", "Not raised beyond random directions of the same size.", texts["verdict"] == NOTHING),
         ("Steered, without a test", _NOT_READ, texts["verdict"] == UNTESTED),
     )
-    blocks: list[Block] = []
+    methods = [str(m) for m in dict.fromkeys(texts["method"]) if direction_words(m) != str(m)]
+    about = "; ".join(direction_words(method) for method in methods)
+    blocks: list[Block] = [{"type": "heading", "title": "", "note": f"Directions: {about}."}] if about else []
     for title, note, chosen in groups:
         rows = texts[chosen.astype(bool)]
         if len(rows):
@@ -64,7 +66,7 @@ def _shown(rows: pd.DataFrame) -> list[dict[str, str]]:
     for row in rows.to_dict("records"):
         notes = [f"{key} {cell(row[key])}" for key in ("dose", "layer") if row[key] == row[key]]
         notes += (
-            [direction_words(row["method"])] if isinstance(row["method"], str) and row["method"] != "features" else []
+            [f"{row['method']} direction"] if isinstance(row["method"], str) and row["method"] != "features" else []
         )
         read = f"reads as {row['read_as']}" if isinstance(row["read_as"], str) else ""
         texts = {key: str(row[key]) for key in ("emotion", "prompt", "unsteered", "steered")}

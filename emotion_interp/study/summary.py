@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.norms import Norms
-    from emotion_interp.report.tokens import TokenView
+    from emotion_interp.report.trace import EmotionTrace
     from emotion_interp.study.run import Study
     from emotion_interp.study.settings import StudySettings
     from emotion_interp.subjects import Subject
@@ -66,7 +66,7 @@ def study_data(
     norms: Norms,
     settings: StudySettings,
     tables: dict[str, pd.DataFrame | None],
-    views: list[TokenView],
+    views: list[EmotionTrace],
 ) -> StudyData:
     """Frames and facts of the report; `tables`: those of the study folder by name."""
     bank = study.bank
@@ -106,7 +106,7 @@ def study_data(
         cards=_cards(bank, kept),
         steering=study.steering,
         steered_text=read_texts(study.steered_text, "en" if "en" in bank.languages else bank.languages[0]),
-        traces=views,
+        traces=list(views),
         manifest={"emotion_interp": __version__, **_plain(bank.manifest), "n_permutations": settings.n_permutations},
         warnings=_warnings(study, subject),
     )
