@@ -108,7 +108,7 @@ class FeatureCard:
         for row in scores.to_dict("records"):
             cells = "".join(f"<td>{escaped(cell(row[c], 3))}</td>" for c in kept)
             body += f"<tr>{cells}</tr>"
-        return f'<div class="ei-scroll"><table><tr>{head}</tr>{body}</table></div>'
+        return f'<div class="ei-scroll" tabindex="0"><table><tr>{head}</tr>{body}</table></div>'
 
     def _examples(self) -> str:
         if self.examples.empty:

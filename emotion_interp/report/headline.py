@@ -101,7 +101,7 @@ def _geometry(study: StudyData) -> str:
         return "The model's emotions were compared with people's, without a result."
     language = str(alignment["language"].iloc[0])
     where = "" if language == "all" else f" in {language_name(language)}"
-    return f"The model puts emotions{where} in people's order {' and '.join(said)}, where 0 is no order in common and 1 the same."
+    return f"The model puts emotions{where} in people's order {' and '.join(said)}, from 0 (no order in common) to 1 (the same)."
 
 
 def _ratings(study: StudyData) -> str:

@@ -17,7 +17,7 @@ FEATURE_SETS = {
     "outside": "as many other features",
     "outside_union": "as many other features (for “any”)",
     "outside_intersection": "as many other features (for “shared”)",
-    "dense": "the model's whole state, no SAE",
+    "dense": "the model's whole state (no SAE)",
     "static": "word embeddings alone",
     "length": "length of the word alone",
     "frequency": "frequency of the word alone",

@@ -82,7 +82,9 @@ def steering_blocks(study: StudyData) -> list[Block]:
                 "perplexity_ratio": "perplexity ratio",
                 "distinct2_ratio": "distinct-2 ratio",
             }
-            table = table_block(rows, columns, digits={"p": 3, "p_holm": 3}, caption=f"Steering with {name}")
+            table = table_block(
+                rows, columns, digits={"p": 3, "p_holm": 3}, caption=f"Every dose of steering with {name}"
+            )
             panels.append((name, [*parts, {"type": "details", "summary": "All numbers", "blocks": [table]}]))
         blocks += [choice_block("Method", panels)] if len(panels) > 1 else [b for _, some in panels for b in some]
     texts: list[Block] = text_groups(study) if study.has("steered_text") else []

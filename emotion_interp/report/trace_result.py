@@ -262,8 +262,8 @@ class EmotionTrace(Result):
 
     @property
     def html(self) -> str:
-        """A fragment for a page that holds `trace_view.STYLE` and `trace_view.RUNTIME`; safe for any text."""
-        return trace_body(self._shown(0 if len(self.layers) < 2 else len(self.layers)))
+        """A fragment opened at the best layer, for a page that holds `trace_view.STYLE` and `.RUNTIME`; safe for any text."""
+        return trace_body(self._shown(self.best_layer))
 
     def _repr_html_(self) -> str:
         return trace_html(self._shown(0 if len(self.layers) < 2 else len(self.layers)))

@@ -198,6 +198,8 @@ def _map(shown: ShownTrace, values: np.ndarray, emotions: list[str]) -> str:
         for t, token in enumerate(shown.tokens)
     )
     rows = ""
+    # regions of one page are told apart by their names
+    start = escaped(visible("".join(shown.tokens).strip()[:60]))
     best = values.argmax(1)
     for e, emotion in enumerate(emotions):
         cells = "".join(
@@ -206,7 +208,7 @@ def _map(shown: ShownTrace, values: np.ndarray, emotions: list[str]) -> str:
         )
         rows += f'<tr><th scope="row">{emotion}</th>{cells}</tr>'
     return (
-        '<div class="ei-map" tabindex="0" role="region" aria-label="Map of emotions by tokens"><table>'
+        f'<div class="ei-map" tabindex="0" role="region" aria-label="Map of emotions by tokens: {start}"><table>'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
