@@ -20,7 +20,7 @@ from emotion_interp.report.trace_parts import (
     ReadoutFacts,
     trust,
 )
-from emotion_interp.report.trace_view import ShownTrace, trace_html, trace_page
+from emotion_interp.report.trace_view import ShownTrace, trace_body, trace_html, trace_page
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -259,6 +259,11 @@ class EmotionTrace(Result):
             },
             self.speakers,
         )
+
+    @property
+    def html(self) -> str:
+        """A fragment opened at the best layer, for a page that holds `trace_view.STYLE` and `.RUNTIME`; safe for any text."""
+        return trace_body(self._shown(self.best_layer))
 
     def _repr_html_(self) -> str:
         return trace_html(self._shown(0 if len(self.layers) < 2 else len(self.layers)))

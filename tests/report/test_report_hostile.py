@@ -294,9 +294,9 @@ def hostile_study() -> Any:
 
 def test_a_report_of_hostile_names_holds_no_element_of_theirs(hostile_study):
     page = render_report(hostile_study)
-    from emotion_interp.report.assets import circuitsvis_bundle, plotly_bundle
+    from emotion_interp.report.assets import circuitsvis_bundle, packed_plotly
 
-    for bundle in (circuitsvis_bundle(), plotly_bundle()):
+    for bundle in (circuitsvis_bundle(), packed_plotly()):
         page = page.replace(bundle, "")
     harmless(page)
 
