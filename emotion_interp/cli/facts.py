@@ -88,7 +88,7 @@ def check_choice(
             raise UnknownNameError(kind, name, known[kind])
 
 
-def check_layers(model: str | None, saes: str | None, layers: str | None) -> tuple[int, ...]:
+def check_layers(model: str | None, saes: str | None, layers: str | None, width: str | None = None) -> tuple[int, ...]:
     """Refuse layers that the model or the SAEs in a folder do not have; returns the layers, where they are known.
 
     Reads the model's config.json (in a folder or the local cache), the SAEs' configurations, or the release's list.
@@ -108,7 +108,7 @@ def check_layers(model: str | None, saes: str | None, layers: str | None) -> tup
             raise UnknownNameError("layer", layer, range(depth))
     folder = bundled_folder() / "saes" if bundled and saes is None else Path(saes or "")
     if saes is not None and saes in release_names() and not folder.is_dir():
-        entries = choose_saes(saes, release_of(saes).entries, asked or None, sae_choice() or SaeChoice())
+        entries = choose_saes(saes, release_of(saes).entries, asked or None, sae_choice() or SaeChoice(width=width))
         return tuple(sorted({entry.site.layer for entry in entries if entry.site is not None}))
     if (saes is None and not bundled) or not folder.is_dir():
         return ()

@@ -142,7 +142,7 @@ def run(
             console(quiet).print(f"SAEs of the preset: {saes}{f', {width}' if width else ''}", highlight=False)
         for note in settings.notes:
             console(quiet).print(f"our choice: {note}", highlight=False)
-    facts_of.check_layers(model, None if saes == "train" else saes, layers)
+    facts_of.check_layers(model, None if saes == "train" else saes, layers, width)
     concepts = concepts_of(languages)
     for name in settings.emotions or ():
         if name not in concepts.emotions:

@@ -47,7 +47,7 @@ def sweep(
         from emotion_interp.study.sweep_file import sweep_schema
 
         # as it is: a console would break its lines
-        typer.echo(json.dumps(sweep_schema(), indent=2))
+        say(json.dumps(sweep_schema(), indent=2))
         return
     from emotion_interp.study.sweep_check import SweepFileError, read_sweep
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+
+from emotion_interp.core.markup import unescaped
 
 PALE = [[0.0, "#f7fbff"], [0.25, "#c6dbef"], [0.5, "#6baed6"], [0.75, "#2171b5"], [1.0, "#08306b"]]
 
@@ -101,7 +102,7 @@ def axis_of(name: str, layout: dict[str, Any], traces: Sequence[dict[str, Any]])
     shared: dict[str, Any] = {
         "letter": letter,
         "domain": (float(domain[0]), float(domain[1])),
-        "title": html.unescape(re.sub(r"<[^>]*>", " ", str(title or ""))),
+        "title": unescaped(re.sub(r"<[^>]*>", " ", str(title or ""))),
         "is_log": about.get("type") == "log",
         "grid": about.get("showgrid") is not False,
         "shown": about.get("showticklabels") is not False and about.get("visible") is not False,
@@ -111,7 +112,7 @@ def axis_of(name: str, layout: dict[str, Any], traces: Sequence[dict[str, Any]])
     if about.get("type") == "category" or any(isinstance(v, str) for v in held):
         names = tuple(dict.fromkeys(map(str, [*(about.get("categoryarray") or ()), *held])))
         ends = (-0.5, len(names) - 0.5)
-        labels = tuple(html.unescape(re.sub(r"<[^>]*>", "", n)) for n in names)
+        labels = tuple(unescaped(re.sub(r"<[^>]*>", "", n)) for n in names)
         return Axis(names=names, ends=(ends[1], ends[0]) if reverse else ends, ticks=names, labels=labels, **shared)
     ends = _ends(about, numbers_of(held), shared["is_log"], any(t["type"] == "heatmap" for t in traces))
     ends = (ends[1], ends[0]) if reverse else ends

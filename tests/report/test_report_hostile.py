@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from plotly.basedatatypes import BaseFigure
 
 import emotion_interp
 import emotion_interp as ei
@@ -219,8 +220,37 @@ def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]
         CebraSpace(np.eye(2, 3), [EVIL, "joy"], kind=EVIL, language=EVIL),
         ei.ReadingPlan(rows, rows, Architecture(EVIL, EVIL, 1, 2, 1, 2, 8, 9, 10, 10, 10), (), 1, 1.0),
         Examination((Finding(EVIL, "wrong", EVIL, EVIL),)),
+        *interchanged(rows, tmp_path),
+        *swept(rows, tmp_path),
     ]
     return {type(one).__name__: one for one in made}
+
+
+def interchanged(rows: pd.DataFrame, folder: Path) -> list[Any]:
+    from emotion_interp.directions.interchange import ExportedDirection
+    from emotion_interp.directions.interchange_check import Parity
+
+    compared = rows.assign(text=EVIL, place=EVIL, state=EVIL, error=0.1, moved=0.2, passes=True)
+    written = rows.assign(block=0, site=EVIL, entry=EVIL, length=1.0, scale=1.0, dose=0.5)
+    return [Parity(compared, 0.1, EVIL), ExportedDirection(written, folder / "joy.npz", (), {"hook": EVIL})]
+
+
+def swept(rows: pd.DataFrame, folder: Path) -> list[Any]:
+    from emotion_interp.study.sweep_estimate import SweepEstimate
+    from emotion_interp.study.sweep_measures import SweepCurve, SweepDifference
+    from emotion_interp.study.sweep_results import SweepResults
+    from emotion_interp.study.sweep_status import SweepStatus
+
+    counts = dict.fromkeys(("units", "done", "running", "failed", "tokens", "computed", "seconds"), 1)
+    at = {"subject": EVIL, "stage": EVIL, "depth": 0.5, "value": 0.5, "lo": 0.4, "hi": 0.6, "reading": EVIL, "seed": 0}
+    named = rows.assign(**counts, **at, position=EVIL, kind=EVIL, shards=1)
+    return [
+        SweepEstimate(named),
+        SweepCurve(named, EVIL),
+        SweepDifference(named.assign(difference=0.1, first=0.1, second=0.2), {"subject": EVIL}, {"subject": EVIL}),
+        SweepResults(folder, {}, {EVIL: EVIL}),
+        SweepStatus(named, "stopped", {"host": EVIL}, (EVIL,), {EVIL: EVIL}),
+    ]
 
 
 def shown_classes() -> set[str]:
@@ -234,6 +264,8 @@ def shown_classes() -> set[str]:
                 inspect.isclass(thing)
                 and hasattr(thing, "_repr_html_")
                 and thing is not Result
+                # a figure's labels are Plotly's to draw; its static picture has tests of its own
+                and not issubclass(thing, BaseFigure)
                 and thing.__module__.startswith("emotion_interp")
             ):
                 found.add(thing.__name__)
