@@ -11,6 +11,7 @@ import pandas as pd
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import FileFormatError
+from emotion_interp.core.markup import clean
 from emotion_interp.core.result import Result
 from emotion_interp.study.sweep_store import SweepFolder
 
@@ -36,7 +37,7 @@ class SweepStatus(Result):
         done, total = (int(frame[name].to_numpy().sum()) for name in ("done", "units"))
         who = ""
         if self.holder:
-            who = f" by process {self.holder.get('pid')} on {self.holder.get('host')} since {self.holder.get('since')}"
+            who = f" by process {self.holder.get('pid')} on {clean(self.holder.get('host'))} since {clean(self.holder.get('since'))}"
         failed = f", {len(self.failed)} failed" if self.failed else ""
         more = "; run the same command again to go on" if self.state == "stopped" else ""
         return f"{self.state}{who}: {done} of {total} units done{failed}{more}."

@@ -22,6 +22,7 @@ from plotly.basedatatypes import BaseFigure
 import emotion_interp
 import emotion_interp as ei
 from emotion_interp.core import Site
+from emotion_interp.core.files import sha256_file
 from emotion_interp.core.result import Result
 from emotion_interp.report import render_report
 
@@ -230,9 +231,9 @@ def interchanged(rows: pd.DataFrame, folder: Path) -> list[Any]:
     from emotion_interp.directions.interchange import ExportedDirection
     from emotion_interp.directions.interchange_check import Parity
 
-    compared = rows.assign(text=EVIL, place=EVIL, state=EVIL, error=0.1, moved=0.2, passes=True)
+    compared = rows.assign(text=EVIL, place=EVIL, state=EVIL, error=0.1, moved=0.2, passed=True)
     written = rows.assign(block=0, site=EVIL, entry=EVIL, length=1.0, scale=1.0, dose=0.5)
-    return [Parity(compared, 0.1, EVIL), ExportedDirection(written, folder / "joy.npz", (), {"hook": EVIL})]
+    return [Parity(compared, 0.1, EVIL), ExportedDirection(written, folder / "joy.npz", (), {"hook": EVIL, "format": EVIL})]
 
 
 def swept(rows: pd.DataFrame, folder: Path) -> list[Any]:
@@ -244,11 +245,12 @@ def swept(rows: pd.DataFrame, folder: Path) -> list[Any]:
     counts = dict.fromkeys(("units", "done", "running", "failed", "tokens", "computed", "seconds"), 1)
     at = {"subject": EVIL, "stage": EVIL, "depth": 0.5, "value": 0.5, "lo": 0.4, "hi": 0.6, "reading": EVIL, "seed": 0}
     named = rows.assign(**counts, **at, position=EVIL, kind=EVIL, shards=1)
+    named.to_parquet(folder / "summary.parquet")
     return [
-        SweepEstimate(named),
+        SweepEstimate(named.assign(seconds_left=1.0)),
         SweepCurve(named, EVIL),
         SweepDifference(named.assign(difference=0.1, first=0.1, second=0.2), {"subject": EVIL}, {"subject": EVIL}),
-        SweepResults(folder, {}, {EVIL: EVIL}),
+        SweepResults(folder, {"summary.parquet": sha256_file(folder / "summary.parquet")}, {EVIL: EVIL}),
         SweepStatus(named, "stopped", {"host": EVIL}, (EVIL,), {EVIL: EVIL}),
     ]
 
