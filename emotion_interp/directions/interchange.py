@@ -47,7 +47,9 @@ class ExportedDirection(Result):
     statement: Mapping[str, object]
 
     def __repr__(self) -> str:
-        return f"ExportedDirection({self.path.name!r}, {self.statement['format']!r}, blocks {list(self.frame['block'])})"
+        return (
+            f"ExportedDirection({self.path.name!r}, {self.statement['format']!r}, blocks {list(self.frame['block'])})"
+        )
 
 
 @checked

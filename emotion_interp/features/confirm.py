@@ -204,6 +204,7 @@ def with_confirmed_sets(
     for row in frame.to_dict("records"):
         unit_words = rows_where(words, held & np.asarray(words["language"] == row["language"]))
         features = readings[Site.parse(row["site"])].features
+        assert features is not None
         values = features[unit_words["unit"].to_numpy()][:, np.asarray(row["features"], dtype=np.int64)].toarray()
         scores.setdefault(row["language"], []).append(
             values.astype(np.float64) @ np.asarray(row["weights"], dtype=np.float64)

@@ -53,7 +53,7 @@ def circumplex(frame: pd.DataFrame, *, title: str = "Human and model circumplex"
     order = list(range(len(names))) if len(names) <= _ALL_NAMED else telling_order(list(model), list(human), len(names))
     rings = _ellipses(frame, model)
     # of many ellipses only those of the emotions that moved furthest or stand apart: all would be one stain
-    drawn = [rings[i] for i in order[:_ALL_NAMED] if rings[i] is not None]
+    drawn = [ring for i in order[:_ALL_NAMED] if (ring := rings[i]) is not None]
     both = np.concatenate([human, model, *drawn])
     middle = (both.max(axis=0) + both.min(axis=0)) / 2
     reach = float(max((both.max(axis=0) - both.min(axis=0)).max() / 2, 1e-6)) * 1.12

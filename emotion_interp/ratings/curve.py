@@ -219,7 +219,7 @@ def _chosen(
     for site in sorted({*part.activations, *part.dense}):
         if site in part.activations:
             everything = np.arange(part.activations[site].shape[1])
-            named = {"all": everything} if asked is None else asked.get(site, {})
+            named: Any = {"all": everything} if asked is None else asked.get(site, {})
             choices += [
                 (site, name, np.asarray(chosen, dtype=int)) for name, chosen in named.items() if np.size(chosen)
             ]

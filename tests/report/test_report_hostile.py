@@ -233,7 +233,10 @@ def interchanged(rows: pd.DataFrame, folder: Path) -> list[Any]:
 
     compared = rows.assign(text=EVIL, place=EVIL, state=EVIL, error=0.1, moved=0.2, passed=True)
     written = rows.assign(block=0, site=EVIL, entry=EVIL, length=1.0, scale=1.0, dose=0.5)
-    return [Parity(compared, 0.1, EVIL), ExportedDirection(written, folder / "joy.npz", (), {"hook": EVIL, "format": EVIL})]
+    return [
+        Parity(compared, 0.1, EVIL),
+        ExportedDirection(written, folder / "joy.npz", (), {"hook": EVIL, "format": EVIL}),
+    ]
 
 
 def swept(rows: pd.DataFrame, folder: Path) -> list[Any]:
