@@ -33,11 +33,11 @@ ROOMS = {
 
 
 def public_names() -> dict[str, list[str]]:
-    """Room -> the names that `ei` has from it, as the stub declares them."""
+    """Room -> the names that `ei` has from it, with the modules below the room, as the stub declares them."""
     stub = (ROOT / "emotion_interp" / "__init__.pyi").read_text(encoding="utf-8")
     rooms: dict[str, list[str]] = {}
-    for room, name in re.findall(r"^from \.(\w+)[\w.]* import \w+ as (\w+)", stub, re.MULTILINE):
-        rooms.setdefault(room, []).append(name)
+    for room, below, name in re.findall(r"^from \.(\w+)([\w.]*) import \w+ as (\w+)", stub, re.MULTILINE):
+        rooms.setdefault(room, []).append(f"{below}.{name}".removeprefix("."))
     return rooms
 
 
@@ -101,7 +101,13 @@ def changelog() -> list[str]:
     return ["* [Changelog](changelog.md)"]
 
 
-nav = ["* [Home](index.md)", *tutorials(), *pages("how-to", "How to"), *pages("results", "Results")]
+nav = [
+    "* [Home](index.md)",
+    *tutorials(),
+    *pages("how-to", "How to"),
+    "    * [Sweeps](sweeps/README.md)",
+    *pages("results", "Results"),
+]
 nav += ["* [Gotchas](gotchas.md)", "* [Glossary](glossary.md)", "* [Architecture](architecture.md)"]
 nav += [*pages("contributing", "Contributing"), *api(), *changelog()]
 with mkdocs_gen_files.open("nav.md", "w") as page:

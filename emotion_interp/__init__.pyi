@@ -72,6 +72,7 @@ from .ratings import predict_ratings as predict_ratings
 from .report import EmotionTrace as EmotionTrace
 from .report import emotion_trace as emotion_trace
 from .report import feature_card as feature_card
+from .report import feature_map as feature_map
 from .steering import steer as steer
 from .study import load_sweep as load_sweep
 from .study import run_study as run_study

@@ -14,7 +14,8 @@ NOT_COVERED = {
     "SaeChoice": "which SAEs are loaded; they have their tests",
     "Setting": "what is steered; the experiments that take it have their tables",
     **dict.fromkeys(
-        ("residual_geometry", "steering_verdicts", "verdict_doses", "train_readings"), "newer than the kept state"
+        ("feature_map", "residual_geometry", "steering_verdicts", "verdict_doses", "train_readings"),
+        "newer than the kept state",
     ),
     **dict.fromkeys(
         ("export_direction", "import_directions", "check_parity"), "files for other programs, compared by their tests"

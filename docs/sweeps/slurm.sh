@@ -6,7 +6,7 @@
 #SBATCH --gpus-per-node=1
 #SBATCH --time=08:00:00
 # A Ray on all nodes of the job, and the sweep on the first; a job that is cut off goes on when it is submitted again.
-# Without SLURM (srun missing) it runs on this machine alone: `SLURM_CPUS_PER_TASK=2 bash slurm.sh sweep.toml runs/layers`.
+# A sketch: Ray's authentication token has to be there for every node and for the sweep, see Ray's manual.
 set -euo pipefail
 file=$1 out=$2 workers=${3:-${SLURM_NNODES:-1}}
 port=${RAY_PORT:-6379}

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emotion_interp.activations.forward import BATCH_TOKENS, Batch, forward_pass
+from emotion_interp.activations.forward import Batch, forward_pass
+from emotion_interp.activations.options import ReadOptions
 from emotion_interp.activations.packed import PackedTexts
 from emotion_interp.activations.reading import POSITIONS, SiteReadings, _pick, _PointSums
 from emotion_interp.activations.spill import SPILL_BYTES
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.core.progress import Progress
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.tokens import TokenizedText
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from emotion_interp.subjects.subject import Subject
 
+SKIP = 8
+"""Tokens left out at the start of a text, as `find_features` does."""
 Pass = Callable[..., Any]
 """The plain pass over texts, or one that hands the same activations on in another way."""
 
@@ -51,10 +53,8 @@ def read_several(
     sites: Sequence[Site],
     positions: Sequence[str],
     *,
-    skip: int = 8,
-    batch_tokens: int = BATCH_TOKENS,
     run: Pass = forward_pass,
-    progress: Progress = None,
+    options: ReadOptions | None = None,
 ) -> SeveralReadings:
     """Read texts once and pool them at several positions, averaged by unit.
 
@@ -65,16 +65,16 @@ def read_several(
         spans: character span of each target; needed for "last" and "span".
         sites: where to read; those with an SAE are encoded.
         positions: any of "last", "span", "text", "end".
-        skip: tokens left out at the start of a "text".
-        batch_tokens: padded tokens of one forward pass.
         run: the pass.
-        progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
+        options: tokens left out at the start of a "text" (default 8), padded tokens of one forward pass, and the progress.
 
     Raises:
         UnknownNameError: another position.
         EmotionInterpError: nothing to read, or a target that becomes no token.
         NotFiniteError: NaN or infinite activations.
     """
+    how = options or ReadOptions()
+    skip = SKIP if how.skip is None else how.skip
     for position in positions:
         if position not in POSITIONS:
             raise UnknownNameError("position", position, POSITIONS)
@@ -99,7 +99,7 @@ def read_several(
             total[site].add(activations, batch, picks, unit_of[batch.rows], position in ("span", "text"))
 
     tokens = packed[positions[0]]
-    run(subject, tokens, list(points), on_site, batch_tokens=batch_tokens, progress=progress)
+    run(subject, tokens, list(points), on_site, batch_tokens=how.batch_tokens, progress=how.progress)
     n_stimuli = np.bincount(unit_of, minlength=n_units)
     norms = {at: total.norms.array() for at, total in sums[positions[0]].items()}
     readings = {

@@ -70,11 +70,14 @@ def serve(
         )
         address = f"http://{LOOPBACK}:{number}/{token}/"
         # a bar would be drawn where the server was started
-        SHOWN.set(False)
+        before = SHOWN.set(False)
         tell(address)
         if open_browser:
             webbrowser.open(address)
-        uvicorn.Server(settings).run(sockets=[bound])
+        try:
+            uvicorn.Server(settings).run(sockets=[bound])
+        finally:
+            SHOWN.reset(before)
 
 
 def listening(port: int) -> socket.socket:

@@ -25,6 +25,7 @@ MAKERS = {
     "SaeChoice": "ei.SaeChoice(...)",
     "SaeRecipe": "emotion_interp.training.SaeRecipe(...)",
     "SubjectRecipe": "emotion_interp.training.SubjectRecipe(...)",
+    "Origin": "emotion_interp.app.Origin(...)",
     "StudySettings": "emotion_interp.study.StudySettings(...)",
     "NullTexts": "ei.null_texts(...)",
     "SteeringEffects": "emotion_interp.directions.fit_effects(...)",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
-import pandas as pd
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 
 def rows_where(frame: pd.DataFrame, which: pd.Series | np.ndarray | Sequence[str] | Sequence[bool]) -> pd.DataFrame:
     """The rows of a mask, or the columns of a list of names: a frame either way."""
-    return cast(pd.DataFrame, frame[which])
+    return cast("pd.DataFrame", frame[which])
 
 
 def column_of(frame: pd.DataFrame, name: str) -> pd.Series:
     """One column."""
-    return cast(pd.Series, frame[name])
+    return cast("pd.Series", frame[name])

@@ -47,6 +47,11 @@ def escaped(text: object) -> Markup:
     return text if isinstance(text, Markup) else escape(clean(text))
 
 
+def unescaped(text: str) -> str:
+    """The characters that a text with entities stands for; what is drawn of it is escaped anew."""
+    return html.unescape(text)
+
+
 def fragment(template: str, *values: object, **names: object) -> Markup:
     """HTML from a template with {} for values, all of which are escaped unless they are Markup already.
 

@@ -18,16 +18,20 @@ from emotion_interp.core.options import Options, merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.directions.dial import DialOptions, dial
-from emotion_interp.experiments.dial_slopes import against_shuffled, correlation, figures, shuffled_ratings
+from emotion_interp.experiments.dial_slopes import against_shuffled, figures, shuffled_ratings
+from emotion_interp.experiments.dial_texts import (
+    fluency,
+    judged_values,
+    r_over_intact,
+    text_frame,
+    texts_of_cells,
+)
 from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.figures import interval_rows
-from emotion_interp.judges.coherence import continuation_log_probabilities, distinct_2, is_coherent, perplexity
 from emotion_interp.judges.judging import CoordinateJudge
 from emotion_interp.judges.text_judges import load_judge
-from emotion_interp.steering.context import steer_rows
-from emotion_interp.steering.interventions import RowInterventions, check_dose
+from emotion_interp.steering.interventions import check_dose
 from emotion_interp.steering.interventions import row_interventions as prepared
-from emotion_interp.subjects.generation import continuation_text, decode
 
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank
@@ -155,17 +159,17 @@ def dial_grid(
     doses = [0.0 if d is None else amount * float(d.provenance["radius"]) for d in directions]
     # the unsteered row comes last, and is the baseline of fluency
     scales = getattr(bank, "scales", None)
-    tokens, texts = _written(setting, prepared(subject, [*directions, None], [*doses, 0.0], scales))
-    values = _judged(judge, texts[:-1]).reshape(len(cells), len(setting.prompts), setting.samples, 2)
+    tokens, texts = texts_of_cells(setting, prepared(subject, [*directions, None], [*doses, 0.0], scales))
+    values = judged_values(judge, texts[:-1]).reshape(len(cells), len(setting.prompts), setting.samples, 2)
     asked = np.asarray(cells, dtype=np.float64)
     nulls, few = [], replace(setting, samples=chosen.null_samples)
     emotions = list(bank.emotions)
     for frame in shuffled_ratings(emotions, chosen.norms, None, chosen.n_null, setting.seed) if chosen.n_null else []:
-        _, bare = _written(few, prepared(subject, aim.directions(frame), doses, scales))
-        nulls.append(_judged(judge, bare).reshape(len(cells), -1, 2).mean(1))
+        _, bare = texts_of_cells(few, prepared(subject, aim.directions(frame), doses, scales))
+        nulls.append(judged_values(judge, bare).reshape(len(cells), -1, 2).mean(1))
     table = pd.DataFrame(cells, columns=["valence", "arousal"])
     table[["judged_valence", "judged_arousal"]] = values.mean((1, 2))
-    table = pd.concat([table, _fluency(setting, tokens)], axis=1)
+    table = pd.concat([table, fluency(setting, tokens)], axis=1)
     table["n_texts"] = len(setting.prompts) * setting.samples
     first = next(d for d in directions if d is not None)
     site = bank.site(place) if hasattr(bank, "site") else first.site
@@ -173,10 +177,10 @@ def dial_grid(
     fit |= figures(asked, values, setting.seed)
     baseline = values[:, :, : chosen.null_samples].mean((1, 2))
     fit |= against_shuffled(asked, baseline, np.asarray(nulls).reshape(len(nulls), len(cells), 2))
-    fit |= {"share_intact": float(table["intact"].to_numpy().mean()), **_intact(table)}
+    fit |= {"share_intact": float(table["intact"].to_numpy().mean()), **r_over_intact(table)}
     fit |= {"n_cells": len(cells), "n_prompts": len(setting.prompts), "n_samples": setting.samples}
     fit |= {"max_new_tokens": setting.max_new_tokens}
-    return DialGrid(table, pd.DataFrame([fit]), _text_frame(setting, cells, texts, values))
+    return DialGrid(table, pd.DataFrame([fit]), text_frame(setting, cells, texts, values))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,70 +296,3 @@ def _checked(setting: Setting, chosen: DialGridOptions) -> CoordinateJudge:
         )
     judge: Any = load_judge("emobank_comments") if setting.judge is None else setting.judge
     return judge
-
-
-def _written(setting: Setting, rows: RowInterventions) -> tuple[list[list[list[int]]], list[list[str]]]:
-    """Tokens and texts of every row's continuations, prompt by prompt, sample by sample: [row][prompt x sample]."""
-    ids, subject = _beginnings(setting), setting.subject
-    size = len(ids)
-    crossed = RowInterventions(rows.vectors, index=np.repeat(np.arange(rows.n_rows), size))
-    streams = list(range(size)) * rows.n_rows
-    with steer_rows(subject, crossed, setting.positions):
-        made = decode(
-            subject, ids * rows.n_rows, setting.max_new_tokens, seed=setting.seed, streams=streams, **setting.generation
-        )
-    tokens = [made.tokens[i * size : (i + 1) * size] for i in range(rows.n_rows)]
-    return tokens, [[continuation_text(subject, ids[k], t) for k, t in enumerate(row)] for row in tokens]
-
-
-def _beginnings(setting: Setting) -> list[list[int]]:
-    """Token ids of every prompt, once for each sample, one prompt after the other."""
-    return [t.row for t in setting.subject.tokenize(setting.prompts, whole=True) for _ in range(setting.samples)]
-
-
-def _text_frame(
-    setting: Setting, cells: Sequence[tuple[float, float]], texts: list[list[str]], values: np.ndarray
-) -> pd.DataFrame:
-    """What was written in every cell, and what the judge read in it."""
-    lines = [
-        {"valence": v, "arousal": a, "prompt": p, "sample": s, "text": texts[c][i * setting.samples + s]}
-        | {"judged_valence": values[c, i, s, 0], "judged_arousal": values[c, i, s, 1]}
-        for c, (v, a) in enumerate(cells)
-        for i, p in enumerate(setting.prompts)
-        for s in range(setting.samples)
-    ]
-    return pd.DataFrame(lines)
-
-
-def _fluency(setting: Setting, tokens: list[list[list[int]]]) -> pd.DataFrame:
-    """Ratios of every cell to the last row, which is unsteered."""
-    ids = _beginnings(setting)
-    scores = continuation_log_probabilities(setting.subject, ids * len(tokens), [t for row in tokens for t in row])
-    size = len(ids)
-    perplexities = [perplexity(scores[i * size : (i + 1) * size]) for i in range(len(tokens))]
-    distinct = [distinct_2(row) for row in tokens]
-    frame = pd.DataFrame({"perplexity_ratio": perplexities, "distinct2_ratio": distinct})
-    frame = (frame / frame.iloc[-1]).iloc[:-1]
-    ratios = zip(frame["perplexity_ratio"], frame["distinct2_ratio"], strict=True)
-    return frame.assign(intact=[is_coherent(p, d) for p, d in ratios])
-
-
-def _intact(table: pd.DataFrame) -> dict[str, float]:
-    """r over the cells whose text is intact."""
-    intact = table[table["intact"]]
-    names = ("valence", "arousal")
-    return {
-        f"r_{d}_intact": float(correlation(intact[d].to_numpy(float), intact[f"judged_{d}"].to_numpy(float)[None])[0])
-        if len(intact) > 2
-        else float("nan")
-        for d in names
-    }
-
-
-def _judged(judge: CoordinateJudge, texts: list[list[str]]) -> np.ndarray:
-    """The judge's answers to all texts, [text, 2]."""
-    flat = [t for row in texts for t in row]
-    values = np.asarray(judge.predict(flat), dtype=np.float64)
-    if values.shape != (len(flat), 2):
-        raise EmotionInterpError(f"the judge answers with shape {values.shape}, expected {(len(flat), 2)}.")
-    return values

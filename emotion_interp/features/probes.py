@@ -55,8 +55,7 @@ class SparseProbes(Result):
     p_heldout (Fisher; it fires above its upper quartile over all units), held_out_specificity and `rival`, p_specificity
     (labels exchanged within pairs, by groups), p_confirmed (the larger p, Holm over the emotions of a layer, language
     and k), layer_fixed (one layer per language: the best median discovery AUROC over emotions and k), confirmed (at
-    that layer) and confirmed_uncorrected (each layer for itself: not corrected over layers). No k is corrected for
-    another.
+    that layer) and confirmed_uncorrected (each layer for itself: not corrected over layers). No k is corrected for another.
     """
 
     frame: pd.DataFrame
@@ -247,8 +246,9 @@ def probes_from_readings(
                 for row, held_out in _sparse(halves, i, singles[i], ks):
                     scores.setdefault(language, []).append(held_out)
                     weights = np.asarray(row["weights"], dtype=np.float64)
-                    decoder = subject.readers[site].decoder_rows(row["features"]).double().cpu().numpy()
-                    vectors[site, language, emotion, row["k"]] = weights @ decoder
+                    rows_of = subject.readers[site].decoder_rows(np.asarray(row["features"], dtype=np.int64))
+                    decoder = rows_of.double().cpu().numpy()
+                    vectors[site, language, emotion, int(np.asarray(row["k"]))] = weights @ decoder
                     rows.append(labels | row)
                 dense_rows.append(labels | _dense(halves, i, cleaner, seed))
     source = {"subject": subject.name, "stimuli": kind, "seed": seed, "concepts_sha256": concepts.sha256}

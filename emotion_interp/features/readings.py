@@ -106,14 +106,18 @@ def train_readings(
 
     Raises:
         EmotionInterpError: a bank of another subject, or too few texts of the bank's emotions and languages.
-        UnknownNameError: another kind of stimuli, or a layer that the bank lacks.
+        UnknownNameError: another kind of stimuli, a position other than "text", or a layer that the bank lacks.
 
     Example:
         >>> bank = ei.train_readings(subject, bank, "scenes").add_to(bank)  # doctest: +SKIP
         >>> ei.emotion_trace(subject, "She opened the letter and began to weep", bank)  # doctest: +SKIP
     """
-    require_same_subject(bank, subject)
     passes = merged(ReadOptions, options, choices)
+    if passes.position not in (None, "text"):
+        raise UnknownNameError("position", passes.position, ("text",))
+    if passes.skip:
+        raise EmotionInterpError(f"train_readings: skip is 0, whole texts are read; got {passes.skip}.")
+    require_same_subject(bank, subject)
     sites = bank.sites if layers is None else list(dict.fromkeys(bank.site(layer) for layer in layers))
     shown, source = _given(bank, stimuli)
     scales = {site: bank.scales[site] for site in sites}
@@ -258,9 +262,10 @@ def _read_rows(frame: Any, sites: Sequence[Site], language: str) -> Iterable[Rea
     for (site, kind), rows in chosen.groupby(["site", "kind"], sort=False):
         first = rows.iloc[0]
         weights = np.stack([np.asarray(row, dtype=np.float64) for row in rows["weights"]])
+        levels, mean_levels = (np.asarray(first[c], dtype=np.float64) for c in ("levels", "mean_levels"))
         yield Readout(
             *(Site.parse(site), language, kind, str(first["source"]), tuple(rows["emotion"])),
             *(np.asarray(first["features"], dtype=int), weights, rows["bias"].to_numpy(dtype=np.float64)),
-            *(np.asarray(first[c], dtype=np.float64) for c in ("levels", "mean_levels")),
+            *(levels, mean_levels),
             *(float(first["top1"]), float(first["top3"]), int(first["n_texts"])),
         )

@@ -64,9 +64,9 @@ class Readout:
             dense: stream over the scale [row, d_model].
             latents: log(1 + activation) of all latents [row, latent], sparse or not.
         """
-        states = dense if self.kind == "dense" else latents[:, self.features]
-        states = states.toarray() if hasattr(states, "toarray") else np.asarray(states)
-        return states.astype(np.float64) @ self.weights.T + self.bias
+        states: Any = dense if self.kind == "dense" else latents[:, self.features]
+        whole = states.toarray() if hasattr(states, "toarray") else np.asarray(states)
+        return whole.astype(np.float64) @ self.weights.T + self.bias
 
 
 def neutral_levels(tokens: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,7 +68,8 @@ def fit_on_texts(plan: Plan, parts: Sequence[Examples], neutral: TextStates) -> 
     share = np.concatenate([np.full(len(part.codes), 1 / len(part.codes)) for part in parts])
     features = np.zeros(0, dtype=int)
     if plan.kind == "features":
-        fires = np.stack([np.asarray((part.states.latents > 0).mean(0)).ravel() for part in parts]).max(0)
+        active: list[Any] = [part.states.latents > 0 for part in parts]
+        fires = np.stack([np.asarray(cells.mean(0)).ravel() for cells in active]).max(0)
         alive = np.flatnonzero(fires >= min(LEAST_RATE, fires.max(initial=0.0)))
         n = len(plan.emotions)
         areas = [feature_areas(part.states.latents[:, alive].toarray(), part.codes, n) for part in parts]

@@ -5,6 +5,7 @@ from emotion_interp.figures.curves import learning_curves
 from emotion_interp.figures.depths import depth_curves
 from emotion_interp.figures.dissimilarity import dissimilarity_pair
 from emotion_interp.figures.doses import dose_curves
+from emotion_interp.figures.dots import dot_rows
 from emotion_interp.figures.features import feature_heatmap
 from emotion_interp.figures.layers import layer_curves, series_curves
 from emotion_interp.figures.predictions import predicted_vs_human
@@ -17,6 +18,7 @@ __all__ = [
     "depth_curves",
     "dissimilarity_pair",
     "dose_curves",
+    "dot_rows",
     "feature_heatmap",
     "interval_rows",
     "layer_curves",

@@ -176,13 +176,13 @@ def _labels(
     )
 
 
-def _ellipses(frame: pd.DataFrame, model: np.ndarray) -> list[np.ndarray]:
+def _ellipses(frame: pd.DataFrame, model: np.ndarray) -> list[np.ndarray | None]:
     """The closed 95% ellipse [corner, 2] of each model point; None where its covariance is unknown."""
     if any(name not in frame.columns for name in _COVARIANCE):
         return [None] * len(model)
     circle = np.linspace(0, 2 * np.pi, 37)
     unit = np.column_stack([np.cos(circle), np.sin(circle)])
-    ellipses: list[np.ndarray] = []
+    ellipses: list[np.ndarray | None] = []
     for point, (xx, yy, xy) in zip(model, frame[list(_COVARIANCE)].to_numpy(dtype=float), strict=True):
         if not np.isfinite([xx, yy, xy]).all():
             ellipses.append(None)

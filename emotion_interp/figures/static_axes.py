@@ -24,13 +24,13 @@ class Axis:
     names: tuple[str, ...]
     ends: tuple[float, float]
     domain: tuple[float, float]
-    ticks: tuple[Any, ...]
+    ticks: tuple[object, ...]
     labels: tuple[str, ...]
     title: str
     is_log: bool = False
     grid: bool = True
     shown: bool = True
-    values: tuple[Any, ...] = ()
+    values: tuple[object, ...] = ()
 
     def number(self, value: object) -> float:
         """The place of a value on the axis."""
@@ -59,7 +59,7 @@ class Axis:
             return False
 
 
-def decoded(value: Any) -> Any:
+def decoded(value: object) -> object:
     """What Plotly says of a figure, its packed arrays as lists."""
     if isinstance(value, dict):
         if "bdata" in value:
@@ -72,7 +72,7 @@ def decoded(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def numbers_of(values: Iterable[Any]) -> list[float]:
+def numbers_of(values: Iterable[object]) -> list[float]:
     """The finite numbers among values."""
     return [float(v) for v in values if isinstance(v, (int, float, np.number)) and math.isfinite(float(v))]
 
@@ -81,7 +81,7 @@ def axis_of(name: str, layout: dict[str, Any], traces: Sequence[dict[str, Any]])
     """The axis of a name like "x" or "y2", with what its traces need."""
     letter, number = name[0], name[1:]
     about = layout.get(f"{letter}axis{number}", {})
-    held: list[Any] = []
+    held: list[object] = []
     for trace in traces:
         if trace.get(f"{letter}axis", letter) != name:
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion_interp.core.markup import escaped
+from emotion_interp.core.markup import escaped, unescaped
 from emotion_interp.figures.static_axes import Axis, colour_at, numbers_of
 
 INK, SOFT, GRID = "#1f2933", "#52606d", "#e4e7eb"
@@ -27,10 +26,11 @@ _MARKS |= {
 
 def text_lines(label: object) -> list[str]:
     """A label of Plotly as lines of plain text."""
-    return [html.unescape(re.sub(r"<[^>]*>", "", line)) for line in re.split(r"<br\s*/?>", str(label or ""))]
+    return [unescaped(re.sub(r"<[^>]*>", "", line)) for line in re.split(r"<br\s*/?>", str(label or ""))]
 
 
 def width_of(text: str, size: float = SIZE) -> float:
+    """About how wide a text is, in pixels."""
     return size * sum(1.0 if ord(c) > 0x2E80 else _WIDE for c in text)
 
 
@@ -120,7 +120,7 @@ class Canvas:
         self,
         error: dict[str, Any] | None,
         letter: str,
-        data: tuple[list[Any], list[Any]],
+        data: tuple[list[object], list[object]],
         axes: tuple[Axis, Axis],
         colour: str,
     ) -> None:

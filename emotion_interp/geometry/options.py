@@ -206,7 +206,7 @@ class ResidualReadOptions(ResidualOptions):
 class ResidualReadChoices(ResidualChoices, total=False):
     """`ResidualReadOptions`, by keyword."""
 
-    predictors: Mapping[str, object] | None
+    predictors: Mapping[str, Any] | None
     terms: int
     sites: Sequence[Site] | None
     random_weights: bool

@@ -220,7 +220,9 @@ def _chosen(
         if site in part.activations:
             everything = np.arange(part.activations[site].shape[1])
             named = {"all": everything} if asked is None else asked.get(site, {})
-            choices += [(site, name, np.asarray(chosen, dtype=int)) for name, chosen in named.items() if len(chosen)]
+            choices += [
+                (site, name, np.asarray(chosen, dtype=int)) for name, chosen in named.items() if np.size(chosen)
+            ]
         if dense and site in part.dense:
             choices.append((site, DENSE, None))
     if not choices:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import importlib.util
 import json
 from functools import cache
@@ -55,3 +57,9 @@ def circuitsvis_bundle() -> str:
 def plotly_bundle() -> str:
     """Plotly's own JavaScript from the installed package, ready for one inline `<script>`."""
     return get_plotlyjs().replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+@cache
+def packed_plotly() -> str:
+    """Plotly's JavaScript, gzipped, as base64: 2 MB instead of 4.8; the page unpacks it in the browser."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode("utf-8"), 9, mtime=0)).decode("ascii")

@@ -94,6 +94,11 @@ def choice_block(label: str, panels: Sequence[tuple[str, Sequence[Mapping[str, o
     }
 
 
+def folded_block(summary: str, blocks: Sequence[Mapping[str, object]]) -> Block:
+    """Blocks that stand folded under one line."""
+    return {"type": "details", "summary": summary, "blocks": list(blocks)}
+
+
 def flattened(value: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """A nested dict as (name, value) rows."""
     rows = []

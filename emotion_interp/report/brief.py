@@ -9,11 +9,12 @@ import pandas as pd
 
 from emotion_interp.report.data import StudyData
 from emotion_interp.report.places import best_places, with_places
+from emotion_interp.report.plain_words import direction_words, set_words
+from emotion_interp.report.verdict import ALPHA, BREAKS, NOTHING, PASSES, UNTESTED, tested_rows, verdicts
 
 Block = dict[str, object]
 """A piece of the page, as its template reads it."""
 LANGUAGES = {"en": "English", "zh": "Chinese", "es": "Spanish"}
-ALPHA = 0.05
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -177,11 +178,13 @@ def rating_sentences(study: StudyData) -> list[str]:
             top = best.iloc[0]
             share = top["r_over_ceiling"]
             text = (
-                f"{across}, {dimension}: best is the set “{top['feature_set']}” with r = {number(top['r'])} at "
+                f"{across}, {dimension}: best is the set “{set_words(top['feature_set'], LANGUAGES)}” with r = {number(top['r'])} at "
                 f"{top['place']}"
             )
             text += f" ({number(100 * share, 0)}% of what the ratings' reliability allows)" if _known(share) else ""
-            others = [f"{row['feature_set']} {number(row['r'])}" for _, row in best.iloc[1:].iterrows()]
+            others = [
+                f"{set_words(row['feature_set'], LANGUAGES)} {number(row['r'])}" for _, row in best.iloc[1:].iterrows()
+            ]
             text += f"; other sets at their best layers: {', '.join(others)}." if others else "."
             if top["r"] < 0.1:
                 text += " That is next to nothing: these features do not predict the ratings."
@@ -193,46 +196,38 @@ def steering_sentences(study: StudyData) -> list[str]:
     """Do the features cause anything?"""
     steering = study.frame("steering")
     sentences = []
-    groups = [(f"Steering with {method}", rows) for method, rows in steering.groupby("method", sort=False)]
+    groups = [
+        (f"Steering with {direction_words(method)}", rows) for method, rows in steering.groupby("method", sort=False)
+    ]
     if steering["chosen"].notna().any():
-        best = steering[steering["chosen"].astype("boolean").fillna(False).to_numpy(dtype=bool)]
-        groups.insert(
-            0,
-            (
-                "Steering with each emotion's best kind of direction, layer and dose, fixed on other prompts",
-                best.assign(p_holm=best["p_holm_chosen"]),
-            ),
-        )
+        chosen = "Steering with each emotion's best kind of direction, layer and dose, fixed on other prompts"
+        groups.insert(0, (chosen, tested_rows(steering)))
     for method, rows in groups:
+        found = verdicts(rows)
+        good, broken, rest = ([n for n, v in found.items() if v == kind] for kind in (PASSES, BREAKS, NOTHING))
+        if not found:
+            continue
+        if UNTESTED in found.values():
+            sentences.append(f"{method}: {len(found)} emotions were steered, without a test against chance.")
+            continue
         steered = rows[rows["dose"] != 0]
-        names = list(dict.fromkeys(steered["emotion"]))
-        ps = steered["p_holm"].where(steered["p_holm"].notna(), steered["p"])
-        if not names:
-            continue
-        if not ps.notna().any():
-            sentences.append(f"{method}: {len(names)} emotions were steered, without a test against chance.")
-            continue
-        raised = steered[(ps < ALPHA) & (steered["target"] > steered["target_unsteered"].fillna(-math.inf))]
-        intact = raised["perplexity_ratio"].between(0.5, 2) & ~(raised["distinct2_ratio"] < 0.8)
-        good = [name for name in names if name in set(raised[intact]["emotion"])]
-        broken = [name for name in names if name in set(raised["emotion"]) and name not in good]
-        if not len(raised):
+        if not good and not broken:
+            ps = steered["p_holm"].where(steered["p_holm"].notna(), steered["p"])
             sentences.append(
-                f"{method}: for none of the {len(names)} emotions does any dose raise the target emotion "
+                f"{method}: for none of the {len(found)} emotions does any dose raise the target emotion "
                 f"beyond random directions (smallest {p_text(float(ps.min()))} after Holm). No causal effect was shown."
             )
             continue
         several = steered.groupby("emotion")["dose"].nunique().max() > 1
         text = (
-            f"{method}: for {len(good)} of {len(names)} emotions {'some dose' if several else 'it'} raises the target "
+            f"{method}: for {len(good)} of {len(found)} emotions {'some dose' if several else 'it'} raises the target "
             "emotion beyond isotropic random directions of the same size (Holm p < .05) while the text stays fluent"
         )
         text += f" ({', '.join(map(str, good))})." if good else "."
         text += f" For {', '.join(map(str, broken))} it does so only where the text breaks down." if broken else ""
-        rest = len(names) - len(good) - len(broken)
-        text += f" For {rest} no effect was shown." if rest else ""
+        text += f" For {len(rest)} no effect was shown." if rest else ""
         if steered["method"].nunique() > 1 and good:
-            kinds = raised[intact].drop_duplicates("emotion")["method"].value_counts()
+            kinds = steered[steered["emotion"].isin(good)].drop_duplicates("emotion")["method"].value_counts()
             text += f" Directions: {', '.join(f'{kind} {count}' for kind, count in kinds.items())}."
         sentences.append(text)
     return sentences

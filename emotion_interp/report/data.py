@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from emotion_interp.report.tokens import TokenView
+    from emotion_interp.report.trace_result import EmotionTrace
 
 _TESTED = tuple(
     f"{name}_{part}" for name in ("valence", "arousal") for part in ("pc", "r", "lo", "hi", "p", "p_layers")
@@ -87,7 +88,10 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("random_lo", "random_hi", "perplexity_ratio", "distinct2_ratio", "chosen", "p_holm_chosen"),
         ),
     ),
-    "steered_text": (("emotion", "prompt", "unsteered", "steered"), ("layer", "dose", "method")),
+    "steered_text": (
+        ("emotion", "prompt", "unsteered", "steered"),
+        ("layer", "dose", "method", "read_as", "judged_by"),
+    ),
 }
 """Per frame: the columns it must have, and those that are shown where present."""
 
@@ -124,8 +128,9 @@ class StudyData:
         predicted: word by word, of the fits that are drawn.
         learning: the learning curve, as `learning_curve(...).to_frame()`.
         steering: one row per emotion, layer, dose and method.
-        steered_text: examples, steered beside unsteered.
-        traces: token views.
+        steered_text: examples, steered beside unsteered; `read_as` is the emotion that a judge of texts, `judged_by`, reads
+            in the steered one.
+        traces: texts read token by token.
         manifest: seeds, versions, hashes; may be nested.
         warnings: sentences that a reader must see.
 
@@ -154,7 +159,7 @@ class StudyData:
     learning: pd.DataFrame | None = None
     steering: pd.DataFrame | None = None
     steered_text: pd.DataFrame | None = None
-    traces: list[TokenView] = field(default_factory=list)
+    traces: list[TokenView | EmotionTrace] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from emotion_interp.bank.sharing import feature_link
+from emotion_interp.concepts import scene_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import write_text
-from emotion_interp.core.markup import escaped
+from emotion_interp.core.frames import rows_where
+from emotion_interp.core.markup import escaped, joined
 from emotion_interp.core.types import Site
 from emotion_interp.report.blocks import cell
+from emotion_interp.report.card_parts import (
+    completed,
+    emotions_html,
+    emotions_of_texts,
+    histogram_html,
+    nearest_html,
+    quantiles_html,
+)
+from emotion_interp.report.profiles import FeatureProfile, SiteProfiles
 from emotion_interp.report.tokens import POLICY, _span, visible
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
+    from emotion_interp.subjects import Subject
 
 SHOWN = {
     "emotion": "emotion",
@@ -38,19 +52,41 @@ SHOWN = {
 """Column -> heading; those that the bank lacks are left out."""
 
 CARD_STYLE = """
-.ei-card { margin: 0 0 1.5rem; font: 15px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; color: #1f2933; }
+.ei-card { --ei-ink: #1f2933; --ei-soft: #52606d; --ei-line: #d9dee4; --ei-chip: #f0f4f8; --ei-link: #00588a; --ei-ground: #fff;
+  margin: 0 0 1.5rem; padding: 6px 10px; border-radius: 6px; font: 15px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif;
+  color: var(--ei-ink); background: var(--ei-ground); }
 .ei-card h3 { margin: 0 0 .4rem; font-size: 16px; overflow-wrap: anywhere; }
-.ei-card h4 { margin: .8rem 0 .2rem; font-size: 14px; }
+.ei-card h4 { margin: .9rem 0 .2rem; font-size: 14px; }
+.ei-card p { margin: .2rem 0; }
+.ei-card a { color: var(--ei-link); }
 .ei-card .ei-scroll { overflow-x: auto; }
 .ei-card table { border-collapse: collapse; font-size: 13px; }
-.ei-card th, .ei-card td { padding: 2px 8px; text-align: right; border-bottom: 1px solid #e4e7eb; white-space: nowrap; }
-.ei-card code { display: inline-block; margin: 0 4px 4px 0; padding: 0 4px; background: #f0f4f8; white-space: pre; }
+.ei-card th, .ei-card td { padding: 2px 8px; text-align: right; border-bottom: 1px solid var(--ei-line); white-space: nowrap; }
+.ei-card .ei-text th, .ei-card .ei-text td { text-align: left; }
+.ei-card .ei-text td:last-child { white-space: normal; min-width: 13rem; }
+.ei-card code { display: inline-block; max-width: 100%; margin: 0 4px 4px 0; padding: 0 4px; background: var(--ei-chip); color: inherit; white-space: pre-wrap; overflow-wrap: anywhere; }
 .ei-card ol { margin: 0; padding-left: 1.6rem; }
-.ei-card li { overflow-wrap: anywhere; line-height: 1.8; background: #fff; }
-.ei-card li span { white-space: pre-wrap; }
-.ei-card pre { overflow-x: auto; padding: 6px 8px; background: #f0f4f8; font-size: 13px; }
-.ei-card small { color: #52606d; }
+.ei-card li { overflow-wrap: anywhere; line-height: 1.8; }
+.ei-card li span { white-space: pre-wrap; color: #1f2933; border-radius: 2px; }
+.ei-card li .ei-silent { color: inherit; }
+.ei-card li i { font-style: normal; white-space: pre-wrap; color: var(--ei-soft); }
+.ei-card .ei-of { padding: 0 5px; border: 1px solid var(--ei-line); border-radius: 8px; font-size: 12.5px; }
+.ei-card pre { overflow-x: auto; padding: 6px 8px; background: var(--ei-chip); font-size: 13px; }
+.ei-card small { color: var(--ei-soft); }
+.ei-card .ei-langs { display: flex; flex-wrap: wrap; gap: 4px 24px; }
+.ei-card .ei-lang { max-width: 100%; }
+@media (prefers-color-scheme: dark) {
+  .ei-card { --ei-ink: #e4e7eb; --ei-soft: #a9b4c0; --ei-line: #3e4c59; --ei-chip: #283340; --ei-link: #7cc4f5; --ei-ground: #161d26; }
+}
+@media print { .ei-card { --ei-ink: #000; --ei-soft: #333; --ei-ground: #fff; --ei-chip: #f0f4f8; break-inside: avoid; } }
 """
+
+
+PAGE_STYLE = (
+    ":root { color-scheme: light dark; } body { margin: 0; padding: 1rem; background: #fff; color: #1f2933; } "
+    "@media (prefers-color-scheme: dark) { body { background: #161d26; color: #e4e7eb; } }"
+)
+"""Of a page that holds cards alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +106,10 @@ class FeatureCard:
     examples: pd.DataFrame
     link: str = ""
     """The feature's page on Neuronpedia, where its SAE has one."""
+    profile: FeatureProfile | None = None
+    """What it does over the bank's stimuli."""
+    anchor: str = ""
+    """What the ids of cards begin with on a page that holds several; neighbours are linked there."""
 
     def to_frame(self) -> pd.DataFrame:
         """The scores."""
@@ -79,9 +119,14 @@ class FeatureCard:
     def html(self) -> str:
         """An HTML fragment; safe for any token and text."""
         name = escaped(f"Feature {self.feature} · {self.site} · {self.subject}")
+        profile, drawn = self.profile, Markup()
+        if profile is not None:
+            parts = (histogram_html(profile), emotions_html(profile), quantiles_html(profile))
+            drawn = joined([*parts, nearest_html(profile, self.anchor)])
         return (
             f'<section class="ei-card"><h3>{name}</h3>{self._page()}{self._scores()}'
             f"{_tokens('Promotes (logit lens)', self.promoted)}{_tokens('Suppresses', self.suppressed)}{self._examples()}"
+            f"{drawn}"
             f'<h4>Steer with it</h4><pre tabindex="0" aria-label="Python code">{escaped(self.snippet)}</pre></section>'
         )
 
@@ -103,12 +148,12 @@ class FeatureCard:
     def _scores(self) -> str:
         scores = self.scores
         kept = [c for c in SHOWN if c in scores and scores[c].notna().any()]
-        head = "".join(f"<th>{escaped(SHOWN[c])}</th>" for c in kept)
+        head = "".join(f'<th scope="col">{escaped(SHOWN[c])}</th>' for c in kept)
         body = ""
         for row in scores.to_dict("records"):
             cells = "".join(f"<td>{escaped(cell(row[c], 3))}</td>" for c in kept)
             body += f"<tr>{cells}</tr>"
-        return f'<div class="ei-scroll"><table><tr>{head}</tr>{body}</table></div>'
+        return f'<div class="ei-scroll" tabindex="0" role="region" aria-label="Scores"><table><tr>{head}</tr>{body}</table></div>'
 
     def _examples(self) -> str:
         if self.examples.empty:
@@ -117,12 +162,20 @@ class FeatureCard:
         limit = float(examples["activation"].max()) or 1.0
         items = ""
         for row in examples.to_dict("records"):
+            window = "".join(row["tokens"])
+            before, after = completed(_text(row.get("text")), window)
             spans = "".join(
-                _span(t, float(v), limit) for t, v in zip(row["tokens"], row["activations"], strict=True) if t
+                _span(t, float(v), limit) if v else f"<span class='ei-silent'>{escaped(visible(t))}</span>"
+                for t, v in zip(row["tokens"], row["activations"], strict=True)
+                if t
             )
-            about = " · ".join(p for p in (cell(float(row["activation"]), 2), _text(row.get("text_emotion"))) if p)
-            items += f"<li>{spans} <small>{escaped(about)}</small></li>"
-        return f"<h4>Texts on which it fires most</h4><ol>{items}</ol>"
+            emotion = _text(row.get("text_emotion"))
+            label = f'<b class="ei-of">{escaped(emotion)}</b> ' if emotion else ""
+            outside = [f"<i>{escaped(visible(t))}</i>" if t else "" for t in (before, after)]
+            about = escaped(cell(float(row["activation"]), 2))
+            items += f"<li>{label}{outside[0]}{spans}{outside[1]} <small>{about}</small></li>"
+        note = "Framed: the emotion of the text. Blue: how strongly it fires at a token; plain: read, but beside the window."
+        return f"<h4>Texts on which it fires most</h4><ol>{items}</ol><p><small>{note}</small></p>"
 
     def _repr_html_(self) -> str:
         return f"<style>{CARD_STYLE}</style>{self.html}"
@@ -134,43 +187,77 @@ class FeatureCard:
             f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-            f"<title>Feature {self.feature}</title><style>body {{ margin: 1rem; }} {CARD_STYLE}</style></head>"
+            f"<title>Feature {self.feature}</title><style>{PAGE_STYLE} {CARD_STYLE}</style></head>"
             f"<body>{self.html}</body></html>\n",
         )
         return Path(path)
 
 
 @checked
-def feature_card(bank: FeatureBank, layer: int | Site | str, feature: int) -> FeatureCard:
-    """Everything a bank knows of one feature: scores, labels, logit-lens tokens, top activating examples.
+def feature_card(
+    bank: FeatureBank, layer: int | Site | str, feature: int, *, subject: Subject | None = None
+) -> FeatureCard:
+    """Everything a bank knows of one feature: scores, logit-lens tokens, how often and on which emotions it fires, neighbours,
+    the texts on which it fires most.
 
     Args:
         bank: with the tables "outputs", "tokens" and "examples" as far as they were made; the rest is left out.
         layer: a layer, hook name or site.
         feature: the latent's number.
+        subject: the bank's model, for neighbours by the cosine of decoder rows; without it, by activations.
 
     Raises:
-        EmotionInterpError: the bank has no score of that feature.
+        EmotionInterpError: the bank has no score of that feature, or is of another subject.
         UnknownNameError: the bank has no such layer.
 
     Example:
         >>> feature_card(bank, layer=2, feature=17).save("card.html")  # doctest: +SKIP
     """
-    site = bank.site(layer)
-    scores = bank.table(layer=site)
-    scores = scores[scores["feature"] == feature].reset_index(drop=True)
+    return card_of(SiteProfiles(bank, bank.site(layer), subject), int(feature))
+
+
+def card_of(profiles: SiteProfiles, feature: int, anchor: str = "") -> FeatureCard:
+    """The card of a feature of a site that was read already; errors as `feature_card`.
+
+    Args:
+        profiles: the site's features.
+        feature: one that the bank has scored.
+        anchor: what the ids of the page's cards begin with.
+    """
+    bank, site = profiles.bank, profiles.site
+    scores = _scores_of(profiles.table, site, feature)
+    tokens, examples = (_rows(bank, name, site, feature) for name in ("tokens", "examples"))
+    up, down = (tuple(tokens[c].iloc[0]) if len(tokens) else () for c in ("promoted", "suppressed"))
+    if len(examples):
+        examples = examples.sort_values("rank").reset_index(drop=True)
+        examples = examples.assign(text_emotion=emotions_of_texts(examples, _scene_emotions()))
+    return FeatureCard(
+        site,
+        feature,
+        str(bank.manifest.get("subject")),
+        scores,
+        up,
+        down,
+        examples,
+        feature_link(bank, site, feature) or "",
+        profiles.profile(feature),
+        anchor,
+    )
+
+
+def _scores_of(table: pd.DataFrame, site: Site, feature: int) -> pd.DataFrame:
+    scores = rows_where(table, table["feature"] == feature).reset_index(drop=True)
     if scores.empty:
         raise EmotionInterpError(
             f"the bank has no score of feature {feature!r} at {site}: it responds to no emotion, or is no latent there."
         )
-    tokens, examples = (_rows(bank, name, site, feature) for name in ("tokens", "examples"))
-    lists = [tuple(tokens[c].iloc[0]) if len(tokens) else () for c in ("promoted", "suppressed")]
-    if len(examples):
-        examples = examples.sort_values("rank").reset_index(drop=True)
-    link = feature_link(bank, site, int(feature)) or ""
-    return FeatureCard(
-        site, int(feature), str(bank.manifest.get("subject")), scores, lists[0], lists[1], examples, link
-    )
+    return scores
+
+
+@cache
+def _scene_emotions() -> dict[str, str]:
+    """Of each shipped scene its emotion: examples that were given as bare texts have no label of their own."""
+    return {s.text: str(s.emotion) for s in scene_stimuli() if s.emotion}
 
 
 def _rows(bank: FeatureBank, name: str, site: Site, feature: int) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from emotion_interp.figures import circumplex, dissimilarity_pair, layer_curves, pc_heatmap
-from emotion_interp.report.blocks import choice_block, figure_block, joined_interval, table_block
+from emotion_interp.report.blocks import choice_block, figure_block, folded_block, joined_interval, table_block
 from emotion_interp.report.brief import language_name
 from emotion_interp.report.data import StudyData
 from emotion_interp.report.places import best_places, with_places
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _MOST_BANDS = 2
+CIRCUMPLEX = "Where people and the model put each emotion"
 
 _COMPONENTS = (
     "Each point: how closely the best principal component of that layer follows people's ratings of the emotions. The best "
@@ -31,12 +32,13 @@ _ALONE = "Text: TF-IDF of the same texts, without the model, which the model has
 def geometry_blocks(study: StudyData) -> list[Block]:
     """Curves over layers, the circumplex, the dissimilarities, the components per layer, and every test in one table."""
     blocks: list[Block] = []
+    more: list[Block] = []
     best: dict[str, str] = {}
     if study.has("alignment"):
         alignment = with_places(study.frame("alignment"))
         of_model = alignment[~alignment["kind"].isin(["text", "encoder"])] if "kind" in alignment else alignment
         best = best_places(of_model.assign(size=of_model["valence_r"].abs()), "size")
-        blocks += _curves(alignment)
+        more += _curves(alignment)
     if study.has("circumplex_points"):
         points = with_places(study.frame("circumplex_points"))
         panels, chosen = [], (0, 0)
@@ -47,8 +49,10 @@ def geometry_blocks(study: StudyData) -> list[Block]:
             rank = 2 * own + (own and bool(rows["model_cov"].notna().any()))
             if rank > chosen[0]:
                 chosen = (rank, len(panels))
-            panels.append((name, [figure_block(circumplex(rows, title=f"People and model, {name}"))]))
-        blocks.append(choice_block("Circumplex of", panels, chosen[1]))
+            panels.append(
+                (name, [figure_block(circumplex(rows, title=f"Where people and the model put each emotion ({name})"))])
+            )
+        blocks.append(choice_block(CIRCUMPLEX, panels, chosen[1]))
     if study.has("rdms"):
         panels = []
         for (language, kind, place), rows in with_places(study.frame("rdms")).groupby(
@@ -56,17 +60,29 @@ def geometry_blocks(study: StudyData) -> list[Block]:
         ):
             name = f"{place}, {language_name(language)}, {kind}"
             panels.append((name, [figure_block(dissimilarity_pair(rows, title=f"Which emotions are alike, {name}"))]))
-        blocks.append(choice_block("Dissimilarities of (best layers)", panels))
+        more.append(choice_block("Dissimilarities of (best layers)", panels))
     if study.has("pcs"):
         panels = []
         pcs = with_places(study.frame("pcs"))
         for (language, kind, stream), rows in pcs.groupby(["language", "kind", "stream"], sort=False):
             name = f"{language_name(language)}, {kind}{stream}"
             panels.append((name, [figure_block(pc_heatmap(rows, title=f"Principal components, {name}"))]))
-        blocks += [choice_block("Components of", panels)] if len(panels) > 1 else panels[0][1]
+        more += [choice_block("Components of", panels)] if len(panels) > 1 else panels[0][1]
     if study.has("alignment"):
-        blocks.append(_table(study.frame("alignment")))
-    return blocks
+        more.append(_table(study.frame("alignment")))
+    if not study.has("circumplex_points"):
+        return more
+    note = "The best layer's picture stands at the top of the page."
+    heading: Block = {"type": "heading", "title": "", "note": note}
+    return (
+        [
+            heading,
+            folded_block("The other layers and languages", blocks),
+            folded_block("Agreement by layer, distances, components and every test", more),
+        ]
+        if more
+        else [heading, *blocks]
+    )
 
 
 def _curves(alignment: pd.DataFrame) -> list[Block]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 
+# Long: the arrays of both kinds, the levels and the marks are gathered once and handed to one frozen result.
 @checked
 def emotion_trace(
     subject: Subject,

@@ -20,7 +20,7 @@ from emotion_interp.report.trace_parts import (
     ReadoutFacts,
     trust,
 )
-from emotion_interp.report.trace_view import ShownTrace, trace_html, trace_page
+from emotion_interp.report.trace_view import ShownTrace, trace_body, trace_html, trace_page
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -217,7 +217,7 @@ class EmotionTrace(Result):
                 pd.concat([part.assign(layer=name)[columns] for part, name in zip(parts, names, strict=True)]),
                 start=len(self.layers),
             )
-        return trace_heatmap(self.at(self.layers[0] if layer is None else layer).to_frame()[columns[1:]])
+        return trace_heatmap(self.at(next(iter(self.layers)) if layer is None else layer).to_frame()[columns[1:]])
 
     def _layer_names(self) -> list[str]:
         """What the layers are called, and their mean where there are several."""
@@ -259,6 +259,11 @@ class EmotionTrace(Result):
             },
             self.speakers,
         )
+
+    @property
+    def html(self) -> str:
+        """A fragment opened at the best layer, for a page that holds `trace_view.STYLE` and `.RUNTIME`; safe for any text."""
+        return trace_body(self._shown(self.best_layer))
 
     def _repr_html_(self) -> str:
         return trace_html(self._shown(0 if len(self.layers) < 2 else len(self.layers)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +113,7 @@ class ShownTrace:
 
 def trace_html(shown: ShownTrace) -> str:
     """An HTML fragment with its style and script; safe for any token and name, and complete without the script."""
-    return f"<style>{STYLE}</style>{_body(shown)}<script>{RUNTIME}</script>"
+    return f"<style>{STYLE}</style>{trace_body(shown)}<script>{RUNTIME}</script>"
 
 
 def trace_page(shown: ShownTrace, path: str | Path) -> None:
@@ -124,11 +124,12 @@ def trace_page(shown: ShownTrace, path: str | Path) -> None:
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>Emotions along the text</title><style>body {{ margin: 1rem; }} {STYLE}</style></head>"
-        f"<body><main>{_body(shown)}</main><script>{RUNTIME}</script></body></html>\n",
+        f"<body><main>{trace_body(shown)}</main><script>{RUNTIME}</script></body></html>\n",
     )
 
 
-def _body(shown: ShownTrace) -> str:
+def trace_body(shown: ShownTrace) -> str:
+    """The fragment without its style and script, for a page that has them once."""
     order = np.argsort(-shown.sentences[shown.kind][shown.start].max(0), kind="stable")
     emotions = [escaped(shown.emotions[e]) for e in order]
     values = {k: v[:, :, order] for k, v in shown.values.items()}
@@ -191,12 +192,14 @@ def _sentences(shown: ShownTrace) -> str:
     return result
 
 
-def _map(shown: ShownTrace, values: np.ndarray, emotions: list[str]) -> str:
+def _map(shown: ShownTrace, values: np.ndarray, emotions: Sequence[str]) -> str:
     head = "".join(
         f'<th scope="col"{_mark(shown, t)}><span>{escaped(visible(token).strip() or "␣")}</span></th>'
         for t, token in enumerate(shown.tokens)
     )
     rows = ""
+    # regions of one page are told apart by their names
+    start = escaped(visible("".join(shown.tokens).strip()[:60]))
     best = values.argmax(1)
     for e, emotion in enumerate(emotions):
         cells = "".join(
@@ -205,7 +208,7 @@ def _map(shown: ShownTrace, values: np.ndarray, emotions: list[str]) -> str:
         )
         rows += f'<tr><th scope="row">{emotion}</th>{cells}</tr>'
     return (
-        '<div class="ei-map" tabindex="0" role="region" aria-label="Map of emotions by tokens"><table>'
+        f'<div class="ei-map" tabindex="0" role="region" aria-label="Map of emotions by tokens: {start}"><table>'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

@@ -19,7 +19,7 @@ from emotion_interp.geometry.from_bank import rated_only, text_spaces
 from emotion_interp.geometry.results import LayerAlignments
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.ratings import learning_curve, predict_ratings
-from emotion_interp.report.trace import emotion_trace
+from emotion_interp.report.trace import EmotionTrace, emotion_trace
 from emotion_interp.study.pictures import best_predictions, chance_limits, dissimilarity_table, point_covariances
 from emotion_interp.study.settings import SENTENCES, StudySettings
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.norms import Norms
-    from emotion_interp.report.tokens import TokenView
     from emotion_interp.subjects import Subject
 
 Tick = Callable[[str, int, int], None]
+_MOST_TRACED = 8
 
 
 class Counter:
@@ -238,21 +238,17 @@ def rating_frames(
     return {"ratings": result.to_frame(), "predicted": predicted, "learning": learning}
 
 
-def trace_views(subject: Subject, bank: FeatureBank) -> list[TokenView]:
-    """Token views of a few sentences, per language at the layer fixed on the discovery half; the title says how much holds."""
+def trace_views(subject: Subject, bank: FeatureBank) -> list[EmotionTrace]:
+    """A few sentences per language, read at all layers of the bank, or of many at the one fixed on the discovery half."""
     summary = bank.summary
-    views = []
+    traces = []
     for language in bank.languages:
         rows = summary[summary["language"] == language]
         if "layer_fixed" in rows:
             rows = rows[rows["layer_fixed"]]
-        confirmed = rows.groupby(["layer", "site"])["confirmed"].agg(["sum", "size"])
-        layer, site = confirmed["sum"].idxmax()
-        found, tested = confirmed.loc[(layer, site), ["sum", "size"]].astype(int)
-        title = (
-            f"{language}: {found} of {tested} emotions have a confirmed feature at this layer, "
-            "the others show their best candidates"
-        )
-        for sentence in SENTENCES.get(language, ()):
-            views.append(emotion_trace(subject, sentence, bank, layers=[site], language=language).view(layer, title))
-    return views
+        fixed = str(rows.groupby("site")["confirmed"].sum().idxmax())
+        sites = [fixed] if len(bank.sites) > _MOST_TRACED else list(bank.sites)
+        traces += [
+            emotion_trace(subject, s, bank, layers=sites, language=language) for s in SENTENCES.get(language, ())
+        ]
+    return traces

@@ -10,6 +10,8 @@ from emotion_interp import __version__
 from emotion_interp.bank.files import KEYS
 from emotion_interp.bank.frames import heatmap_frame, summary_by_layer
 from emotion_interp.core.frames import rows_where
+from emotion_interp.judges import load_judge
+from emotion_interp.judges.text_judges import LANGUAGES
 from emotion_interp.report.data import StudyData
 from emotion_interp.report.feature_card import feature_card
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
     from emotion_interp.concepts import ConceptSet
     from emotion_interp.norms import Norms
-    from emotion_interp.report.tokens import TokenView
+    from emotion_interp.report.trace import EmotionTrace
     from emotion_interp.study.run import Study
     from emotion_interp.study.settings import StudySettings
     from emotion_interp.subjects import Subject
@@ -64,7 +66,7 @@ def study_data(
     norms: Norms,
     settings: StudySettings,
     tables: dict[str, pd.DataFrame | None],
-    views: list[TokenView],
+    views: list[EmotionTrace],
 ) -> StudyData:
     """Frames and facts of the report; `tables`: those of the study folder by name."""
     bank = study.bank
@@ -103,11 +105,27 @@ def study_data(
         transfer=_of_confirmed(bank, "transfer", kept),
         cards=_cards(bank, kept),
         steering=study.steering,
-        steered_text=study.steered_text,
-        traces=views,
+        steered_text=read_texts(study.steered_text, "en" if "en" in bank.languages else bank.languages[0]),
+        traces=list(views),
         manifest={"emotion_interp": __version__, **_plain(bank.manifest), "n_permutations": settings.n_permutations},
         warnings=_warnings(study, subject),
     )
+
+
+def read_texts(texts: pd.DataFrame | None, language: str) -> pd.DataFrame | None:
+    """The steered texts with `read_as`, the emotion that the bundled judge of texts reads in what was generated.
+
+    An emotion it does not know is left unread.
+    """
+    if texts is None or not len(texts) or language not in LANGUAGES:
+        return texts
+    # the judge that has read comments alone: one that learnt from stories would agree with a subject that did too
+    judge = load_judge("comments" if language == "en" else None, language=language)
+    new = [steered.removeprefix(prompt) for prompt, steered in zip(texts["prompt"], texts["steered"], strict=True)]
+    best = judge.predict_proba(new).argmax(axis=1)
+    known = texts["emotion"].isin(judge.emotions)
+    read_as = pd.Series([judge.emotions[i] for i in best], index=texts.index).where(known)
+    return texts.assign(read_as=read_as, judged_by="the bundled judge, a classifier of texts")
 
 
 def _of_confirmed(bank: FeatureBank, name: str, confirmed: pd.DataFrame) -> pd.DataFrame | None:

@@ -45,9 +45,9 @@ class Outcome:
         stops: whether nothing else can be done either (a full disk).
     """
 
-    worker: Any
+    worker: object
     unit: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     error: str | None = None
     again: bool = False
     stops: bool = False
@@ -56,11 +56,11 @@ class Outcome:
 class Pool(Protocol):
     """Workers that take one unit each."""
 
-    def idle(self) -> Sequence[Any]:
+    def idle(self) -> Sequence[object]:
         """Workers that wait for work."""
         ...
 
-    def give(self, worker: Any, unit: str) -> None:
+    def give(self, worker: object, unit: str) -> None:
         """Have a worker do a unit."""
         ...
 
@@ -109,7 +109,7 @@ def run_units(
     tries: dict[str, int] = {}
     failed: dict[str, str] = {}
     running: set[str] = set()
-    loaded: dict[Any, str] = {}
+    loaded: dict[object, str] = {}
     count = 0
     while waiting or running:
         for worker in pool.idle():
@@ -156,7 +156,7 @@ def _next(waiting: Sequence[str], every: Mapping[str, Task], done: set[str], loa
     return first
 
 
-def attempt(work: Work, worker: Any, unit: str) -> Outcome:
+def attempt(work: Work, worker: object, unit: str) -> Outcome:
     """Do a unit, and say how it ended; only an interrupt comes through."""
     try:
         return Outcome(worker, unit, facts=work(unit))
@@ -186,10 +186,10 @@ class InProcess:
     def __init__(self, work: Work) -> None:
         self._work, self._unit = work, ""
 
-    def idle(self) -> Sequence[Any]:
+    def idle(self) -> Sequence[object]:
         return [] if self._unit else [0]
 
-    def give(self, worker: Any, unit: str) -> None:
+    def give(self, worker: object, unit: str) -> None:
         del worker
         self._unit = unit
 
@@ -217,7 +217,7 @@ class LocalProcesses:
         self._busy: dict[int, str] = {}
         self._target = workers
 
-    def idle(self) -> Sequence[Any]:
+    def idle(self) -> Sequence[object]:
         while len(self._workers) < self._target:
             self._start()
         return [worker for worker in self._workers if worker not in self._busy]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from emotion_interp.activations.options import ReadOptions
 from emotion_interp.activations.prefixes import prefix_plan
 from emotion_interp.activations.several import read_several
 from emotion_interp.core.arguments import checked
@@ -119,7 +120,7 @@ def _seconds_per_token(subject: Subject, plan: SweepPlan, name: str, shards: Seq
     for part in (slice(0, 4), slice(None)):
         began = time.perf_counter()
         units = np.arange(len(texts[part]))
-        batch = plan.file.reading.batch_tokens
-        found = read_several(subject, texts[part], units, spans[part], sites, positions, skip=SKIP, batch_tokens=batch)
+        how = ReadOptions(skip=SKIP, batch_tokens=plan.file.reading.batch_tokens)
+        found = read_several(subject, texts[part], units, spans[part], sites, positions, options=how)
         spent = (time.perf_counter() - began) / found.n_tokens
     return spent

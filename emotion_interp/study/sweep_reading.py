@@ -14,8 +14,9 @@ from safetensors.numpy import save_file
 
 from emotion_interp.activations.forks import SharedPass
 from emotion_interp.activations.forward import forward_pass
+from emotion_interp.activations.options import ReadOptions
 from emotion_interp.activations.reading import SINK_FACTOR, SiteReadings
-from emotion_interp.activations.several import SeveralReadings, read_several
+from emotion_interp.activations.several import SKIP, SeveralReadings, read_several
 from emotion_interp.activations.spill import SPILL_BYTES, Spool, let_go, streamed_median
 from emotion_interp.core.errors import tell
 from emotion_interp.core.types import Site
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from emotion_interp.subjects import Subject
 
 FILE = "readings.safetensors"
-SKIP = 8
-"""Tokens left out at the start of a text, as `find_features` does."""
 _SPARSE = ("features", "fired")
 
 
@@ -47,8 +46,8 @@ def read_shard(
     positions = file.places(shard.kind)
     while True:
         try:
-            choices: dict[str, Any] = {"skip": SKIP, "batch_tokens": tokens, "run": run}
-            found = read_several(subject, texts, cells, spans, sites, positions, **choices)
+            how = ReadOptions(skip=SKIP, batch_tokens=tokens)
+            found = read_several(subject, texts, cells, spans, sites, positions, run=run, options=how)
             break
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or tokens <= 1:

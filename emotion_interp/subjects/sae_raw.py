@@ -55,14 +55,13 @@ def as_saelens(raw: RawSae, device: str = "cpu", dtype: str = "float32") -> SAE:
     sae_class, config_class = get_sae_class(raw.architecture)
     d_sae, d_in = raw.tensors["W_dec"].shape
     known = {name: value for name, value in raw.metadata.items() if value is not None}
-    options: dict[str, Any] = {} if raw.k is None else {"k": raw.k}
+    options: dict[str, Any] = {"normalize_activations": raw.normalize} | ({} if raw.k is None else {"k": raw.k})
     config = config_class(
         d_in=d_in,
         d_sae=d_sae,
         dtype="float32",
         device="cpu",
         apply_b_dec_to_input=raw.subtracts_b_dec,
-        normalize_activations=raw.normalize,
         metadata=SAEMetadata(hook_name=raw.site.hook_name, **known),
         **options,
     )

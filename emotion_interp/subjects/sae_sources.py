@@ -116,7 +116,7 @@ def chosen_saes(
             return _placed(text, places, published=True)
         if len(named) > 1:
             raise EmotionInterpError(f"the repository {text!r} has several releases: {', '.join(named)}. Name one.")
-        release = named[0]
+        release = next(iter(named))
     described = release_of(release)
     require_readable(described)
     chosen = choose_saes(release, described.entries, layers, choice)

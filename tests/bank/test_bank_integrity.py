@@ -31,6 +31,10 @@ def full_bank(tiny_bank):
     bank = bank.with_table("tokens", one.assign(promoted=[[" a"]], suppressed=[[" b"]]))
     bank = bank.with_table("examples", one.assign(rank=1, activation=2.0, text="so"))
     bank = bank.with_table("probes", keys.drop(columns="feature").assign(k=[1, 2, 3], **lists, auroc_heldout=0.7))
+    read = {"kind": "dense", "source": "scenes", "bias": 0.5, "top1": 0.2, "top3": 0.4, "n_texts": 9}
+    arrays = {c: [[0.5, 0.1]] * 3 for c in ("weights", "levels", "mean_levels")} | {"features": [[1, 2]] * 3}
+    named = keys.drop(columns=["feature", "layer"]).assign(emotion=tiny_bank.emotions[:3], **read, **arrays)
+    bank = bank.with_table("readings", named)
     space = pd.DataFrame({"language": "en", "baseline": "text", "emotion": tiny_bank.emotions})
     return bank.with_table("text_space", space.assign(vector=[[0.5, float(i)] for i in range(len(space))]))
 

@@ -238,7 +238,7 @@ def wrong_types(parameter: inspect.Parameter) -> list[Any]:
         values += [["joy"], [1, 2]]
     if lists and all(name_of(i) in ("str", "int", "float", "Site") for k in lists for i in items_of(k)):
         values += [[None], [object()]]
-    if lists and not any(name_of(i) in ("str", "Site", "Any", "object", "None") for k in lists for i in items_of(k)):
+    if lists and not any(name_of(i) in ("str", "Site", "Any", "object", "Hashable", "None") for k in lists for i in items_of(k)):
         values.append(["x"])
     if not names & {"Mapping", "dict"}:
         values.append({"joy": 1})

@@ -109,6 +109,9 @@ def test_every_field_of_an_options_class_is_documented_and_a_choice_of_the_same_
     entries = {name for one in kind.__mro__[:-1] for name in documented(one.__doc__ or "", "Attributes")}
     fields = {field.name: str(field.type) for field in dataclasses.fields(kind)}
     assert set(fields) <= entries
+    if kind.__module__.startswith("emotion_interp.app."):
+        # a question of the page comes as JSON: nobody passes its fields by keyword
+        return
     if "generation" in fields:
         # what is no field goes on to the subject's own generate: the choices are open
         return

@@ -30,7 +30,7 @@ ORDER = (
     *("steering", "activations", "bank", "concepts", "subjects", "norms", "figures", "stats", "core"),
 )
 """From the top to the bottom; `DESIGN.md` has it."""
-OTHER_TESTS = {"browser", "docs", "families", "gpu", "house", "notebooks", "real", "releases"}
+OTHER_TESTS = {"browser", "docs", "families", "gpu", "house", "notebooks", "readme", "real", "releases"}
 """Tests of no single room."""
 
 

@@ -12,6 +12,7 @@ import torch
 
 import emotion_interp as ei
 from emotion_interp.core import EmotionInterpError, FileFormatError, Site, UnsupportedError
+from emotion_interp.subjects import sae_sources
 from emotion_interp.subjects.sae_choice import SaeChoice
 from emotion_interp.subjects.sae_folders import sae_places
 from emotion_interp.subjects.sae_reader import SaeReader
@@ -254,11 +255,13 @@ def test_a_repository_of_the_hub_is_chosen_from_and_read_from_the_cache(tmp_path
             ei.load_subject(tmp_path / "model", saes="nobody/saes")
 
 
-def test_what_was_chosen_is_in_the_bank_with_its_page_on_neuronpedia(tmp_path, capsys, small_concepts):
+def test_what_was_chosen_is_in_the_bank_with_its_page_on_neuronpedia(tmp_path, capsys, small_concepts, monkeypatch):
     from emotion_interp.bank import bank_card, feature_link
     from tests.releases.cells import loaded
 
     case = next(case for case in CASES if case.release == "gpt2-small-res-jb-feature-splitting")
+    # said once in a process, and another test may have been first
+    monkeypatch.setattr(sae_sources, "_SAID", set())
     with hub_at(tmp_path) as hub:
         subject = loaded(case, hub).subject
     assert (

@@ -126,6 +126,8 @@ def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]
     from emotion_interp.ratings.pattern import PaperPattern, PatternClaim
     from emotion_interp.ratings.predict import Ratings
     from emotion_interp.report.feature_card import FeatureCard
+    from emotion_interp.report.feature_map import FeatureMap
+    from emotion_interp.report.profiles import SiteProfiles
     from emotion_interp.report.tokens import token_view
     from emotion_interp.report.trace import EmotionTrace
     from emotion_interp.study.findings import Examination, Finding
@@ -183,6 +185,15 @@ def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]
             (EVIL,),
             (EVIL,),
             rows.assign(tokens=[[EVIL]] * 2, activations=[[1.0]] * 2, activation=1.0, text_emotion=EVIL),
+        ),
+        FeatureMap(
+            Site(0),
+            EVIL,
+            EVIL,
+            rows.assign(named=EVIL, kept=[True, False], confirmed=[True, False]),
+            rows.assign(place=EVIL, passes=[True, False], confirmed=[True, False]),
+            rows.assign(kind=EVIL, languages=EVIL, n=1, confirmed=True, auroc_en=0.5),
+            SiteProfiles(bank, Site(0)),
         ),
         token_view(list(tokens), [[0.1, 0.2], [0.3, 0.4]], [EVIL, "joy"], title=EVIL),
         trace,
@@ -261,7 +272,7 @@ def test_html_is_made_in_one_place():
 
 def test_every_way_to_show_html_goes_through_the_one_place():
     """Each _repr_html_ returns what core/markup made, or what another view of the house makes."""
-    ours = {"facts_html", "frame_html", "summary_html", "fragment", "joined", "escaped", "_repr_html_"}
+    ours = {"concepts_html", "facts_html", "frame_html", "summary_html", "fragment", "joined", "escaped", "_repr_html_"}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name == "_repr_html_":
@@ -283,9 +294,9 @@ def hostile_study() -> Any:
 
 def test_a_report_of_hostile_names_holds_no_element_of_theirs(hostile_study):
     page = render_report(hostile_study)
-    from emotion_interp.report.assets import circuitsvis_bundle, plotly_bundle
+    from emotion_interp.report.assets import circuitsvis_bundle, packed_plotly
 
-    for bundle in (circuitsvis_bundle(), plotly_bundle()):
+    for bundle in (circuitsvis_bundle(), packed_plotly()):
         page = page.replace(bundle, "")
     harmless(page)
 

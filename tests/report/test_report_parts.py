@@ -13,7 +13,7 @@ import pytest
 
 from emotion_interp.report import StudyData, render_report
 from emotion_interp.report.brief import in_brief
-from emotion_interp.report.geometry_section import geometry_blocks
+from emotion_interp.report.geometry_section import CIRCUMPLEX, geometry_blocks
 from emotion_interp.report.places import best_places, with_places
 from emotion_interp.report.sections import features_blocks, ratings_blocks
 
@@ -113,11 +113,21 @@ def test_a_language_is_held_against_its_own_chance_alone(study: StudyData) -> No
     assert bands["Agreement of distances, by layer, Chinese"] == 0.97
 
 
-def test_rating_ceilings_follow_from_r_over_ceiling_where_they_are_not_given(study: StudyData) -> None:
-    figures = {f["title"]: f for f in _blocks(ratings_blocks(study), "figure")}
-    traces = {t.get("name"): t for t in json.loads(figures["Predicted valence of words, English"]["json"])["data"]}
-    assert traces["ceiling"]["y"][0] == pytest.approx(0.955)
-    assert max(traces["chance"]["y"]) == pytest.approx(1.96 / 4999**0.5)
+def test_ratings_are_one_dot_plot_with_the_ceiling_that_follows_from_r_over_ceiling(study: StudyData) -> None:
+    blocks = ratings_blocks(study)
+    (drawn,) = [b for b in blocks if b["type"] == "figure"]
+    figure = json.loads(drawn["json"])
+    frame = study.frame("ratings")
+    best = frame.groupby(["train_language", "test_language", "dimension", "feature_set"])["r"].max()
+    for trace in figure["data"]:
+        wanted = sorted(best[best.index.get_level_values("dimension") == trace["name"]])
+        assert sorted(trace["x"]) == pytest.approx(wanted)
+        assert len(set(trace["y"])) == len(trace["y"]), "no dot hides another"
+    lines = {shape["x0"] for shape in figure["layout"]["shapes"]}
+    assert any(line == pytest.approx(0.955) for line in lines) and any(line == pytest.approx(0.831) for line in lines)
+    assert any(line == pytest.approx(-1.96 / 4999**0.5) for line in lines), "the grey of chance"
+    names = figure["layout"]["yaxis"]["ticktext"]
+    assert "English: as many other features" in names and not any("outside" in name for name in names)
 
 
 def test_words_and_the_learning_curve_have_their_pictures(study: StudyData) -> None:
@@ -132,5 +142,5 @@ def test_the_circumplex_that_knows_its_errors_is_shown_first(study: StudyData) -
     points = study.frame("circumplex_points")
     dense = points.assign(kind="dense", model_var_x=float("nan"), model_var_y=float("nan"), model_cov=float("nan"))
     both = StudyData(title="t", alignment=study.alignment, circumplex_points=pd.concat([dense, points]))
-    choice = next(b for b in geometry_blocks(both) if b["type"] == "choice" and b["label"] == "Circumplex of")
+    choice = next(b for b in _blocks(geometry_blocks(both), "choice") if b["label"] == CIRCUMPLEX)
     assert choice["panels"][choice["chosen"]]["name"] == "layer 3, English, features"

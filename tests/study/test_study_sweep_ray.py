@@ -35,7 +35,7 @@ def cluster():
     """One local Ray for all tests, with a small store; nothing of it stays."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     options = {"num_cpus": 2, "object_store_memory": STORE_BYTES, "include_dashboard": False, "log_to_driver": False}
-    ray.init(**options, configure_logging=False)
+    ray.init("local", **options, configure_logging=False)
     yield
     ray.shutdown()
 

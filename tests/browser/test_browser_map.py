@@ -1,0 +1,71 @@
+"""The map of a layer in a real browser: a row opens its card, tables sort, filter and save, nothing sticks out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import emotion_interp as ei
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    chart = ei.feature_map(ei.FeatureBank.load(Path(__file__).parents[2] / "saved_features" / "bundled"), 2, "en")
+    return chart.save(tmp_path_factory.mktemp("map") / "map.html")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_errors_no_requests_and_no_overflow(page: Any, saved: Path, width: int, dark: bool) -> None:
+    page.open(saved, width, dark=dark)
+    assert page.problems == []
+    assert [url for url in page.requests if not url.startswith(("data:", "file:", "blob:"))] == []
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_click_on_a_row_opens_the_features_card(page: Any, saved: Path) -> None:
+    page.open(saved, 390)
+    number = page.evaluate(
+        "(() => { const a = document.querySelector('.ei-grid tbody a'); a.click(); return a.hash; })()"
+    )
+    page.wait_for(f"document.querySelector('{number}').open")
+    page.wait_for(f"Math.abs(document.querySelector('{number}').getBoundingClientRect().top) < 200")
+    # the same row once more, after the card was closed: the address does not change, the card opens all the same
+    page.evaluate(
+        f"document.querySelector('{number}').open = false; document.querySelector('.ei-grid tbody a').click()"
+    )
+    page.wait_for(f"document.querySelector('{number}').open")
+
+
+def test_tables_sort_by_number_and_filter(page: Any, saved: Path) -> None:
+    page.open(saved, 1280)
+    column = "[...document.querySelectorAll('#layers tbody tr:not([hidden]) td:nth-child(2)')].map((c) => Number(c.dataset.v))"
+    page.evaluate("document.querySelectorAll('#layers th button')[1].click()")
+    values = page.evaluate(column)
+    assert values == sorted(values, reverse=True) and len(set(values)) > 3
+    page.evaluate("document.querySelectorAll('#layers th button')[1].click()")
+    assert page.evaluate(column) == values[::-1] or page.evaluate(column) == sorted(values)
+    page.evaluate(
+        "(() => { const i = document.querySelector('#layers input'); i.value = 'JOY'; i.dispatchEvent(new Event('input')); })()"
+    )
+    rows = page.evaluate(
+        "[...document.querySelectorAll('#layers tbody tr:not([hidden])')].map((r) => r.cells[0].textContent)"
+    )
+    assert rows == ["joy"] and page.evaluate("document.querySelector('#layers output').textContent").startswith("1 of ")
+
+
+def test_the_csv_holds_the_rows_in_view_and_no_formula(page: Any, saved: Path) -> None:
+    page.open(saved, 1280)
+    text = page.evaluate("""(async () => {
+      const made = [];
+      URL.createObjectURL = (blob) => { made.push(blob); return "#"; };
+      document.querySelector("#languages tbody td").textContent = '=1+"1"';
+      document.querySelector("#languages .ei-tools button").click();
+      return await made[0].text();
+    })()""")
+    lines = text.lstrip("\ufeff").split("\r\n")
+    assert lines[0].startswith('"emotion","feature"') and lines[1].startswith('"\'=1+""1""",')
+    assert len(lines) - 2 == page.evaluate("document.querySelectorAll('#languages tbody tr').length")
