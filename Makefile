@@ -9,7 +9,7 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
 export WANDB_MODE = disabled
 
-.PHONY: demo gemma docs figures test test-latest test-tl4 test-unbounded lint install clean bench peers
+.PHONY: demo gemma docs figures notebooks test test-latest test-tl4 test-unbounded lint install clean bench peers
 
 demo: install
 	$(BIN)/emotion-interp run --out runs/bundled
@@ -62,6 +62,10 @@ docs: install
 figures: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,figures]"
 	$(BIN)/python -m benchmarks.figures
+
+# runs them, keeps what they show; one that warns is left as it was
+notebooks: install
+	$(BIN)/python -m benchmarks.notebooks
 
 bench: install
 	$(BIN)/python -m benchmarks $(if $(wildcard .peers/bin/python),--peers .peers/bin/python)

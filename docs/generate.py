@@ -74,6 +74,7 @@ def tutorials() -> list[str]:
             with mkdocs_gen_files.open(f"tutorials/{path.stem}/{name}", "wb") as file:
                 file.write(data)
             body = body.replace(f"({name})", f"({path.stem}/{name})")
+        body = re.sub(r"\((\w+)\.ipynb\)", r"(\1.md)", body)
         body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
         found = re.search(r"^# (.+)$", body, re.MULTILINE)
         title = found[1] if found else path.stem

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO
 
 Progress = Callable[[int], None] | bool | None
 """A function that receives how much was finished, False for silence; True or None for a bar."""
@@ -99,8 +99,7 @@ class _Bar:
             # without its widgets tqdm would warn, in red, in every notebook
             warnings.simplefilter("ignore")
             from tqdm.auto import tqdm
-        # what a kernel writes to standard error is shown on red
-        file = sys.stdout if _in_notebook() else sys.stderr
+        file = stream_of_news()
         return tqdm(total=self.total, initial=self.done, desc=self.what, unit=f" {self.unit}", leave=False, file=file)
 
     def close(self) -> None:
@@ -111,6 +110,11 @@ class _Bar:
 
 def _nothing(amount: int) -> None:
     del amount
+
+
+def stream_of_news() -> TextIO:
+    """Where lines go that are no result and no warning: what a kernel writes to standard error is shown on red."""
+    return sys.stdout if _in_notebook() else sys.stderr
 
 
 def _in_notebook() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import plotly.graph_objects as go
@@ -19,7 +20,8 @@ class Picture(go.Figure):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, validate: bool = True, **kwargs: Any) -> Any:
         del validate, kwargs
         bundle: dict[str, Any] = {
-            "application/vnd.plotly.v1+json": self.to_plotly_json(),
+            # read back from Plotly's own JSON, which has null for the gaps of a line: a kernel writes NaN, which is no JSON
+            "application/vnd.plotly.v1+json": json.loads(str(self.to_json(validate=False))),
             "image/svg+xml": svg(self),
             "text/plain": f"Figure: {self.layout.title.text or ''}",
         }

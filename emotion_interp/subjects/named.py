@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import sha256_file
+from emotion_interp.core.progress import stream_of_news
 from emotion_interp.subjects.gguf import RECORD, check_gguf, converted, dequantised, is_gguf, known, provenance
 
 if TYPE_CHECKING:
@@ -124,10 +124,10 @@ def named_models() -> pd.DataFrame:
 
 
 def _show_licence(model: NamedModel) -> None:
-    """Once in a process, and on standard error: whose licence holds for weights that came without being asked for by file."""
+    """Once in a process, and beside the results: whose licence holds for weights that came without being asked for by file."""
     if model.name not in _LICENCES_SHOWN:
         _LICENCES_SHOWN.add(model.name)
-        print(f"{model.name}: 4-bit weights of {model.hub}, {model.licence}", file=sys.stderr)
+        print(f"{model.name}: 4-bit weights of {model.hub}, {model.licence}", file=stream_of_news())
 
 
 def _of_gguf(folder: Path) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, UnsupportedError, tell
 from emotion_interp.core.leftovers import found_folder, sweep
+from emotion_interp.core.progress import stream_of_news
 from emotion_interp.core.reading import said
 from emotion_interp.subjects.load_options import OWN
 from emotion_interp.subjects.lookup import cache_only, checked_model_name, checked_release, reading_release
@@ -170,7 +170,7 @@ def say_chosen(name: str, chosen: list[SaeEntry]) -> None:
     line = f"{name}: {len(chosen)} SAE{'s' * (len(chosen) != 1)}: {', '.join(shown)}"
     if line not in _SAID:
         _SAID.add(line)
-        print(line, file=sys.stderr)
+        print(line, file=stream_of_news())
 
 
 def _in_folder(folder: Path, layers: Iterable[int] | None, choice: SaeChoice) -> list[ChosenSae]:

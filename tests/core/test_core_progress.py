@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -72,6 +73,13 @@ def test_a_log_gets_plain_lines(monkeypatch):
     with ticking(None, 2000, "reading") as tick:
         tick(1500)
     assert log.getvalue() == "reading: 1,500 of 2,000 texts\n"
+
+
+def test_in_a_kernel_lines_go_where_they_are_not_shown_on_red(monkeypatch):
+    shell = type("ZMQInteractiveShell", (), {})()
+    assert progress.stream_of_news() is sys.stderr
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert progress.stream_of_news() is sys.stdout
 
 
 def test_an_error_inside_takes_the_bar_away(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -102,6 +103,13 @@ def test_a_notebook_gets_the_picture_beside_plotlys_data_and_no_script():
     assert bundle["application/vnd.plotly.v1+json"]["data"][0]["name"] == "joy"
     assert "<script" not in bundle["image/svg+xml"] and bundle["image/svg+xml"] == curves().static()
     assert set(curves()._repr_mimebundle_(include=["image/svg+xml"])) == {"image/svg+xml"}
+
+
+def test_a_gap_in_a_line_is_valid_json_in_a_notebook():
+    """Circles are drawn as one line with gaps; a kernel warns, in red, of a NaN in a message."""
+    picture = Picture(go.Scatter(x=[0.0, float("nan"), 1.0], y=np.array([1.0, np.nan, 2.0])))
+    kept = picture._repr_mimebundle_(include=["application/vnd.plotly.v1+json"])
+    json.dumps(kept, allow_nan=False)
 
 
 def test_every_part_stays_inside_the_picture():
