@@ -54,7 +54,7 @@ def render_report(study: StudyData) -> str:
         study: the study's frames.
 
     Example:
-        >>> "This part was not run." in render_report(StudyData(title="Empty"))
+        >>> "Empty" in render_report(StudyData(title="Empty"))
         True
     """
     sections = []
