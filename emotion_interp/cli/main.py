@@ -60,7 +60,7 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
 
     # the commands draw bars of their own
-    SHOWN.set(False)
+    before = SHOWN.set(False)
     try:
         require_working_directory()
         app()
@@ -77,3 +77,5 @@ def main() -> None:
         if leaving.code == 130:
             say("interrupted; run the same command again to go on.", err=True)
         raise
+    finally:
+        SHOWN.reset(before)

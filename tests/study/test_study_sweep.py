@@ -194,6 +194,14 @@ def test_a_full_disk_stops_with_one_line_and_keeps_what_is_done(whole, tmp_path,
     assert tables(out) == tables(results.path)
 
 
+@pytest.fixture(autouse=True)
+def interrupts():
+    """Another test of the process may have left them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(whole, tmp_path):
     path, results = whole
     out = tmp_path / "interrupted"
