@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import emotion_interp as ei
+from benchmarks.given import subject_and_bank
 from benchmarks.tables import markdown, write
 from emotion_interp.concepts import concept_set, labelled_stimuli
 from emotion_interp.concepts.corpora import mapped_labels
@@ -106,10 +107,7 @@ def main() -> None:
     given = parser.parse_args()
     if wrong := [s for s in given.sources.split(",") if s not in SOURCES]:
         parser.error(f"--sources {wrong[0]}: one of {', '.join(SOURCES)}")
-    subject = ei.load_subject(given.model, saes=given.saes)
-    bank = ei.FeatureBank.load(given.bank) if given.bank else ei.shipped_bank(subject)
-    if bank is None:
-        parser.error(f"no bank ships for {subject.name}; give --bank")
+    subject, bank = subject_and_bank(parser, given)
     given.layer = bank.layers[len(bank.layers) // 2] if given.layer is None else given.layer
     parts = [_HEAD, f"Subject: {subject.name}, {subject.provenance.get('weights', 'own weights')}. {_settings(given)}"]
     for pair in given.pairs.split(","):

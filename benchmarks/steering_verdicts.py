@@ -10,14 +10,19 @@ or emotions need no new nulls. Writes `docs/results/steering_<model>_<language>.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 import emotion_interp as ei
+from benchmarks.given import subject_and_bank
 from benchmarks.tables import markdown, write
 from emotion_interp.experiments import Setting
 from emotion_interp.experiments.verdicts import CORRECTIONS
 from emotion_interp.judges import NEUTRAL_PROMPTS, STORY_PROMPTS
+from emotion_interp.judges.coherence import STABLE_DISTINCT2, STABLE_PERPLEXITY
 
 PROMPTS = {"neutral": NEUTRAL_PROMPTS, "stories": STORY_PROMPTS}
 """Beginnings of sentences that an emotion word may follow, or first sentences of stories (English)."""
@@ -69,10 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"--prompts is one of {', '.join(PROMPTS)} (stories: English), --correction of {', '.join(CORRECTIONS)}"
         )
     prompts = PROMPTS[given.prompts][given.language]
-    subject = ei.load_subject(given.model, saes=given.saes)
-    bank = ei.FeatureBank.load(given.bank) if given.bank else ei.shipped_bank(subject)
-    if bank is None:
-        asks.error(f"no bank ships for {subject.name}; give --bank")
+    subject, bank = subject_and_bank(asks, given)
     given.layer = bank.layers[len(bank.layers) // 2] if given.layer is None else given.layer
     names = (given.judges or JUDGES[given.language]).split(",")
     judges = {name: ei.load_judge(name, given.language) for name in names}
@@ -162,6 +164,7 @@ def report(
         ),
         f"**{len(result.passed)} of {len(judged)} judged emotions pass**: {', '.join(result.passed) or 'none'}.",
     ]
+    parts.append(_alone(judged, judges, kinds))
     if chosen is not None:
         parts += ["## Dose, chosen on other prompts", markdown(chosen.to_frame())]
     if len(judged):
@@ -170,6 +173,20 @@ def report(
     if len(alone):
         parts += ["## Not judged by all (not counted)", markdown(alone[[*few, "note"]].rename(columns=names), digits)]
     write(path, *parts)
+
+
+def _alone(judged: pd.DataFrame, judges: Iterable[str], kinds: Iterable[str]) -> str:
+    """What each judge alone hears of the emotions that all know, before any correction, and how many texts are intact."""
+    lines = []
+    for judge in judges:
+        largest = judged[[f"p_{judge}_{kind}" for kind in kinds]].max(axis=1)
+        lines.append(f"{judge} alone {int((largest < 0.05).sum())}")
+    low, high = STABLE_PERPLEXITY
+    intact = judged["perplexity_ratio"].between(low, high) & (judged["distinct_2"] >= STABLE_DISTINCT2)
+    return (
+        f"Of {len(judged)} emotions, largest p over the kinds of null below .05, uncorrected: {', '.join(lines)}. The text is "
+        f"intact for {int(intact.sum())}."
+    )
 
 
 _HEAD = """# Steering verdicts: {name}, {language}

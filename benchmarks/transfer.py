@@ -16,6 +16,7 @@ import pandas as pd
 
 import emotion_interp as ei
 from benchmarks.causal_universality import SOURCES, texts_of
+from benchmarks.given import subject_and_bank
 from benchmarks.tables import markdown, write
 from emotion_interp.activations import read_stimuli
 from emotion_interp.concepts import concept_set
@@ -76,10 +77,7 @@ def main() -> None:
     given = parser.parse_args()
     if wrong := [s for s in given.sources.split(",") if s not in SOURCES]:
         parser.error(f"--sources {wrong[0]}: one of {', '.join(SOURCES)}")
-    subject = ei.load_subject(given.model, saes=given.saes)
-    bank = ei.FeatureBank.load(given.bank) if given.bank else ei.shipped_bank(subject)
-    if bank is None:
-        parser.error(f"no bank ships for {subject.name}; give --bank")
+    subject, bank = subject_and_bank(parser, given)
     rows = []
     for source in given.sources.split(","):
         for language in bank.languages:

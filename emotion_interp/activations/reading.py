@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
@@ -189,6 +189,26 @@ def _pick(tokens: TokenizedText, span: tuple[int, int] | None, position: str, sk
     return hits[-1:] if position == "last" else hits
 
 
+def picker(
+    subject: Subject, texts: Sequence[str], spans: Sequence[tuple[int, int]] | None, position: str, skip: int
+) -> Callable[[int, TokenizedText], np.ndarray]:
+    """Which tokens of each text are read: (number, text) -> their places; a target that has none is refused."""
+    context = subject.context
+
+    def pick(number: int, text: TokenizedText) -> np.ndarray:
+        picked = _pick(text, None if spans is None else spans[number], position, skip)
+        if not len(picked):
+            raise EmotionInterpError(
+                f"the target of {texts[number][:60]!r} becomes no token, or lies (in part) beyond the context of "
+                f"{context} tokens."
+                if position not in TURN_POSITIONS
+                else f"{texts[number][-60:]!r} has no token at {position!r}, or it lies beyond the context of {context} tokens."
+            )
+        return picked
+
+    return pick
+
+
 def read_units(
     subject: Subject,
     texts: Sequence[str],
@@ -227,20 +247,7 @@ def read_units(
         raise EmotionInterpError("there is nothing to read: the list of texts is empty.")
     unit_of = np.asarray(units, dtype=np.int64)
 
-    context = subject.context
-
-    def pick(number: int, text: TokenizedText) -> np.ndarray:
-        picked = _pick(text, None if spans is None else spans[number], position, skip)
-        if not len(picked):
-            raise EmotionInterpError(
-                f"the target of {texts[number][:60]!r} becomes no token, or lies (in part) beyond the context of "
-                f"{context} tokens."
-                if position not in TURN_POSITIONS
-                else f"{texts[number][-60:]!r} has no token at {position!r}, or it lies beyond the context of {context} tokens."
-            )
-        return picked
-
-    tokens = PackedTexts(subject, texts, pick)
+    tokens = PackedTexts(subject, texts, picker(subject, texts, spans, position, skip))
     n_units = int(unit_of.max()) + 1
     # several SAEs may read one hook point: it is read once
     points: dict[Site, list[Site]] = {}

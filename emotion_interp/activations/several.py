@@ -11,11 +11,10 @@ import numpy as np
 from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.activations.options import ReadOptions
 from emotion_interp.activations.packed import PackedTexts
-from emotion_interp.activations.reading import POSITIONS, SiteReadings, _pick, _PointSums
+from emotion_interp.activations.reading import POSITIONS, SiteReadings, _PointSums, picker
 from emotion_interp.activations.spill import SPILL_BYTES
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Site
-from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +81,7 @@ def read_several(
         raise EmotionInterpError("there is nothing to read: no texts, or no sites.")
     unit_of = np.asarray(units, dtype=np.int64)
     n_units = int(unit_of.max()) + 1
-    packed = {p: PackedTexts(subject, texts, _picker(subject, texts, spans, p, skip)) for p in positions}
+    packed = {p: PackedTexts(subject, texts, picker(subject, texts, spans, p, skip)) for p in positions}
     points: dict[Site, list[Site]] = {}
     for site in dict.fromkeys(sites):
         points.setdefault(site.point, []).append(site)
@@ -107,18 +106,3 @@ def read_several(
         for position, total in sums.items()
     }
     return SeveralReadings(readings, norms, np.concatenate(token_units), sum(len(t) for t in tokens))
-
-
-def _picker(
-    subject: Subject, texts: Sequence[str], spans: Sequence[tuple[int, int]] | None, position: str, skip: int
-) -> Callable[[int, TokenizedText], np.ndarray]:
-    def pick(number: int, text: TokenizedText) -> np.ndarray:
-        found = _pick(text, None if spans is None else spans[number], position, skip)
-        if not len(found):
-            raise EmotionInterpError(
-                f"the target of {texts[number][:60]!r} becomes no token, or lies (in part) beyond the context of "
-                f"{subject.context} tokens."
-            )
-        return found
-
-    return pick

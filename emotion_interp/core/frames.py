@@ -13,8 +13,3 @@ if TYPE_CHECKING:
 def rows_where(frame: pd.DataFrame, which: pd.Series | np.ndarray | Sequence[str] | Sequence[bool]) -> pd.DataFrame:
     """The rows of a mask, or the columns of a list of names: a frame either way."""
     return cast("pd.DataFrame", frame[which])
-
-
-def column_of(frame: pd.DataFrame, name: str) -> pd.Series:
-    """One column."""
-    return cast("pd.Series", frame[name])

@@ -156,32 +156,32 @@ def _neuronpedia_block(entry: Mapping[str, object]) -> int:
 
 
 _BEHIND = "the output of block {block}, counted from 0"
-FORMATS: dict[str, Format] = {
-    "llama.cpp": Format(
+
+
+def _control_vector(first_block: int, use: str) -> Format:
+    """The GGUF file of several programs, each with a call of its own."""
+    return Format(
         suffix=".gguf",
-        first_block=1,
+        first_block=first_block,
         write=_write_gguf,
         read=_read_gguf,
         hook=_BEHIND,
         entry="direction.{block}",
+        use=use,
+    )
+
+
+FORMATS: dict[str, Format] = {
+    "llama.cpp": _control_vector(
+        first_block=1,
         use="llama-cli --model MODEL.gguf --control-vector-scaled {file}:{coefficient}",
     ),
-    "repeng": Format(
-        suffix=".gguf",
+    "repeng": _control_vector(
         first_block=0,
-        write=_write_gguf,
-        read=_read_gguf,
-        hook=_BEHIND,
-        entry="direction.{block}",
         use="ControlModel(model, {blocks}).set_control(ControlVector.import_gguf('{file}'), {coefficient})",
     ),
-    "easysteer": Format(
-        suffix=".gguf",
+    "easysteer": _control_vector(
         first_block=0,
-        write=_write_gguf,
-        read=_read_gguf,
-        hook=_BEHIND,
-        entry="direction.{block}",
         use="VectorSpec(data=easysteer.vectors.load('{file}', format='gguf'), algorithm='direct', scale={coefficient}, "
         "apply=ApplySpec(prompt='all', generation='all'))",
     ),

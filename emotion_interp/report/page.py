@@ -54,7 +54,7 @@ def render_report(study: StudyData) -> str:
         study: the study's frames.
 
     Example:
-        >>> "Empty" in render_report(StudyData(title="Empty"))
+        >>> "Nothing was steered." in render_report(StudyData(title="Empty"))
         True
     """
     sections = []

@@ -19,7 +19,6 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.result import Result
 from emotion_interp.study.sweep_check import read_sweep
 from emotion_interp.study.sweep_plan import READ, Shard, SweepPlan, sweep_plan
-from emotion_interp.study.sweep_reading import SKIP
 from emotion_interp.study.sweep_run import place_of
 from emotion_interp.study.sweep_store import SweepFolder
 from emotion_interp.study.sweep_subjects import load_entry, sites_of
@@ -120,7 +119,7 @@ def _seconds_per_token(subject: Subject, plan: SweepPlan, name: str, shards: Seq
     for part in (slice(0, 4), slice(None)):
         began = time.perf_counter()
         units = np.arange(len(texts[part]))
-        how = ReadOptions(skip=SKIP, batch_tokens=plan.file.reading.batch_tokens)
+        how = ReadOptions(batch_tokens=plan.file.reading.batch_tokens)
         found = read_several(subject, texts[part], units, spans[part], sites, positions, options=how)
         spent = (time.perf_counter() - began) / found.n_tokens
     return spent

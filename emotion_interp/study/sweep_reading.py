@@ -16,7 +16,7 @@ from emotion_interp.activations.forks import SharedPass
 from emotion_interp.activations.forward import forward_pass
 from emotion_interp.activations.options import ReadOptions
 from emotion_interp.activations.reading import SINK_FACTOR, SiteReadings
-from emotion_interp.activations.several import SKIP, SeveralReadings, read_several
+from emotion_interp.activations.several import SeveralReadings, read_several
 from emotion_interp.activations.spill import SPILL_BYTES, Spool, let_go, streamed_median
 from emotion_interp.core.errors import tell
 from emotion_interp.core.types import Site
@@ -46,7 +46,7 @@ def read_shard(
     positions = file.places(shard.kind)
     while True:
         try:
-            how = ReadOptions(skip=SKIP, batch_tokens=tokens)
+            how = ReadOptions(batch_tokens=tokens)
             found = read_several(subject, texts, cells, spans, sites, positions, run=run, options=how)
             break
         except (MemoryError, RuntimeError) as error:

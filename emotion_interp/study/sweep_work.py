@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from emotion_interp.activations.several import SKIP
 from emotion_interp.bank import FeatureBank
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.features import Selection
@@ -24,7 +25,7 @@ from emotion_interp.study.steering_stage import steering_frames
 from emotion_interp.study.store import StudyFolder
 from emotion_interp.study.sweep_file import SweepFile
 from emotion_interp.study.sweep_plan import FEATURES, READ, SweepPlan, Unit, sweep_plan
-from emotion_interp.study.sweep_reading import FILE, SKIP, how_read, joined_readings, read_shard, save_readings
+from emotion_interp.study.sweep_reading import FILE, how_read, joined_readings, read_shard, save_readings
 from emotion_interp.study.sweep_store import SweepFolder
 from emotion_interp.study.sweep_subjects import fingerprint, load_entry, sites_of
 

@@ -26,6 +26,8 @@ from tests.releases.makers import (
     QWEN_25,
     QWEN_35,
     R1,
+    Case,
+    Model,
     case_of,
     dictionary_case,
     factor_of,
@@ -43,6 +45,20 @@ _TM, _2B = "gpt2-small-mlp-tm", "gemma-2b-res-jb"
 _HOOK_Z = "blocks.1.hook_z"
 _GOODFIRE = {"d_in": WIDTH, "d_sae": D_SAE}
 _WIDE = SaeChoice(width="16k", l0="medium")
+
+
+def goodfire_case(release: str, model: Model, layer: int) -> Case:
+    """Linear layers under names of their own, one SAE to a release."""
+    return case_of(
+        release,
+        f"layer_{layer}",
+        model,
+        Site(layer),
+        lambda path: linear_layers(path, WIDTH, "encoder_linear", "decoder_linear"),
+        sizes=_GOODFIRE,
+        context_size=None,
+    )
+
 
 CASES = [
     case_of(
@@ -165,24 +181,8 @@ CASES = [
     dictionary_case("llama-3.1-8b-instruct-andyrdt", "resid_post_layer_3_trainer_1", LLAMA_31_IT, 3, "BatchTopKSAE"),
     dictionary_case("qwen2.5-7b-instruct-andyrdt", "resid_post_layer_3_trainer_1", QWEN_25, 3, "BatchTopKSAE"),
     dictionary_case("gpt-oss-20b-andyrdt", "resid_post_layer_3_trainer_0", GPT_OSS, 3, "BatchTopKSAE"),
-    case_of(
-        "goodfire-llama-3.1-8b-instruct",
-        "layer_19",
-        LLAMA_31_IT,
-        Site(19),
-        lambda path: linear_layers(path, WIDTH, "encoder_linear", "decoder_linear"),
-        sizes=_GOODFIRE,
-        context_size=None,
-    ),
-    case_of(
-        "goodfire-llama-3.3-70b-instruct",
-        "layer_50",
-        LLAMA_33_IT,
-        Site(50),
-        lambda path: linear_layers(path, WIDTH, "encoder_linear", "decoder_linear"),
-        sizes=_GOODFIRE,
-        context_size=None,
-    ),
+    goodfire_case("goodfire-llama-3.1-8b-instruct", LLAMA_31_IT, 19),
+    goodfire_case("goodfire-llama-3.3-70b-instruct", LLAMA_33_IT, 50),
     case_of(
         "deepseek-r1-distill-llama-8b-qresearch",
         "blocks.19.hook_resid_post",

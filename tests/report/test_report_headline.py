@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import re
 from html import unescape
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,16 +12,6 @@ import pytest
 from emotion_interp.report import StudyData, render_report
 from emotion_interp.report.headline import headline
 from emotion_interp.report.plain_words import direction_words, set_words
-
-
-@pytest.fixture(scope="module")
-def study() -> StudyData:
-    path = Path(__file__).parent / "synthetic_study.py"
-    spec = importlib.util.spec_from_file_location("synthetic_study_headline", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.build_study()
 
 
 def _texts(read_as: list[object], emotions: list[str]) -> pd.DataFrame:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,16 +14,6 @@ from emotion_interp.report.brief import in_brief
 from emotion_interp.report.geometry_section import CIRCUMPLEX, geometry_blocks
 from emotion_interp.report.places import best_places, with_places
 from emotion_interp.report.sections import features_blocks, ratings_blocks
-
-
-@pytest.fixture(scope="module")
-def study() -> StudyData:
-    path = Path(__file__).parent / "synthetic_study.py"
-    spec = importlib.util.spec_from_file_location("synthetic_study_parts", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.build_study()
 
 
 def _blocks(blocks: list[Any], kind: str) -> list[Any]:

@@ -196,7 +196,7 @@ def test_a_full_disk_stops_with_one_line_and_keeps_what_is_done(whole, tmp_path,
 
 @pytest.fixture(autouse=True)
 def interrupts():
-    """Another test of the process may have left them ignored."""
+    """A suite that a shell runs in the background inherits ignored interrupts."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.study.sweep_engine import InProcess, LocalProcesses, run_units
+from tests.study.tasks import Task
 
 WORK = '''
 """Work of a test, as a module that a fresh process can import."""
@@ -35,17 +35,6 @@ class Work:
         (self.folder / unit).write_text(str(os.getpid()))
         return {"pid": os.getpid()}
 '''
-
-
-@dataclass(frozen=True)
-class Task:
-    id: str
-    subject: str = "a"
-    needs: tuple[str, ...] = ()
-
-    @property
-    def title(self):
-        return f"unit {self.id}"
 
 
 @pytest.fixture()

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 from collections import Counter
-from dataclasses import dataclass
 
 import pytest
 
@@ -15,19 +14,9 @@ from emotion_interp.core.files import sha256_file
 from emotion_interp.study.sweep_engine import run_units
 from emotion_interp.study.sweep_file import EngineChoices
 from emotion_interp.study.sweep_ray import STORE_BYTES, RayPool
+from tests.study.tasks import Task
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (extra `ray`)")
-
-
-@dataclass(frozen=True)
-class Task:
-    id: str
-    subject: str = "a"
-    needs: tuple[str, ...] = ()
-
-    @property
-    def title(self):
-        return f"unit {self.id}"
 
 
 @pytest.fixture(scope="module", autouse=True)

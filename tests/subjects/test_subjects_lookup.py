@@ -15,7 +15,10 @@ from emotion_interp.subjects.sae_releases import release_names
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a b", "../x", "./x", "a/b/c", "x\0y", "a\\b", "-x", "a--b", "x" * 97, "é"])
-def test_nonsense_is_no_name(name):
+def test_nonsense_is_no_name(name, tmp_path, monkeypatch):
+    # "../x" may well be a folder of the machine
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
     with pytest.raises(EmotionInterpError):
         checked_model_name(name)
     with pytest.raises(EmotionInterpError):
