@@ -246,9 +246,9 @@ def probes_from_readings(
                 for row, held_out in _sparse(halves, i, singles[i], ks):
                     scores.setdefault(language, []).append(held_out)
                     weights = np.asarray(row["weights"], dtype=np.float64)
-                    rows_of = subject.readers[site].decoder_rows(np.asarray(row["features"], dtype=np.int64))
+                    rows_of = subject.readers[site].decoder_rows(row["features"])
                     decoder = rows_of.double().cpu().numpy()
-                    vectors[site, language, emotion, int(np.asarray(row["k"]))] = weights @ decoder
+                    vectors[site, language, emotion, row["k"]] = weights @ decoder
                     rows.append(labels | row)
                 dense_rows.append(labels | _dense(halves, i, cleaner, seed))
     source = {"subject": subject.name, "stimuli": kind, "seed": seed, "concepts_sha256": concepts.sha256}
@@ -304,7 +304,7 @@ class _Halves:
 
 def _sparse(
     halves: _Halves, target: int, single: np.ndarray, ks: Sequence[int]
-) -> Iterable[tuple[dict[str, object], np.ndarray]]:
+) -> Iterable[tuple[dict[str, Any], np.ndarray]]:
     """One probe per k, as a row of the table, and its decision values on the held-out half."""
     order = np.argsort(-single, kind="stable")[: max(ks)]
     best = [halves.values(order, held_out) for held_out in (False, True)]

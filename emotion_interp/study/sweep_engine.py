@@ -47,7 +47,7 @@ class Outcome:
 
     worker: object
     unit: str
-    facts: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     again: bool = False
     stops: bool = False

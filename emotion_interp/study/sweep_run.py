@@ -169,6 +169,6 @@ def _throughput(plan: SweepPlan, unit: str, outcome: Outcome) -> str:
     title, facts = plan.by_id[unit].title, outcome.facts
     if outcome.error is not None:
         return f"{title}: {outcome.error}"
-    seconds, tokens = (float(str(facts.get(name, 0))) for name in ("seconds", "n_tokens"))
+    seconds, tokens = (float(facts.get(name, 0)) for name in ("seconds", "n_tokens"))
     speed = f", {tokens / max(seconds, 1e-9):,.0f} tokens/s" if plan.by_id[unit].stage == READ else ""
     return f"{title} ({seconds:.1f} s{speed})"
