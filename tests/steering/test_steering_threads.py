@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dis
 import sys
 import threading
 import warnings
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 import emotion_interp as ei
-from emotion_interp.core import EmotionInterpError
+from emotion_interp.core import EmotionInterpError, scopes
+from emotion_interp.core.scopes import hooks_locked
 from emotion_interp.core.types import Direction
 from emotion_interp.steering import batch_steer, project_out, sae_operation
 from emotion_interp.subjects.decoding import Decoding
@@ -268,18 +270,44 @@ class Interrupt(KeyboardInterrupt):
     """A Ctrl-C of the test's own."""
 
 
+def leaving_with(frame, event) -> bool:
+    """Whether a frame is about to leave a `with` block. A tracer is asked there, a signal is not let in there."""
+    ops = [(i.opname, i.argval) for i in dis.get_instructions(frame.f_code) if i.offset >= frame.f_lasti]
+    # before a `return` the value is moved out of the way first
+    ops = ops[1:] if ops[0][0] == "SWAP" else ops
+    return event == "line" and ops[:3] == [("LOAD_CONST", None)] * 3
+
+
+def taken_locks() -> list[threading.RLock]:
+    """The package's locks that this thread holds."""
+    locks, taken = [hooks_locked(), *scopes._LOCKS.values()], []
+
+    def look() -> None:
+        for lock in locks:
+            if lock.acquire(blocking=False):
+                lock.release()
+            else:
+                taken.append(lock)
+
+    other = threading.Thread(target=look)
+    other.start()
+    other.join()
+    return taken
+
+
 def interrupted(job, at: int) -> bool:
     """Run a job and interrupt it at its n-th call, line or return in this package; False where it ended before."""
-    left = [at]
+    left, leaving = [at], [False]
 
     def trace(frame, event, arg):
-        del event, arg
+        del arg
         name = frame.f_code.co_filename
         if "emotion_interp/" not in name and not name.endswith("contextlib.py"):
             return None
         left[0] -= 1
         if left[0] < 0:
             sys.settrace(None)
+            leaving[0] = leaving_with(frame, event)
             raise Interrupt
         return trace
 
@@ -293,6 +321,11 @@ def interrupted(job, at: int) -> bool:
         return True
     finally:
         sys.settrace(before)
+        for lock in taken_locks():
+            # nothing else may leave one taken: the next thread would wait for ever
+            assert leaving[0], at
+            while lock in taken_locks():
+                lock.release()
 
 
 def jobs(subject, bank, direction):
