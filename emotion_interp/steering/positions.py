@@ -15,6 +15,8 @@ from emotion_interp.subjects.turns import OPEN, TURN_POSITIONS, conversations, m
 POSITIONS = ("all", "all_with_bos", "prompt", "generated", "from_last_prompt_token")
 """Named selections of token positions. Only "all_with_bos" and explicit lists ever touch BOS. A conversation has
 `TURN_POSITIONS` too."""
+SPARING = ("generated", "from_last_prompt_token")
+"""Those that leave every token before the last of a prompt as it is."""
 
 
 @dataclass(frozen=True, eq=False)
