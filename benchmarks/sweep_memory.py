@@ -1,9 +1,10 @@
 """Peak memory of a whole sweep at 1x and 16x the stimuli: `python -m benchmarks.sweep_memory [--subjects bundled,...]`.
 
 Every sweep has a process of its own, whose peak (resource.getrusage) includes Python, torch, the model with its SAEs, the
-plan, the readings, banks and tables. It reads two languages at three positions; the words of five emotions and as many
-neutral ones as `--words` allows, each in `--carriers` carriers. At 16x each word stands beside fifteen made of it by a
-letter at its end, so that no text is there twice. A run that is killed goes on after the sweeps in `--log`.
+plan, the readings, banks and tables; its own peak (Linux' RssAnon, sampled) is that without mapped files. It reads two
+languages at three positions; the words of five emotions and as many neutral ones as `--words` allows, each in `--carriers`
+carriers. At 16x each word stands beside fifteen made of it by a letter at its end, so that no text is there twice. A run
+that is killed goes on after the sweeps in `--log`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +39,7 @@ positions = ["last", "span", "text"]
 analyses = ["features"]
 [reading]
 shard_kilobytes = 16
+batch_tokens = 512
 [[subjects]]
 """
 ENTRIES = {
@@ -83,7 +86,8 @@ def measure(subject: str, times: int, words: int, carriers: int) -> dict[str, An
         path = Path(folder) / "sweep.toml"
         path.write_text(TOML.format(emotions=EMOTIONS) + "\n".join(lines))
         began = time.process_time()
-        results = ei.sweep(path)
+        with _Watch() as watch:
+            results = ei.sweep(path)
         spent, units = time.process_time() - began, results.table("units")
         disk = sum(file.stat().st_size for file in results.path.rglob("*") if file.is_file())
     read = units[units["stage"] == "read"]
@@ -96,7 +100,29 @@ def measure(subject: str, times: int, words: int, carriers: int) -> dict[str, An
         "MB on disk": round(disk / 1e6),
         "processor, s": round(spent),
         "peak MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "own peak MB": round(watch.most / 1024),
     }
+
+
+class _Watch:
+    """Looks twenty times a second how much memory is this process' own; files that are mapped (libraries, weights) count in
+    the peak of the whole, come and go with what others need, and are none of the sweep's."""
+
+    def __enter__(self) -> _Watch:
+        self.most, self._over = 0, threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def _look(self) -> None:
+        while not self._over.wait(0.05):
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("RssAnon:"):
+                    self.most = max(self.most, int(line.split()[1]))
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
 
 
 def _absolute(value: str) -> str:
@@ -118,7 +144,7 @@ def main() -> None:
         print(json.dumps(measure(options.subjects, options.one, options.words, options.carriers)))
         return
     rows = [json.loads(line) for line in options.log.read_text().splitlines()] if options.log.exists() else []
-    for subject in options.subjects.split(","):
+    for subject in filter(None, options.subjects.split(",")):
         for times in TIMES:
             if any((r["subject"], r["times"], r["words"]) == (subject, times, options.words) for r in rows):
                 continue
@@ -131,13 +157,17 @@ def main() -> None:
             options.log.parent.mkdir(parents=True, exist_ok=True)
             options.log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     frame = pd.DataFrame(rows)
-    first = frame[frame["times"] == TIMES[0]].set_index(["subject", "words"])["peak MB"]
-    frame["ratio"] = [r["peak MB"] / first[r["subject"], r["words"]] for r in frame.to_dict("records")]
+    for name in ("peak MB", "own peak MB"):
+        first = frame[frame["times"] == TIMES[0]].set_index(["subject", "words"])[name]
+        frame[name.replace("MB", "ratio")] = [
+            r[name] / first[r["subject"], r["words"]] for r in frame.to_dict("records")
+        ]
     parts = (
         "# Peak memory of a sweep",
-        f"`python -m benchmarks.sweep_memory --subjects {options.subjects}`, and once more with `--words` and `--carriers` for "
-        "rows of other sizes. A whole sweep in a process of its own: two languages, three positions, all layers with an SAE; "
-        "the same words at 1x and 16x (at most 1.1 wanted).",
+        "`python -m benchmarks.sweep_memory --subjects SUBJECT --words WORDS --carriers N`, one run for each subject, the log "
+        "shared; a last run with `--subjects '' --write` makes this page. A whole sweep in a process of its own: two languages, "
+        "three positions, all layers with an SAE; the same words at 1x and 16x (at most 1.1 wanted). Peak: of all pages in "
+        "memory, with those of mapped files, which the system takes away where others need room; own peak: without them.",
         markdown(frame, 2),
     )
     print("\n\n".join(parts)) if options.write is None else write(options.write, *parts)

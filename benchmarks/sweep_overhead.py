@@ -76,7 +76,8 @@ def main() -> None:
 
         if len(rows) < options.pairs:
             # the first of each also imports what they need
-            plain(-1), swept(-1)
+            plain(-1)
+            swept(-1)
         for pair in range(len(rows), options.pairs):
             row: dict[str, float] = {"pair": pair + 1}
             ways = {"find_features": plain, "sweep": swept}

@@ -1,6 +1,6 @@
-"""What a finished sweep took and found, as a page: `python -m benchmarks.sweep_page [runs/four] [--write PAGE]`.
+"""What a finished sweep took and found, as a page: `python -m benchmarks.sweep_page [runs/measured] [--write PAGE]`.
 
-The default is the sweep of docs/sweeps/four.toml. Nothing is computed anew: every figure is in the tables of the folder.
+The default is the sweep of docs/sweeps/measured.toml. Nothing is computed anew: every figure is in the tables of the folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def main() -> None:
     import emotion_interp as ei
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/four"))
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/measured"))
     parser.add_argument("--write", type=Path, default=None)
     options = parser.parse_args()
     results = ei.load_sweep(options.folder)
@@ -32,8 +32,8 @@ def main() -> None:
         confirmation=("auroc_heldout", "mean"),
     )
     parts = (
-        "# A sweep over four models",
-        "`emotion-interp sweep docs/sweeps/four.toml --workers 2`, then `python -m benchmarks.sweep_page`. All layers with an "
+        "# A sweep over three models",
+        "`emotion-interp sweep docs/sweeps/measured.toml --workers 3`, then `python -m benchmarks.sweep_page`. All layers with an "
         "SAE, two languages, three positions, two seeds, five emotions. Seconds are of a crowded machine's clock.",
         markdown(taken(units), 2),
         "The best site of each subject, position and language, chosen on the discovery half of the words and reported on the "
@@ -56,7 +56,7 @@ def taken(units: pd.DataFrame) -> pd.DataFrame:
         reading=("reading", lambda said: ", ".join(dict.fromkeys(said))),
     ).reset_index()
     for name in ("stimuli", "tokens", "run"):
-        frame[name] = [int(value) if value else None for value in frame[name]]
+        frame[name] = [f"{int(value):,}" if value else "-" for value in frame[name]]
     return frame
 
 
