@@ -120,7 +120,7 @@ def page(frame: pd.DataFrame, options: argparse.Namespace) -> list[str]:
         f"Tokens run: {computed:,} of {total:,}, {computed / total:.3f} of them (at most .30 wanted). Largest difference of "
         f"a reading: {frame['off'].max():.1e} of its norm.",
         markdown(of_way.reset_index().rename(columns={"processor": "processor, s", "clock": "clock, s"}), 1),
-        markdown(shares(frame, options.layers.count(",") + 1), 2),
+        markdown(shares(frame, options.layers.count(",") + 1), 3),
     ]
 
 
