@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import CellType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from emotion_interp.core.errors import EmotionInterpError
@@ -29,7 +29,7 @@ class Scope:
         spares_prompt: it leaves every token before the last of a prompt as it is.
     """
 
-    def __init__(self, model: Any, spares_prompt: bool = False) -> None:
+    def __init__(self, model: object, spares_prompt: bool = False) -> None:
         self.model: object = model
         self.is_open = False
         self.spares_prompt = spares_prompt
@@ -70,7 +70,7 @@ class Undoing:
     def __init__(self) -> None:
         self._steps: list[Callable[[], object]] = []
 
-    def later(self, step: Callable[[], Any]) -> None:
+    def later(self, step: Callable[[], object]) -> None:
         """Have something put back at the end; the last step given is the first."""
         self._steps.append(step)
 
