@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emotion_interp.study.sweep_lines import Place
 
@@ -30,7 +30,7 @@ def wrong_choices(file: SweepFile, folder: Path) -> Iterator[tuple[Place, str]]:
         yield from ((("subjects", number, *place), message) for place, message in _wrong_entry(entry))
 
 
-def _twice(place: Place, value: Any) -> Iterator[tuple[Place, str]]:
+def _twice(place: Place, value: object) -> Iterator[tuple[Place, str]]:
     """Values that a list has more than once; read twice they would be counted twice."""
     if isinstance(value, dict):
         for key, below in value.items():
