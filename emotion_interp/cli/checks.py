@@ -61,7 +61,7 @@ def layer_numbers(value: str | None) -> str | None:
     return value
 
 
-def languages_known(value: str) -> str:
+def languages_known(value: str) -> str | None:
     """A callback for --languages of concept sets."""
     from emotion_interp.concepts.defaults import SIZES, shipped_languages
 
@@ -120,7 +120,7 @@ def names_known(value: str) -> str:
     return value
 
 
-def norms_registered(value: str) -> str:
+def norms_registered(value: str) -> str | None:
     """A callback for the name of norms to fetch."""
     from emotion_interp.norms.registry import REGISTRY
 
