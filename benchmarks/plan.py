@@ -1,4 +1,4 @@
-"""What `ei.plan` says against what loading and reading small subjects takes: `python -m benchmarks.plan`.
+"""What `ei.plan` says against what loading and reading small subjects takes: `python -m benchmarks.plan` writes docs/results/plan.md.
 
 Each subject is planned from its folder (configuration alone) and then loaded and read, in a process of its own, with one
 thread; seconds are processor seconds. The plan's seconds come from its calibration: blocks of the shape with random weights.
@@ -25,6 +25,25 @@ SUBJECTS = {
     "Gemma 2, 10 x 640": ("gemma2", 10, 640, 2048),
 }
 D_SAE = 4096
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "plan.md"
+HEAD = f"""# The plan against small subjects
+
+What `emotion-interp plan` says beforehand, from configurations alone, against what loading and reading a subject then took,
+each in a process of its own with one thread. Except for the bundled subject the weights are random, with SAEs of {D_SAE:,} latents
+at two layers; {TEXTS} texts of {LENGTH} tokens are read.
+
+- parameters held: elements of all storages of the wrapped model. A view of another tensor costs nothing; where a family
+  keeps queries, keys and values interleaved in one matrix (GPT-NeoX, Bloom, Falcon, CodeGen, MPT), TransformerLens keeps
+  sorted copies of them beside it, which the plan counts (`tests/families/test_families_sizes.py` counts them for real
+  configurations of every family);
+- tensors MB: bytes of these and of the SAEs, in float32;
+- peak MB: the most that the process held beyond what it had with all libraries imported; a plan adds to the tensors 80 MiB that
+  any subject brings (modules imported at first use, a tokenizer, logits that are compared) and a batch's activations;
+- seconds: processor seconds of reading, against a plan that timed blocks of the model's shape on this machine (`--calibrate`).
+
+Planned figures are to be within 25% of the measured ones. Speeds of named cards are not in this table: they are nominal figures
+of data sheets, which `--card` replaces.
+"""
 
 
 def make(root: Path, family: str, layers: int, width: int, inner: int) -> None:
@@ -122,6 +141,18 @@ def storages(tensors: list[Any]) -> dict[int, int]:
     return {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """The page of docs/results."""
+    lines = [HEAD, "| subject | figure | planned | measured | planned / measured |", "|---|---|---|---|---|"]
+    for row in rows:
+        digits = 0 if row["figure"] == "parameters held" else 1
+        shown = [f"{row[k]:,.{digits}f}" for k in ("planned", "measured")]
+        lines.append(f"| {row['subject']} | {row['figure']} | {' | '.join(shown)} | {row['ratio']:.2f} |")
+    off = [row for row in rows if not 0.75 <= row["ratio"] <= 1.25]
+    said = "; ".join(f"{row['figure']} of {row['subject']} ({row['ratio']:.2f})" for row in off) or "none"
+    return "\n".join([*lines, "", f"Outside 25%: {said}.", "", "Made by `python -m benchmarks.plan`.", ""])
+
+
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["planned", root]:
@@ -133,7 +164,6 @@ def main(arguments: list[str]) -> None:
         case ["make", root, family, layers, width, inner]:
             make(Path(root), family, int(layers), int(width), int(inner))
             return
-    import pandas as pd
 
     def child(*words: str) -> str:
         command = [sys.executable, "-m", "benchmarks.plan", *words]
@@ -153,8 +183,10 @@ def main(arguments: list[str]) -> None:
         for figure, value in said.items():
             ratio = value / took[figure] if took[figure] else float("nan")
             rows.append({"subject": name, "figure": figure, "planned": value, "measured": took[figure], "ratio": ratio})
-            print(rows[-1], file=sys.stderr, flush=True)
-    print(pd.DataFrame(rows).round(2).to_string(index=False))
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    print(table(rows))
+    if not arguments:
+        PAGE.write_text(table(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":
