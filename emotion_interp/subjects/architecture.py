@@ -153,7 +153,8 @@ def _from_configuration(place: str, shown: str) -> Architecture:
 
     config: Any = AutoConfig.from_pretrained(place, local_files_only=True).get_text_config()
     n_layers, d_model = int(config.num_hidden_layers), int(config.hidden_size)
-    n_heads = int(config.num_attention_heads)
+    # a recurrent model has none
+    n_heads = int(_get(config, "num_attention_heads") or 0)
     # on the meta device a model has shapes and no memory
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
@@ -176,7 +177,7 @@ def _from_configuration(place: str, shown: str) -> Architecture:
         n_layers=n_layers,
         d_model=d_model,
         n_heads=n_heads,
-        d_head=int(_get(config, "head_dim") or d_model // n_heads),
+        d_head=int(_get(config, "head_dim") or d_model // n_heads) if n_heads else 0,
         d_mlp=int(inner[0] if isinstance(inner, (list, tuple)) else inner),
         d_vocab=int(config.vocab_size),
         # tied weights are one parameter

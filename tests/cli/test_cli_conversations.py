@@ -83,7 +83,20 @@ def test_conversations_are_answered_unsteered_and_steered(shell, chat_options, c
 
 
 def test_a_grid_is_judged_on_conversations(shell, chat_options, chat_bank, talk_file, tmp_path):
-    grid = ["--grid", tmp_path / "g.csv", "--doses", "1", "--random", "3", "--method", "dense", "--tokens", "3"]
+    grid = [
+        "--grid",
+        tmp_path / "g.csv",
+        "--judge",
+        "text",
+        "--doses",
+        "1",
+        "--random",
+        "3",
+        "--method",
+        "dense",
+        "--tokens",
+        "3",
+    ]
     answer = shell("steer", *chat_options, "--bank", chat_bank, "--messages", talk_file, *grid, "--json")
     assert answer.code == 0, answer.err
     assert [row["emotion"] for row in answer.records] == ["joy"] and (tmp_path / "g.csv").is_file()
