@@ -147,7 +147,8 @@ def _load_model(
         )
         auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
         options = {**how.of_model(), **found, "output_loading_info": True}
-        model, told = auto_class.from_pretrained(source, config=config, dtype=dtype, **options)
+        loaded: Any = auto_class.from_pretrained(source, config=config, dtype=dtype, **options)
+        model, told = loaded
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

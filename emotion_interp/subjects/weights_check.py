@@ -10,7 +10,8 @@ from emotion_interp.core.errors import FileFormatError, tell
 
 _ADAPTER = re.compile(r"lora_|\.adapter|prompt_encoder|ia3_")
 _OTHER_PARTS = re.compile(
-    r"vision|visual|audio|image|speech|multi_modal|multimodal|mm_|mtp|rotary_emb|position_ids|inv_freq"
+    r"vision|visual|audio|image|speech|multi_modal|multimodal|mm_|mtp|rotary_emb|position_ids|inv_freq|"
+    r"masked_bias$|causal_mask$|(attn|attention)\.bias$"
 )
 """Weights of what is beside the text model: towers, projectors, heads of other training, tables that are worked out."""
 _KNOWN_SHARE = 0.9
