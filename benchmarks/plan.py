@@ -2,17 +2,17 @@
 
 Each subject is planned from its folder (configuration alone) and then loaded and read, in a process of its own, with one
 thread; seconds are processor seconds. The plan's seconds come from its calibration: blocks of the shape with random weights.
-Memory: bytes of the storages that are held (a view of another tensor costs nothing), and the peak of the process above what
-it had before loading.
+Memory: bytes of the storages that are held (a view of another tensor costs nothing), and the peak of the process's
+memory above what it had before loading, mapped files apart, with those of the tensors that lie in files.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ at two layers; {TEXTS} texts of {LENGTH} tokens are read.
   sorted copies of them beside it, which the plan counts (`tests/families/test_families_sizes.py` counts them for real
   configurations of every family);
 - tensors MB: bytes of these and of the SAEs, in float32;
-- peak MB: the most that the process held beyond what it had with all libraries imported; a plan adds to the tensors 80 MiB that
+- peak MB: the most memory of the process beyond what it had with all libraries imported, weights that lie in mapped files
+  included (the system counts those pages or drops them as memory is free, so that a process's own peak says little); a plan adds to the tensors 80 MiB that
   any subject brings (modules imported at first use, a tokenizer, logits that are compared) and a batch's activations;
 - seconds: processor seconds of reading, against a plan that timed blocks of the model's shape on this machine (`--calibrate`).
 
@@ -117,7 +118,9 @@ def measured(root: str) -> dict[str, float]:
     from emotion_interp.study.calibration import random_texts
 
     torch.set_num_threads(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = anonymous()
+    peak = Peak()
+    peak.start()
     model, saes = places(root)
     subject = ei.load_subject(model, saes=saes)
     original = subject.model.original_model
@@ -128,10 +131,12 @@ def measured(root: str) -> dict[str, float]:
     began = time.process_time()
     read_units(subject, texts, np.arange(TEXTS), position="end")
     seconds = time.process_time() - began
+    peak.done.set()
+    peak.join()
     return {
         "parameters held": sum(weights.values()) / 4,
         "tensors MB": sum(held.values()) / 2**20,
-        "peak MB": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+        "peak MB": (peak.most - before + in_files(held)) / 2**20,
         "seconds": seconds,
     }
 
@@ -139,6 +144,37 @@ def measured(root: str) -> dict[str, float]:
 def storages(tensors: list[Any]) -> dict[int, int]:
     """Bytes of what tensors lie in, each place once."""
     return {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+
+
+def anonymous() -> int:
+    """Bytes of this process that are no pages of a file."""
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
+
+
+class Peak(threading.Thread):
+    """The most anonymous memory while it runs, looked at every few milliseconds.
+
+    Weights that were mapped from their file are not in it: the system counts such pages or drops them as memory is free.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.most, self.done = 0, threading.Event()
+
+    def run(self) -> None:
+        while not self.done.wait(0.005):
+            self.most = max(self.most, anonymous())
+
+
+def in_files(held: dict[int, int]) -> int:
+    """Bytes of storages that lie in mapped files."""
+    ranges = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        place, _, _, _, inode, *_ = line.split()
+        if inode != "0":
+            ranges.append(tuple(int(end, 16) for end in place.split("-")))
+    return sum(size for at, size in held.items() if any(start <= at < end for start, end in ranges))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

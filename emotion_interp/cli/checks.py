@@ -240,8 +240,7 @@ def presets() -> Iterable[str]:
 
 def steering_positions() -> Iterable[str]:
     """The positions of `steer` that have a name."""
-    from emotion_interp.steering.positions import POSITIONS
-    from emotion_interp.subjects.turns import TURN_POSITIONS
+    from emotion_interp.subjects.turns import POSITIONS, TURN_POSITIONS
 
     return (*POSITIONS, *TURN_POSITIONS)
 

@@ -65,6 +65,10 @@ WRONG = {
     "rows": "x",
     "valence": "inf",
     "arousal": "nan",
+    "messages": "no/such.json",
+    "positions": "typo",
+    "card": "B200=180",
+    "efficiency": "inf",
 }
 """A wrong value by the name of an option or argument."""
 FREE = {"text", "prompts", "words", "revision", "sae_ids"}
@@ -113,7 +117,7 @@ def wrong_calls() -> list[tuple[str, str, list[str]]]:
             line = name.split()
             for param in command.params:
                 given = value if param is wrong else NEEDED.get(str(param.name), "").format(bundled=bundled)
-                needed = param.required or (param.name == "prompts" and wrong.name != "grid")
+                needed = param.required or (param.name == "prompts" and wrong.name != "grid") or param.name == "text"
                 if param is wrong or needed:
                     option = [] if param.param_type_name == "argument" else [max(param.opts, key=len)]
                     line += [*option, given]
