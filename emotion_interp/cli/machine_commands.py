@@ -21,6 +21,7 @@ Planned = Annotated[
 ]
 
 
+# Long: what the shell shows as options is the signature.
 @app.command()
 def plan(
     model: Planned = None,
