@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -131,9 +131,8 @@ def top_examples(
     def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         best[site].add(activations, batch)
 
-    passes: dict[str, Any] = {"batch_tokens": chosen.batch_tokens, "progress": chosen.progress}
     for group in in_turns(subject.readers, list(features)):
-        forward_pass(subject, tokens, group, on_site, **passes)
+        forward_pass(subject, tokens, group, on_site, batch_tokens=chosen.batch_tokens, progress=chosen.progress)
     rows = []
     for site in features:
         for feature, rank, example in best[site].result():
