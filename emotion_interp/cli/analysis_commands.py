@@ -11,6 +11,15 @@ import typer.core
 from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
 from emotion_interp.cli import steering_grid as tools
+from emotion_interp.cli.conversations import (
+    Chat,
+    Messages,
+    Positions,
+    check_prompts,
+    check_template,
+    conversations_in,
+    said_in,
+)
 from emotion_interp.cli.options import (
     BankOption,
     Device,
@@ -67,6 +76,7 @@ def features(
     limit: Annotated[int | None, typer.Option(min=2, help="Texts of each emotion from a corpus; default: all.")] = None,
     max_features: Annotated[int | None, typer.Option(min=1, help="Features kept per emotion; default: 16.")] = None,
     names: Names = "keep",
+    chat: Chat = False,
     out: Annotated[Path | None, typer.Option(callback=checks.new_bank, help="Save the bank to this folder.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -77,14 +87,14 @@ def features(
     Example: emotion-interp features joy --layer 3
     """
     places = facts_of.check_layers(model, saes, layers)
-    facts = facts_of.facts_for(model, bank, languages, stimuli, seed)
+    facts = facts_of.facts_for(model, bank, languages, "words" if chat and stimuli is None else stimuli, seed)
     asked = [] if emotion is None else [emotion]
     facts_of.check_choice(facts, languages=languages, emotions=asked, layer=layer, layers=places)
     from emotion_interp.bank.frames import summary_by_layer
     from emotion_interp.cli.progress import show_frame
 
     subject = subject_of(model, saes, layers, device, dtype)
-    features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names)
+    features_bank = bank_of(bank, subject, languages, seed, quiet, stimuli, limit, max_features, names, chat)
     if out is not None:
         features_bank.save(out)
     if emotion is None and layer is None:
@@ -179,6 +189,8 @@ def steer(
     language: Annotated[
         str | None, typer.Option(help="Language in which the direction was found; default: that of the prompts.")
     ] = None,
+    messages: Messages = None,
+    positions: Positions = "from_last_prompt_token",
     grid: Annotated[
         Path | None,
         typer.Option(
@@ -218,24 +230,26 @@ def steer(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Continue prompts unsteered and steered (from the last prompt token on), side by side; or judge a whole grid.
+    """Continue prompts, or answer conversations, unsteered and steered, side by side; or judge a whole grid.
 
     Example: emotion-interp steer --emotion joy --layer 3 --dose 0.8 "The letter said"
 
     Example: emotion-interp steer --emotion joy,fear --layer 2 --method dense --doses 0.1,0.2,0.4 --grid joy_fear.csv
+
+    Example: emotion-interp steer --model google/gemma-2-9b-it --bank BANK --messages talk.json --positions assistant_turn
     """
     from emotion_interp.cli.progress import console, show_frame
-    from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+    from emotion_interp.core.errors import UnknownNameError
 
-    if not prompts and grid is None:
-        raise typer.BadParameter("give at least one prompt to continue, or --grid FILE.")
-    if any(not prompt.strip() for prompt in prompts or ()):
-        raise EmotionInterpError("a prompt is empty; give at least one word to continue.")
-    asked_language = language
-    language = facts_of.spoken(language, prompts or [], model, bank, stimuli, seed if stimuli else 0)
+    talks = conversations_in(messages)
+    if not prompts and not talks and grid is None:
+        raise typer.BadParameter("give at least one prompt to continue, --messages FILE, or --grid FILE.")
+    check_prompts(prompts or (), talks, positions)
+    asked_language, said = language, [*(prompts or []), *said_in(talks)]
+    language = facts_of.spoken(language, said, model, bank, stimuli, seed if stimuli else 0)
     if grid is not None:
         named = tools.check_grid(grid, judge, kinds, language)
-        if not prompts:
+        if not said:
             from emotion_interp.judges import NEUTRAL_PROMPTS
 
             if language not in NEUTRAL_PROMPTS:
@@ -245,28 +259,31 @@ def steer(
     places = facts_of.check_layers(model, saes, None)
     facts = facts_of.facts_for(model, bank, language, stimuli, seed if stimuli else 0)
     facts_of.check_choice(facts, languages=language, emotions=names, layer=layer, method=method, layers=places)
-    facts_of.say_language(asked_language, language, prompts or [], quiet)
+    facts_of.say_language(asked_language, language, said, quiet)
     subject = subject_of(model, saes, None, device, dtype)
+    written = check_template(subject, talks)
     # here the seed is that of the sampling: another one must not mean another bank, unless a search is asked for
     features_bank = bank_of(bank, subject, language, seed if stimuli else 0, quiet, stimuli)
     layer = features_bank.layers[len(features_bank.layers) // 2] if layer is None else layer
     emotions = tools.emotions_of(emotion, features_bank)
     if grid is not None:
         options: dict[str, object] = {"max_new_tokens": tokens, "generation": {"do_sample": sample}, "seed": seed}
-        setting = tools.grid_setting(subject, features_bank, prompts, language, judge, **options)
+        options["positions"] = positions
+        setting = tools.grid_setting(subject, features_bank, written or prompts, language, judge, **options)
         judged = tools.steering_grid(setting, grid, emotions, amounts, layer, method, n_random=random, kinds=named)
         console(quiet).print(f"table: {grid}, picture: {grid.with_suffix('.html')}")
         tools.show_grid(judged, f"layer {layer}, {method}, {judge} judge", as_json)
         return
     directions = {e: features_bank.direction(e, layer=layer, language=language, method=method) for e in emotions}
     new = {"max_new_tokens": tokens, "do_sample": sample, "seed": seed}
-    shown = tools.continued(subject, prompts or (), directions, dose, **new)
+    shown = tools.continued(subject, talks or prompts or (), directions, dose, positions, **new)
     show_frame(shown, f"{emotion}, layer {layer}, dose {dose:g}, {method}", as_json)
 
 
 @app.command()
 def trace(
-    text: Annotated[str, typer.Argument(help="Text to trace.")],
+    text: Annotated[str | None, typer.Argument(help="Text to trace.")] = None,
+    messages: Messages = None,
     model: Model = None,
     saes: Saes = None,
     device: Device = "auto",
@@ -282,7 +299,7 @@ def trace(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Every emotion's strength at every token of a text.
+    """Every emotion's strength at every token of a text, or of the conversation in --messages.
 
     Example: emotion-interp trace "She opened the letter and wept." --out trace.html
     """
@@ -290,17 +307,24 @@ def trace(
     from emotion_interp.core.errors import EmotionInterpError
     from emotion_interp.report import emotion_trace
 
-    if not text.strip():
+    talks = conversations_in(messages)
+    if (text is None) == (not talks) or len(talks) > 1:
+        raise EmotionInterpError("trace reads one text, or the one conversation of --messages FILE; give one of them.")
+    if text is not None and not text.strip():
         raise EmotionInterpError("the text is empty; give at least one word.")
+    said = said_in(talks) if text is None else [text]
     places = facts_of.check_layers(model, saes, None)
-    asked_language, language = language, facts_of.spoken(language, [text], model, bank, stimuli, seed)
+    asked_language, language = language, facts_of.spoken(language, said, model, bank, stimuli, seed)
     facts = facts_of.facts_for(model, bank, language, stimuli, seed)
     facts_of.check_choice(facts, languages=language, layer=layer, layers=places)
-    facts_of.say_language(asked_language, language, [text], quiet)
+    facts_of.say_language(asked_language, language, said, quiet)
     subject = subject_of(model, saes, None, device, dtype)
+    check_template(subject, talks)
     features_bank = bank_of(bank, subject, language, seed, quiet, stimuli)
     layer = features_bank.layers[len(features_bank.layers) // 2] if layer is None else layer
-    result = emotion_trace(subject, text, features_bank, layers=[layer], language=language)
+    result = emotion_trace(
+        subject, talks[0] if text is None else text, features_bank, layers=[layer], language=language
+    )
     if out is not None:
         result.save(out)
         console(quiet).print(f"token view: {out}")
@@ -309,4 +333,6 @@ def trace(
         wide = frame.pivot(index="position", columns="emotion", values="value")
         strongest = wide.max().sort_values(ascending=False).index[:6]
         frame = wide[strongest].assign(token=list(result.tokens)).reset_index()[["token", *strongest]]
+        if result.speakers:
+            frame.insert(0, "speaker", list(result.speakers))
     show_frame(frame, f"layer {layer}", as_json, digits=2)

@@ -61,7 +61,7 @@ def layer_numbers(value: str | None) -> str | None:
     return value
 
 
-def languages_known(value: str) -> str:
+def languages_known(value: str) -> str | None:
     """A callback for --languages of concept sets."""
     from emotion_interp.concepts.defaults import SIZES, shipped_languages
 
@@ -120,7 +120,7 @@ def names_known(value: str) -> str:
     return value
 
 
-def norms_registered(value: str) -> str:
+def norms_registered(value: str) -> str | None:
     """A callback for the name of norms to fetch."""
     from emotion_interp.norms.registry import REGISTRY
 
@@ -236,3 +236,33 @@ def presets() -> Iterable[str]:
     from emotion_interp.study.presets import PRESETS
 
     return PRESETS
+
+
+def steering_positions() -> Iterable[str]:
+    """The positions of `steer` that have a name."""
+    from emotion_interp.subjects.turns import POSITIONS, TURN_POSITIONS
+
+    return (*POSITIONS, *TURN_POSITIONS)
+
+
+def cards_given(value: list[str] | None) -> list[str] | None:
+    """A callback for --card."""
+    cards_of(value)
+    return value
+
+
+def cards_of(given: list[str] | None) -> dict[str, tuple[float, ...]] | None:
+    """'NAME=80,989,67,3350' -> a card's figures, as `PlanOptions.cards` takes them."""
+    cards: dict[str, tuple[float, ...]] = {}
+    for text in given or ():
+        name, _, figures = text.partition("=")
+        try:
+            numbers_of = tuple(float(part) for part in figures.split(","))
+        except ValueError:
+            numbers_of = ()
+        if not name.strip() or len(numbers_of) != 4 or not all(0 < n < math.inf for n in numbers_of):
+            raise EmotionInterpError(
+                f"--card is NAME=GB,TFLOPS16,TFLOPS32,GB_PER_S, four figures above zero, such as B200=180,2250,75,8000; got {text!r}."
+            )
+        cards[name.strip()] = numbers_of
+    return cards or None

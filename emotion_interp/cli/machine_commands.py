@@ -21,6 +21,7 @@ Planned = Annotated[
 ]
 
 
+# Long: what the shell shows as options is the signature.
 @app.command()
 def plan(
     model: Planned = None,
@@ -35,6 +36,17 @@ def plan(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Time some random blocks of the model's shape on this machine.")
     ] = False,
+    efficiency: Annotated[
+        float, typer.Option(callback=checks.finite, help="Share of a card's peak that reading short texts reaches.")
+    ] = 0.35,
+    card: Annotated[
+        list[str] | None,
+        typer.Option(
+            callback=checks.cards_given,
+            help="A card of your own, or other figures than the nominal ones of data sheets: NAME=GB,TFLOPS16,TFLOPS32,GB_PER_S, "
+            "such as 'B200=180,2250,75,8000'; may be given several times.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """What reading a model with its SAEs takes: memory, operations, hours. Nothing is downloaded.
@@ -54,6 +66,8 @@ def plan(
         read=read,
         resident=resident,
         calibrate=calibrate,
+        efficiency=efficiency,
+        cards=checks.cards_of(card),
     )
     if as_json:
         import pandas as pd
@@ -75,7 +89,8 @@ def plan(
     )
     show_frame(found.to_frame(), "Memory (SAEs in float32), and the smallest card listed that has it", False)
     cards = found.cards[found.cards["fits"]].astype({"saes_in_memory": int})
-    show_frame(cards.drop(columns="fits"), "Hours at 35% of the peak; cards on which it fits", False, digits=4)
+    title = f"Hours at {efficiency:.0%} of the nominal peak (data sheets, not measured; --card gives others); cards on which it fits"
+    show_frame(cards.drop(columns="fits"), title, False, digits=4)
 
 
 @app.command()

@@ -85,21 +85,28 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of splits, permut
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
-def concepts_of(languages: str) -> ConceptSet:
-    """'en,zh' -> one concept set; 'en:large' -> the large one."""
+def concepts_of(languages: str, chat: bool = False) -> ConceptSet:
+    """'en,zh' -> one concept set; 'en:large' -> the large one. `chat`: its stimuli are said by the user of a conversation."""
     from emotion_interp.concepts import concept_set
 
     named = [name.partition(":") for name in split_names(languages)]
-    return reduce(or_, [concept_set(name, size or "standard") for name, _, size in named])
+    joined = reduce(or_, [concept_set(name, size or "standard") for name, _, size in named])
+    return joined.in_chat() if chat else joined
 
 
 def concepts_of_bank(bank: FeatureBank) -> ConceptSet:
-    """The shipped concepts that a bank was found with: all of its languages, or its emotions alone (`--emotions`)."""
+    """The shipped concepts that a bank was found with: all of its languages, or its emotions alone (`--emotions`).
+
+    A bank that was found in a conversation is tested in it.
+    """
     from emotion_interp.concepts.defaults import SIZES
 
+    talk = next(iter(bank.manifest.get("conversation", {}).values()), None)
     sets: list[ConceptSet] = []
     for sizes in product(SIZES, repeat=len(bank.languages)):
         whole = concepts_of(",".join(f"{name}:{size}" for name, size in zip(bank.languages, sizes, strict=True)))
+        if talk is not None:
+            whole = whole.in_chat([{"role": role, "content": content} for role, content in talk])
         known = [emotion for emotion in whole.emotions if emotion in bank.emotions]
         sets += [whole.subset(emotions=known), whole] if known else [whole]
     # a bank that none of them made (merged, or of older words) is taken for one of the standard words
@@ -146,6 +153,7 @@ def bank_of(
     limit: int | None = None,
     max_features: int | None = None,
     names: str = "keep",
+    chat: bool = False,
 ) -> FeatureBank:
     """A saved bank; the shipped one of the bundled subject where nothing else is asked for; or one found now."""
     from emotion_interp.bank import FeatureBank, shipped_bank
@@ -164,10 +172,11 @@ def bank_of(
     loaded = None
     if bank is not None:
         unused = {"--stimuli": stimuli, "--limit": limit, "--max-features": max_features}
-        if idle := [f"{option} {value}" for option, value in unused.items() if value is not None]:
+        idle = [f"{option} {value}" for option, value in unused.items() if value is not None]
+        if idle := [*idle, *(["--chat"] if chat else [])]:
             tell(f"{', '.join(idle)} is not used: the bank of --bank is taken as it is.")
         loaded = FeatureBank.load(bank)
-    elif stimuli is None and seed == 0:
+    elif stimuli is None and seed == 0 and not chat:
         shipped = shipped_bank(subject)
         # another choice of languages is another bank
         spoken = set(split_names(languages))
@@ -176,7 +185,7 @@ def bank_of(
         require_same_subject(loaded, subject)
         return loaded
     kind = stimuli or ("scenes" if subject.name == "bundled" else "words")
-    concepts = concepts_of(languages)
+    concepts = concepts_of(languages, chat)
     shown = kind if kind in KINDS else corpus_texts(kind, languages, seed, limit, names)
     selection = Selection() if max_features is None else Selection(max_features=max_features)
     total = len(design_stimuli(concepts, shown, seed).stimuli)

@@ -112,15 +112,20 @@ def show_grid(grid: DoseResponse, title: str, as_json: bool) -> None:
 
 
 def continued(
-    subject: Subject, prompts: Sequence[str], directions: Mapping[str, Direction], dose: float, **options: Any
+    subject: Subject,
+    prompts: Sequence[Any],
+    directions: Mapping[str, Direction],
+    dose: float,
+    positions: str = "from_last_prompt_token",
+    **options: Any,
 ) -> pd.DataFrame:
-    """Prompts continued unsteered and under each direction, side by side."""
+    """Prompts continued, or conversations answered, unsteered and under each direction, side by side."""
     import pandas as pd
 
     from emotion_interp.steering import steer
 
     texts = {"unsteered": subject.generate(list(prompts), **options)}
     for name, direction in directions.items():
-        with steer(subject, direction, dose=dose, positions="from_last_prompt_token"):
+        with steer(subject, direction, dose=dose, positions=positions):
             texts["steered" if len(directions) == 1 else name] = subject.generate(list(prompts), **options)
     return pd.DataFrame(texts)

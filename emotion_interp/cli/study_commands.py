@@ -9,6 +9,7 @@ import typer
 
 from emotion_interp.cli import checks
 from emotion_interp.cli import facts as facts_of
+from emotion_interp.cli.conversations import Chat, check_chat
 from emotion_interp.cli.options import (
     Device,
     Dtype,
@@ -53,6 +54,7 @@ def run(
             help="words, scenes, stories (alignment on --corpus), or shipped; default: words; bundled: shipped.",
         ),
     ] = None,
+    chat: Chat = False,
     corpus: Annotated[
         Path | None,
         typer.Option(callback=checks.old_file, help="Labelled texts (.jsonl[.gz]: text, emotion, topic_idx)."),
@@ -102,16 +104,22 @@ def run(
     """Run a whole study: features, alignment, ratings, steering, report.html. Run again to resume.
 
     Example: emotion-interp run --model gpt2 --saes gpt2-small-res-jb --layers 4,8 --out runs/gpt2
+
+    Example: emotion-interp run --preset paper --model google/gemma-2-9b-it --chat --out runs/gemma
     """
     from emotion_interp.cli.progress import console, progress_bars, show_frame
     from emotion_interp.core.errors import UnknownNameError
     from emotion_interp.study import StudySettings, preset_settings
+    from emotion_interp.study.presets import IN_CHAT, PLAIN
     from emotion_interp.study.presets import preset as preset_of
 
+    check_chat(chat, stimuli)
     first, last = numbers(topics, "--topics", count=2) or [0, 0]
     asked: dict[str, Any] = {
         "norms": norms,
-        "stimuli": default_stimuli(stimuli, model in (None, "bundled"), own=emotions is not None or preset is not None),
+        "stimuli": default_stimuli(
+            stimuli, model in (None, "bundled"), own=chat or emotions is not None or preset is not None
+        ),
         "corpus": None if corpus is None else str(corpus),
         "topics": (first, last),
         "layers": None if layers is None else tuple(numbers(layers, "--layers") or ()),
@@ -127,23 +135,24 @@ def run(
     }
     width = None
     if preset is None:
-        settings = StudySettings(**asked)
+        settings = StudySettings(**asked, notes=(IN_CHAT,) if chat else ())
     else:
         # what stands on the command line wins over the preset, what is a default does not
         chosen = preset_of(preset)
         options = {"n_permutations": "permutations", "max_rated_words": "rated_words"}
         given = {k for k in asked if k not in chosen.settings or _given(context, options.get(k, k))}
-        settings = preset_settings(preset, **{k: asked[k] for k in given})
+        notes = tuple(IN_CHAT if chat and note == PLAIN else note for note in chosen.notes)
+        settings = preset_settings(preset, **{k: asked[k] for k in given}, notes=notes)
         norms = settings.norms
         languages = languages if _given(context, "languages") else ",".join(chosen.languages)
         published = chosen.saes_of(model, saes)
         if published is not None:
             saes, width = published.release, published.width
             console(quiet).print(f"SAEs of the preset: {saes}{f', {width}' if width else ''}", highlight=False)
-        for note in settings.notes:
-            console(quiet).print(f"our choice: {note}", highlight=False)
+    for note in settings.notes:
+        console(quiet).print(f"our choice: {note}", highlight=False)
     facts_of.check_layers(model, None if saes == "train" else saes, layers, width)
-    concepts = concepts_of(languages)
+    concepts = concepts_of(languages, chat)
     for name in settings.emotions or ():
         if name not in concepts.emotions:
             raise UnknownNameError("emotion", name, concepts.emotions)

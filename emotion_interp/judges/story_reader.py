@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.preprocessing import StandardScaler
 
 from emotion_interp.concepts.corpora import STORY_TOPICS, LabelledText, read_stories
 from emotion_interp.core.files import sha256_file
@@ -116,13 +115,13 @@ def _penalty(states: np.ndarray, targets: np.ndarray, topics: np.ndarray) -> flo
 
 def _fit(states: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights [emotion, width] and biases [emotion] on states that are not standardised."""
-    scaler = StandardScaler().fit(states)
+    mean, spread = states.mean(0), states.std(0)
     # a coordinate that hardly moves would get a weight beyond half precision
-    scaler.scale_ = np.maximum(scaler.scale_, LEAST_SPREAD * np.median(scaler.scale_))
-    scaled = scaler.transform(states)
+    spread = np.maximum(spread, LEAST_SPREAD * np.median(spread))
+    scaled = (states - mean) / spread
     weights, bias = np.zeros((targets.shape[1], states.shape[1])), np.zeros(targets.shape[1])
     for emotion in range(targets.shape[1]):
         model = LogisticRegression(C=penalty, max_iter=1000).fit(scaled, targets[:, emotion])
-        weights[emotion] = model.coef_[0] / scaler.scale_
-        bias[emotion] = model.intercept_[0] - weights[emotion] @ scaler.mean_
+        weights[emotion] = model.coef_[0] / spread
+        bias[emotion] = model.intercept_[0] - weights[emotion] @ mean
     return weights, bias

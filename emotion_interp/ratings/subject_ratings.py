@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from emotion_interp.activations import read_units
+from emotion_interp.activations.shown import shown
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.concepts import concept_set
 from emotion_interp.concepts.splits import copies_together
@@ -16,7 +17,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
-from emotion_interp.core.types import sites_at
+from emotion_interp.core.types import Stimulus, sites_at
 from emotion_interp.ratings.baselines import baseline_ratings
 from emotion_interp.ratings.options import RatingChoices, RatingOptions, WordChoices, WordOptions
 from emotion_interp.ratings.predict import Ratings, WordActivations, joined, predict_from_activations
@@ -30,6 +31,7 @@ CARRIED = ("last", "span")
 if TYPE_CHECKING:
     from emotion_interp.activations import SiteReadings
     from emotion_interp.bank import FeatureBank
+    from emotion_interp.core.messages import Pairs
     from emotion_interp.core.types import Site
     from emotion_interp.norms import Norms
     from emotion_interp.subjects import Subject
@@ -59,7 +61,8 @@ def predict_ratings(
         norms: ratings of the words or sentences that are learnt. Sentences of one `group` (a document) stay in one fold.
         bank: emotion features of this subject.
         layers: layers, hook names or sites; default: every one with an SAE.
-        carrier: text with one {word} slot; default: the first carriers of the norms' language.
+        carrier: text with one {word} slot; default: the first carriers of the norms' language, in the conversation that the
+            bank was found in, if it was.
         transfer: norms of other languages, whose words are predicted by the fits of this one.
         options: how the words are read, and the folds, nulls, intervals and baselines of the fits.
         **choices: fields of `RatingOptions`, by keyword.
@@ -135,8 +138,17 @@ def _read(
             f"{subject.name} has no SAE at the layers that were asked for; pass saes= to load_subject."
         )
     words = sampled_words(norms, chosen.max_words, seed)
-    read = read_words(subject, words, norms.language, sites, carrier, options=replace(chosen, position=position))
-    return words, read
+    # who gives a carrier has written its conversation around it, if there is to be one
+    talk = _talk_of(bank, norms.language) if carrier is None and position in CARRIED else ()
+    how = replace(chosen, position=position)
+    return words, read_words(subject, words, norms.language, sites, carrier, talk, options=how)
+
+
+def _talk_of(bank: FeatureBank | None, language: str) -> Pairs:
+    """The conversation that a bank was found in: the language's, or of another than the bank's its first."""
+    talks = {} if bank is None else bank.manifest.get("conversation", {})
+    talk = talks.get(language) or next(iter(talks.values()), [])
+    return tuple((role, content) for role, content in talk)
 
 
 def _sites(subject: Subject, layers: Iterable[int | Site | str] | None) -> list[Site]:
@@ -231,6 +243,7 @@ def read_words(
     language: str,
     sites: list[Site],
     carrier: str | None = None,
+    messages: Pairs = (),
     *,
     options: WordOptions | None = None,
     **choices: Unpack[WordChoices],
@@ -243,6 +256,7 @@ def read_words(
         language: whose carriers are taken.
         sites: where it is read.
         carrier: text with one {word} slot; default: the first carriers of the language.
+        messages: the conversation in which a filled carrier is shown, with `{text}` in its place; none: the carrier alone.
         options: how the words are read; position "last" unless told.
         **choices: fields of `WordOptions`, by keyword.
 
@@ -263,6 +277,10 @@ def read_words(
         )
     texts = [before + word + after for word in words for before, after in slots]
     spans = [(len(before), len(before) + len(word)) for word in words for before, _ in slots]
+    if messages:
+        told = zip(texts, spans, [word for word in words for _ in slots], strict=True)
+        stimuli = [Stimulus(text, span, "neutral", word, "", language, word, messages) for text, span, word in told]
+        texts, spans = shown(subject, stimuli)
     return read_units(
         subject,
         texts,

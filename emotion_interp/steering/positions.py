@@ -10,11 +10,8 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.subjects.plan import ForwardPlan
-from emotion_interp.subjects.turns import OPEN, TURN_POSITIONS, conversations, mask_of
+from emotion_interp.subjects.turns import OPEN, POSITIONS, TURN_POSITIONS, conversations, mask_of
 
-POSITIONS = ("all", "all_with_bos", "prompt", "generated", "from_last_prompt_token")
-"""Named selections of token positions. Only "all_with_bos" and explicit lists ever touch BOS. A conversation has
-`TURN_POSITIONS` too."""
 SPARING = ("generated", "from_last_prompt_token")
 """Those that leave every token before the last of a prompt as it is."""
 

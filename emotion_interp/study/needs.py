@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
 from emotion_interp.core.arguments import checked, checked_methods
-from emotion_interp.core.errors import UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.memory import free_memory, gibibytes
 from emotion_interp.core.options import Options, merged
 from emotion_interp.core.result import Result
@@ -38,7 +38,11 @@ CARDS: dict[str, tuple[int, float, float, float]] = {
     "H100 80GB": (80, 989e12, 67e12, 3.35e12),
     "H200": (141, 989e12, 67e12, 4.80e12),
 }
-"""Gigabytes, dense operations a second in half precision and in float32, bytes a second: the vendors' figures."""
+"""Gigabytes, dense operations a second in half precision and in float32, bytes a second.
+
+Nominal: the peaks of the vendors' data sheets, without sparsity, as they are remembered; none of these cards was measured
+here. `PlanOptions.cards` puts others in their place.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,12 @@ class PlanOptions(Options):
         batch_tokens: of one forward pass.
         calibrate: measure some blocks of the model's shape, with random weights, on this machine; seconds to minutes.
         resident: SAEs in memory at a time, beside all of them.
+        efficiency: share of a card's peak that the reading reaches.
+        cards: cards of your own, or other figures of one that is listed: name -> (gigabytes, TFLOP/s in half precision,
+            TFLOP/s in float32, gigabytes a second). The listed figures are nominal: peaks of data sheets.
+
+    Raises:
+        EmotionInterpError: a figure that is not above zero, or not four of them.
     """
 
     NONE_TOO: ClassVar[tuple[str, ...]] = ()
@@ -62,6 +72,29 @@ class PlanOptions(Options):
     batch_tokens: int = 2048
     calibrate: bool = False
     resident: int = 2
+    efficiency: float = EFFICIENCY
+    cards: Mapping[str, Sequence[float]] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.efficiency <= 1:
+            raise EmotionInterpError(
+                f"efficiency is a share of the peak, above 0 and at most 1; got {self.efficiency!r}."
+            )
+        for name, figures in (self.cards or {}).items():
+            if len(figures) != 4 or not all(0 < figure < float("inf") for figure in figures):
+                raise EmotionInterpError(
+                    f"a card has four figures above zero: gigabytes, TFLOP/s in half precision and in float32, gigabytes a "
+                    f"second, such as (80, 989, 67, 3350); {name!r} has {tuple(figures)!r}."
+                )
+
+    @property
+    def known_cards(self) -> dict[str, tuple[float, float, float, float]]:
+        """All cards, in units of bytes and operations, by their memory."""
+        asked = {
+            n: (g, half * 1e12, full * 1e12, speed * 1e9) for n, (g, half, full, speed) in (self.cards or {}).items()
+        }
+        return dict(sorted((CARDS | asked).items(), key=lambda item: item[1][0]))
 
 
 class PlanChoices(TypedDict, total=False):
@@ -73,6 +106,8 @@ class PlanChoices(TypedDict, total=False):
     batch_tokens: int
     calibrate: bool
     resident: int
+    efficiency: float
+    cards: Mapping[str, Sequence[float]] | None
 
 
 @checked_methods
@@ -143,7 +178,7 @@ def plan(
 
     Sizes come from the model's configuration (a folder, the local cache), else from TransformerLens' table or a small one
     here; widths of SAEs from SAELens' list. Working memory and hours are estimates: hours are operations over 35% of a
-    card's peak, at least its bandwidth's time for the weights of each batch, and what re-reading SAEs from disk takes.
+    card's nominal peak (`cards`, `efficiency` put others in their place), at least its bandwidth's time for the weights of each batch, and what re-reading SAEs from disk takes.
 
     Args:
         model: as of `load_subject`; None is the bundled subject.
@@ -184,7 +219,7 @@ def plan(
         for number in sorted({len(sizes), min(how.resident, len(sizes))}, reverse=True):
             parts = _bytes(shape, sizes, number, width, how)
             total = sum(parts)
-            holding = [name for name, card in CARDS.items() if total <= 0.92 * card[0] * 1e9]
+            holding = [name for name, card in how.known_cards.items() if total <= 0.92 * card[0] * 1e9]
             gib = [round(part / 2**30, 3) for part in (*parts, total)]
             names = ("weights_gib", "saes_gib", "working_gib", "total_gib")
             fits = holding[0] if holding else "none listed"
@@ -209,7 +244,8 @@ def _bytes(
     # attention of every head, and its softmax in float32
     scores = batch * how.length * shape.n_heads * (width + 4)
     encoded = min(_ENCODED, batch * how.read // how.length * max((s.d_sae for s in sizes), default=0))
-    return float(shape.parameters * width), float(sum(largest)), float(_BESIDE + streams + scores + 3 * 4 * encoded)
+    weights = float(shape.held_parameters * width)
+    return weights, float(sum(largest)), float(_BESIDE + streams + scores + 3 * 4 * encoded)
 
 
 def _hours(
@@ -219,12 +255,12 @@ def _hours(
     needed = {(row["dtype"], row["saes_in_memory"]): row["total_gib"] * 2**30 for row in rows}
     few = min(how.resident, len(sizes))
     n_batches = max(1.0, how.texts * how.length / how.batch_tokens)
-    for name, (memory, half, full, bandwidth) in CARDS.items():
+    for name, (memory, half, full, bandwidth) in how.known_cards.items():
         for dtype, rate in (("bfloat16", half), ("float32", full)):
             room = 0.92 * memory * 1e9
             number = next((n for n in (len(sizes), few) if needed[dtype, n] <= room), None)
             # a pass cannot be faster than the weights come from memory
-            seconds = max(flops / (EFFICIENCY * rate), n_batches * shape.parameters * BYTES[dtype] / bandwidth)
+            seconds = max(flops / (how.efficiency * rate), n_batches * shape.parameters * BYTES[dtype] / bandwidth)
             if number is not None and number < len(sizes):
                 # once to encode, once for the decoder rows
                 seconds += 2 * sum(4.0 * s.parameters for s in sizes) / LOADING

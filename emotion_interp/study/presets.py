@@ -39,6 +39,15 @@ PAPER_EMOTIONS = (
     "surprise",
 )
 """26 of the shipped 28 emotions, without desire (a motive) and nostalgia (a mixture bound to memory)."""
+PLAIN = (
+    "Chat models are shown the carriers and prompts as plain texts, without their template: ours "
+    "(`--chat`, or `ConceptSet.in_chat`, shows them in it)."
+)
+IN_CHAT = (
+    "The user of a conversation says the words, rated words and scenes that are read, in the model's own chat template "
+    "(`--chat`); prompts of the steering and sentences of the traces are plain texts: ours."
+)
+"""The note of a study whose stimuli stand in conversations, in place of `PLAIN`."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +116,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "prompts than those reported: ours.",
                 "Judge of steered text: the bundled classifier (TF-IDF, logistic regression), which never saw the "
                 "subject; the paper's is not public.",
-                "Chat models are shown the carriers and prompts as plain texts, without their template: ours "
-                "(`ConceptSet.in_chat` shows them in it).",
+                PLAIN,
             ),
             MappingProxyType(
                 {

@@ -109,7 +109,7 @@ class SweepJob:
         budget = self._budget.get(unit.subject, self.plan.file.reading.batch_tokens)
         shard = self.plan.shards[unit.shard]
         found, how = read_shard(subject, sites, shard, self.plan.file, budget)
-        self._budget[unit.subject] = how["batch_tokens"]
+        self._budget[unit.subject] = int(how["batch_tokens"])
         assert self._subject is not None
         more = {"fingerprint": self._subject[2], "device": str(subject.device), "n_layers": subject.n_layers}
         facts = self._facts(unit, began, **how, **more)

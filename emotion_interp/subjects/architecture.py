@@ -39,6 +39,19 @@ _KNOWN: dict[str, tuple[int, int, int, int, int, int, int, bool, bool, int]] = {
     "qwen2.5-7b": (28, 3584, 28, 4, 128, 18944, 152064, True, False, 0),
 }
 """Sizes of models that TransformerLens asks the hub for."""
+_JOINED = {
+    "gpt_neox": "query_key_value",
+    "bloom": "query_key_value",
+    "falcon": "query_key_value",
+    "codegen": "qkv_proj",
+    "mpt": "Wqkv",
+}
+"""Types of model whose one matrix of queries, keys and values interleaves their heads, and what it is called.
+
+TransformerLens keeps three matrices sorted by head beside it. Of GPT-2, whose matrix has them one after the other, its
+three are views, and cost nothing."""
+_INTERLEAVED = ("GPTNeoX", "Bloom", "Falcon", "CodeGen", "MPT")
+"""Beginnings of architectures of these types."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,8 @@ class Architecture:
         parameters: all of them, shared ones once.
         layer_parameters: those of all blocks.
         active_parameters: those of all blocks that one token passes through; fewer in a mixture of experts.
+        copied_parameters: what TransformerLens keeps beside them: copies of queries, keys and values where the model has
+            them interleaved in one matrix, and a bias of the unembedding.
     """
 
     name: str
@@ -70,6 +85,12 @@ class Architecture:
     parameters: int
     layer_parameters: int
     active_parameters: int
+    copied_parameters: int = 0
+
+    @property
+    def held_parameters(self) -> int:
+        """All that are in memory once the model is wrapped."""
+        return self.parameters + self.copied_parameters
 
     def width(self, kind: str) -> int:
         """Dimensions of a kind of site."""
@@ -136,7 +157,8 @@ def _from_configuration(place: str, shown: str) -> Architecture:
 
     config: Any = AutoConfig.from_pretrained(place, local_files_only=True).get_text_config()
     n_layers, d_model = int(config.num_hidden_layers), int(config.hidden_size)
-    n_heads = int(config.num_attention_heads)
+    # a recurrent model has none
+    n_heads = int(_get(config, "num_attention_heads") or 0)
     # on the meta device a model has shapes and no memory
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
@@ -147,6 +169,11 @@ def _from_configuration(place: str, shown: str) -> Architecture:
     experts = sum(p.numel() for n, p in model.named_parameters() if ".experts." in n)
     n_experts = next((int(n) for n in (_get(config, k) for k in ("num_local_experts", "num_experts")) if n), 1)
     chosen = int(_get(config, "num_experts_per_tok") or n_experts)
+    joined = _JOINED.get(str(_get(config, "model_type")), "")
+    copied = sum(p.numel() for n, p in model.named_parameters() if joined and f".{joined}." in n)
+    head = model.get_output_embeddings()
+    if head is not None and getattr(head, "bias", None) is None:
+        copied += int(config.vocab_size)
     inner = next((n for n in (_get(config, k) for k in ("intermediate_size", "n_inner", "ffn_dim")) if n), 4 * d_model)
     return Architecture(
         name=shown,
@@ -154,13 +181,14 @@ def _from_configuration(place: str, shown: str) -> Architecture:
         n_layers=n_layers,
         d_model=d_model,
         n_heads=n_heads,
-        d_head=int(_get(config, "head_dim") or d_model // n_heads),
+        d_head=int(_get(config, "head_dim") or d_model // n_heads) if n_heads else 0,
         d_mlp=int(inner[0] if isinstance(inner, (list, tuple)) else inner),
         d_vocab=int(config.vocab_size),
         # tied weights are one parameter
         parameters=sum(p.numel() for p in model.parameters()),
         layer_parameters=layers,
         active_parameters=layers - experts + experts * chosen // n_experts,
+        copied_parameters=copied,
     )
 
 
@@ -184,7 +212,7 @@ def _from_transformer_lens(name: str, shown: str) -> Architecture:
         (k for k in sorted(_KNOWN, key=len, reverse=True) if re.fullmatch(rf"{re.escape(k)}(-.*)?", short)), None
     )
     if known_name is not None:
-        return _of_table(shown, "table", *_KNOWN[known_name])
+        return _of_table(shown, "table", *_KNOWN[known_name], interleaved=known_name.startswith("pythia"))
     with cache_only():
         table = convert_hf_model_config(name)
     architecture = str(table.get("original_architecture", ""))
@@ -202,6 +230,7 @@ def _from_transformer_lens(name: str, shown: str) -> Architecture:
         bool(table.get("gated_mlp")),
         architecture.startswith(_TIED),
         int(table["n_ctx"]) if learned else 0,
+        interleaved=architecture.startswith(_INTERLEAVED),
     )
     n_experts = int(table.get("num_experts") or 1)
     if n_experts == 1:
@@ -229,12 +258,13 @@ def _of_table(
     gated: bool,
     tied: bool,
     positions: int,
+    interleaved: bool = False,
 ) -> Architecture:
     """Parameters by what a block is made of: attention, MLP, norms (and biases, which weigh as little)."""
     attention = d_model * d_head * (2 * n_heads + 2 * n_keys)
     mlp = d_model * d_mlp * (3 if gated else 2)
     layers = n_layers * (attention + mlp + 4 * d_model)
     embeddings = d_vocab * d_model * (1 if tied else 2) + positions * d_model
-    return Architecture(
-        name, origin, n_layers, d_model, n_heads, d_head, d_mlp, d_vocab, layers + embeddings, layers, layers
-    )
+    copied = d_vocab + (n_layers * d_model * d_head * (n_heads + 2 * n_keys) if interleaved else 0)
+    every = layers + embeddings
+    return Architecture(name, origin, n_layers, d_model, n_heads, d_head, d_mlp, d_vocab, every, layers, layers, copied)

@@ -24,6 +24,7 @@ from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.sae_sources import ChosenSae, checked_saes, chosen_saes, sae_source
 from emotion_interp.subjects.shelf import readers_of
 from emotion_interp.subjects.subject import Subject, wrap_transformers
+from emotion_interp.subjects.weights_check import check_weights, tell_of_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -150,7 +151,9 @@ def _load_model(
             type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         )
         auto_class = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
-        model = auto_class.from_pretrained(source, config=config, dtype=dtype, **how.of_model(), **found)
+        options = {**how.of_model(), **found, "output_loading_info": True}
+        loaded: Any = auto_class.from_pretrained(source, config=config, dtype=dtype, **options)
+        model, told = loaded
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -158,6 +161,10 @@ def _load_model(
             f"no model can be loaded from {source!r} ({first}). Give a folder in Hugging Face layout, a hub name that is "
             "in the local cache or can be downloaded, or nothing for the bundled subject."
         ) from error
+    # packed weights go by other names
+    if how.quantization_config is None and getattr(config, "quantization_config", None) is None:
+        check_weights(source, told)
+    tell_of_vocabulary(source, tokenizer, int(getattr(config.get_text_config(), "vocab_size", None) or 0))
     model.eval()
     if how.device_map is None and how.quantization_config is None:
         model.to(device)

@@ -93,7 +93,9 @@ class PlainConfig:
 
     def to_dict(self) -> dict[str, object]:
         """As a cfg.json has them."""
-        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("kind", "metadata")}
+        # of another kind a k would be read as its sparsity
+        left_out = ("kind", "metadata", *(() if "topk" in self.kind else ("k",)))
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         return told | {"architecture": self.kind, "metadata": self.metadata.to_dict()}
 
     @classmethod

@@ -99,6 +99,29 @@ def _models_of(reader: SaeReader) -> list[str]:
     return names
 
 
+def tell_of_other_places(readers: Iterable[SaeReader]) -> None:
+    """One line where SAEs are put at another hook than the one that their metadata says they were trained at.
+
+    Args:
+        readers: of SAEs that the caller has placed.
+    """
+    moved = []
+    for reader in readers:
+        metadata = metadata_of(reader)
+        hook = metadata.hook_name if "hook_name" in metadata else None
+        # a block's end is the next block's beginning
+        before = Site(reader.site.layer - 1) if reader.site.kind == "resid_pre" and reader.site.layer else reader.site
+        after = Site(reader.site.layer + 1, "resid_pre") if reader.site.kind == "resid_post" else reader.site
+        if isinstance(hook, str) and hook and hook not in {s.hook_name for s in (reader.site, before, after)}:
+            moved.append((reader.site, hook))
+    if moved:
+        site, hook = moved[0]
+        tell(
+            f"{len(moved)} SAEs are put where they were not trained: that at {site} was trained at {hook}. What they read there "
+            "means nothing, unless you know it to be the same activations."
+        )
+
+
 def tell_of_context(subject: Subject) -> None:
     """One line where SAEs were trained on texts longer than the subject takes: it is hardly the model they were made for."""
     sizes = _context_sizes(subject, subject.readers)

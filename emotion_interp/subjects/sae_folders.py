@@ -196,5 +196,7 @@ def _saelens_entry(folder: Path, name: str) -> SaeEntry:
     hook = facts.get("hook_name") or facts.get("hook_point")
     width = int(config.get("d_sae") or 0)
     site = Site.parse(hook) if isinstance(hook, str) else None
+    # only a top-k SAE has a k; others may note 0
     k = config.get("k")
-    return SaeEntry(name, site, width_name(width) if width else "", float(k) if isinstance(k, (int, float)) else None)
+    known = isinstance(k, (int, float)) and k > 0
+    return SaeEntry(name, site, width_name(width) if width else "", float(k) if known else None)

@@ -213,8 +213,11 @@ class SaeReader:
         metadata = self.config.metadata
         names = ("sae_release", "sae_id", "model_name", "neuronpedia_id", "hook_name", "context_size", "prepend_bos")
         known = {k: metadata[k] for k in names if k in metadata}
+        dtype = str(self.sae.dtype).removeprefix("torch.")
         return {
             **{k: str(v) for k, v in known.items() if v is not None},
+            # what is rounded may be above a threshold or below it
+            **({} if dtype == "float32" else {"dtype": dtype}),
             "site": str(self.site),
             "architecture": self.architecture,
             "d_in": self.d_in,

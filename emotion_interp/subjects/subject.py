@@ -16,7 +16,7 @@ from emotion_interp.core.types import Site, sites_at
 from emotion_interp.subjects.chat import left_open, rendered
 from emotion_interp.subjects.checks import uncached
 from emotion_interp.subjects.generation import Conversation, Prompts, chat, generate, stream
-from emotion_interp.subjects.sae_facts import tell_of_context, tell_of_other_models
+from emotion_interp.subjects.sae_facts import tell_of_context, tell_of_other_models, tell_of_other_places
 from emotion_interp.subjects.sae_identity import named_apart
 from emotion_interp.subjects.sae_reader import SaeReader
 from emotion_interp.subjects.shelf import SaeView
@@ -97,6 +97,9 @@ class Subject:
             self._check_fit(reader)
         self.readers: dict[Site, SaeReader] = dict(sorted((r.site, r) for r in named_apart(readers)))
         self._tell_of_bos()
+        tell_of_other_places(
+            r for r, (site, sae) in zip(readers, pairs, strict=True) if site is not None and r is not sae
+        )
         tell_of_other_models(self)
         tell_of_context(self)
 

@@ -9,6 +9,10 @@ import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
 
+POSITIONS = ("all", "all_with_bos", "prompt", "generated", "from_last_prompt_token")
+"""Named selections of token positions. Only "all_with_bos" and explicit lists ever touch BOS. A conversation has
+`TURN_POSITIONS` too."""
+
 TURN_POSITIONS = ("system", "user_turn", "assistant_turn", "assistant_start", "end_of_user")
 """Positions that only a conversation has.
 

@@ -80,10 +80,11 @@ def limit_l0(
 
 def _limited(subject: Subject, folder: Path, kinds: Sequence[torch.Tensor], most: float) -> float:
     sae = load_quietly(folder, str(subject.device))
-    threshold = sae.threshold.detach().clone()
+    parameter = sae.get_parameter("threshold")
+    threshold = parameter.detach().clone()
 
     def densest(factor: float) -> float:
-        sae.threshold.data = threshold * factor
+        parameter.data = threshold * factor
         return max(mean_l0(sae, values) for values in kinds)
 
     if densest(1.0) <= most:

@@ -65,6 +65,10 @@ WRONG = {
     "rows": "x",
     "valence": "inf",
     "arousal": "nan",
+    "messages": "no/such.json",
+    "positions": "typo",
+    "card": "B200=180",
+    "efficiency": "inf",
 }
 """A wrong value by the name of an option or argument."""
 FREE = {"text", "prompts", "words", "revision", "sae_ids"}
@@ -113,7 +117,7 @@ def wrong_calls() -> list[tuple[str, str, list[str]]]:
             line = name.split()
             for param in command.params:
                 given = value if param is wrong else NEEDED.get(str(param.name), "").format(bundled=bundled)
-                needed = param.required or (param.name == "prompts" and wrong.name != "grid")
+                needed = param.required or (param.name == "prompts" and wrong.name != "grid") or param.name == "text"
                 if param is wrong or needed:
                     option = [] if param.param_type_name == "argument" else [max(param.opts, key=len)]
                     line += [*option, given]
@@ -188,3 +192,13 @@ def test_a_table_never_shows_a_p_of_zero(capsys):
     show_frame(pd.DataFrame({"p": [1e-11, 0.0, 0.04], "r": [0.0, 0.5, 1.0]}), "x", False)
     shown = capsys.readouterr().out
     assert "1.0e-11" in shown and "<1e-300" in shown and "0.040" in shown
+
+
+def test_a_card_of_your_own_is_planned_with_and_a_wrong_one_refused(shell, refused):
+    records = shell("plan", "--card", "B200=180,2250,75,8000", "--texts", "1000000", "--json").records
+    hours = {row["card"]: row["hours"] for row in records if row["what"] == "hours" and row["dtype"] == "bfloat16"}
+    assert hours["B200"] < hours["H200"]
+    assert "nominal peak (data sheets, not measured" in " ".join(shell("plan").out.split())
+    assert "four figures above zero" in refused("plan", "--card", "B200")
+    assert "four figures above zero" in refused("plan", "--card", "B200=180,2250,75,0")
+    assert "share of the peak" in refused("plan", "--efficiency", "2")

@@ -186,3 +186,20 @@ def test_rated_words_are_read_in_a_turn_through_a_carrier_that_the_template_wrot
     stimuli = [ei.Stimulus(w, (0, len(w)), "neutral", w, "t", "en", w, frame) for w in words]
     expected = read_stimuli(subject, stimuli, range(3), sites=[Site(1)])[Site(1)].dense
     assert np.abs(got - expected).max() < 1e-4
+
+
+def test_rated_words_are_read_in_the_conversation_of_the_bank(chats, concepts):
+    from emotion_interp.ratings.subject_ratings import read_part
+
+    subject, norms = chats["llama3"], ei.load_norms("builtin")
+    bank = ei.find_features(subject, concepts.in_chat(FRAME))
+    told = {"layers": [1], "max_words": 12}
+    inside, _ = read_part(subject, norms, bank, **told)
+    first = next(iter(concepts.templates("en").values()))
+    carrier = subject.rendered([*FRAME[:2], {"role": "user", "content": f"It is: {first} "}])
+    by_hand, _ = read_part(subject, norms, bank, carrier=carrier, **told)
+    plain, _ = read_part(subject, norms, None, **told)
+    assert inside.words == by_hand.words == plain.words
+    for site, activations in inside.dense.items():
+        assert np.abs(activations - by_hand.dense[site]).max() < 1e-4
+        assert np.abs(activations - plain.dense[site]).max() > 0.01

@@ -101,6 +101,29 @@ def test_hours_fall_with_the_card_and_grow_with_the_texts():
     assert layer_9.flops < 0.4 * few.flops
 
 
+def test_a_card_of_your_own_stands_beside_the_listed_ones_or_in_their_place():
+    plain = ei.plan("gemma-2-9b-it", texts=1_000_000)
+    told = ei.plan(
+        "gemma-2-9b-it",
+        texts=1_000_000,
+        cards={"B200": (180, 2250, 75, 8000), "H100 80GB": (80, 98.9, 6.7, 335)},
+        efficiency=0.35,
+    )
+    hours, others = (p.cards[p.cards["dtype"] == "bfloat16"].set_index("card")["hours"] for p in (plain, told))
+    assert others["B200"] < hours["H200"] and "B200" not in hours and others["A100 80GB"] == hours["A100 80GB"]
+    assert others["H100 80GB"] == pytest.approx(10 * hours["H100 80GB"], rel=0.01)
+    half = ei.plan("gemma-2-9b-it", texts=1_000_000, efficiency=0.175).cards
+    assert half["hours"].sum() > 1.5 * plain.cards["hours"].sum()
+    # the card named in the table of memory is the smallest that holds it
+    memory = ei.plan("meta-llama/Meta-Llama-3-8B-Instruct").to_frame().set_index("dtype").loc["float32"]
+    assert 24e9 < memory["total_gib"] * 2**30 < 0.92 * 40e9 and memory["from"] == "A100 40GB"
+    for wrong in ({"x": (1, 2, 3)}, {"x": (1, 2, 3, 0)}, {"x": (1, 2, 3, float("nan"))}):
+        with pytest.raises(ei.EmotionInterpError, match="four figures above zero"):
+            ei.plan("gemma-2-9b-it", cards=wrong)
+    with pytest.raises(ei.EmotionInterpError, match="share of the peak"):
+        ei.plan("gemma-2-9b-it", efficiency=2.0)
+
+
 def test_widths_of_releases_are_those_of_their_names():
     widths = {
         ("gemma-scope-9b-it-res-canonical", "gemma-2-9b-it"): 16_384,

@@ -12,13 +12,16 @@ from emotion_interp.subjects.sae_choice import SaeChoice, SaeEntry, choose_saes,
 from emotion_interp.subjects.sae_facts import model_key, neuronpedia_link
 from emotion_interp.subjects.sae_reader import REFUSED
 from emotion_interp.subjects.sae_releases import release_names, release_of, releases_of_repo, width_in
-from tests.conftest import make_sae
+from tests.conftest import SAELENS, make_sae
+
+listed = pytest.mark.skipif(not SAELENS, reason="the list of releases is SAELens' own")
 
 
 def chosen(release, layers=None, **choice):
     return [e.id for e in choose_saes(release, release_of(release).entries, layers, SaeChoice(**choice))]
 
 
+@listed
 @pytest.mark.parametrize(
     ("release", "layers", "choice", "expected"),
     [
@@ -37,6 +40,7 @@ def test_width_l0_and_layers_name_the_sae(release, layers, choice, expected):
     assert chosen(release, layers, **choice) == expected
 
 
+@listed
 def test_ids_are_taken_as_they_stand_several_at_a_site_too():
     ids = ["layer_9/width_131k/canonical", "layer_9/width_16k/canonical"]
     assert chosen("gemma-scope-9b-it-res-canonical", [9], ids=ids) == ids
@@ -46,11 +50,13 @@ def test_ids_are_taken_as_they_stand_several_at_a_site_too():
         chosen("gemma-scope-2b-pt-res", ids=["embedding/width_4k/average_l0_6"])
 
 
+@listed
 def test_several_widths_may_be_asked_for_at_once():
     found = chosen("gemma-scope-9b-it-res-canonical", [9, 20], width="16k,131k")
     assert sorted(found) == [f"layer_{layer}/width_{width}/canonical" for layer in (20, 9) for width in ("131k", "16k")]
 
 
+@listed
 @pytest.mark.parametrize(
     ("release", "layers", "choice", "message"),
     [
@@ -85,6 +91,7 @@ def test_the_l0_nearest_to_a_number_is_taken(l0s, asked):
     assert abs(taken.l0 - asked) == min(abs(l0 - asked) for l0 in l0s)
 
 
+@listed
 def test_every_release_lists_where_its_saes_read_or_says_why_it_cannot_be_read():
     for name in release_names():
         release = release_of(name)
@@ -97,6 +104,7 @@ def test_every_release_lists_where_its_saes_read_or_says_why_it_cannot_be_read()
         assert len(nowhere) < len(release.entries)
 
 
+@listed
 def test_a_release_that_cannot_be_read_is_refused_before_anything_is_loaded():
     with pytest.raises(UnsupportedError, match="transcoder writes another site"):
         ei.load_subject("no/such-model", saes="gemma-scope-2b-pt-transcoders")
@@ -104,6 +112,7 @@ def test_a_release_that_cannot_be_read_is_refused_before_anything_is_loaded():
         ei.load_subject("no/such-model", saes="temporal-sae-gemma-2-2b")
 
 
+@listed
 def test_an_ambiguous_release_is_refused_before_the_model_is_read(gpt2, tokenizer, tmp_path):
     gpt2.save_pretrained(str(tmp_path))
     tokenizer.save_pretrained(str(tmp_path))
@@ -152,6 +161,7 @@ def test_names_of_one_model_are_equal_and_of_two_are_not():
     assert model_key("Qwen/Qwen3-1.7B") != model_key("Qwen/Qwen3-1.7B-Base")
 
 
+@listed
 def test_a_repository_is_known_by_its_releases():
     assert releases_of_repo("Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_50") == ("qwen-scope-3-1.7b-base-w32k-l50",)
     assert len(releases_of_repo("google/gemma-scope-2b-pt-res")) == 2
