@@ -259,7 +259,9 @@ def completed(text: str, window: str) -> tuple[str, str]:
     while last < len(text) and last - stop < _MOST_OUTSIDE and _within_word(text, last):
         last += 1
     before = "…" if text[:first].strip() else ""
-    after = "…" if text[last:].strip() else ""
+    # after a whole sentence a gap, so that its end is seen
+    gap = " " if text[last - 1] in ".!?。！？" else ""
+    after = f"{gap}…" if text[last:].strip() else ""
     return before + text[first:start], text[stop:last] + after
 
 
