@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 from pathlib import Path
 
@@ -44,7 +43,16 @@ print(json.dumps({"seconds": seconds, "html": shown, "red": red}))
 def python_of(folder: Path) -> Path:
     """An environment with the wheel in it; made where there is none."""
     python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", str(ROOT / "constraints.txt")]
+    pip = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-c",
+        str(ROOT / "constraints.txt"),
+    ]
     if not python.is_file():
         venv.create(folder, with_pip=True)
         wheels = folder / "wheels"
@@ -94,7 +102,9 @@ def main() -> None:
     coloured = all("--v" in str(r["html"]) or "background" in str(r["html"]) for r in results)
     for line in LINES:
         print(line)
-    print(f"{len(LINES)} lines, {', '.join(f'{s:.1f}' for s in seconds)} s, coloured: {coloured}, red: {results[0]['red']}")
+    print(
+        f"{len(LINES)} lines, {', '.join(f'{s:.1f}' for s in seconds)} s, coloured: {coloured}, red: {results[0]['red']}"
+    )
     PAGE.write_text(page(seconds, coloured, os.getloadavg()[0]), encoding="utf-8")
 
 

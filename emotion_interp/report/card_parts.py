@@ -230,7 +230,10 @@ def _items(examples: pd.DataFrame, limit: float) -> Markup:
         outside = [fragment("<i>{}</i>", visible(t)) if t else "" for t in (before, after)]
         about = cell(float(row["activation"]), 2)
         items.append(
-            fragment("<li>{}{}{}{} <small>{}</small></li>", label, outside[0], joined(spans), outside[1], about)
+            # a text that runs from right to left turns neither its label nor its number round
+            fragment(
+                "<li>{}<bdi>{}{}{}</bdi> <small>{}</small></li>", label, outside[0], joined(spans), outside[1], about
+            )
         )
     return joined(items)
 

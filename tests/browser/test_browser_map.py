@@ -12,7 +12,6 @@ from emotion_interp.report import StudyData, write_report
 from tests.browser.looking import axe, flat_pictures
 from tests.report.synthetic_study import build_study
 
-
 FEW = """
 document.querySelectorAll("details.ei-fold").forEach((one, i) => { if (i > 1) one.remove(); });
 document.querySelectorAll("tbody").forEach((body) => { [...body.rows].slice(8).forEach((row) => row.remove()); });
