@@ -2,7 +2,8 @@
 
 `python -m benchmarks.judges` writes `docs/results/judges.md` from the shipped files. With `--data DATA --out FOLDER` it
 trains them anew first: the English judge with stories, the one without ("comments"), the Chinese one, the regressors of
-valence and arousal that read either English judge, and their card.
+valence and arousal that read either English judge, those of one corpus alone, and their card; not the tuned encoder
+(`train_encoder_judge`, an hour).
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ import pandas as pd
 
 import emotion_interp as ei
 from benchmarks.tables import markdown, write
+from emotion_interp.concepts.text_baseline import encoder_folder
 from emotion_interp.judges.card import write_card
-from emotion_interp.judges.training import train_judge
+from emotion_interp.judges.data import CORPUS_JUDGES
+from emotion_interp.judges.story_reader import train_story_reader
+from emotion_interp.judges.text_judges import ENCODERS
+from emotion_interp.judges.training import train_corpus_judge, train_judge
 from emotion_interp.judges.valence_arousal_training import train_valence_arousal_judge
 
 SOURCES = ("GoEmotions", "BRIGHTER", "ISEAR", "stories")
@@ -52,10 +57,29 @@ def main() -> None:
         given.write,
         _HEAD,
         markdown(table.rename_axis("emotion").reset_index(), 2),
+        "## Judges that have read stories alone",
+        _STORIES,
+        markdown(of_stories(given.out), 2),
         "## Valence and arousal",
         _REGRESSORS,
         markdown(regressors, 2),
     )
+
+
+def of_stories(folder: Path | None) -> pd.DataFrame:
+    """Figures of the judges that have read stories alone, a column for each judge and data set; what is missing here is left out."""
+    names = {"n-grams": "stories"}
+    if encoder_folder("en") is not None:
+        names["encoder"] = "encoder_stories"
+    frames = {title: loaded(name, folder).to_frame() for title, name in names.items()}
+    wide = {
+        f"{source}, {title}": frame[frame["source"] == source].set_index("emotion")["auroc"]
+        for source in SOURCES
+        for title, frame in frames.items()
+    }
+    table = pd.DataFrame(wide).sort_index()
+    table.loc["median"] = table.median()
+    return table.rename_axis("emotion").reset_index()
 
 
 def train(data: Path, out: Path) -> None:
@@ -63,6 +87,12 @@ def train(data: Path, out: Path) -> None:
     train_judge(data, out, "en")
     train_judge(data, out, "en", stories=False)
     train_judge(data, out, "zh")
+    for corpus, languages in CORPUS_JUDGES.items():
+        for language in languages:
+            train_corpus_judge(data, out, corpus, language)
+    encoder = encoder_folder("en")
+    if encoder is not None:
+        train_story_reader(data, encoder, out)
     for reads in ("en", "comments"):
         train_valence_arousal_judge(data, out, reads)
     write_card(out)
@@ -70,7 +100,8 @@ def train(data: Path, out: Path) -> None:
 
 def loaded(name: str, folder: Path | None) -> Any:
     if folder is not None:
-        return ei.load_judge(folder / f"{name}.skops")
+        ending = "_en.skops" if name in CORPUS_JUDGES else ".safetensors" if name in ENCODERS else ".skops"
+        return ei.load_judge(folder / f"{name}{ending}")
     return ei.load_judge(None if name == "en" else name)
 
 
@@ -80,6 +111,11 @@ _HEAD = """# Judges of steered text
 (its test labels were not available), ISEAR (every fifth person), stories of topics 72-79. With stories: trained also on stories of
 topics 64-71, by the generator that wrote the subject's and the directions' stories. Without: on GoEmotions train, BRIGHTER train
 and ISEAR alone; it knows 21 emotions, and in stories it is near chance (.5) for several."""
+
+_STORIES = """Both have read stories of topics 64-71 and nothing else, so that they share no text with the judges above or with "encoder".
+n-grams: `load_judge("stories")`; encoder: `load_judge("encoder_stories")`, a linear head on an untouched sentence encoder
+(all-MiniLM-L6-v2). The n-grams tell stories apart (.95) and nothing else: on what people wrote they guess (.5). A judge of a model's
+two sentences needs the other skill."""
 
 _REGRESSORS = """Ridge regression of EmoBank's reader ratings on n-grams and on the log probabilities of an emotion judge; Pearson r on
 EmoBank's dev and test splits."""

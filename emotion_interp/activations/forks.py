@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
     import torch
+    from transformers import DynamicCache
 
 EXACT = 1e-5
 """Largest distance of a forked token from the plain one, as a share of its norm, under which forks are used."""
@@ -158,7 +159,7 @@ def _forked(
             yield sum(len(copies[int(row)]) for row in rows)
 
 
-def _forked_cache(cache: Any, rows: int) -> Any:
+def _forked_cache(cache: DynamicCache, rows: int) -> DynamicCache:
     """The keys and values of a prefix, for many rows; the prefix's own stay as they are."""
     forked = copy.deepcopy(cache)
     forked.batch_repeat_interleave(rows)
@@ -192,12 +193,14 @@ class _CachedRun(evaluation_mode):
 
         return hook_fn
 
-    def new_cache(self) -> Any:
+    def new_cache(self) -> DynamicCache:
         from transformers import DynamicCache
 
         return DynamicCache(config=self.subject.model.original_model.config)
 
-    def columns(self, ids: np.ndarray, cache: Any, before: int, receive: Callable[[Site, torch.Tensor], None]) -> None:
+    def columns(
+        self, ids: np.ndarray, cache: DynamicCache, before: int, receive: Callable[[Site, torch.Tensor], None]
+    ) -> None:
         """Run [row, column] after `before` tokens that the cache holds."""
         import torch
 

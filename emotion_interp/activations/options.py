@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from emotion_interp.core.options import Options
 from emotion_interp.core.progress import Progress
@@ -35,8 +35,8 @@ class ReadOptions(Options):
             skip: where none is chosen.
         """
         skip = skip if self.skip is None else self.skip
-        passes: dict[str, Any] = {"batch_tokens": self.batch_tokens, "progress": self.progress}
-        return ReadOptions(position=self.position or position, skip=skip, **passes)
+        position = self.position or position
+        return ReadOptions(position=position, skip=skip, batch_tokens=self.batch_tokens, progress=self.progress)
 
 
 class ReadChoices(TypedDict, total=False):

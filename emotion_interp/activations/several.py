@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SKIP = 8
 """Tokens left out at the start of a text, as `find_features` does."""
-Pass = Callable[..., Any]
+Pass = Callable[..., object]
 """The plain pass over texts, or one that hands the same activations on in another way."""
 
 

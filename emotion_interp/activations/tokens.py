@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emotion_interp.activations.forward import Batch, forward_pass
 from emotion_interp.core.types import Site
@@ -34,8 +34,8 @@ def read_tokens(subject: Subject, text: str, sites: Sequence[Site] | None = None
     sites = list(subject.sites if sites is None else sites)
     tokens: TokenizedText = subject.tokenize([text])[0]
     first = int(tokens.has_bos)
-    dense: dict[Site, Any] = {}
-    latents: dict[Site, Any] = {}
+    dense: dict[Site, torch.Tensor] = {}
+    latents: dict[Site, torch.Tensor] = {}
     readers = subject.readers
 
     def on_point(point: Site, activations: torch.Tensor, batch: Batch) -> None:

@@ -41,7 +41,7 @@ class WaitingTokens:
         self._spool.append(values)
         self._pieces.append((len(tokens), beside))
 
-    def __iter__(self) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, tuple[Any, ...]]]:
         """(tokens, what belongs to them), as they came, on the device they were on."""
         import torch
 

@@ -169,7 +169,7 @@ class Reader:
             )
         return rows
 
-    def _latents(self, text: str) -> tuple[Any, dict[Any, np.ndarray]]:
+    def _latents(self, text: str) -> tuple[list[tuple[int, int, list[int]]], dict[Site, np.ndarray]]:
         """Display units of a text, and [token, feature] at every site."""
         if not text.strip():
             raise EmotionInterpError("the text is empty; give at least one word.")
@@ -186,6 +186,6 @@ class Reader:
         return {"html": str(card.html), "python": card_code(self.origin, asked)}
 
 
-def _short(values: np.ndarray | None) -> list[Any]:
+def _short(values: np.ndarray | None) -> list[float]:
     """Numbers for the page, to two places."""
     return [] if values is None else np.round(np.asarray(values, dtype=np.float64), 2).tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from emotion_interp.core.errors import EmotionInterpError
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
+    from emotion_interp.core.options import Options
     from emotion_interp.subjects import Subject
 
 KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
@@ -72,7 +73,9 @@ class LivePage:
         # the model runs one pass at a time anyway; more threads would only queue in front of it
         self.turn = asyncio.Lock()
 
-    def answered(self, kind: type[Any] | None, answer: Callable[..., Mapping[str, object]]) -> Any:
+    def answered(
+        self, kind: type[Options] | None, answer: Callable[..., Mapping[str, object]]
+    ) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint that answers a question of a kind (None: a bare request) with a value."""
 
         async def endpoint(request: Request) -> Response:
@@ -125,7 +128,7 @@ class LivePage:
     @property
     def routes(self) -> list[Route]:
         """What is answered where, below the token."""
-        asked_by_post: dict[str, Any] = {
+        asked_by_post: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "read": self.answered(ReadText, self.reader.text),
             "token": self.answered(ReadToken, self.reader.token),
             "card": self.answered(ReadFeature, self.reader.card),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ def fix_layers(frame: pd.DataFrame) -> pd.Series:
     return pd.Series([best[la] == s for la, s in zip(frame["language"], frame["site"], strict=True)], frame.index)
 
 
-def decide(frame: pd.DataFrame, tested: Any, fixed: Any, family: list[str]) -> pd.DataFrame:
+def decide(frame: pd.DataFrame, tested: object, fixed: object, family: list[str]) -> pd.DataFrame:
     """A table with p_heldout and p_specificity, and what is confirmed by both together.
 
     Adds p_confirmed (the larger of the two, Holm over the emotions of a family), layer_fixed, confirmed (at the layer that

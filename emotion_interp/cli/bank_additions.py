@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -283,7 +284,13 @@ def kinds_to_test(on: str | None, found_on: str) -> list[str]:
 
 
 def _tested(
-    subject: Subject, concepts: ConceptSet, bank: FeatureBank, name: str, shown: Any, seed: int, limit: int
+    subject: Subject,
+    concepts: ConceptSet,
+    bank: FeatureBank,
+    name: str,
+    shown: Sequence[Stimulus] | None,
+    seed: int,
+    limit: int,
 ) -> FeatureBank:
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.features import transfer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -74,7 +74,7 @@ def plan(
         + (f", {found.seconds_here:,.0f} s on this machine" if found.seconds_here is not None else "")
     )
     show_frame(found.to_frame(), "Memory (SAEs in float32), and the smallest card listed that has it", False)
-    cards: Any = found.cards[found.cards["fits"]].astype({"saes_in_memory": int})
+    cards = found.cards[found.cards["fits"]].astype({"saes_in_memory": int})
     show_frame(cards.drop(columns="fits"), "Hours at 35% of the peak; cards on which it fits", False, digits=4)
 
 

@@ -12,6 +12,7 @@ from emotion_interp.core.markup import clean
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 
 def console(quiet: bool = False) -> Console:
@@ -31,9 +32,9 @@ def say(text: object, err: bool = False) -> None:
 class Bars:
     """One bar per stage: `bars(stage, done, total)`; nothing is drawn before the first call."""
 
-    def __init__(self, progress: Any) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        self.tasks: dict[str, object] = {}
+        self.tasks: dict[str, TaskID] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage not in self.tasks:

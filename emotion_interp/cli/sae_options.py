@@ -66,7 +66,7 @@ def add_sae_options(app: typer.Typer) -> None:
             add_sae_options(group.typer_instance)
 
 
-def _choosing(callback: Callable[..., Any]) -> Callable[..., Any]:
+def _choosing(callback: Callable[..., object]) -> Callable[..., object]:
     if set(OPTIONS) & set(inspect.signature(callback).parameters):
         return callback
     hints = get_type_hints(callback, include_extras=True)
@@ -80,7 +80,7 @@ def _choosing(callback: Callable[..., Any]) -> Callable[..., Any]:
     shown = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*old[:place], *new, *old[place:])]
 
     @functools.wraps(callback)
-    def call(**given: Any) -> Any:
+    def call(**given: Any) -> object:
         width, l0, ids = (given.pop(name, None) for name in OPTIONS)
         if any(value is not None for value in (width, l0, ids)):
             from emotion_interp.subjects.sae_choice import SaeChoice, l0_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -12,6 +12,9 @@ from emotion_interp.cli import checks
 from emotion_interp.cli.options import Json, Quiet
 from emotion_interp.cli.progress import console, say, show_frame
 from emotion_interp.cli.root import app
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def _engines() -> tuple[str, ...]:
@@ -104,9 +107,9 @@ class _lines_or_bar:
 
     def __init__(self, quiet: bool) -> None:
         self.quiet, self.console = quiet, console(quiet)
-        self.bar: Any = None
+        self.bar: Progress | None = None
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         if self.console.is_terminal and not self.quiet:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 
 
-def one_of(kind: str, allowed: Callable[[], Iterable[str]]) -> Callable[[Any], Any]:
+def one_of(kind: str, allowed: Callable[[], Iterable[str]]) -> Callable[[str | None], str | None]:
     """A callback for an option that is one of some names."""
 
     def check(value: str | None) -> str | None:
@@ -19,7 +18,7 @@ def one_of(kind: str, allowed: Callable[[], Iterable[str]]) -> Callable[[Any], A
     return check
 
 
-def some_of(kind: str, allowed: Callable[[], Iterable[str]]) -> Callable[[Any], Any]:
+def some_of(kind: str, allowed: Callable[[], Iterable[str]]) -> Callable[[str | None], str | None]:
     """A callback for an option that is one or several of some names, with commas."""
 
     def check(value: str | None) -> str | None:

@@ -12,11 +12,14 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ENCODER_VARIABLE = "EMOTION_INTERP_ENCODER"
 """Names a folder with a sentence encoder (a transformers model whose token vectors are averaged), of any language."""
@@ -161,7 +164,7 @@ def encode_texts(texts: Sequence[str], folder: str | Path) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _encoder(folder: str) -> tuple[Any, Any, int]:
+def _encoder(folder: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, int]:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 

@@ -20,12 +20,12 @@ Pairs = tuple[tuple[str, str], ...]
 """(role, content) of each message."""
 
 
-def is_messages(value: Any) -> TypeGuard[Sequence[Message]]:
+def is_messages(value: object) -> TypeGuard[Sequence[Message]]:
     """Whether something is one conversation: a list of messages."""
     return isinstance(value, (list, tuple)) and len(value) > 0 and isinstance(value[0], Mapping)
 
 
-def checked_messages(messages: Any) -> Pairs:
+def checked_messages(messages: object) -> Pairs:
     """(role, content) of each message.
 
     Raises:

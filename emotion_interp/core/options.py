@@ -39,7 +39,7 @@ class Options:
     __dataclass_fields__: ClassVar[dict[str, Any]]
     _given: frozenset[str]
 
-    def __new__(cls, **given: Any) -> Self:
+    def __new__(cls, **given: object) -> Self:
         check_keywords(cls.__name__, given, cls.__dataclass_fields__)
         made = super().__new__(cls)
         object.__setattr__(made, "_given", frozenset(given))
@@ -54,7 +54,7 @@ class Options:
                 check_argument(type(self).__name__, field.name, value, str(field.type))
 
 
-def merged(kind: type[T], options: T | None, choices: Mapping[str, Any]) -> T:
+def merged(kind: type[T], options: T | None, choices: Mapping[str, object]) -> T:
     """The options of a call: those given as an object, with the choices given by keyword.
 
     Args:

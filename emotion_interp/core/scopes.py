@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import CellType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from emotion_interp.core.errors import EmotionInterpError
@@ -28,7 +28,7 @@ class Scope:
         is_open: False once it has ended; then it acts nowhere.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: object) -> None:
         self.model: object = model
         self.is_open = False
 
@@ -68,7 +68,7 @@ class Undoing:
     def __init__(self) -> None:
         self._steps: list[Callable[[], object]] = []
 
-    def later(self, step: Callable[[], Any]) -> None:
+    def later(self, step: Callable[[], object]) -> None:
         """Have something put back at the end; the last step given is the first."""
         self._steps.append(step)
 

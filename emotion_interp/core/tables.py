@@ -136,7 +136,7 @@ def separator_of(text: str) -> str:
     return max(counts, key=lambda sign: counts[sign])
 
 
-def _readings(separator: str, text: str) -> list[tuple[Any, bool]]:
+def _readings(separator: str, text: str) -> list[tuple[int, bool]]:
     """(quoting, skip blanks behind a separator) to try in turn."""
     plain, quoted, spaced = (csv.QUOTE_NONE, False), (csv.QUOTE_MINIMAL, False), (csv.QUOTE_MINIMAL, True)
     if separator == "\t":

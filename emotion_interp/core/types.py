@@ -293,8 +293,8 @@ class _AddingHook:
     def __init__(self, name: str, vector: np.ndarray, has_bos: bool) -> None:
         self.name, self.vector, self.has_bos = name, vector, has_bos
         self._thread = threading.get_ident()
-        self._kept: dict[tuple[object, object], Any] = {}
-        self._last: Any = None
+        self._kept: dict[tuple[object, object], torch.Tensor] = {}
+        self._last: weakref.ref[torch.Tensor] | None = None
 
     def __call__(self, activations: torch.Tensor, hook: object = None) -> torch.Tensor:
         del hook

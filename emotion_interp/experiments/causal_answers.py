@@ -149,7 +149,7 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
     lo, hi = np.percentile(ratios[np.isfinite(ratios)], [2.5, 97.5])
     row |= {"recovered": float((values[2] - values[1]) / effect), "lo": float(lo), "hi": float(hi)}
 
-    def recovered(rows: Sequence[Any]) -> np.ndarray:
+    def recovered(rows: Sequence[object]) -> np.ndarray:
         return (statistics(scored(rows), is_own, setting.measure) - values[1]) / effect if len(rows) else np.zeros(0)
 
     compared, result["exchanged"], result["draws"] = _against_nulls(

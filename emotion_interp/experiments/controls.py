@@ -231,7 +231,7 @@ def steering_controls(
     base = judged(question, nothing(question.subject))[0]
     n = len(question.prompts)
     picks = generator(setting.seed, "bootstrap over prompts", n).integers(0, n, size=(RESAMPLES, n))
-    records: list[dict[str, Any]] = []
+    records: list[dict[str, object]] = []
     for choice, site in zip(frame.to_dict("records"), sites, strict=True):
         label = _label(bank, choice["emotion"], setting.spoken)
         prefixed = np.stack([_prefixed(question, template.format(label=label)) for template in templates])

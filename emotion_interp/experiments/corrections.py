@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -68,7 +67,7 @@ def max_t_over(
         nulls: for each emotion (judge, kind) -> targets under random directions.
         seed: of `max_t`.
     """
-    keys: dict[tuple[str, str], Any] = dict.fromkeys(key for null in nulls for key in null)
+    keys = dict.fromkeys(key for null in nulls for key in null)
     result = np.full(len(targets), np.nan)
     for key in keys:
         known = [i for i, null in enumerate(nulls) if key in null]

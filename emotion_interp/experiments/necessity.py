@@ -136,7 +136,12 @@ def necessity(
     n = len(texts)
     picks = generator(setting.seed, "bootstrap over texts", n).integers(0, n, size=(RESAMPLES, n))
     low, high = np.percentile(drop[picks].mean(1), [2.5, 97.5])
-    shared: dict[str, Any] = {"emotion": emotion, "layer": site.layer, "site": str(site), "language": setting.language}
+    shared: dict[str, Any] = {
+        "emotion": emotion,
+        "layer": site.layer,
+        "site": str(site),
+        "language": setting.language,
+    }
     shared |= {"n_features": len(features), "n_texts": n, "rate": float(fired.rates[features].mean())}
     shared |= {"target": float(judged[0].mean()), "target_ablated": float(judged[1].mean()), "drop": float(drop.mean())}
     shared |= {"lo": float(low), "hi": float(high)}

@@ -66,7 +66,7 @@ def with_regimes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @checked
-def stable_windows(table: Any) -> pd.DataFrame:
+def stable_windows(table: object) -> pd.DataFrame:
     """The stable window of each emotion, layer and kind of direction: neighbouring doses that work on intact text.
 
     Args:
@@ -109,7 +109,7 @@ def stable_windows(table: Any) -> pd.DataFrame:
 
 
 @checked
-def dose_monotonicity(table: Any) -> pd.DataFrame:
+def dose_monotonicity(table: object) -> pd.DataFrame:
     """Spearman of dose against target probability over all doses below the first breach.
 
     Args:

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -132,7 +132,12 @@ class Sentences:
     """Of some texts the sentence around the maximum of some features of one site."""
 
     def __init__(
-        self, best: Best, wanted: dict[int, list[tuple[int, str]]], texts: list[int], shown: Sequence[str], tokens: Any
+        self,
+        best: Best,
+        wanted: dict[int, list[tuple[int, str]]],
+        texts: list[int],
+        shown: Sequence[str],
+        tokens: Sequence[TokenizedText],
     ) -> None:
         self.best, self.wanted, self.texts, self.shown, self.tokens = best, wanted, texts, shown, tokens
         self.examples: list[tuple[int, str, Example]] = []
@@ -159,7 +164,7 @@ def part_sentences(
     tokens: Sequence[TokenizedText],
     best: dict[Site, Best],
     parts: dict[Site, dict[int, list[tuple[int, str]]]],
-    passes: dict[str, Any],
+    chosen: ExampleOptions,
 ) -> dict[Site, list[tuple[int, str, Example]]]:
     """The examples of the parts, from a second pass over the texts that were chosen for any."""
     texts = sorted({text for wanted in parts.values() for text in wanted})
@@ -167,8 +172,12 @@ def part_sentences(
         return {}
     readers = {site: Sentences(best[site], parts[site], texts, shown, tokens) for site in parts}
     again = [tokens[text] for text in texts]
+
+    def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
+        readers[site].add(activations, batch)
+
     for group in in_turns(subject.readers, list(parts)):
-        forward_pass(subject, again, group, lambda site, a, batch: readers[site].add(a, batch), **passes)
+        forward_pass(subject, again, group, on_site, batch_tokens=chosen.batch_tokens, progress=chosen.progress)
     return {site: reader.examples for site, reader in readers.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import pandas as pd
 
@@ -126,11 +126,10 @@ def top_examples(
     def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         best[site].add(activations, batch)
 
-    passes: dict[str, Any] = {"batch_tokens": chosen.batch_tokens, "progress": chosen.progress}
     for group in in_turns(subject.readers, list(features)):
-        forward_pass(subject, tokens, group, on_site, **passes)
+        forward_pass(subject, tokens, group, on_site, batch_tokens=chosen.batch_tokens, progress=chosen.progress)
     parts = {site: best[site].part_texts(chosen.by_part) for site in features} if chosen.by_part else {}
-    sentences = part_sentences(subject, shown, tokens, best, parts, passes)
+    sentences = part_sentences(subject, shown, tokens, best, parts, chosen)
     rows = []
     for site in features:
         for feature, rank, part, example in ranked_examples(best[site].result(), sentences.get(site, [])):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,7 @@ def chosen_features(
     return {site: features for site, features in features_of.items() if len(features)}
 
 
-def residual_rows(subject: Subject, site: Site, features: Any) -> torch.Tensor:
+def residual_rows(subject: Subject, site: Site, features: Sequence[int] | np.ndarray) -> torch.Tensor:
     """Decoder rows as they stand in the residual stream: [feature, d_model] float32; a head's output goes through W_O."""
     rows = subject.readers[site].decoder_rows(features).float()
     if site.kind == "z":

@@ -255,7 +255,7 @@ def _rows(readouts: Iterable[Readout]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _read_rows(frame: Any, sites: Sequence[Site], language: str) -> Iterable[Readout]:
+def _read_rows(frame: pd.DataFrame | None, sites: Sequence[Site], language: str) -> Iterable[Readout]:
     if frame is None:
         return
     chosen = frame[(frame["language"] == language) & frame["site"].isin(map(str, sites))]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import COLOURS, DASHES, band, checked, curve, finish, plain, rgba
 
 
-def depth_curves(frame: Any, *, title: str = "By relative depth", y_title: str = "value") -> go.Figure:
+def depth_curves(frame: pd.DataFrame, *, title: str = "By relative depth", y_title: str = "value") -> go.Figure:
     """One line per series over the relative depth of the layers, 1 being the last.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterable
 
 import plotly.graph_objects as go
 
@@ -17,9 +17,15 @@ class Picture(go.Figure):
     megabytes of script and is blank where scripts are taken out, is left out.
     """
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, validate: bool = True, **kwargs: Any) -> Any:
+    def _repr_mimebundle_(
+        self,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+        validate: bool = True,
+        **kwargs: object,
+    ) -> dict[str, object]:
         del validate, kwargs
-        bundle: dict[str, Any] = {
+        bundle: dict[str, object] = {
             # read back from Plotly's own JSON, which has null for the gaps of a line: a kernel writes NaN, which is no JSON
             "application/vnd.plotly.v1+json": json.loads(str(self.to_json(validate=False))),
             "image/svg+xml": svg(self),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_interp.figures.picture import Picture
@@ -16,7 +17,9 @@ def _tick(token: object) -> str:
     return plain(text if len(text) <= 16 else text[:15] + "…")
 
 
-def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotions along the text") -> go.Figure:
+def trace_heatmap(
+    frame: pd.DataFrame, *, layer: int | None = None, title: str = "Emotions along the text"
+) -> go.Figure:
     """Emotions (rows) by tokens (columns): when does which emotion rise?
 
     Args:
@@ -83,7 +86,9 @@ def trace_heatmap(frame: Any, *, layer: int | None = None, title: str = "Emotion
     return figure
 
 
-def trace_layers(frame: Any, *, start: int = 0, title: str = "Emotions along the text, layer by layer") -> go.Figure:
+def trace_layers(
+    frame: pd.DataFrame, *, start: int = 0, title: str = "Emotions along the text, layer by layer"
+) -> go.Figure:
     """`trace_heatmap` of every layer, with a slider over the layers; one colour scale for all.
 
     Args:

@@ -10,7 +10,7 @@ Incremental read-out: see `incremental_readout`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ class Increment(Result):
     n_permutations: int
     seed: int
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """The numbers as one flat row."""
         row: dict[str, object] = {"baseline": self.baseline}
         for name, fit in (("rsa_given_text", self.rsa), ("text_rsa_given_model", self.text_rsa)):

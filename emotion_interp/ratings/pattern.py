@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class _Test:
     def __init__(
         self,
         series: list[Series],
-        draws: Mapping[tuple[Any, ...], RedrawnSeries],
+        draws: Mapping[tuple[int | Site | str, ...], RedrawnSeries],
         shared: str,
         equivalence: float,
         level: float,
@@ -272,7 +272,7 @@ class _Test:
         )
 
 
-def _warn(series: Sequence[Series], draws: Mapping[tuple[Any, ...], RedrawnSeries], outside: str) -> None:
+def _warn(series: Sequence[Series], draws: Mapping[tuple[int | Site | str, ...], RedrawnSeries], outside: str) -> None:
     names = {s.feature_set for s in series}
     drawn = [len(redrawn.predicted) for key, redrawn in draws.items() if key[1] == outside]
     if outside in names and min(drawn, default=1) < MIN_DRAWS:

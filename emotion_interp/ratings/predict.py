@@ -52,7 +52,7 @@ class Ratings(Result):
 
     table: pd.DataFrame
     predictions: pd.DataFrame
-    draws: Mapping[tuple[Any, ...], RedrawnSeries] = field(default_factory=dict)
+    draws: Mapping[tuple[int | Site | str, ...], RedrawnSeries] = field(default_factory=dict)
 
     COLUMNS = (
         "layer",
@@ -103,7 +103,11 @@ class Ratings(Result):
         return rows.sort_values("error", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
 
     def plot(
-        self, layer: int | Site | str | None = None, feature_set: str = ALL, dimension: str = "valence", **options: Any
+        self,
+        layer: int | Site | str | None = None,
+        feature_set: str = ALL,
+        dimension: str = "valence",
+        **options: Any,
     ) -> go.Figure:
         """Predicted against human ratings at a layer, the words that are furthest off named; options and errors as in
         `predicted`. Without a layer: r of every feature set over the layers."""

@@ -102,17 +102,17 @@ def redrawn_series(
     folds: Sequence[np.ndarray],
     inner_folds: int,
     alphas: Sequence[float],
-) -> dict[tuple[Any, ...], RedrawnSeries]:
+) -> dict[tuple[int | Site | str, ...], RedrawnSeries]:
     """Every redrawn set learnt on the first data, and predicted in all: (`KEYS`, dimension) -> series."""
-    drawn = {}
+    drawn: dict[tuple[int | Site | str, ...], RedrawnSeries] = {}
     trained = data[0]
     for site, named in draws.items():
         for name, sets in named.items():
             width = np.arange(trained.source.activations[site].shape[1])
             tests = [(part.matrix(site, name, width), fold) for part, fold in zip(data[1:], folds[1:], strict=True)]
-            options: dict[str, Any] = {"inner_folds": inner_folds, "alphas": alphas}
+            matrix = trained.matrix(site, name, width)
             all_predicted = redrawn_ridge(
-                trained.matrix(site, name, width), trained.human, folds[0], sets, tests, **options
+                matrix, trained.human, folds[0], sets, tests, inner_folds=inner_folds, alphas=alphas
             )
             for part, fold, predicted in zip(data, folds, all_predicted, strict=True):
                 for place, dimension in enumerate(part.dimensions):

@@ -90,7 +90,7 @@ def all_series(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> list[Seri
     return series
 
 
-def all_draws(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> dict[tuple[Any, ...], RedrawnSeries]:
+def all_draws(ratings: Ratings | pd.DataFrame | Sequence[Ratings]) -> dict[tuple[int | Site | str, ...], RedrawnSeries]:
     """The redrawn outside sets of one or several ratings: (site, feature set, train, test, dimension) -> series."""
     if isinstance(ratings, pd.DataFrame):
         return {}

@@ -167,7 +167,7 @@ def feature_sets(
     part: WordActivations, bank: FeatureBank | None = None, seed: int = 0
 ) -> dict[Site, dict[str, object]]:
     """Site -> name of the set -> columns: "all" living latents, and with a bank those of `bank_sets`."""
-    sets: dict[Site, dict[str, Any]] = {}
+    sets: dict[Site, dict[str, object]] = {}
     for site, matrix in part.activations.items():
         rates = firing_rates(matrix)
         sets[site] = {"all": np.flatnonzero(rates)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from markupsafe import Markup
@@ -243,7 +243,7 @@ def _scene_emotions() -> dict[str, str]:
     return {s.text: str(s.emotion) for s in scene_stimuli() if s.emotion}
 
 
-def _rows(bank: FeatureBank, name: str, site: Site, feature: int) -> Any:
+def _rows(bank: FeatureBank, name: str, site: Site, feature: int) -> pd.DataFrame:
     if name not in bank.extras:
         return pd.DataFrame()
     table = bank.extras[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -88,7 +88,7 @@ def geometry_blocks(study: StudyData) -> list[Block]:
 def _curves(alignment: pd.DataFrame) -> list[Block]:
     """|r| of valence, |r| of arousal, and rho of the distances, over the layers, language by language."""
     several = alignment["kind"].nunique() > 1
-    curves: dict[str, list[dict[str, Any]]] = {"valence": [], "arousal": [], "rsa": []}
+    curves: dict[str, list[dict[str, object]]] = {"valence": [], "arousal": [], "rsa": []}
     for _, row in alignment.iterrows():
         of = (row["kind"] if several else language_name(row["language"])) + row["stream"]
         start = {"layer": row["layer"], "series": of, "language": row["language"]}

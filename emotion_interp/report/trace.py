@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @checked
 def emotion_trace(
     subject: Subject,
-    text: str | Sequence[Mapping[str, Any]],
+    text: str | Sequence[Mapping[str, object]],
     bank: FeatureBank,
     *,
     layers: Sequence[int | Site | str] | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -169,7 +169,7 @@ class EmotionTrace(Result):
             return np.zeros((len(self.values), len(ranges)))
         return np.asarray([[level_of(row, stop - first) for first, stop in ranges] for row in self.levels])
 
-    def _strongest(self, values: np.ndarray, level: np.ndarray) -> dict[str, Any]:
+    def _strongest(self, values: np.ndarray, level: np.ndarray) -> dict[str, object]:
         best = values.argmax(1)
         value = values[np.arange(len(values)), best]
         named = value > level

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from emotion_interp.subjects.loading import bundled_folder
 from emotion_interp.subjects.lookup import config_of
 from emotion_interp.subjects.sae_sizes import SaeSize
 from emotion_interp.subjects.subject import Subject
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _TOKENS = 6000
 _DEPTHS = (1, 3)
@@ -88,7 +91,7 @@ def _encoding(d_in: int, d_sae: int, device: str) -> float:
     return _seconds(run) / len(tokens)
 
 
-def _seconds(run: Callable[[], Any]) -> float:
+def _seconds(run: Callable[[], object]) -> float:
     """The faster of three runs after one to warm up."""
     import torch
 
@@ -106,13 +109,13 @@ def _seconds(run: Callable[[], Any]) -> float:
     return min(found)
 
 
-def _tokenizer() -> Any:
+def _tokenizer() -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(bundled_folder() / "model")
 
 
-def random_texts(tokenizer: Any, number: int, length: int) -> list[str]:
+def random_texts(tokenizer: PreTrainedTokenizerBase, number: int, length: int) -> list[str]:
     """Texts of about so many tokens."""
     rng = generator(0, "calibration")
     chosen = sorted(w[1:] for w in tokenizer.get_vocab() if w[0] == "Ġ" and w[1:].isalpha() and w[1:].isascii())

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import constants
 from packaging.specifiers import SpecifierSet
@@ -60,7 +59,7 @@ def examine(
     saes: str | None = None,
     *,
     device: str = "auto",
-    dtype: Any = None,
+    dtype: object = None,
     tell: Callable[[str], object] | None = None,
 ) -> Examination:
     """Ask everything, of the installation first and then of a model.
@@ -137,7 +136,7 @@ def _installation() -> Iterator[Finding]:
     )
 
 
-def _machine(device: str, dtype: Any) -> Iterator[Finding]:
+def _machine(device: str, dtype: object) -> Iterator[Finding]:
     data = os.environ.get("EMOTION_INTERP_DATA")
     if data and not Path(data).is_dir():
         yield Finding("EMOTION_INTERP_DATA", "look", "names no folder", "set it to a folder with norms/ and labelled/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emotion_interp.concepts import scene_stimuli
 from emotion_interp.core.errors import EmotionInterpError
@@ -20,7 +20,7 @@ CHAT_NAMES = ("-it", "instruct", "chat")
 _CARD_HEADING = "## What `emotion-interp doctor` looks at again"
 
 
-def of_model(model: str | None, saes: str | None, device: str, dtype: Any) -> Iterator[Finding]:
+def of_model(model: str | None, saes: str | None, device: str, dtype: object) -> Iterator[Finding]:
     """Plan a model, load it, and ask what matters for reading and steering it.
 
     Args:
@@ -152,7 +152,7 @@ def measured_figures(subject: Subject) -> dict[str, float]:
     from emotion_interp.training.sae_quality import sae_quality
 
     texts = [s.text for s in scene_stimuli(["en"])][:60]
-    frame: Any = sae_quality(subject, {"scenes": texts}, tokens=1500, loss_tokens=800).frame
+    frame = sae_quality(subject, {"scenes": texts}, tokens=1500, loss_tokens=800).frame
     found = {"loss": float(frame["ce"].iloc[0])}
     for row in frame.itertuples(index=False):
         found[f"explained variance at {row.layer}"] = float(row.ev)

@@ -110,7 +110,7 @@ class ReadingPlan(Result):
             UnknownNameError: a dtype or number that was not planned.
         """
         number = len(self.saes) if resident is None else min(resident, len(self.saes))
-        rows: Any = self.frame[(self.frame["dtype"] == dtype) & (self.frame["saes_in_memory"] == number)]
+        rows = self.frame[(self.frame["dtype"] == dtype) & (self.frame["saes_in_memory"] == number)]
         if rows.empty:
             asked = f"{dtype} with {number} SAEs"
             raise UnknownNameError(
@@ -126,7 +126,7 @@ class ReadingPlan(Result):
         )
 
 
-def _rows(frame: Any) -> Any:
+def _rows(frame: pd.DataFrame) -> Iterable[Any]:
     return frame.itertuples(index=False)
 
 

@@ -24,6 +24,8 @@ from emotion_interp.subjects.lookup import checked_model_name, checked_release, 
 from emotion_interp.subjects.named import MODELS
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from emotion_interp.concepts import ConceptSet
 
 _DEPTHS = ("n_layer", "num_hidden_layers", "n_layers", "num_layers")
@@ -79,7 +81,7 @@ def read_sweep(path: str | Path) -> SweepFile:
     return file
 
 
-def _validated(values: Any) -> tuple[SweepFile | None, list[Any]]:
+def _validated(values: object) -> tuple[SweepFile | None, list[ErrorDetails]]:
     """The file, or what keeps it from being one."""
     try:
         return SweepFile.model_validate(values), []
@@ -87,7 +89,7 @@ def _validated(values: Any) -> tuple[SweepFile | None, list[Any]]:
         return None, list(error.errors())
 
 
-def _without(values: Any, places: list[Any]) -> Any:
+def _without(values: Any, places: list[Place]) -> Any:
     """The values without those at some places."""
     if not isinstance(values, dict):
         return values
@@ -125,7 +127,7 @@ def _filled(values: Any) -> Any:
     return values
 
 
-def _mistake(error: Any, lines: dict[Place, int]) -> Mistake:
+def _mistake(error: ErrorDetails, lines: dict[Place, int]) -> Mistake:
     """One error of pydantic, in the words of the house."""
     at = _keys_alone(error["loc"], error["type"] == "extra_forbidden")
     message = str(error["msg"]).removeprefix("Value error, ")
@@ -139,7 +141,7 @@ def _mistake(error: Any, lines: dict[Place, int]) -> Mistake:
     return Mistake(line_of(lines, at), _said(at), message)
 
 
-def _keys_alone(place: Any, unknown: bool) -> Place:
+def _keys_alone(place: Place, unknown: bool) -> Place:
     """A place without the names that pydantic gives the members of a union; an `unknown` key at its end stays."""
     at: Place = ()
     for number, part in enumerate(place):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 from emotion_interp.core.errors import EmotionInterpError, tell
@@ -60,7 +61,7 @@ class Pool(Protocol):
         """Workers that wait for work."""
         ...
 
-    def give(self, worker: object, unit: str) -> None:
+    def give(self, worker: Any, unit: str) -> None:
         """Have a worker do a unit."""
         ...
 
@@ -189,7 +190,7 @@ class InProcess:
     def idle(self) -> Sequence[object]:
         return [] if self._unit else [0]
 
-    def give(self, worker: object, unit: str) -> None:
+    def give(self, worker: Any, unit: str) -> None:
         del worker
         self._unit = unit
 
@@ -213,7 +214,7 @@ class LocalProcesses:
     def __init__(self, work: Work, workers: int, threads: int = 1) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._work, self._threads, self._next = work, threads, 0
-        self._workers: dict[int, tuple[Any, Connection]] = {}
+        self._workers: dict[int, tuple[BaseProcess, Connection]] = {}
         self._busy: dict[int, str] = {}
         self._target = workers
 

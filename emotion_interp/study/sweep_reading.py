@@ -33,7 +33,7 @@ _SPARSE = ("features", "fired")
 
 def read_shard(
     subject: Subject, sites: Sequence[Site], shard: Shard, file: SweepFile, batch_tokens: int
-) -> tuple[SeveralReadings, dict[str, Any]]:
+) -> tuple[SeveralReadings, dict[str, int | str]]:
     """Read one shard; where memory runs out, again with half the batch. Returns the readings and how they were made."""
     texts, spans, cells = [], [], []
     for number, cell in enumerate(shard.cells):
@@ -192,6 +192,6 @@ class _Rows:
         return joined
 
 
-def how_read(facts: Sequence[Mapping[str, Any]]) -> str:
+def how_read(facts: Sequence[Mapping[str, object]]) -> str:
     """How the shards of a table were read: "plain" (exact), or what makes it equal to 1e-5 only: "shared", "halved"."""
     return "+".join(sorted({part for fact in facts for part in str(fact["reading"]).split("+")} - {"plain"})) or "plain"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.subjects.gguf import known
 from emotion_interp.subjects.loading import BUNDLED, bundled_folder
 from emotion_interp.subjects.lookup import cache_only, checked_model_name, config_of
 from emotion_interp.subjects.named import MODELS
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _TIED = ("Gemma", "GPT2", "Bloom", "OPT")
 """Beginnings of architectures that unembed with their embedding, where TransformerLens' table does not say."""
@@ -160,7 +164,7 @@ def _from_configuration(place: str, shown: str) -> Architecture:
     )
 
 
-def _get(config: Any, name: str) -> Any:
+def _get(config: object, name: str) -> Any:
     # some configurations raise for what they have per layer
     try:
         return getattr(config, name, None)
@@ -168,7 +172,7 @@ def _get(config: Any, name: str) -> Any:
         return None
 
 
-def _holds_blocks(modules: Any) -> bool:
+def _holds_blocks(modules: Iterable[nn.Module]) -> bool:
     return all(any(True for _ in module.parameters()) for module in modules)
 
 

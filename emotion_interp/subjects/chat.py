@@ -14,12 +14,12 @@ from emotion_interp.core.scopes import lock_of
 from emotion_interp.subjects.turns import ChatText, Turn, Turns
 
 if TYPE_CHECKING:
-    pass
+    from transformers import PreTrainedTokenizerBase
 
 
 def rendered(
-    tokenizer: Any,
-    messages: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    messages: object,
     name: str = "the model",
     template_options: Mapping[str, object] | None = None,
 ) -> ChatText:
@@ -64,13 +64,13 @@ def left_open(text: ChatText) -> ChatText:
     return ChatText(text[:end], turns, text.places)
 
 
-def control_tokens(tokenizer: Any) -> set[str]:
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
     """Texts that the tokenizer reads as one special token wherever they stand."""
     added = {str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special}
     return {text for text in added | set(tokenizer.all_special_tokens) if text.strip()}
 
 
-def refuse_control_tokens(tokenizer: Any, pairs: Pairs) -> None:
+def refuse_control_tokens(tokenizer: PreTrainedTokenizerBase, pairs: Pairs) -> None:
     """Refuse words that the model would take for the template's own marks.
 
     Raises:

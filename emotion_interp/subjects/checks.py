@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformer_lens.hook_points import HookPoint
-    from transformer_lens.model_bridge import TransformerBridge
     from transformers import PreTrainedTokenizerBase
+
+    from emotion_interp.subjects.hooked import HookedModel, Modules
 
 PROBE = "The letter said that she was coming home, and he read it twice before he wept."
 PROBE_TOKENS = 24
@@ -92,7 +93,7 @@ def tolerance(model: Any) -> tuple[float, float]:
     return 3 * float(torch.finfo(dtype).eps) * layers**0.5, 0.4
 
 
-def coarsest(model: nn.Module) -> torch.dtype:
+def coarsest(model: Modules) -> torch.dtype:
     """The dtype by which a model's rounding is judged; quantised weights count as bfloat16."""
     import torch
 
@@ -132,7 +133,7 @@ def probe_of(model: object, tokenizer: PreTrainedTokenizerBase, context: int) ->
     return ids
 
 
-def _tensor(model: nn.Module, ids: list[int]) -> torch.Tensor:
+def _tensor(model: Modules, ids: list[int]) -> torch.Tensor:
     import torch
 
     return torch.tensor([ids], device=next(iter(model.parameters())).device)
@@ -156,7 +157,7 @@ def plain_logits(model: nn.Module, ids: list[int]) -> torch.Tensor:
     return logits
 
 
-def uncached(model: Any, ids: list[int]) -> tuple[torch.Tensor, dict[str, object]]:
+def uncached(model: HookedModel, ids: list[int]) -> tuple[torch.Tensor, dict[str, object]]:
     """Logits of a bridge for one row [token, vocabulary], and the options of the pass that gave them.
 
     Raises:
@@ -176,9 +177,9 @@ def uncached(model: Any, ids: list[int]) -> tuple[torch.Tensor, dict[str, object
 
 
 @contextmanager
-def resting_hooks(model: Any) -> Iterator[None]:
+def resting_hooks(model: HookedModel) -> Iterator[None]:
     """Inside it the hook points of a model are bare: hooks there neither act nor see, and those added inside are dropped."""
-    kept: list[tuple[HookPoint, dict[str, Any]]] = []
+    kept: list[tuple[HookPoint, dict[str, object]]] = []
     acting = only_scopes(())
     with lock_of(model), hooks_locked(), surely(acting), acting:
         try:
@@ -195,7 +196,7 @@ def resting_hooks(model: Any) -> Iterator[None]:
 _HOOKS = ("_forward_hooks", "_backward_hooks", "_forward_pre_hooks", "_backward_pre_hooks", "fwd_hooks", "bwd_hooks")
 
 
-def check_wrapped(bridge: TransformerBridge, ids: list[int], expected: torch.Tensor, name: str) -> None:
+def check_wrapped(bridge: HookedModel, ids: list[int], expected: torch.Tensor, name: str) -> None:
     """Refuse a bridge whose logits are not the model's, or depend on tokens that come later.
 
     Raises:
@@ -235,7 +236,7 @@ def check_unchanged(model: nn.Module, ids: list[int], before: torch.Tensor) -> N
         )
 
 
-def check_bridge(bridge: Any, tokenizer: PreTrainedTokenizerBase | None) -> None:
+def check_bridge(bridge: HookedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
     """Refuse a user's bridge that computes something else than transformers does with the same weights.
 
     A bridge with processed weights, or one that is not over a transformers model, has nothing to be compared with.
@@ -246,7 +247,7 @@ def check_bridge(bridge: Any, tokenizer: PreTrainedTokenizerBase | None) -> None
     tokenizer = tokenizer if tokenizer is not None else getattr(bridge, "tokenizer", None)
     inner = getattr(bridge, "original_model", None)
     processed = getattr(bridge, "_weights_processed", False) or getattr(bridge, "compatibility_mode", False)
-    if tokenizer is None or processed or not hasattr(inner, "config"):
+    if tokenizer is None or processed or inner is None or not hasattr(inner, "config"):
         return
     ids = probe_of(bridge, tokenizer, int(getattr(bridge.cfg, "n_ctx", None) or 1024))
     model = _without_bridges(inner, {})
@@ -258,10 +259,10 @@ def check_bridge(bridge: Any, tokenizer: PreTrainedTokenizerBase | None) -> None
     check_wrapped(bridge, ids, expected, type(inner).__name__)
 
 
-def _without_bridges(module: Any, done: dict[int, Any]) -> Any:
+def _without_bridges(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
     """A view of a module tree in which each bridge component is the transformers module it stands for; same tensors."""
-    while getattr(module, "original_component", None) is not None:
-        module = module.original_component
+    while (original := getattr(module, "original_component", None)) is not None:
+        module = original
     if id(module) not in done:
         bare = copy.copy(module)
         done[id(module)] = bare
@@ -271,5 +272,5 @@ def _without_bridges(module: Any, done: dict[int, Any]) -> Any:
     return done[id(module)]
 
 
-def _name(bridge: Any) -> str:
+def _name(bridge: HookedModel) -> str:
     return str(getattr(bridge.cfg, "architecture", None) or type(bridge).__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, overload
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from emotion_interp.subjects.session import Session
 from emotion_interp.subjects.tokens import TokenizedText
 
 if TYPE_CHECKING:
+    import torch
+
     from emotion_interp.subjects.subject import Subject
 
 __all__ = [
@@ -92,24 +94,45 @@ def decode(
 
 
 def _result(decoding: Decoding) -> Decoded:
-    logits: list[Any] | None = decoding.logits
-    if logits is not None and decoding.new:
-        import torch
+    logits = decoding.logits
+    if logits is None or not decoding.new:
+        return Decoded(decoding.tokens, decoding.stopped, logits)
+    import torch
 
-        logits = [torch.stack(steps) for steps in logits]
-    return Decoded(decoding.tokens, decoding.stopped, logits)
+    return Decoded(decoding.tokens, decoding.stopped, [torch.stack(steps) for steps in logits])
 
 
+Conversation = Sequence[Mapping[str, object]]
+"""Messages, each with a role and its content."""
+Prompts = str | Sequence[str | Mapping[str, object] | Conversation]
+"""A text, a conversation (a list of messages), or a list of either."""
+
+
+class Streamer(Protocol):
+    """A streamer of transformers."""
+
+    def put(self, value: torch.Tensor, /) -> object: ...
+    def end(self) -> object: ...
+
+
+@overload
+def generate(subject: Subject, prompts: str | Conversation, max_new_tokens: int = 40, **options: Any) -> str: ...
+@overload
+def generate(
+    subject: Subject, prompts: Sequence[str | Conversation], max_new_tokens: int = 40, **options: Any
+) -> list[str]: ...
+@overload
+def generate(subject: Subject, prompts: Prompts, max_new_tokens: int = 40, **options: Any) -> str | list[str]: ...
 def generate(
     subject: Subject,
     prompts: Prompts,
     max_new_tokens: int = 40,
     *,
     return_prompt: bool = True,
-    streamer: Any = None,
+    streamer: Streamer | Callable[[int, str], object] | None = None,
     template_options: Mapping[str, object] | None = None,
     **options: Any,
-) -> Any:
+) -> str | list[str]:
     """Continue prompts: str in, str out; list in, list out, also for one. The text includes the prompt.
 
     Args:
@@ -152,11 +175,7 @@ def generate(
     return result[0] if _is_single(prompts) else result
 
 
-Prompts = str | Sequence[str | Mapping[str, Any] | Sequence[Mapping[str, Any]]]
-"""A text, a conversation (a list of messages), or a list of either."""
-
-
-def _is_single(prompts: Prompts) -> bool:
+def _is_single(prompts: Prompts) -> TypeGuard[str | Conversation]:
     return isinstance(prompts, str) or is_messages(prompts)
 
 
@@ -170,7 +189,13 @@ def _prepared(
     return written, subject.tokenize(made, whole=True)
 
 
-def chat(subject: Subject, messages: Any, max_new_tokens: int = 200, **options: Any) -> Any:
+@overload
+def chat(subject: Subject, messages: Conversation, max_new_tokens: int = 200, **options: object) -> str: ...
+@overload
+def chat(
+    subject: Subject, messages: Sequence[Conversation], max_new_tokens: int = 200, **options: object
+) -> list[str]: ...
+def chat(subject: Subject, messages: Any, max_new_tokens: int = 200, **options: Any) -> str | list[str]:
     """Answer a conversation: one in, the reply out; a list of conversations in, a list of replies out.
 
     What the model's own chat template writes around the messages is read, with exactly one BOS; the reply ends where the
@@ -198,7 +223,17 @@ def chat(subject: Subject, messages: Any, max_new_tokens: int = 200, **options: 
     return generate(subject, messages, max_new_tokens, **options)
 
 
-def stream(subject: Subject, prompts: Prompts, max_new_tokens: int = 40, **options: Any) -> Iterator[Any]:
+@overload
+def stream(
+    subject: Subject, prompts: str | Conversation, max_new_tokens: int = 40, **options: object
+) -> Iterator[str]: ...
+@overload
+def stream(
+    subject: Subject, prompts: Sequence[str | Conversation], max_new_tokens: int = 40, **options: object
+) -> Iterator[tuple[int, str]]: ...
+@overload
+def stream(subject: Subject, prompts: Prompts, max_new_tokens: int = 40, **options: object) -> Iterator[object]: ...
+def stream(subject: Subject, prompts: Prompts, max_new_tokens: int = 40, **options: Any) -> Iterator[object]:
     """Continue prompts and hand over the text as it grows: pieces for one text, (row, piece) for a list.
 
     A piece is what one token adds; joined, a row's pieces are its continuation. A character of several tokens comes when

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
@@ -25,6 +25,11 @@ from emotion_interp.subjects.sae_sources import ChosenSae, checked_saes, chosen_
 from emotion_interp.subjects.shelf import readers_of
 from emotion_interp.subjects.subject import Subject, wrap_transformers
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from emotion_interp.subjects.hooked import HookedModel
+
 __all__ = ["BUNDLED", "bundled_folder", "load_sae", "load_subject"]
 
 BUNDLED = "bundled"
@@ -41,7 +46,7 @@ def load_subject(
     saes: str | Path | Sequence[object] | None = None,
     layers: Iterable[int] | None = None,
     device: str = "auto",
-    dtype: Any = None,
+    dtype: object = None,
     choose: SaeChoice | None = None,
     load: LoadOptions | None = None,
 ) -> Subject:
@@ -117,7 +122,7 @@ def load_subject(
 
 def _load_model(
     source: str, device: str, dtype: Any, found: dict[str, Any], how: LoadOptions
-) -> tuple[Any, Any, str | None]:
+) -> tuple[HookedModel, PreTrainedTokenizerBase, str | None]:
     """Bridge, tokenizer and the hub revision (None for a folder); `found`: where the files are, of `located`."""
     import torch
     from transformer_lens.model_bridge import TransformerBridge

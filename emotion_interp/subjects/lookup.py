@@ -120,7 +120,7 @@ def checked_release(name: str) -> str:
     return name
 
 
-def checked_device(device: str, dtype: Any) -> tuple[str, Any]:
+def checked_device(device: str, dtype: object) -> tuple[str, Any]:
     """A torch device ("auto": CUDA where there is one) and a dtype, which may be named.
 
     Raises:

@@ -43,14 +43,14 @@ _OLD_NAMES = {
 class PlainMetadata:
     """Facts about an SAE: by attribute, None for those that it does not have; `in` says which it has."""
 
-    def __init__(self, **facts: Any) -> None:
+    def __init__(self, **facts: object) -> None:
         vars(self).update(facts)
 
     def __getattr__(self, name: str) -> None:
         if name.startswith("__"):
             raise AttributeError(name)
 
-    def __setitem__(self, name: str, value: Any) -> None:
+    def __setitem__(self, name: str, value: object) -> None:
         vars(self)[name] = value
 
     def __getitem__(self, name: str) -> Any:
@@ -66,7 +66,7 @@ class PlainMetadata:
         """A fact, or the default."""
         return vars(self).get(name, default)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """All facts."""
         return dict(vars(self))
 
@@ -91,7 +91,7 @@ class PlainConfig:
         """SAELens' name of the architecture."""
         return self.kind
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As a cfg.json has them."""
         told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("kind", "metadata")}
         return told | {"architecture": self.kind, "metadata": self.metadata.to_dict()}

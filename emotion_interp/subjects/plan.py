@@ -21,6 +21,8 @@ from emotion_interp.subjects.turns import Turns
 if TYPE_CHECKING:
     from torch import nn
 
+    from emotion_interp.subjects.hooked import Modules
+
 
 @dataclass(frozen=True, eq=False)
 class ForwardPlan:
@@ -69,7 +71,7 @@ class resting_mode(Undoing):
     `with surely(resting_mode(model)) as mode, mode:` holds against an interrupt at any point (see `Undoing`).
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Modules) -> None:
         super().__init__()
         self.model = model
 
@@ -112,7 +114,7 @@ _GUARD = threading.RLock()
 _RESTS: WeakKeyDictionary[object, _Rest] = WeakKeyDictionary()
 
 
-def _wake(model: nn.Module, holder: object) -> None:
+def _wake(model: Modules, holder: object) -> None:
     with _GUARD:
         rest = _RESTS.get(model)
         if rest is None:

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from emotion_interp.core.errors import tell
@@ -16,6 +16,7 @@ from emotion_interp.subjects.named import MODELS
 from emotion_interp.subjects.sae_releases import release_names, release_of
 
 if TYPE_CHECKING:
+    from emotion_interp.subjects.hooked import SaeFacts
     from emotion_interp.subjects.sae_reader import SaeReader
     from emotion_interp.subjects.subject import Subject
 
@@ -25,7 +26,7 @@ _LONG: weakref.WeakSet[object] = weakref.WeakSet()
 """Subjects about whose long texts one line was said."""
 
 
-def metadata_of(reader: SaeReader) -> Any:
+def metadata_of(reader: SaeReader) -> SaeFacts:
     """An SAE's metadata, without its weights where these wait on disk."""
     config = getattr(reader, "config", None)
     return (reader.sae.cfg if config is None else config).metadata

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from safetensors import SafetensorError
 
@@ -26,6 +26,8 @@ from emotion_interp.subjects.sae_scopes import gemma_scope_entry, gemma_scope_re
 
 if TYPE_CHECKING:
     from sae_lens import SAE
+
+    from emotion_interp.subjects.hooked import SaeSettings
 
 
 SAELENS = "SAELens"
@@ -153,7 +155,7 @@ def load_sae(folder: str | Path, device: str = "cpu", dtype: str = "float32") ->
         return SAE.load_from_disk(folder, device=device, dtype=None if dtype == OWN else dtype)
 
 
-def sae_config(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> Any:
+def sae_config(folder: str | Path, device: str = "cpu", dtype: str = "float32") -> SaeSettings:
     """SAELens' configuration of an SAE in a folder, whose weights are not read; arguments and errors as of `load_sae`."""
     folder = _checked_sae(folder)
     with _readable(folder):

@@ -18,10 +18,11 @@ from emotion_interp.subjects.plain_sae import PlainConfig, PlainMetadata, PlainS
 from emotion_interp.subjects.sae_kinds import sae_lens_is_here
 
 if TYPE_CHECKING:
+    import torch
     from sae_lens import SAE
 
 
-Tensors = dict[str, Any]
+Tensors = dict[str, "torch.Tensor"]
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def only(tensors: Tensors, folder: Path, *names: str) -> Tensors:
     return {name: tensors[name] for name in names}
 
 
-def part_of(config: Any, name: str, folder: Path) -> dict[str, Any]:
+def part_of(config: object, name: str, folder: Path) -> dict[str, Any]:
     """A named part of a configuration.
 
     Raises:

@@ -23,7 +23,8 @@ from emotion_interp.subjects.sae_kinds import is_inference_sae, is_training_sae,
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from sae_lens.saes.sae import SAEMetadata
+
+    from emotion_interp.subjects.hooked import SaeFacts, SaeSettings
 
 ENCODABLE = ("standard", "jumprelu", "gated", "topk", "abstopk")
 """Architectures (SAELens' names) whose encoder reads one token on its own at inference. A (Matryoshka) BatchTopK SAE
@@ -75,7 +76,7 @@ class SaeReader:
         # folding a factor is noted in the configuration
         self.config = self._sae.cfg
 
-    def _describe(self, config: Any, site: Site | None) -> None:
+    def _describe(self, config: SaeSettings, site: Site | None) -> None:
         """What the configuration says, without weights; refused where such an SAE cannot be read."""
         self.architecture: str = config.architecture()
         _refuse_architecture(self.architecture)
@@ -93,7 +94,7 @@ class SaeReader:
                     f"the SAE's metadata has the hook_name {metadata.hook_name!r}; a hook's name is text."
                 )
             site = Site.parse(metadata.hook_name)
-        self.config: Any = config
+        self.config: SaeSettings = config
         self.site: Site = site
         self.centred = _was_centred(metadata)
         asked = metadata.prepend_bos if "prepend_bos" in metadata else None
@@ -286,7 +287,7 @@ def _refuse_architecture(name: str) -> None:
             raise UnsupportedError(f"the architecture {name!r} cannot be read here: {reason}")
 
 
-def _was_centred(metadata: SAEMetadata) -> bool:
+def _was_centred(metadata: SaeFacts) -> bool:
     """Whether the SAE was trained on a model whose writing weights were centred."""
     if "model_from_pretrained_kwargs" not in metadata or not metadata.model_from_pretrained_kwargs:
         return False

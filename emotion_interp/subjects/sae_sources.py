@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
@@ -29,7 +29,6 @@ from emotion_interp.subjects.shelf import SaeSource
 
 if TYPE_CHECKING:
     from sae_lens import SAE
-    from sae_lens.saes.sae import SAEMetadata
 
 
 UNREADABLE = (
@@ -65,7 +64,7 @@ class ChosenSae:
         self.tell_of_itself(sae.cfg.metadata)
         return sae
 
-    def tell_of_itself(self, metadata: SAEMetadata) -> None:
+    def tell_of_itself(self, metadata: Any) -> None:
         """Where it comes from and what it reads, into SAELens' metadata of it.
 
         Warns:

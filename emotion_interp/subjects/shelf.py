@@ -16,6 +16,8 @@ from emotion_interp.subjects.sae_reader import SaeReader
 if TYPE_CHECKING:
     from sae_lens import SAE
 
+    from emotion_interp.subjects.hooked import SaeSettings
+
 
 SHARE = 0.6
 """Of the free memory that SAEs may take together before only some of them stay."""
@@ -32,10 +34,10 @@ class SaeSource:
     """
 
     load: Callable[[], SAE]
-    config: Any = None
+    config: SaeSettings | None = None
     site: Site | None = None
 
-    def site_for(self, config: Any) -> Site | None:
+    def site_for(self, config: SaeSettings) -> Site | None:
         """The site that a reader must be given."""
         metadata = config.metadata
         return None if "hook_name" in metadata and metadata.hook_name else self.site
@@ -180,7 +182,7 @@ def readers_of(sources: Sequence[SaeSource], resident: int | None = None, device
     return readers + [_read(source) for source in sources[1:]]
 
 
-def sae_bytes(config: Any) -> int:
+def sae_bytes(config: SaeSettings) -> int:
     """Bytes that an SAE of a configuration takes in memory."""
     import torch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from emotion_interp.core.markup import facts_html
 from emotion_interp.core.types import Site, sites_at
 from emotion_interp.subjects.chat import left_open, rendered
 from emotion_interp.subjects.checks import uncached
-from emotion_interp.subjects.generation import Prompts, chat, generate, stream
+from emotion_interp.subjects.generation import Conversation, Prompts, chat, generate, stream
 from emotion_interp.subjects.sae_facts import tell_of_context, tell_of_other_models
 from emotion_interp.subjects.sae_identity import named_apart
 from emotion_interp.subjects.sae_reader import SaeReader
@@ -28,6 +28,7 @@ from emotion_interp.subjects.wrapping import hooked_model, processed_away, wrap_
 if TYPE_CHECKING:
     import torch
     from sae_lens import SAE
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Subject", "TokenizedText", "wrap_transformers"]
 
@@ -68,21 +69,22 @@ class Subject:
 
     def __init__(
         self,
-        model: Any,
+        model: object,
         saes: Sequence[object] | Mapping[Site, object] = (),
-        tokenizer: Any = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         name: str | None = None,
         provenance: Mapping[str, object] | None = None,
     ) -> None:
         require_working_directory()
         self.backend, self.model = hooked_model(model, tokenizer)
-        self.tokenizer: Any = tokenizer if tokenizer is not None else getattr(self.model, "tokenizer", None)
-        if self.tokenizer is None:
+        given = tokenizer if tokenizer is not None else getattr(self.model, "tokenizer", None)
+        if given is None:
             raise EmotionInterpError("the model has no tokenizer; pass tokenizer=AutoTokenizer.from_pretrained(...).")
-        if not getattr(self.tokenizer, "is_fast", False):
+        if not getattr(given, "is_fast", False):
             raise UnsupportedError(
-                f"{type(self.tokenizer).__name__} is a slow tokenizer and gives no character offsets; pass the fast one."
+                f"{type(given).__name__} is a slow tokenizer and gives no character offsets; pass the fast one."
             )
+        self.tokenizer: Any = given
         config = self.model.cfg
         self.n_layers, self.d_model = int(config.n_layers), int(config.d_model)
         self.context = int(getattr(config, "n_ctx", None) or 1024)
@@ -218,7 +220,7 @@ class Subject:
         return np.asarray([bos is not None and len(row) > 0 and int(row[0]) == bos for row in token_rows], dtype=bool)
 
     def rendered(
-        self, messages: Any, template_options: Mapping[str, object] | None = None, continued: bool = False
+        self, messages: object, template_options: Mapping[str, object] | None = None, continued: bool = False
     ) -> ChatText:
         """A conversation as the model's own chat template writes it: a text that can be given wherever texts are.
 
@@ -241,15 +243,31 @@ class Subject:
         text = rendered(self.tokenizer, messages, self.name, template_options)
         return left_open(text) if continued else text
 
-    def chat(self, messages: Any, max_new_tokens: int = 200, **options: Any) -> Any:
+    @overload
+    def chat(self, messages: Conversation, max_new_tokens: int = 200, **options: object) -> str: ...
+    @overload
+    def chat(self, messages: Sequence[Conversation], max_new_tokens: int = 200, **options: object) -> list[str]: ...
+    def chat(self, messages: Any, max_new_tokens: int = 200, **options: Any) -> str | list[str]:
         """The reply to a conversation; a list of conversations gives a list: see `subjects.generation.chat`."""
         return chat(self, messages, max_new_tokens=max_new_tokens, **options)
 
-    def generate(self, prompts: Prompts, max_new_tokens: int = 40, **options: Any) -> Any:
+    @overload
+    def generate(self, prompts: str | Conversation, max_new_tokens: int = 40, **options: object) -> str: ...
+    @overload
+    def generate(
+        self, prompts: Sequence[str | Conversation], max_new_tokens: int = 40, **options: object
+    ) -> list[str]: ...
+    def generate(self, prompts: Prompts, max_new_tokens: int = 40, **options: Any) -> str | list[str]:
         """Continue prompts: str in, str out; list in, list out, also for one. Options: see `subjects.generation`."""
         return generate(self, prompts, max_new_tokens=max_new_tokens, **options)
 
-    def stream(self, prompts: Prompts, max_new_tokens: int = 40, **options: Any) -> Iterator[Any]:
+    @overload
+    def stream(self, prompts: str | Conversation, max_new_tokens: int = 40, **options: object) -> Iterator[str]: ...
+    @overload
+    def stream(
+        self, prompts: Sequence[str | Conversation], max_new_tokens: int = 40, **options: object
+    ) -> Iterator[tuple[int, str]]: ...
+    def stream(self, prompts: Prompts, max_new_tokens: int = 40, **options: Any) -> Iterator[object]:
         """Continue prompts piece by piece: pieces of text, or (row, piece) for a list: see `subjects.generation`."""
         return stream(self, prompts, max_new_tokens=max_new_tokens, **options)
 

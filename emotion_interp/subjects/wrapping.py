@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from emotion_interp.subjects.hooked import HookedModel
+
 
 M = TypeVar("M", bound="nn.Module")
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "context_length", "n_ctx", "seq_length")
@@ -25,7 +27,7 @@ _COMPARED: weakref.WeakSet[object] = weakref.WeakSet()
 """Bridges that were compared with their models here and handed to nobody yet."""
 
 
-def hooked_model(model: Any, tokenizer: PreTrainedTokenizerBase | None) -> tuple[str, Any]:
+def hooked_model(model: Any, tokenizer: PreTrainedTokenizerBase | None) -> tuple[str, HookedModel]:
     """The backend's name and a hooked model; a plain `transformers` model is wrapped through a tensor-sharing copy.
 
     Raises:
@@ -61,7 +63,7 @@ def wrap_transformers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     own_tokenizer: bool = False,
-) -> TransformerBridge:
+) -> HookedModel:
     """A bridge around a copy of `model` that shares its tensors: booting rebuilds the given model in place.
 
     Adapters that are active now (LoRA and its kin, by transformers or by peft) are merged in the copy. `own_tokenizer` says
@@ -88,7 +90,12 @@ def wrap_transformers(
     return bridge
 
 
-def _boot(bridge_class: Any, inner: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, keep: bool = False) -> Any:
+def _boot(
+    bridge_class: type[TransformerBridge],
+    inner: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    keep: bool = False,
+) -> HookedModel:
     clone = sharing_copy(inner)
     # booting gives a tokenizer the special tokens it lacks, and loads one anew that does not say that it begins with BOS
     specials = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
@@ -111,7 +118,7 @@ def _boot(bridge_class: Any, inner: PreTrainedModel, tokenizer: PreTrainedTokeni
         if multimodal:
             _only_text(folder, type(inner).__name__)
         try:
-            bridge = bridge_class.boot_transformers(
+            bridge: Any = bridge_class.boot_transformers(
                 folder if multimodal else name,
                 hf_model=clone,
                 tokenizer=own_tokenizer,
@@ -141,7 +148,7 @@ def sharing_copy(model: M) -> M:
     return copy.deepcopy(model, {id(t): t for t in tensors if type(t) in plain})
 
 
-def is_centred(model: Any) -> bool:
+def is_centred(model: HookedModel) -> bool:
     """Whether a model's embedding writes no mean into the stream (centred writing weights)."""
     try:
         embedding = model.W_E.detach().float()
@@ -151,7 +158,7 @@ def is_centred(model: Any) -> bool:
     return bool(embedding.mean(-1).abs().max() < 1e-5 * embedding.std())
 
 
-def processed_away(model: Any, kind: str, centred_sae: bool) -> str:
+def processed_away(model: HookedModel, kind: str, centred_sae: bool) -> str:
     """What processing of a model's weights has taken from a kind of site; "" where an SAE of the raw model may read it.
 
     Folded layer norms change no site; centred writing weights take the mean from the stream and from what is added to

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -199,7 +199,7 @@ def _losses(
     return losses
 
 
-def _splice(sae: SAE | None, limit: float) -> Any:
+def _splice(sae: SAE | None, limit: float) -> object:
     """A hook that puts an SAE's reconstruction, or zeros, in place of every token but position 0 and sinks."""
 
     def hook_fn(activations: torch.Tensor, hook: object) -> torch.Tensor:

@@ -133,7 +133,7 @@ def layer_folder(out: Path, layer: int) -> Path:
     return out / f"layer_{layer}"
 
 
-def load_quietly(folder: Path, device: str) -> Any:
+def load_quietly(folder: Path, device: str) -> SAE:
     """`load_sae` without SAELens' advice on how to load the model, which is here already."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*model_from_pretrained_kwargs")

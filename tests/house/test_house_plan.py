@@ -150,3 +150,15 @@ def test_the_rule_against_circles_sees_what_it_should(house, tmp_path):
 def test_lines_of_code_leave_out_what_explains_it(house):
     source = '"""A module."""\n\n# why\nx = 1  # one\n"""What x is."""\ny = """a\nb"""\n\n\ndef f():\n    """Says\n    much.\n    """\n    return (\n        x\n    )\n'
     assert house.code_lines(source) == 7
+
+
+def test_growth_tells_moved_and_split_files_from_new_ones(house, tmp_path):
+    before, now = tmp_path / "before", tmp_path / "now"
+    write(before, a__one="def f():\n    return 1\n\n\ndef g():\n    return 2\n")
+    write(
+        now,
+        a__one="def f():\n    return 1\n",
+        b__moved="def g():\n    return 2\n\n\ndef h():\n    return 3\n",
+        b__new="def k():\n    return 4\n",
+    )
+    assert house.growth(house.modules(before), house.modules(now)) == {"a": (4, 2, 0), "b": (0, 4, 2)}

