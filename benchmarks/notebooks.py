@@ -1,17 +1,19 @@
 """Run the notebooks and keep what they show: `python -m benchmarks.notebooks [NAME ...]`.
 
-Kept are outputs alone: no times, no bars, nothing on standard error (a warning stops the run and is to be dealt with in the code).
+`python -m benchmarks.notebooks --html FOLDER [NAME ...]` writes what is kept as pages instead. Kept are outputs alone: no times, no bars, nothing on standard error (a warning stops the run and is to be dealt with in the code).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -48,7 +50,29 @@ def red(notebook: NotebookNode) -> list[str]:
     return [str(output.text) for output in outputs if output.output_type == "stream" and output.name == "stderr"]
 
 
+def as_page(path: Path, folder: Path, *, dark: bool = False) -> Path:
+    """A kept notebook as one page that asks nobody for anything: no MathJax, no require.js, pictures inside.
+
+    A picture says its own name, as it does not where nbconvert writes it alone.
+    """
+    exporter = HTMLExporter(
+        theme="dark" if dark else "light", mathjax_url="", require_js_url="", jquery_url="", embed_images=True
+    )
+    body, _ = exporter.from_filename(str(path))
+    body = re.sub(r'<script[^>]+src=""[^>]*>\s*</script>', "", body)
+    page = folder / f"{path.stem}.html"
+    page.write_text(body, encoding="utf-8")
+    return page
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["--html"]:
+        folder = Path(sys.argv[2])
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(FOLDER.glob("*.ipynb")):
+            if len(sys.argv) < 4 or path.stem in sys.argv[3:]:
+                print(as_page(path, folder))
+        return
     wrong = 0
     for path in sorted(FOLDER.glob("*.ipynb")):
         if len(sys.argv) > 1 and path.stem not in sys.argv[1:]:

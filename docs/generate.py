@@ -5,6 +5,7 @@ Run by mkdocs (`make docs`); nothing of it is kept in the repository.
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -73,25 +74,30 @@ def tutorials() -> list[str]:
         for name, data in resources["outputs"].items():
             with mkdocs_gen_files.open(f"tutorials/{path.stem}/{name}", "wb") as file:
                 file.write(data)
-            body = body.replace(f"({name})", f"({path.stem}/{name})")
+            # a picture says its own name
+            titled = re.search(rb"<title>(.*?)</title>", data)
+            title = re.sub(r"[\[\]\\]", " ", html.unescape(titled[1].decode())) if titled else "Figure"
+            kind = name.rpartition(".")[2]
+            body = body.replace(f"![{kind}]({name})", f"![{title}]({path.stem}/{name})")
         body = re.sub(r"\((\w+)\.ipynb\)", r"(\1.md)", body)
         body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
-        found = re.search(r"^# (.+)$", body, re.MULTILINE)
-        title = found[1] if found else path.stem
+        heading = re.search(r"^# (.+)$", body, re.MULTILINE)
         with mkdocs_gen_files.open(f"tutorials/{path.stem}.md", "w") as page:
             page.write(body)
-        entries.append(f"    * [{title}](tutorials/{path.stem}.md)")
+        entries.append(f"    * [{heading[1] if heading else path.stem}](tutorials/{path.stem}.md)")
     return ["* Tutorials", *entries]
 
 
 def pages(folder: str, title: str) -> list[str]:
     """Hand-written and kept pages of a folder, by their titles."""
-    entries = []
     index = ROOT / "docs" / folder / "index.md"
-    for path in sorted((ROOT / "docs" / folder).glob("*.md")):
-        if path != index:
-            heading = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-            entries.append(f"    * [{heading}]({folder}/{path.name})")
+    paths = [path for path in sorted((ROOT / "docs" / folder).glob("*.md")) if path != index]
+    headings = [path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for path in paths]
+    entries = []
+    for path, heading in zip(paths, headings, strict=True):
+        # the same command made several pages, each of another dose
+        name = heading if headings.count(heading) == 1 else f"{heading} ({path.stem.rpartition('_')[2]})"
+        entries.append(f"    * [{name}]({folder}/{path.name})")
     return [f"* [{title}]({folder}/index.md)" if index.is_file() else f"* {title}", *entries]
 
 

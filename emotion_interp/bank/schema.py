@@ -143,6 +143,7 @@ TABLES: dict[str, Table] = {
             "text": text(needed=False),
             "tokens": Column("list", needed=False),
             "activations": Column("numbers", needed=False),
+            "part": text(needed=False),
         },
         ("site", "feature", "rank"),
     ),

@@ -107,8 +107,8 @@ def describe(
         extended.save(place)
     extended = token_lens(subject, extended).add_to(extended)
     # examples show text: of the shipped scenes where the bank was found on somebody else's
-    texts = None if shown is None else [s.text for s in _stimuli("scenes", extended, seed)]
-    extended = top_examples(subject, extended, texts).add_to(extended)
+    texts = None if shown is None else _stimuli("scenes", extended, seed)
+    extended = top_examples(subject, extended, texts, by_part=1).add_to(extended)
     extended.save(place)
     spoken = [language for language in extended.languages if language in NEUTRAL_PROMPTS]
     if spoken:

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from emotion_interp.activations import read_stimuli
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.markup import facts_html
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
 
@@ -41,6 +42,12 @@ class NullTexts:
     emotions: tuple[str, ...]
     groups: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"NullTexts({len(self.emotions)} texts of {len(set(self.emotions))} emotions, {len(self.values)} sites)"
+
+    def _repr_html_(self) -> str:
+        return facts_html(self, {str(site): f"{len(v):,} x {v.shape[1]:,}" for site, v in self.values.items()})
+
 
 @dataclass(frozen=True, eq=False)
 class NullDirections:
@@ -58,6 +65,12 @@ class NullDirections:
 
     def __len__(self) -> int:
         return len(self.units)
+
+    def __repr__(self) -> str:
+        return f"NullDirections({self.kind!r}, {self.site}, {len(self)} directions)"
+
+    def _repr_html_(self) -> str:
+        return facts_html(self, {"kind": self.kind, "site": self.site, "directions": len(self)})
 
 
 @checked

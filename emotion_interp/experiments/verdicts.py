@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import UnknownNameError
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import Options, merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
@@ -20,11 +21,13 @@ from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.experiments.verdicts_aim import SIMPLE, Aim, Steered, aim, checked_length, steer_all
 from emotion_interp.experiments.verdicts_nulls import shared_nulls
 from emotion_interp.experiments.verdicts_texts import answers, written
+from emotion_interp.figures.dots import dot_rows
 from emotion_interp.judges.coherence import STABLE_DISTINCT2, STABLE_PERPLEXITY
 from emotion_interp.stats.corrections import LEAST_FOR_MAX_T, holm
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 KINDS = ("isotropic", "decoder", "shuffled")
 CORRECTIONS = ("holm", "max_t")
@@ -62,6 +65,25 @@ class SteeringVerdicts(Result):
         """The emotions that pass."""
         passing = self.frame[self.frame["passes"]]
         return passing["emotion"].tolist()
+
+    def plot(self) -> go.Figure:
+        """What steering adds to each emotion, judge by judge; grey: what 95 of 100 null directions of any kind stay below."""
+        import pandas as pd
+
+        rows = []
+        for judge in [c.removeprefix("target_") for c in self.frame if c.startswith("target_")]:
+            nulls = rows_where(self.nulls, self.nulls["judge"] == judge) if len(self.nulls) else self.nulls
+            for row in self.frame.to_dict("records"):
+                emotion, before = row["emotion"], row[f"unsteered_{judge}"]
+                added = nulls[emotion].dropna() - before if emotion in nulls else pd.Series(dtype=float)
+                chance = float(added.abs().quantile(0.95)) if len(added) else np.nan
+                rows.append((emotion, judge, row[f"target_{judge}"] - before, chance))
+        shown = pd.DataFrame(rows, columns=["name", "series", "value", "chance"]).dropna(subset=["value"])
+        how = (
+            "Each dot: how much likelier a judge finds the emotion in steered than in unsteered text. Grey: the widest range "
+            "that 95 of 100 null directions keep to. An emotion passes by its corrected p over all judges, not by its dot."
+        )
+        return dot_rows(shown, title="What steering adds, by judge", x_title="probability added", how_to_read=how)
 
     def __repr__(self) -> str:
         judged = self.frame["p_holm"].notna()

@@ -16,10 +16,12 @@ from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site
 from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.experiments.verdicts_aim import SIMPLE, Aim, Steered, aim, checked_length, steer_all
+from emotion_interp.figures.dots import dot_rows
 from emotion_interp.judges.coherence import STABLE_DISTINCT2, STABLE_PERPLEXITY
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,17 @@ class VerdictDoses(Result):
         """The chosen dose."""
         rows = rows_where(self.frame, self.frame["chosen"])
         return float(rows["dose"].iloc[0])
+
+    def plot(self) -> go.Figure:
+        """The gain of each dose, on intact texts and on all."""
+        labels = [
+            f"dose {dose:g}{' (chosen)' if chosen else ''}"
+            for dose, chosen in zip(self.frame["dose"], self.frame["chosen"])
+        ]
+        shown = self.frame.assign(name=labels).melt("name", ["gain", "gain_all"], "series", "value")
+        shown["series"] = shown["series"].map({"gain": "0 where the text breaks", "gain_all": "all texts"})
+        how = "Each dot: how much likelier the judges find the emotion, mean over the emotions."
+        return dot_rows(shown, title="What each dose does", x_title="probability added", how_to_read=how)
 
 
 @simple_call("prompts", "doses", "judges", "emotions", "layer", "method", **SIMPLE)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
-import numpy as np
 import pandas as pd
 
 from emotion_interp.activations import forward_pass
-from emotion_interp.activations.forward import real_tokens
-from emotion_interp.activations.reading import SINK_FACTOR
 from emotion_interp.bank.bank import FeatureBank
 from emotion_interp.concepts import concept_set, scene_stimuli
 from emotion_interp.core.arguments import checked
@@ -22,10 +18,10 @@ from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import Site, Stimulus
+from emotion_interp.features.example_passes import Best, part_sentences, ranked_examples
 from emotion_interp.features.lens import chosen_features
 from emotion_interp.features.options import ExampleChoices, ExampleOptions
 from emotion_interp.figures import series_curves
-from emotion_interp.stats.firing import fires
 from emotion_interp.subjects.shelf import in_turns
 
 if TYPE_CHECKING:
@@ -34,7 +30,6 @@ if TYPE_CHECKING:
 
     from emotion_interp.activations.forward import Batch
     from emotion_interp.subjects import Subject
-    from emotion_interp.subjects.tokens import TokenizedText
 
 COLUMNS = (
     "layer",
@@ -48,8 +43,8 @@ COLUMNS = (
     "token_index",
     "text_emotion",
     "text_language",
+    "part",
 )
-_LATENTS_AT_ONCE = 32_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,7 +96,7 @@ def top_examples(
         `.to_frame()`: layer, site, feature, rank (from 1), activation (the maximum), text (whole), tokens and
         activations of the window (joined, the tokens are a stretch of the text; a token that is a further byte of a
         character is ""), token_index (place of the maximum in the window), text_emotion and text_language (of a
-        stimulus, else None).
+        stimulus, else None), part ("top", or with `by_part` the part of the texts; ranks go on).
 
     Raises:
         EmotionInterpError: a bank of another subject, no texts, or a bank found on texts of the user's that are not given.
@@ -126,16 +121,18 @@ def top_examples(
     shown = list(unique)
     tokens = subject.tokenize(shown)
     features = chosen_features(subject, bank, layers)
-    best = {site: _Best(subject, site, ids, k, chosen, tokens) for site, ids in features.items()}
+    best = {site: Best(subject, site, ids, k, chosen, tokens) for site, ids in features.items()}
 
     def on_site(site: Site, activations: torch.Tensor, batch: Batch) -> None:
         best[site].add(activations, batch)
 
     for group in in_turns(subject.readers, list(features)):
         forward_pass(subject, tokens, group, on_site, batch_tokens=chosen.batch_tokens, progress=chosen.progress)
+    parts = {site: best[site].part_texts(chosen.by_part) for site in features} if chosen.by_part else {}
+    sentences = part_sentences(subject, shown, tokens, best, parts, chosen)
     rows = []
     for site in features:
-        for feature, rank, example in best[site].result():
+        for feature, rank, part, example in ranked_examples(best[site].result(), sentences.get(site, [])):
             text = shown[example.text]
             pieces = token_pieces(text, tokens[example.text].offsets)[
                 example.start : example.start + len(example.values)
@@ -154,6 +151,7 @@ def top_examples(
                 example.values,
                 place,
                 *about,
+                part,
             )
             rows.append(row)
     return TopExamples(pd.DataFrame(rows, columns=list(COLUMNS)), len(shown))
@@ -203,74 +201,3 @@ def token_pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[str]:
         pieces.append(text[shown:stop])
         shown = stop
     return pieces
-
-
-@dataclass(frozen=True)
-class _Found:
-    """One example: which text, the maximum's token, where the window starts, and the window's activations."""
-
-    activation: float
-    text: int
-    token: int
-    start: int
-    values: list[float]
-
-
-class _Best:
-    """The k best texts of each feature of one site."""
-
-    def __init__(
-        self,
-        subject: Subject,
-        site: Site,
-        features: np.ndarray,
-        k: int,
-        shown: ExampleOptions,
-        tokens: Sequence[TokenizedText],
-    ) -> None:
-        self.reader, self.features, self.k = subject.readers[site], features, k
-        self.before, self.after = shown.before, shown.after
-        self.lengths = [len(t) for t in tokens]
-        # (activation, -text) orders a heap with its worst example first; ties go to the earlier text
-        self.heaps: list[list[tuple[float, int, _Found]]] = [[] for _ in features]
-        self.floor = np.zeros(len(features))
-
-    def add(self, activations: torch.Tensor, batch: Batch) -> None:
-        import torch
-
-        norms = activations.float().norm(dim=-1).cpu().numpy()
-        real = real_tokens(batch, activations.shape[1])
-        usable = real & (norms <= SINK_FACTOR * float(np.median(norms[real]))) if real.any() else real
-        chunk = max(1, _LATENTS_AT_ONCE // (self.reader.d_sae * activations.shape[1]))
-        columns = torch.from_numpy(self.features)
-        for start in range(0, len(batch.rows), chunk):
-            rows = slice(start, start + chunk)
-            part = activations[rows]
-            latents = self.reader.encode(part.flatten(0, 1))
-            values = latents[:, columns.to(latents.device)].float().cpu().numpy()
-            values = values.reshape(part.shape[0], part.shape[1], -1) * usable[rows, :, None]
-            self._keep(values, batch.rows[rows], batch.has_bos[rows])
-
-    def _keep(self, values: np.ndarray, texts: np.ndarray, has_bos: np.ndarray) -> None:
-        """`values` is [row, token, feature]."""
-        peaks = values.max(axis=1)
-        for i, f in zip(*np.nonzero(fires(peaks) & (peaks >= self.floor)), strict=True):
-            text, heap = int(texts[i]), self.heaps[f]
-            key = (float(peaks[i, f]), -text)
-            if len(heap) == self.k and key < heap[0][:2]:
-                continue
-            token = int(values[i, :, f].argmax())
-            first = max(int(has_bos[i]), token - self.before)
-            last = min(self.lengths[text], token + self.after + 1)
-            example = _Found(key[0], text, token, first, [float(v) for v in values[i, first:last, f]])
-            (heapq.heappush if len(heap) < self.k else heapq.heapreplace)(heap, (*key, example))
-            if len(heap) == self.k:
-                self.floor[f] = heap[0][0]
-
-    def result(self) -> list[tuple[int, int, _Found]]:
-        """(feature, rank from 1, example)."""
-        ordered = []
-        for feature, heap in zip(self.features, self.heaps, strict=True):
-            best = sorted(heap, key=lambda item: item[:2], reverse=True)
-            ordered += [(int(feature), rank, item[2]) for rank, item in enumerate(best, 1)]
-        return ordered

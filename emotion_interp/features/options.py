@@ -44,12 +44,15 @@ class ExampleOptions(Options):
     Attributes:
         before: tokens shown before the maximum.
         after: tokens shown after the maximum.
+        by_part: texts shown also of each part (top tenth to lowest quarter) of those on which a feature fires, with the
+            whole sentence around the maximum; above 0 the texts so chosen are read a second time.
         batch_tokens: padded tokens of one forward pass.
         progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
     """
 
     before: int = 12
     after: int = 6
+    by_part: int = 0
     batch_tokens: int = 2048
     progress: Progress = None
 
@@ -59,6 +62,7 @@ class ExampleChoices(TypedDict, total=False):
 
     before: int
     after: int
+    by_part: int
     batch_tokens: int
     progress: Progress
 

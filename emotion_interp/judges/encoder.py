@@ -23,6 +23,7 @@ from emotion_interp.concepts.text_baseline import ENCODER_VARIABLE, encoder_fold
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError
 from emotion_interp.core.files import atomic_file, sha256_file
 from emotion_interp.core.frames import rows_where
+from emotion_interp.core.markup import facts_html
 
 FORMAT = 1
 MAX_TOKENS = 96
@@ -136,6 +137,12 @@ class EncoderJudge:
     classes: tuple[str, ...]
     scores: pd.DataFrame
     unseen: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return facts_html(
+            self,
+            {"language": self.language, "emotions": ", ".join(self.emotions), "unusable": ", ".join(self.unusable)},
+        )
 
     def predict_proba(self, texts: Sequence[str], /) -> np.ndarray:
         """[text, emotion], float64.

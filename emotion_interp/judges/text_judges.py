@@ -18,6 +18,7 @@ from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotF
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.frames import rows_where
 from emotion_interp.core.languages import warn_of_language
+from emotion_interp.core.markup import facts_html
 from emotion_interp.core.plugins import plugged
 from emotion_interp.core.reading import checked_name
 from emotion_interp.judges.data import CORPUS_JUDGES, LABEL_NAMES, NEUTRAL
@@ -63,6 +64,9 @@ class BundledJudge:
     scores: pd.DataFrame
     unseen: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        return facts_html(self, {"language": self.language, "emotions": ", ".join(self.emotions)})
+
     def predict_proba(self, texts: Sequence[str], /) -> np.ndarray:
         """Probability of each emotion among all classes of the judge, "neutral" one of them: [text, emotion], float64."""
         texts = _checked_texts(texts)
@@ -98,6 +102,9 @@ class ClassifierJudge:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     batch_size: int = 32
+
+    def _repr_html_(self) -> str:
+        return facts_html(self, {"emotions": ", ".join(self.emotions)})
 
     def predict_proba(self, texts: Sequence[str], /) -> np.ndarray:
         """[text, emotion], float64; several outputs of one emotion add up (softmax), or the largest counts (sigmoid).

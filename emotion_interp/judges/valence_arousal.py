@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotFiniteError
 from emotion_interp.core.files import atomic_file
 from emotion_interp.core.languages import warn_of_language
+from emotion_interp.core.markup import facts_html
 from emotion_interp.judges.parts import fresh_vectorizer, term_list
 
 FORMAT = 1
@@ -56,6 +57,11 @@ class ValenceArousalJudge:
     dimensions: tuple[str, ...] = DIMENSIONS
     language: str = "en"
     reads: str = "en"
+
+    def _repr_html_(self) -> str:
+        return facts_html(
+            self, {"language": self.language, "reads": self.reads, **{k: f"{v:.3f}" for k, v in self.scores.items()}}
+        )
 
     def predict(self, texts: Sequence[str], /) -> np.ndarray:
         """Valence and arousal on EmoBank's scale, 1 to 5 with 3 in the middle: [text, 2], float64.

@@ -6,12 +6,17 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from emotion_interp.core.frames import rows_where
 from emotion_interp.core.markup import fragment, joined
 from emotion_interp.core.spelling import clings
+from emotion_interp.features.example_passes import TOP
 from emotion_interp.report.blocks import cell
+from emotion_interp.report.tokens import _span, visible
+from emotion_interp.stats.firing import PARTS
 
 if TYPE_CHECKING:
     from emotion_interp.report.profiles import FeatureProfile
@@ -25,9 +30,7 @@ _MOST_OUTSIDE = 24
 
 def histogram_html(profile: FeatureProfile) -> Markup:
     """How strongly the feature fires on the stimuli of its emotion and on all others, and on what share it fires."""
-    rates = ", ".join(
-        f"{100 * r:.2g} % ({la})" for la, r in profile.rates[["language", "rate"]].itertuples(index=False)
-    )
+    rates = ", ".join(f"{_percent(r)} ({la})" for la, r in profile.rates[["language", "rate"]].itertuples(index=False))
     line = fragment("<p>Fires on {} of the {} that it was found on.</p>", rates, profile.unit) if rates else Markup()
     frame = profile.histogram
     if not len(frame):
@@ -125,6 +128,10 @@ def _bars(pairs: Sequence[tuple[str, float]], language: str) -> Markup:
     )
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.095 else f"{100 * share:.0f} %"
+
+
 def _short(name: str) -> str:
     return name if len(name) <= 19 else name[:18] + "…"
 
@@ -142,7 +149,7 @@ def quantiles_html(profile: FeatureProfile) -> Markup:
         rows.append([*cells, *([row["words"]] if named else [])])
     return fragment(
         "<h4>By quantile</h4>{}<p><small>The {} ({}) on which it fires, from strongest to weakest.</small></p>",
-        *(table_html(heads, rows, "By quantile"), profile.unit, profile.language),
+        *(table_html(heads, rows, f"By quantile, feature {profile.feature}"), profile.unit, profile.language),
     )
 
 
@@ -162,7 +169,10 @@ def nearest_html(profile: FeatureProfile, anchor: str = "") -> Markup:
         rows.append([link, cell(float(cosine), 2), emotion])
     return fragment(
         "<h4>Nearest features</h4>{}<p><small>Among the kept features of this site; cosine of {}.</small></p>",
-        *(table_html(["feature", "cosine", "kept for"], rows, "Nearest features"), _BY[profile.nearest_by]),
+        *(
+            table_html(["feature", "cosine", "kept for"], rows, f"Nearest to feature {profile.feature}"),
+            _BY[profile.nearest_by],
+        ),
     )
 
 
@@ -181,6 +191,56 @@ def table_html(heads: Sequence[str], rows: Sequence[Sequence[object]], label: st
         "<tbody>{}</tbody></table></div>",
         *(label, head, body),
     )
+
+
+def examples_html(examples: pd.DataFrame) -> Markup:
+    """The texts on which a feature fires most; and, where the bank has them, sentences of each part of all texts.
+
+    Args:
+        examples: rows of the bank's table "examples", with `text_emotion` filled.
+    """
+    part = examples["part"] if "part" in examples else pd.Series([TOP] * len(examples), index=examples.index)
+    part = part.fillna(TOP)
+    limit = float(examples["activation"].max()) or 1.0
+    body = [
+        fragment("<h4>Texts on which it fires most</h4><ol>{}</ol>", _items(rows_where(examples, part == TOP), limit))
+    ]
+    others = [name for *_, name in PARTS if (part == name).any()]
+    if others:
+        body.append(fragment("<h4>Sentences from the strongest part of the texts to the weakest</h4>"))
+    for name in others:
+        body.append(fragment("<p>{}</p><ul>{}</ul>", name, _items(rows_where(examples, part == name), limit)))
+    note = (
+        "Framed: the emotion of the text. Blue: how strongly it fires at a token; plain: read, but beside the window."
+    )
+    return joined([*body, fragment("<p><small>{}</small></p>", note)])
+
+
+def _items(examples: pd.DataFrame, limit: float) -> Markup:
+    items = []
+    for row in examples.to_dict("records"):
+        before, after = completed(_text(row.get("text")), "".join(row["tokens"]))
+        spans = [
+            Markup(_span(t, float(v), limit)) if v else fragment('<span class="ei-silent">{}</span>', visible(t))
+            for t, v in zip(row["tokens"], row["activations"], strict=True)
+            if t
+        ]
+        emotion = _text(row.get("text_emotion"))
+        label = fragment('<b class="ei-of">{}</b> ', emotion) if emotion else ""
+        outside = [fragment("<i>{}</i>", visible(t)) if t else "" for t in (before, after)]
+        about = cell(float(row["activation"]), 2)
+        items.append(
+            # a text that runs from right to left turns neither its label nor its number round
+            fragment(
+                "<li>{}<bdi>{}{}{}</bdi> <small>{}</small></li>", label, outside[0], joined(spans), outside[1], about
+            )
+        )
+    return joined(items)
+
+
+def _text(value: object) -> str:
+    missing = value is None or (isinstance(value, (float, np.floating)) and np.isnan(value))
+    return "" if missing else str(value)
 
 
 def completed(text: str, window: str) -> tuple[str, str]:
@@ -202,7 +262,9 @@ def completed(text: str, window: str) -> tuple[str, str]:
     while last < len(text) and last - stop < _MOST_OUTSIDE and _within_word(text, last):
         last += 1
     before = "…" if text[:first].strip() else ""
-    after = "…" if text[last:].strip() else ""
+    # after a whole sentence a gap, so that its end is seen
+    gap = " " if text[last - 1] in ".!?。！？" else ""
+    after = f"{gap}…" if text[last:].strip() else ""
     return before + text[first:start], text[stop:last] + after
 
 

@@ -120,6 +120,7 @@ class StudyData:
         controls: what the bank's tables of that name say of the confirmed top features.
         transfer: what the bank's tables of that name say of the confirmed top features.
         cards: name -> HTML of a feature's card (`feature_card(...).html`, which is safe for any text).
+        maps: what a saved `feature_map` is of -> its file, beside the report.
         alignment: one row per layer, language and kind of space.
         circumplex_points: where people and the model put each emotion.
         rdms: dissimilarity of every pair of emotions, in the model and for people.
@@ -150,6 +151,7 @@ class StudyData:
     controls: pd.DataFrame | None = None
     transfer: pd.DataFrame | None = None
     cards: dict[str, str] = field(default_factory=dict)
+    maps: dict[str, str] = field(default_factory=dict)
     alignment: pd.DataFrame | None = None
     circumplex_points: pd.DataFrame | None = None
     rdms: pd.DataFrame | None = None

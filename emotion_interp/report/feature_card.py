@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -21,15 +20,15 @@ from emotion_interp.core.markup import escaped, joined
 from emotion_interp.core.types import Site
 from emotion_interp.report.blocks import cell
 from emotion_interp.report.card_parts import (
-    completed,
     emotions_html,
     emotions_of_texts,
+    examples_html,
     histogram_html,
     nearest_html,
     quantiles_html,
 )
 from emotion_interp.report.profiles import FeatureProfile, SiteProfiles
-from emotion_interp.report.tokens import POLICY, _span, visible
+from emotion_interp.report.tokens import POLICY, visible
 
 if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
@@ -127,7 +126,7 @@ class FeatureCard:
             f'<section class="ei-card"><h3>{name}</h3>{self._page()}{self._scores()}'
             f"{_tokens('Promotes (logit lens)', self.promoted)}{_tokens('Suppresses', self.suppressed)}{self._examples()}"
             f"{drawn}"
-            f'<h4>Steer with it</h4><pre tabindex="0" aria-label="Python code">{escaped(self.snippet)}</pre></section>'
+            f'<h4>Steer with it</h4><pre tabindex="0" role="region" aria-label="Python code for feature {self.feature}">{escaped(self.snippet)}</pre></section>'
         )
 
     @property
@@ -153,29 +152,13 @@ class FeatureCard:
         for row in scores.to_dict("records"):
             cells = "".join(f"<td>{escaped(cell(row[c], 3))}</td>" for c in kept)
             body += f"<tr>{cells}</tr>"
-        return f'<div class="ei-scroll" tabindex="0" role="region" aria-label="Scores"><table><tr>{head}</tr>{body}</table></div>'
+        name = f"Scores of feature {self.feature}"
+        return f'<div class="ei-scroll" tabindex="0" role="region" aria-label="{name}"><table><tr>{head}</tr>{body}</table></div>'
 
     def _examples(self) -> str:
         if self.examples.empty:
             return "<h4>Texts</h4><small>The bank has no examples of this feature.</small>"
-        examples = self.examples
-        limit = float(examples["activation"].max()) or 1.0
-        items = ""
-        for row in examples.to_dict("records"):
-            window = "".join(row["tokens"])
-            before, after = completed(_text(row.get("text")), window)
-            spans = "".join(
-                _span(t, float(v), limit) if v else f"<span class='ei-silent'>{escaped(visible(t))}</span>"
-                for t, v in zip(row["tokens"], row["activations"], strict=True)
-                if t
-            )
-            emotion = _text(row.get("text_emotion"))
-            label = f'<b class="ei-of">{escaped(emotion)}</b> ' if emotion else ""
-            outside = [f"<i>{escaped(visible(t))}</i>" if t else "" for t in (before, after)]
-            about = escaped(cell(float(row["activation"]), 2))
-            items += f"<li>{label}{outside[0]}{spans}{outside[1]} <small>{about}</small></li>"
-        note = "Framed: the emotion of the text. Blue: how strongly it fires at a token; plain: read, but beside the window."
-        return f"<h4>Texts on which it fires most</h4><ol>{items}</ol><p><small>{note}</small></p>"
+        return examples_html(self.examples)
 
     def _repr_html_(self) -> str:
         return f"<style>{CARD_STYLE}</style>{self.html}"
@@ -265,11 +248,6 @@ def _rows(bank: FeatureBank, name: str, site: Site, feature: int) -> pd.DataFram
         return pd.DataFrame()
     table = bank.extras[name]
     return table[(table["site"] == str(site)) & (table["feature"] == feature)]
-
-
-def _text(value: object) -> str:
-    missing = value is None or (isinstance(value, (float, np.floating)) and np.isnan(value))
-    return "" if missing else str(value)
 
 
 def _tokens(heading: str, tokens: tuple[str, ...]) -> str:

@@ -42,6 +42,8 @@ MAP_STYLE = Markup(
 .ei-grid thead th { position: sticky; top: 0; z-index: 1; background: var(--ei-ground); writing-mode: vertical-rl; transform: rotate(180deg); padding: 4px 2px; font-weight: 500; font-size: 12px; text-align: left; }
 .ei-grid tbody th { position: sticky; left: 0; background: var(--ei-ground); text-align: right; font-weight: 400; font-size: 12px; padding: 0 6px 0 0; max-width: 210px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .ei-grid td.k { outline: 2px solid #e8710a; outline-offset: -2px; font-weight: 700; }
+.ei-grid tbody tr:has(a) td { cursor: pointer; }
+.ei-grid tbody tr:has(a):hover :is(td, th) { text-decoration: underline; }
 .ei-page .ei-cell { display: inline-block; min-width: 3.2em; padding: 0 5px; text-align: center; }
 .ei-fold { border-top: 1px solid var(--ei-line); scroll-margin-top: 8px; }
 .ei-fold > summary { cursor: pointer; padding: 7px 0; overflow-wrap: anywhere; }
@@ -66,6 +68,12 @@ _OPEN = """
   addEventListener("hashchange", open);
   // a link to the place one is at changes no address
   document.addEventListener("click", (event) => { if (event.target.closest("a[href^='#']")) setTimeout(open); });
+  // a cell belongs to its row's feature; by keyboard the row's own link leads there
+  document.addEventListener("click", (event) => {
+    const cell = event.target.closest(".ei-grid tbody td");
+    const link = cell && cell.parentElement.querySelector("th a");
+    if (link) link.click();
+  });
   open();
 })();
 """
@@ -215,8 +223,8 @@ def map_page(
 
 _MAP = (
     "AUROC × 100 of each kept feature for each emotion against all others (50 is chance), on all of the bank's stimuli, so "
-    "that the half it was chosen on flatters it. Framed: chosen for that emotion. ✓: confirmed on the other half. A row leads "
-    "to the feature's card."
+    "that the half it was chosen on flatters it. Framed: chosen for that emotion. ✓: confirmed on the other half. A cell, or the "
+    "name of its row, leads to the feature's card."
 )
 _LAYERS = (
     "Held-out AUROC × 100 of each emotion's top feature. ✓: confirmed, at the one layer of the language that was fixed on "

@@ -13,7 +13,7 @@ import pandas as pd
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.core.frames import rows_where
 from emotion_interp.core.types import Site
-from emotion_interp.stats.firing import fires
+from emotion_interp.stats.firing import fires, firing_parts
 from emotion_interp.stats.ranks import RankedColumns
 from emotion_interp.stats.scores import composite_auroc
 
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from emotion_interp.bank import FeatureBank
     from emotion_interp.subjects import Subject
 
-QUANTILES = (
-    (0.9, 1.0, "top tenth"),
-    (0.75, 0.9, "75 to 90 %"),
-    (0.5, 0.75, "50 to 75 %"),
-    (0.25, 0.5, "25 to 50 %"),
-    (0.0, 0.25, "lowest quarter"),
-)
-"""Parts of the stimuli on which a feature fires, by how strongly it does."""
 N_BINS = 20
 N_NEAREST = 6
 _WORDS = 6
@@ -43,6 +35,7 @@ class FeatureProfile:
     emotion, auroc, kept, confirmed; nearest: feature, cosine, emotion.
     """
 
+    feature: int
     emotion: str
     language: str
     unit: str
@@ -123,7 +116,7 @@ class SiteProfiles:
         by = "activations" if self._decoder is None else "decoder rows"
         if feature not in self.features:
             none = pd.DataFrame()
-            return FeatureProfile(emotion, language, unit, rates, none, none, none, none, by)
+            return FeatureProfile(feature, emotion, language, unit, rates, none, none, none, none, by)
         place = int(np.searchsorted(self.features, feature))
         words = rows_where(self.words, self.words["language"] == language)
         values = self.values[words.index.to_numpy(), place]
@@ -134,7 +127,10 @@ class SiteProfiles:
         histogram = firing_histogram(values, (words["emotion"] == emotion).to_numpy())
         parts = by_quantile(words, values, shown_words=unit == "words")
         return FeatureProfile(
-            emotion, language, unit, rates, histogram, parts, emotions.reset_index(drop=True), self._nearest(place), by
+            *(feature, emotion, language, unit, rates, histogram, parts),
+            emotions.reset_index(drop=True),
+            self._nearest(place),
+            by,
         )
 
     def _rates(self, feature: int) -> pd.DataFrame:
@@ -217,14 +213,9 @@ def by_quantile(words: pd.DataFrame, values: np.ndarray, *, shown_words: bool = 
         part, low, high, n, emotions (the three commonest with their counts), words.
     """
     columns = ["part", "low", "high", "n", "emotions", "words"]
-    fired = np.flatnonzero(fires(values))
-    order = fired[np.argsort(values[fired], kind="stable")]
     emotions, names = words["emotion"].to_numpy(), words["word"].to_numpy()
     rows = []
-    for low, high, name in QUANTILES:
-        part = order[round(low * len(order)) : round(high * len(order))][::-1]
-        if not len(part):
-            continue
+    for name, part in firing_parts(values):
         counts = sorted(Counter(map(str, emotions[part])).items(), key=lambda item: (-item[1], item[0]))
         said = ", ".join(f"{emotion} {n}" for emotion, n in counts[:3])
         spread = part[np.unique(np.linspace(0, len(part) - 1, min(_WORDS, len(part))).round().astype(int))]

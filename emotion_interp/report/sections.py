@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pandas as pd
 
+from emotion_interp.core.markup import fragment, joined
 from emotion_interp.figures import feature_heatmap, layer_curves
 from emotion_interp.report.blocks import choice_block, figure_block, folded_block, joined_interval, table_block
 from emotion_interp.report.brief import language_name
@@ -91,7 +93,12 @@ def features_blocks(study: StudyData) -> list[Block]:
             chosen = len(panels)
         panels.append((name, parts))
     more = [choice_block("Layer and language", panels, chosen), *_checks(study)]
-    return [*blocks, *_cards(study), folded_block("Every emotion at every layer, and the controls", more)]
+    return [
+        *blocks,
+        *_maps(study),
+        *_cards(study),
+        folded_block("Every emotion at every layer, and the controls", more),
+    ]
 
 
 _CONFIRMED = (
@@ -138,6 +145,24 @@ def _checks(study: StudyData) -> list[Block]:
 def _small_table(frame: pd.DataFrame, columns: dict[str, str], caption: str, note: str) -> Block:
     rows = with_places(frame).sort_values(["emotion", "language", "layer"], kind="stable")
     return table_block(rows, columns, digits={"p_holm": 3, "matched_p_holm": 3}, caption=caption, note=note)
+
+
+def _maps(study: StudyData) -> list[Block]:
+    if not study.maps:
+        return []
+    note = (
+        "Pages of their own beside this one: features by emotions, emotions by layers, the languages side by side, and the "
+        "card of every kept feature, which a click on the map opens."
+    )
+    links = joined(
+        fragment('<li><a href="{}">{}</a></li>', quote(file), f"{language_name(name.partition(' · ')[0])}, {name}")
+        for name, file in study.maps.items()
+    )
+    links = fragment('<ul class="maps">{}</ul>', links)
+    return [
+        {"type": "heading", "title": "Map of all kept features", "note": note},
+        {"type": "html", "html": str(links)},
+    ]
 
 
 def _cards(study: StudyData) -> list[Block]:

@@ -14,6 +14,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.languages import detect_language, language_of
 from emotion_interp.core.messages import checked_messages
+from emotion_interp.core.sentences import sentence_ranges
 from emotion_interp.core.types import Site
 from emotion_interp.features.readings import emotion_readouts
 from emotion_interp.features.readout import KINDS
@@ -23,7 +24,6 @@ from emotion_interp.report.trace_parts import (
     by_speaker,
     check_marks,
     readout_facts,
-    sentence_ranges,
     within,
 )
 from emotion_interp.report.trace_result import EmotionTrace as EmotionTrace

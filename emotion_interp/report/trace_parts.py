@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from emotion_interp.core.errors import EmotionInterpError
 
 if TYPE_CHECKING:
     from emotion_interp.features.readout import Readout
-
-_ENDS = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])[”’」』）]*|\n+")
-"""Where a sentence ends; a Chinese one without a space."""
 
 
 @dataclass(frozen=True)
@@ -94,17 +88,3 @@ def by_speaker(ranges: Sequence[tuple[int, int]], speakers: Sequence[str]) -> tu
     changes = [k for k in range(1, len(speakers)) if speakers[k] != speakers[k - 1]]
     cuts = sorted({*(stop for _, stop in ranges), *changes, 0})
     return tuple(pairwise(cuts))
-
-
-def sentence_ranges(text: str, spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """The tokens of each sentence, (first, last + 1); a token belongs where its first character that is no space does.
-
-    Example:
-        >>> sentence_ranges("No. Yes!", [(0, 2), (2, 3), (3, 7), (7, 8)])
-        ((0, 2), (2, 4))
-    """
-    ends = [m.end() for m in _ENDS.finditer(text) if m.end() < len(text)]
-    starts = [start + len(text[start:end]) - len(text[start:end].lstrip()) for start, end in spans]
-    number = np.searchsorted(np.asarray(ends, dtype=int), np.asarray(starts), side="right")
-    cuts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(spans)]
-    return tuple((a, b) for a, b in pairwise(cuts) if b > a)

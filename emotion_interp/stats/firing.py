@@ -13,6 +13,15 @@ CARRIERS = 0.5
 LEVEL = 0.75
 """A feature fires on a text when its pooled activation lies above this quantile of all texts, whatever their label."""
 
+PARTS = (
+    (0.9, 1.0, "top tenth"),
+    (0.75, 0.9, "75 to 90 %"),
+    (0.5, 0.75, "50 to 75 %"),
+    (0.25, 0.5, "25 to 50 %"),
+    (0.0, 0.25, "lowest quarter"),
+)
+"""Parts of what a feature fires on, by how strongly it does."""
+
 
 def fires(activations: Any) -> Any:
     """Whether each activation counts as firing (arrays, tensors, sparse matrices): it is above 0."""
@@ -81,3 +90,16 @@ def above(features: Matrix, levels: np.ndarray) -> Sparse:
     ends = np.append(0, np.cumsum(reaches))[matrix.indptr]
     ones = np.ones(ends[-1], dtype=bool)
     return by_rows((ones, matrix.indices[reaches], ends), matrix.shape)
+
+
+def firing_parts(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """What a feature fires on, cut into `PARTS`: (name, places, strongest first); parts without any are left out.
+
+    Example:
+        >>> [(name, places.tolist()) for name, places in firing_parts(np.array([3.0, 0.0, 1.0]))]
+        [('50 to 75 %', [0]), ('25 to 50 %', [2])]
+    """
+    fired = np.flatnonzero(fires(values))
+    order = fired[np.argsort(values[fired], kind="stable")]
+    parts = [(name, order[round(low * len(order)) : round(high * len(order))][::-1]) for low, high, name in PARTS]
+    return [(name, places) for name, places in parts if len(places)]

@@ -16,6 +16,7 @@ from emotion_interp.norms import load_norms
 from emotion_interp.report.page import render_report
 from emotion_interp.study.bank_stage import identity, known_bank, placed_bank
 from emotion_interp.study.banks import bank_for, shipped_for
+from emotion_interp.study.maps import write_maps
 from emotion_interp.study.plan import Run, Stage, bank_key
 from emotion_interp.study.settings import StudySettings
 from emotion_interp.study.stages import (
@@ -75,7 +76,7 @@ def run_study(
     progress: Tick | None = None,
     **changes: Any,
 ) -> Study:
-    """Run a whole study and write bank, tables, study.json and a self-contained report.html to `out`.
+    """Run a whole study and write bank, tables, study.json, a self-contained report.html and the maps it links to, to `out`.
 
     Every finished stage is kept under the hash of all that decides it; a second call repeats nothing that is done.
 
@@ -143,8 +144,9 @@ def _run(run: Run) -> Study:
     began = time.monotonic()
     views = trace_views(run.subject, bank) if "traces" in settings.stages else []
     data = study_data(study, run.subject, run.concepts, run.norms, settings, tables, views)
+    data = replace(data, maps=write_maps(bank, run.subject, folder.path))
     write_text(study.report, render_report(data))
-    folder.finish("report", key, [study.report.name], began)
+    folder.finish("report", key, [study.report.name, *data.maps.values()], began)
     return replace(study, ran=(*ran, "report"))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -26,6 +27,9 @@ from emotion_interp.study.sweep_measures import (
 )
 from emotion_interp.study.sweep_store import SweepFolder
 from emotion_interp.study.sweep_tables import KEYS
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,6 +86,10 @@ class SweepResults(Result):
     def to_frame(self) -> pd.DataFrame:
         """The summary: one row per emotion, layer, site, language, position, seed and subject."""
         return self.summary.copy()
+
+    def plot(self) -> go.Figure:
+        """The held-out AUROC over models, layers and sites; `measure(...)` draws any other number."""
+        return self.measure().plot()
 
     def bank(
         self, subject: str, stimuli: str | None = None, position: str | None = None, seed: int | None = None

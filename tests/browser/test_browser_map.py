@@ -8,6 +8,15 @@ from typing import Any
 import pytest
 
 import emotion_interp as ei
+from emotion_interp.report import StudyData, write_report
+from tests.browser.looking import axe, flat_pictures
+from tests.report.synthetic_study import build_study
+
+FEW = """
+document.querySelectorAll("details.ei-fold").forEach((one, i) => { if (i > 1) one.remove(); });
+document.querySelectorAll("tbody").forEach((body) => { [...body.rows].slice(8).forEach((row) => row.remove()); });
+"""
+"""Two cards and eight rows of each table are as good as all of them, and axe looks at them in seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +33,24 @@ def test_no_errors_no_requests_and_no_overflow(page: Any, saved: Path, width: in
     assert [url for url in page.requests if not url.startswith(("data:", "file:", "blob:"))] == []
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate(FEW)
+    assert axe(page) == []
+    assert flat_pictures(page, ".ei-grid, .ei-card svg") == []
+
+
+def test_a_link_in_the_report_leads_to_the_map_and_a_cell_to_its_features_card(page: Any, saved: Path) -> None:
+    report = StudyData(
+        title="Linked", summary=build_study().summary, maps={"en · blocks.2.hook_resid_post": saved.name}
+    )
+    page.open(write_report(report, saved.parent / "report.html"), 1280)
+    assert page.evaluate("document.querySelector('.maps a').textContent") == "English, en · blocks.2.hook_resid_post"
+    page.evaluate("document.querySelector('.maps a').click()")
+    page.wait_for("location.pathname.endsWith('map.html') && document.readyState === 'complete'")
+    number = page.evaluate("""(() => { const row = document.querySelectorAll('.ei-grid tbody tr')[7];
+        row.cells[5].click(); return row.querySelector('a').hash; })()""")
+    page.wait_for(f"document.querySelector('{number}').open")
+    assert page.problems == []
+    assert [url for url in page.requests if not url.startswith(("data:", "file:"))] == []
 
 
 def test_a_click_on_a_row_opens_the_features_card(page: Any, saved: Path) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -55,19 +52,3 @@ def test_every_page_of_results_is_on_its_index():
     index = (ROOT / "docs" / "results" / "index.md").read_text(encoding="utf-8")
     pages = {p.name for p in (ROOT / "docs" / "results").glob("*.md")} - {"index.md"}
     assert pages == set(re.findall(r"\(([\w.-]+\.md)\)", index))
-
-
-def test_the_site_is_built_without_a_warning(tmp_path):
-    for module in ("mkdocs", "mkdocstrings", "mkdocs_gen_files", "mkdocs_literate_nav", "material", "nbconvert"):
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed (extra docs)")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path / "site")]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr[-3000:]
-    page = (tmp_path / "site" / "api" / "features.html").read_text(encoding="utf-8")
-    assert "find_features" in page and "Parameters" in page
-    for path in (tmp_path / "site").rglob("*.html"):
-        loaded = re.findall(
-            r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', path.read_text(encoding="utf-8")
-        )
-        assert not loaded, (path.name, loaded[:3])

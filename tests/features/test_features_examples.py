@@ -82,18 +82,18 @@ def test_batches_and_a_repeated_text_change_nothing(tiny_subject, tiny_bank, fou
 
 
 def test_at_most_k_windows_of_each_feature_are_held_while_reading(tiny_subject, tiny_bank, monkeypatch):
-    from emotion_interp.features import examples
+    from emotion_interp.features import example_passes
 
     held = []
-    keep = examples._Best._keep
+    keep = example_passes.Best._keep
 
     def watched(self, values, texts, has_bos):
         keep(self, values, texts, has_bos)
         held.append(max(len(heap) for heap in self.heaps))
         assert values.shape[2] == len(self.features)
 
-    monkeypatch.setattr(examples._Best, "_keep", watched)
-    monkeypatch.setattr(examples, "_LATENTS_AT_ONCE", 128 * 40)
+    monkeypatch.setattr(example_passes.Best, "_keep", watched)
+    monkeypatch.setattr(example_passes, "_LATENTS_AT_ONCE", 128 * 40)
     top_examples(tiny_subject, tiny_bank, [f"{t} {i}" for i in range(12) for t in TEXTS], k=2, batch_tokens=256)
     assert len(held) > 12 and max(held) == 2
 
@@ -142,3 +142,28 @@ def test_what_cannot_be_read_is_refused(tiny_subject, hooked_subject, tiny_bank)
     own = replace(tiny_bank, manifest={**tiny_bank.manifest, "stimuli": "texts"})
     with pytest.raises(EmotionInterpError, match="does not hold them"):
         top_examples(tiny_subject, own)
+
+
+def test_each_part_of_the_texts_shows_whole_sentences(tiny_subject, tiny_bank):
+    from emotion_interp.core import Site
+    from emotion_interp.stats.firing import PARTS
+
+    texts = [f"{text} It was day {i}." for i in range(6) for text in TEXTS]
+    frame = top_examples(tiny_subject, tiny_bank, texts, layers=[0], k=2, by_part=1, before=2, after=2).to_frame()
+    assert not frame.duplicated(["site", "feature", "rank"]).any()
+    plain = top_examples(tiny_subject, tiny_bank, texts, layers=[0], k=2, before=2, after=2).to_frame()
+    top = frame[frame["part"] == "top"].reset_index(drop=True)
+    assert top.drop(columns="rank").equals(plain.drop(columns="rank")), "the strongest stay what they were"
+    site, names = Site.parse(frame["site"].iloc[0]), [name for *_, name in PARTS]
+    latents = [read_tokens(tiny_subject, text, [site]).latents[site].numpy() for text in texts]
+    feature = frame[frame["part"] != "top"]["feature"].value_counts().index[0]
+    peaks = np.array([values[:, feature].max() for values in latents])
+    rows = frame[(frame["feature"] == feature) & (frame["part"] != "top")]
+    assert rows["part"].tolist() == [name for name in names if name in set(rows["part"])]
+    for row in rows.to_dict("records"):
+        share = (peaks[peaks > 0] < row["activation"] - 1e-4).mean()
+        low, high = next((low, high) for low, high, name in PARTS if name == row["part"])
+        assert low - 0.06 <= share <= high + 0.06
+        window = "".join(row["tokens"])
+        assert window.strip().endswith((".", "。")) and window in row["text"]
+        assert max(row["activations"]) == row["activation"] == row["activations"][row["token_index"]]

@@ -8,7 +8,7 @@ import pytest
 
 import emotion_interp as ei
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.report.card_parts import completed
+from emotion_interp.report.card_parts import _percent, completed
 
 NASTY = "</script><img src=x onerror=alert(1)>&amp;\u2028"
 
@@ -28,7 +28,7 @@ def test_the_card_shows_scores_tokens_and_texts(full):
     assert card.to_frame()["emotion"].tolist() == table[table["feature"] == feature]["emotion"].tolist()
     assert card.html.count("<li>") == len(card.examples) and card.html.count("<code>") == 6
     assert f"Feature {feature}" in card.html
-    scores = card.html.split('aria-label="Scores"')[1].split("</table>")[0]
+    scores = card.html.split(f'aria-label="Scores of feature {feature}"')[1].split("</table>")[0]
     assert scores.count("<tr>") == 1 + len(card.scores)
 
 
@@ -145,3 +145,20 @@ def test_the_code_on_the_card_steers_with_the_features_own_row(tiny_subject, tin
     exec(code, names)
     row = tiny_subject.readers[names["site"]].decoder_rows([feature])[0]
     assert names["row"].tolist() == row.tolist() and capsys.readouterr().out
+
+
+def test_sentences_of_every_part_stand_under_the_strongest_texts(tiny_subject, tiny_bank):
+    texts = [s.text for s in ei.scene_stimuli(["en"])[:30]]
+    bank = ei.top_examples(tiny_subject, tiny_bank, texts, layers=[0], k=2, by_part=1).add_to(tiny_bank)
+    examples = bank.extras["examples"]
+    assert examples.groupby("feature")["part"].nunique().min() > 1
+    for feature in examples["feature"].unique():
+        card = ei.feature_card(bank, 0, int(feature))
+        strongest, later = card.html.split("<h4>Sentences from the strongest part")
+        of = examples[examples["feature"] == feature]
+        assert strongest.count("<li>") == (of["part"] == "top").sum()
+        assert later.count("<li>") == (of["part"] != "top").sum() == later.count('class="ei-of"')
+
+
+def test_a_share_is_a_percentage_that_is_read():
+    assert [_percent(s) for s in (1.0, 0.976, 0.1, 0.0123, 0.0)] == ["100 %", "98 %", "10 %", "1.2 %", "0 %"]

@@ -10,9 +10,9 @@ import pytest
 
 import emotion_interp as ei
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
+from emotion_interp.core.sentences import sentence_ranges
 from emotion_interp.features.readings import emotion_readouts
 from emotion_interp.features.text_states import text_states
-from emotion_interp.report.trace_parts import sentence_ranges
 
 TEXT = "He laughed out loud. She cried 👩‍👩‍👧 again!"
 

@@ -59,6 +59,9 @@ def test_a_study_writes_bank_tables_record_and_report(study):
     assert made.ran == ("features", "alignment", "ratings", "steering", "report")
     names = {p.name for p in made.path.iterdir()}
     assert {"bank", "study.json", "report.html", "alignment.parquet", "ratings.parquet", "steering.parquet"} <= names
+    maps = sorted(n for n in names if n.startswith("features_"))
+    page = made.report.read_text(encoding="utf-8")
+    assert maps and all(f'href="{name}"' in page for name in maps), "each map is linked to"
     assert not [n for n in names if n.startswith(".")]
     assert {s for s, _, _ in seen} >= {"reading words", "stages"}
     assert all(0 <= done <= total for _, done, total in seen)
