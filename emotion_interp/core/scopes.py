@@ -26,11 +26,13 @@ class Scope:
     Attributes:
         model: whose hooks it has.
         is_open: False once it has ended; then it acts nowhere.
+        spares_prompt: it leaves every token before the last of a prompt as it is.
     """
 
-    def __init__(self, model: object) -> None:
+    def __init__(self, model: object, spares_prompt: bool = False) -> None:
         self.model: object = model
         self.is_open = False
+        self.spares_prompt = spares_prompt
 
     def start(self) -> None:
         self.is_open = True

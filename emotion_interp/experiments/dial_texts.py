@@ -28,9 +28,8 @@ def texts_of_cells(setting: Setting, rows: RowInterventions) -> tuple[list[list[
     crossed = RowInterventions(rows.vectors, index=np.repeat(np.arange(rows.n_rows), size))
     streams = list(range(size)) * rows.n_rows
     with steer_rows(subject, crossed, setting.positions):
-        made = decode(
-            subject, ids * rows.n_rows, setting.max_new_tokens, seed=setting.seed, streams=streams, **setting.generation
-        )
+        options = {"fork": True, **setting.generation}
+        made = decode(subject, ids * rows.n_rows, setting.max_new_tokens, seed=setting.seed, streams=streams, **options)
     tokens = [made.tokens[i * size : (i + 1) * size] for i in range(rows.n_rows)]
     return tokens, [[continuation_text(subject, ids[k], t) for k, t in enumerate(row)] for row in tokens]
 

@@ -131,7 +131,7 @@ def continue_all(question: Question, rows: RowInterventions) -> Continuations:
             question.max_new_tokens,
             seed=question.seed,
             streams=list(range(n)) * count,
-            **question.options,
+            **{"fork": True, **question.options},
         )
     tokens = [decoded.tokens[i * n : (i + 1) * n] for i in range(count)]
     texts = [

@@ -12,6 +12,7 @@ from emotion_interp.core.errors import EmotionInterpError, NotFiniteError
 from emotion_interp.core.scopes import surely
 from emotion_interp.steering.context import steer_rows
 from emotion_interp.steering.interventions import Positions, RowInterventions
+from emotion_interp.steering.positions import SPARING
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.session import Session
 from emotion_interp.subjects.turns import TokenRow
@@ -154,7 +155,7 @@ def next_token_logits(
     """
     count = 1 if interventions is None else interventions.n_rows
     rows = interventions if interventions is not None else RowInterventions({})
-    split = isinstance(positions, str) and positions in ("from_last_prompt_token", "generated")
+    split = isinstance(positions, str) and positions in SPARING
     mode, steering = evaluation_mode(subject.model), steer_rows(subject, rows, positions)
     with surely(mode), mode, surely(steering), steering:
         for p, tokens in enumerate(subject.tokenize(prompts, whole=True)):

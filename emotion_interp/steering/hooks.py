@@ -14,7 +14,7 @@ import torch
 from emotion_interp.core.errors import UnknownNameError, UnsupportedError
 from emotion_interp.core.scopes import Scope, Undoing, attach, attach_before, only_scopes
 from emotion_interp.core.types import Site
-from emotion_interp.steering.positions import Positions, check_positions, select
+from emotion_interp.steering.positions import SPARING, Positions, check_positions, select
 from emotion_interp.steering.schedules import Schedule, dose_weights, schedule_function
 from emotion_interp.subjects.plan import ForwardPlan, current_plan
 from emotion_interp.subjects.site_check import check_writable, written_name
@@ -114,7 +114,7 @@ class hooked(Undoing):
     def start(self) -> None:
         if not self.changes:
             return
-        scope = Scope(self.subject.model)
+        scope = Scope(self.subject.model, spares_prompt=isinstance(self.positions, str) and self.positions in SPARING)
         self.later(scope.end)
         calls = _CallPlan(self.subject, scope, self)
         selector = _Selector(calls, self.positions, self.multiplier)

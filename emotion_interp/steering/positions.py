@@ -12,6 +12,9 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.subjects.plan import ForwardPlan
 from emotion_interp.subjects.turns import OPEN, POSITIONS, TURN_POSITIONS, conversations, mask_of
 
+SPARING = ("generated", "from_last_prompt_token")
+"""Those that leave every token before the last of a prompt as it is."""
+
 
 @dataclass(frozen=True, eq=False)
 class RowPositions:

@@ -70,7 +70,10 @@ def _taken(path: Path, folder: Path) -> IO[str] | None:
         # Windows has other locks; two runs in one folder are then the user's care
         return None
     while True:
-        handle = path.open("a+", encoding="utf-8")
+        try:
+            handle = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise EmotionInterpError(f"cannot write in {folder}: {error.strerror}. Give another --out.") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
@@ -90,10 +93,12 @@ def _taken(path: Path, folder: Path) -> IO[str] | None:
             tell(f"{folder} cannot be locked ({error.strerror}); let no other run write there.")
             return None
         handle.close()
-    handle.seek(0)
-    handle.truncate()
-    json.dump(_holder(), handle)
-    handle.flush()
+    # on a full disk it is held without a name
+    with contextlib.suppress(OSError):
+        handle.seek(0)
+        handle.truncate()
+        handle.write(json.dumps(_holder()))
+        handle.flush()
     return handle
 
 

@@ -17,6 +17,7 @@ from emotion_interp.core.similar import suggestion
 from emotion_interp.core.types import KINDS
 from emotion_interp.geometry.coordinates import MIN_EMOTIONS
 from emotion_interp.norms import load_norms
+from emotion_interp.study.sweep_choices import wrong_choices
 from emotion_interp.study.sweep_file import SaeEntry, SubjectEntry, SweepFile
 from emotion_interp.study.sweep_lines import Place, key_lines, line_of
 from emotion_interp.subjects.loading import BUNDLED, bundled_folder
@@ -65,17 +66,19 @@ def read_sweep(path: str | Path) -> SweepFile:
     lines = key_lines(text)
     mistakes: list[Mistake] = []
     file, errors = _validated(values)
-    for error in errors:
+    # a key that may be one of several kinds of value has an error for each of them: the deepest, and that of the kind which
+    # the value is, know best
+    for error in sorted(errors, key=lambda error: (-len(error["loc"]), error["type"].endswith("_type"))):
         one = _mistake(error, lines)
-        # a key that may be one of several kinds of value has an error for each of them
-        if not any(one.place == known.place for known in mistakes):
+        if not any(f"{known.place}.".startswith(f"{one.place}.") for known in mistakes):
             mistakes.append(one)
     if errors:
         # what is wrong by its type hides nothing of what is wrong beside it
         file, _ = _validated(_filled(_without(values, [error["loc"] for error in errors])))
     if file is not None:
         file = _with_paths(file, path.parent)
-        mistakes += [Mistake(line_of(lines, at), _said(at), message) for at, message in _wrong(file)]
+        wrong = [*_wrong(file), *wrong_choices(file, path.parent)]
+        mistakes += [Mistake(line_of(lines, at), _said(at), message) for at, message in wrong]
     if file is None or mistakes:
         raise SweepFileError(path, sorted(mistakes, key=lambda m: m.line))
     return file

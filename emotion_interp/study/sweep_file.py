@@ -15,8 +15,12 @@ Kind = Literal["words", "scenes"]
 Engine = Literal["local", "ray"]
 ENGINES: tuple[str, ...] = get_args(Engine)
 Name = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Whole = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Workers = Annotated[int, Field(ge=1, le=4096)]
+Names = Annotated[list[Name], Field(min_length=1)]
+Layers = Annotated[list[Whole], Field(min_length=1)]
+Position = Literal["last", "span", "text", "end"]
 
 
 class _Table(BaseModel):
@@ -29,7 +33,7 @@ class SaeEntry(_Table):
     release: Name
     width: str | None = Field(default=None, description="as SAE ids spell it, such as '16k'")
     sparsity: float | None = Field(default=None, gt=0, description="average L0; the nearest one of each layer is taken")
-    layers: list[Whole] | None = None
+    layers: Layers | None = None
 
 
 class SubjectEntry(_Table):
@@ -39,9 +43,9 @@ class SubjectEntry(_Table):
         description="'bundled', a folder, a GGUF file, a short name such as 'gemma-3-270m', or a hub name"
     )
     name: str | None = Field(default=None, description="what tables call it; default: the model's name")
-    saes: Name | list[Name | SaeEntry] | SaeEntry | None = None
-    layers: list[Whole] | None = Field(default=None, description="layers of the SAEs; default: all")
-    kinds: list[Name] | None = Field(
+    saes: Name | Annotated[list[Name | SaeEntry], Field(min_length=1)] | SaeEntry | None = None
+    layers: Layers | None = Field(default=None, description="layers of the SAEs; default: all")
+    kinds: Names | None = Field(
         default=None, description="kinds of site, such as 'resid_post'; default: all with an SAE"
     )
     device: Name = "auto"
@@ -97,9 +101,9 @@ class RatingChoices(_Table):
 class SteeringGrid(_Table):
     """Of the steering test."""
 
-    emotions: list[Name] = list(BASIC_EIGHT)
-    doses: list[float] = [0.25, 0.5, 1.0, 1.5]
-    methods: list[Literal["dense", "dense_clean", "sae"]] = ["dense", "dense_clean", "sae"]
+    emotions: Names = list(BASIC_EIGHT)
+    doses: list[float] = Field(default=[0.25, 0.5, 1.0, 1.5], min_length=1)
+    methods: list[Literal["dense", "dense_clean", "sae"]] = Field(default=["dense", "dense_clean", "sae"], min_length=1)
     n_random: Count = 199
     new_tokens: Count = 24
     judge: Literal["words", "classifier"] = "words"
@@ -109,8 +113,8 @@ class EngineChoices(_Table):
     """Who does the work."""
 
     kind: Engine = "local"
-    workers: Count = 1
-    threads: Count = 1
+    workers: Workers = 1
+    threads: Workers = 1
     gpus: float = Field(default=0.0, ge=0, description="of each Ray worker")
     memory_gigabytes: float | None = Field(default=None, gt=0, description="asked for by each Ray worker")
     address: str | None = Field(
@@ -125,9 +129,9 @@ class SweepFile(_Table):
     subjects: list[SubjectEntry] = Field(min_length=1)
     out: str | None = Field(default=None, description="folder; default: beside the file, named as it")
     languages: list[Name] = Field(default=["en"], min_length=1)
-    emotions: list[Name] | None = None
+    emotions: Names | None = None
     stimuli: list[Kind] = Field(default=["words"], min_length=1)
-    positions: list[Literal["last", "span", "text", "end"]] | None = Field(
+    positions: Annotated[list[Position], Field(min_length=1)] | None = Field(
         default=None, description="default: 'last' for words, 'text' for scenes"
     )
     seeds: list[Whole] = Field(default=[0], min_length=1)

@@ -100,6 +100,12 @@ def _entries(plan: SweepPlan) -> dict[str, object]:
 def _announce(folder: SweepFolder, plan: SweepPlan) -> None:
     """The record of what is to be done, before any of it is; damaged units are said and go."""
     record = folder.record()
+    known = {row[0] for row in record.get("units", ())}
+    if record.get("tables") and not known & set(plan.by_id):
+        tell(
+            f"{folder.path} has the tables of another sweep, and these take their place (its units stay, so that it is soon "
+            "made again); give another --out to have both."
+        )
     if record.get("key") != plan.key or "tables" in record:
         folder.write_record(**_entries(plan))
     for unit in plan.by_id:

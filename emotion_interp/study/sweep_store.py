@@ -23,6 +23,14 @@ from emotion_interp.core.leftovers import sweep as sweep_leftovers
 from emotion_interp.study.lock import held, holder_of
 
 RECORD, UNITS, JOURNAL = "sweep.json", "units", "journal.jsonl"
+SOURCES: Mapping[str, tuple[str, str]] = {
+    "features": ("features", "bank/features.parquet"),
+    "summary": ("features", "bank/summary.parquet"),
+    "alignment": ("alignment", "alignment.parquet"),
+    "ratings": ("ratings", "ratings.parquet"),
+    "steering": ("steering", "steering.parquet"),
+}
+"""Table -> stage whose units hold a part of it, and the file there."""
 
 
 class SweepFolder:
@@ -44,7 +52,7 @@ class SweepFolder:
         """Let no other sweep write here meanwhile; what killed processes left is swept.
 
         Raises:
-            EmotionInterpError: another sweep holds the folder, or it cannot be made.
+            EmotionInterpError: another sweep holds the folder, it cannot be made, or it holds something else.
         """
         try:
             (self.path / UNITS).mkdir(parents=True, exist_ok=True)
@@ -52,11 +60,20 @@ class SweepFolder:
             raise EmotionInterpError(
                 f"cannot make the folder {self.path}: {error.strerror}. Give another --out."
             ) from error
-        self.record()
+        if not self.record():
+            self._check_free()
         with held(self.path):
             for folder in (self.path, self.path / UNITS):
                 sweep_leftovers(folder)
             yield
+
+    def _check_free(self) -> None:
+        """Refuse a folder with tables that no sweep has written; they would be lost."""
+        for name in (*(f"{table}.parquet" for table in SOURCES), "study.json"):
+            if os.path.lexists(self.path / name):
+                raise EmotionInterpError(
+                    f"{self.path} has a {name} that is of no sweep (a bank, or a study of `run`); give another --out."
+                )
 
     # -- the record ----------------------------------------------------------------------------------------------------
     def record(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,19 +10,12 @@ import pandas as pd
 
 from emotion_interp.core.files import atomic_file, sha256_file
 from emotion_interp.core.parquet import read_parquet
+from emotion_interp.study.sweep_store import SOURCES
 
 if TYPE_CHECKING:
     from emotion_interp.study.sweep_plan import SweepPlan
     from emotion_interp.study.sweep_store import SweepFolder
 
-SOURCES: Mapping[str, tuple[str, str]] = {
-    "features": ("features", "bank/features.parquet"),
-    "summary": ("features", "bank/summary.parquet"),
-    "alignment": ("alignment", "alignment.parquet"),
-    "ratings": ("ratings", "ratings.parquet"),
-    "steering": ("steering", "steering.parquet"),
-}
-"""Table -> stage whose units hold a part of it, and the file there."""
 KEYS = ("subject", "stimuli", "position", "seed")
 """What each row of every table says of where it comes from, beside `depth` and `reading`."""
 

@@ -12,7 +12,7 @@ from emotion_interp.core.arguments import check_keywords, checked
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.scopes import Scope, check_open, only_scopes, open_scopes, surely
 from emotion_interp.core.seeds import generator
-from emotion_interp.subjects.cache_check import can_pad
+from emotion_interp.subjects.cache_check import can_pad, exactness
 from emotion_interp.subjects.columns import left_padded
 from emotion_interp.subjects.plan import evaluation_mode
 from emotion_interp.subjects.sampling import Sampling
@@ -27,7 +27,19 @@ TOKEN_BUDGET = 16_384
 """Padded tokens of one batch at its longest."""
 
 
-OPTIONS = ("use_past_kv_cache", "seed", "streams", "return_logits", "eos_token_id", "stop_strings", "token_budget")
+PASS_TOKENS = 64
+"""What one more forward pass costs beside its tokens, in tokens."""
+
+OPTIONS = (
+    "use_past_kv_cache",
+    "seed",
+    "streams",
+    "return_logits",
+    "eos_token_id",
+    "stop_strings",
+    "token_budget",
+    "fork",
+)
 """Options of the loop itself; those of `Sampling` come to them."""
 
 
@@ -46,6 +58,7 @@ class Decoding:
         eos_token_id: as there.
         stop_strings: as there.
         token_budget: as there.
+        fork: as there.
 
     Raises:
         EmotionInterpError: an empty row, a row that does not fit the context with its new tokens, or an impossible option.
@@ -65,6 +78,7 @@ class Decoding:
         eos_token_id: int | Sequence[int] | None = None,
         stop_strings: str | Sequence[str] | None = None,
         token_budget: int = TOKEN_BUDGET,
+        fork: bool = False,
         **sampling: Any,
     ) -> None:
         check_keywords("generate", sampling, (*OPTIONS, *inspect.get_annotations(Sampling)))
@@ -72,7 +86,7 @@ class Decoding:
         self.rows = [list(map(int, row)) for row in token_rows]
         self.turns = [getattr(row, "turns", None) for row in token_rows]
         self.sampling = Sampling(**sampling)
-        self.budget = token_budget
+        self.budget, self.fork = token_budget, fork
         names = list(range(len(self.rows))) if streams is None else list(streams)
         self._check(names)
         self.ends = np.asarray(sorted(eos_ids(subject) if eos_token_id is None else _ids(eos_token_id)), dtype=np.int64)
@@ -127,11 +141,12 @@ class Decoding:
             yield from self._batch(part, scopes)
 
     def _batch(self, part: np.ndarray, scopes: tuple[Scope, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        lengths = np.asarray([len(self.rows[i]) for i in part])
         ids, real = left_padded([self.rows[i] for i in part])
-        bos = self.subject.has_bos([self.rows[i] for i in part])
-        turns = [self.turns[i] for i in part]
-        session = Session(self.subject, lengths, part, bos, self.use_cache, turns)
+        stem, at = self._stem(part, ids, real, scopes)
+        lengths = np.asarray([len(self.rows[i]) for i in part])
+        session = self._session(part) if stem is None else stem.repeat(lengths, part, at)
+        if stem is not None:
+            ids, real = ids[:, -1:], None
         alive = np.ones(len(part), dtype=bool)
         seen: torch.Tensor | None = None
         for step in range(self.new):
@@ -144,7 +159,9 @@ class Decoding:
             with surely(mode), mode, surely(acting), acting:
                 logits = session.extend(ids, real).float()
                 if self.sampling.repetition_penalty != 1.0:
-                    seen = _marked(seen, ids, real, logits)
+                    seen = (
+                        _marked(seen, ids, real, logits) if step else _marked(None, session.ids, session.real, logits)
+                    )
                 uniforms = np.asarray([self.randoms[i].random() for i in part]) if self.randoms else None
                 chosen = self.sampling.choose(logits, alive, uniforms, seen)
             check_open(scopes)
@@ -153,6 +170,35 @@ class Decoding:
             if not alive.any():
                 return
             ids, real = chosen[:, None], None
+
+    def _session(self, part: np.ndarray) -> Session:
+        rows = [self.rows[i] for i in part]
+        lengths, turns = np.asarray([len(row) for row in rows]), [self.turns[i] for i in part]
+        return Session(self.subject, lengths, part, self.subject.has_bos(rows), self.use_cache, turns)
+
+    def _stem(
+        self, part: np.ndarray, ids: np.ndarray, real: np.ndarray, scopes: tuple[Scope, ...]
+    ) -> tuple[Session | None, np.ndarray]:
+        """The beginnings that rows share, all but the last token of each prompt, run once; and which one is each row's.
+
+        None where that saves less than one more pass costs, or where something acts on those tokens, or no cache may be.
+        """
+        firsts: dict[tuple[int, ...], int] = {}
+        at = np.zeros(len(part), dtype=np.int64)
+        which: list[int] = []
+        for k, row in enumerate(part):
+            at[k] = firsts.setdefault(tuple(self.rows[row][:-1]), len(firsts))
+            if at[k] == len(which):
+                which.append(k)
+        saved = (len(part) - len(which)) * (ids.shape[1] - 1)
+        able = self.fork and self.use_cache and () not in firsts and all(scope.spares_prompt for scope in scopes)
+        if not able or saved <= PASS_TOKENS or not exactness(self.subject).cache:
+            return None, at
+        stem = self._session(part[which])
+        mode, acting = evaluation_mode(self.subject.model), only_scopes(scopes)
+        with surely(mode), mode, surely(acting), acting:
+            stem.extend(ids[which, :-1], real[which, :-1])
+        return stem, at
 
     def _take(
         self, part: np.ndarray, chosen: np.ndarray, alive: np.ndarray, left: int, logits: torch.Tensor

@@ -74,7 +74,9 @@ def decode(
             `seed` (default 0): with the row's stream decides what is drawn;
             `streams`: [row], names of the rows' random streams (default: the row's index);
             `return_logits`: keep each step's logits;
-            `token_budget`: padded tokens of one batch.
+            `token_budget`: padded tokens of one batch;
+            `fork` (default False): rows with the same prompt have it run once, up to its last token, where that saves
+            tokens and no intervention acts there; equal to plain decoding up to rounding.
 
     Raises:
         EmotionInterpError: an empty row, a row that does not fit the context with its new tokens, or an impossible option.

@@ -50,20 +50,34 @@ class Session(Columns):
         check_padding(self.subject, self.use_cache, np.ones(ids.shape, dtype=bool) if real is None else real)
         return super().extend(ids, real, last_only)
 
-    def repeat(self, prompt_lengths: np.ndarray, rows: np.ndarray) -> Session:
-        """A new session whose rows all continue this one's single row; this one stays as it is."""
-        turns = None if self.turns is None else [*self.turns] * len(rows)
-        other = Session(self.subject, prompt_lengths, rows, self.has_bos, self.use_cache, turns)
-        other.ids, other.real = np.repeat(self.ids, len(rows), 0), np.repeat(self.real, len(rows), 0)
-        other.positions = np.repeat(self.positions, len(rows), 0)
+    def repeat(self, prompt_lengths: np.ndarray, rows: np.ndarray, at: np.ndarray | None = None) -> Session:
+        """A new session each of whose rows continues one of this one's rows; this one stays as it is.
+
+        Args:
+            prompt_lengths: [new row], as in `Columns`.
+            rows: [new row], as in `Columns`.
+            at: [new row], the row of this session that it continues; default: its single row.
+        """
+        import torch
+
+        at = np.zeros(len(rows), dtype=np.int64) if at is None else at
+        turns = None if self.turns is None else [self.turns[k] for k in at.tolist()]
+        has_bos = np.broadcast_to(np.asarray(self.has_bos), (len(self.rows),))[at]
+        other = Session(self.subject, prompt_lengths, rows, has_bos, self.use_cache, turns)
+        other.ids, other.real, other.positions = self.ids[at], self.real[at], self.positions[at]
         if self._cache is not None:
             cache = copy.deepcopy(self._cache)
+            index = torch.from_numpy(at).to(self.subject.device)
             if self.subject.backend == "hooked":
                 for entry in cache.entries:
-                    entry.past_keys = entry.past_keys.repeat_interleave(len(rows), 0)
-                    entry.past_values = entry.past_values.repeat_interleave(len(rows), 0)
-                cache.previous_attention_mask = cache.previous_attention_mask.repeat_interleave(len(rows), 0)
+                    entry.past_keys, entry.past_values = entry.past_keys[index], entry.past_values[index]
+                cache.previous_attention_mask = cache.previous_attention_mask[
+                    index.to(cache.previous_attention_mask.device)
+                ]
+            elif len(self.rows) == 1:
+                # what recurrent caches can do as well
+                cache.batch_repeat_interleave(len(at))
             else:
-                cache.batch_repeat_interleave(len(rows))
+                cache.batch_select_indices(index)
             other._cache = cache
         return other
