@@ -145,7 +145,7 @@ class Sentences:
     def add(self, activations: torch.Tensor, batch: Batch) -> None:
         for values, rows in self.best.read(activations, batch):
             for i, number in enumerate(batch.rows[rows]):
-                text = self.texts[number]
+                text = self.texts[int(number)]
                 offsets = self.tokens[text].offsets
                 ranges = sentence_ranges(self.shown[text], offsets)
                 for column, part in self.wanted.get(text, []):
