@@ -18,7 +18,7 @@ from emotion_interp.core.errors import EmotionInterpError, FileFormatError, NotF
 from emotion_interp.core.files import sha256_file
 from emotion_interp.core.frames import rows_where
 from emotion_interp.core.languages import warn_of_language
-from emotion_interp.core.markup import facts_html
+from emotion_interp.core.markup import clean, facts_html
 from emotion_interp.core.plugins import plugged
 from emotion_interp.core.reading import checked_name
 from emotion_interp.judges.data import CORPUS_JUDGES, LABEL_NAMES, NEUTRAL
@@ -82,7 +82,7 @@ class BundledJudge:
         return self.scores.copy()
 
     def __repr__(self) -> str:
-        without = f", without {', '.join(self.unseen)}" if self.unseen else ""
+        without = f", without {clean(', '.join(self.unseen))}" if self.unseen else ""
         return f"BundledJudge({self.language!r}, {len(self.emotions)} emotions{without})"
 
 

@@ -140,6 +140,10 @@ class SaeReader:
         """The SAELens SAE."""
         return self._sae
 
+    def weights_dtype(self) -> str:
+        """The dtype of the SAE's weights, "float32" for example."""
+        return str(self.sae.dtype).removeprefix("torch.")
+
     @property
     def d_in(self) -> int:
         return int(self.config.d_in)
@@ -213,7 +217,7 @@ class SaeReader:
         metadata = self.config.metadata
         names = ("sae_release", "sae_id", "model_name", "neuronpedia_id", "hook_name", "context_size", "prepend_bos")
         known = {k: metadata[k] for k in names if k in metadata}
-        dtype = str(self.sae.dtype).removeprefix("torch.")
+        dtype = self.weights_dtype()
         return {
             **{k: str(v) for k, v in known.items() if v is not None},
             # what is rounded may be above a threshold or below it

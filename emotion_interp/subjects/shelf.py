@@ -105,6 +105,9 @@ class ShelvedReader(SaeReader):
     def signature(self) -> list[float]:
         return self._noted()["signature"]
 
+    def weights_dtype(self) -> str:
+        return self._noted()["dtype"]
+
     def encoder_signature(self) -> dict[str, list[float]]:
         return self._noted()["encoder"]
 
@@ -123,7 +126,7 @@ class ShelvedReader(SaeReader):
     def _note(self, sae: SAE) -> None:
         one = SaeReader.__new__(SaeReader)
         one.config, one._sae = sae.cfg, sae
-        self._facts.update(signature=one.signature(), encoder=one.encoder_signature())
+        self._facts.update(signature=one.signature(), encoder=one.encoder_signature(), dtype=one.weights_dtype())
 
     def _noted(self) -> dict[str, Any]:
         if not self._facts:

@@ -68,7 +68,7 @@ def test_several_emotions_without_grid_have_a_column_each(shell, bank_options):
         (["--grid", "g.csv", "--tokens", "3"], "no word of any emotion is a single token of tiny"),
         (["--grid", "g.csv", "--doses", "much"], "--doses are numbers with commas"),
         (["--grid", "g.csv", "--emotion", "joy,hunger"], "unknown emotion 'hunger'"),
-        (["--grid", "g.csv", "--language", "es"], "unknown language of the neutral prompts 'es'"),
+        (["--grid", "g.csv", "--language", "es"], "unknown language 'es'. Available: en, zh."),
     ],
 )
 def test_what_a_grid_cannot_be_is_said(refused, bank_options, arguments, message):

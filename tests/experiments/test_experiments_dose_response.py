@@ -260,7 +260,7 @@ def test_coherence_figures_of_empty_and_looping_texts():
 def test_shipped_prompts_are_apart_distinct_and_carry_no_emotion_word():
     from emotion_interp.concepts import concept_set
 
-    sizes = {"neutral en": 24, "neutral zh": 12, "story en": 248}
+    sizes = {"neutral en": 24, "neutral zh": 12, "neutral es": 24, "story en": 248}
     splits = [("neutral", *pair) for pair in NEUTRAL_PROMPTS.items()]
     splits += [("story", *pair) for pair in STORY_PROMPTS.items()]
     used = set()
@@ -270,8 +270,8 @@ def test_shipped_prompts_are_apart_distinct_and_carry_no_emotion_word():
         words = {w.casefold() for e in concept_set(language).emotions for w in concept_set(language).words(e)}
         for prompt in split.tune + split.test:
             tokens = set(re.findall(r"\w+", prompt.casefold()))
-            found = words & tokens if language == "en" else {w for w in words if w in prompt}
-            if kind == "story" and prompt in split.tune:
+            found = words & tokens if language in ("en", "es") else {w for w in words if w in prompt}
+            if prompt in split.tune:
                 used |= found
             else:
                 assert not found, (prompt, found)

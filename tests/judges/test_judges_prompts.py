@@ -12,7 +12,7 @@ from emotion_interp.judges.prompts import NEUTRAL_PROMPTS, STORY_PROMPTS, read_p
 @pytest.mark.parametrize(
     ("prompts", "digest"),
     [
-        (NEUTRAL_PROMPTS, "109e1029e712958d629af25daaa2c0df11ee9c9775fd38ba1b3e13deda52cbcf"),
+        (NEUTRAL_PROMPTS, "7fdbd9ccc15096cf980a105e1e4ef8a0439225837cf2dcdbd5331a437ea8834e"),
         (STORY_PROMPTS, "e9273dcc2f9ffb32a3ad3714e608cc60ed15de3110745a14b6ba86855e44cfe1"),
     ],
 )

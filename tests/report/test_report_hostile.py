@@ -12,6 +12,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -223,6 +224,8 @@ def results(tiny_bank: Any, tiny_subject: Any, tmp_path: Path) -> dict[str, Any]
         Examination((Finding(EVIL, "wrong", EVIL, EVIL),)),
         *interchanged(rows, tmp_path),
         *swept(rows, tmp_path),
+        *judges(rows),
+        *nulls(),
     ]
     return {type(one).__name__: one for one in made}
 
@@ -236,6 +239,32 @@ def interchanged(rows: pd.DataFrame, folder: Path) -> list[Any]:
     return [
         Parity(compared, 0.1, EVIL),
         ExportedDirection(written, folder / "joy.npz", (), {"hook": EVIL, "format": EVIL}),
+    ]
+
+
+def judges(rows: pd.DataFrame) -> list[Any]:
+    """Judges of hostile emotions; what they read with is not shown."""
+    from emotion_interp.judges.encoder import EncoderJudge
+    from emotion_interp.judges.text_judges import BundledJudge, ClassifierJudge
+    from emotion_interp.judges.valence_arousal import ValenceArousalJudge
+
+    reader: Any = None
+    named: Any = SimpleNamespace(config=SimpleNamespace(name_or_path=EVIL))
+    empty = np.zeros(1)
+    return [
+        BundledJudge((EVIL,), {EVIL: 0.5}, EVIL, reader, rows, (EVIL,)),
+        ClassifierJudge((EVIL,), {EVIL: (0,)}, False, named, reader),
+        EncoderJudge((EVIL,), {EVIL: 0.5}, EVIL, reader, (EVIL,), rows, (EVIL,)),
+        ValenceArousalJudge((), empty, empty, empty, empty, 1.0, reader, scores={EVIL: 0.5}, reads=EVIL),
+    ]
+
+
+def nulls() -> list[Any]:
+    from emotion_interp.directions.null_directions import NullDirections, NullTexts
+
+    return [
+        NullTexts({Site(0): np.ones((1, 2))}, (EVIL,), (EVIL,)),
+        NullDirections(EVIL, Site(0), np.ones((1, 2))),
     ]
 
 
