@@ -7,7 +7,7 @@ package or a folder; only the tuned layers and the head ship with this project.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,13 @@ class TunedEncoder:
                 states = _first(layer(states, attention_mask=_additive(mask, states.dtype)))
             return [row[: int(length)] for row, length in zip(states, mask.sum(1), strict=True)]
 
+    def batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
+        """Texts of like length together: their numbers, and `lower_states` of them."""
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for start in range(0, len(order), _BATCH):
+            rows = order[start : start + _BATCH]
+            yield rows, self.lower_states([texts[i] for i in rows])
+
     def mask_of(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """[text, token] of 1 where a text has a token."""
         lengths = torch.tensor([len(s) for s in states], device=self.device)
@@ -89,11 +96,8 @@ class TunedEncoder:
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """[text, output], float64; texts are read in batches of like length."""
         result = np.zeros((len(texts), self.head.out_features))
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         with torch.no_grad():
-            for start in range(0, len(order), _BATCH):
-                rows = order[start : start + _BATCH]
-                states = self.lower_states([texts[i] for i in rows])
+            for rows, states in self.batches(texts):
                 logits = self.upper_logits(pad_sequence(states, batch_first=True), self.mask_of(states))
                 result[rows] = logits.double().cpu().numpy()
         return result

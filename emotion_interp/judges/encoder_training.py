@@ -113,10 +113,8 @@ def _targets(texts: Sequence[LabelledText], classes: Sequence[str]) -> tuple[np.
 
 def _lower(encoder: TunedEncoder, texts: Sequence[str]) -> list[torch.Tensor]:
     lowered: dict[int, torch.Tensor] = {}
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for start in range(0, len(order), 64):
-        rows = order[start : start + 64]
-        for row, states in zip(rows, encoder.lower_states([texts[i] for i in rows]), strict=True):
+    for rows, batch in encoder.batches(texts):
+        for row, states in zip(rows, batch, strict=True):
             lowered[row] = states.half().clone()
     return [lowered[i] for i in range(len(texts))]
 

@@ -93,10 +93,8 @@ def train_story_reader(data: str | Path, folder: str | Path, out: str | Path) ->
 def mean_states(encoder: TunedEncoder, texts: Sequence[str]) -> np.ndarray:
     """Mean of an encoder's last states over the tokens of each text: [text, width], float64."""
     means = np.zeros((len(texts), encoder.head.in_features))
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for start in range(0, len(order), 64):
-        rows = order[start : start + 64]
-        for row, states in zip(rows, encoder.lower_states([texts[i] for i in rows]), strict=True):
+    for rows, batch in encoder.batches(texts):
+        for row, states in zip(rows, batch, strict=True):
             means[row] = states.double().mean(0).cpu().numpy()
     return means
 
