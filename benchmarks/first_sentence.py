@@ -78,7 +78,7 @@ def page(seconds: list[float], coloured: bool, load: float) -> str:
     """The kept page."""
     runs = ", ".join(f"{s:.1f}" for s in seconds)
     verdict = "within" if len(LINES) <= MOST_LINES and max(seconds) <= MOST_SECONDS and coloured else "not within"
-    code = "\n".join(LINES)
+    code = "\n".join([LINES[0], "", *LINES[1:]])  # a formatter of code in pages wants the empty line
     return (
         "# From a wheel to a coloured sentence\n\n"
         "Made by `python -m benchmarks.first_sentence`: the wheel is built and installed with `constraints.txt` into an empty "
