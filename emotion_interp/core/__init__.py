@@ -1,24 +1,6 @@
 """What every room speaks: sites, directions, stimuli, errors, atomic files, seeds."""
 
-from emotion_interp.core.errors import (
-    EmotionInterpError,
-    FileFormatError,
-    NotFiniteError,
-    UnknownNameError,
-    UnsupportedError,
-)
-from emotion_interp.core.types import KINDS, WRITABLE_KINDS, Direction, Site, Stimulus, sites_at
+import lazy_loader
 
-__all__ = [
-    "KINDS",
-    "WRITABLE_KINDS",
-    "Direction",
-    "EmotionInterpError",
-    "FileFormatError",
-    "NotFiniteError",
-    "Site",
-    "Stimulus",
-    "UnknownNameError",
-    "UnsupportedError",
-    "sites_at",
-]
+# a command's --help wants the errors and not the numpy that directions need
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

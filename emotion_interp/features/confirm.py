@@ -79,9 +79,8 @@ def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations
         values = np.empty((len(units), len(rows)))
         sites = summary["site"].to_numpy()[rows]
         for site in dict.fromkeys(sites):
-            _, matrix = bank.unit_activations(str(site))
             at_site = np.flatnonzero(sites == site)
-            values[:, at_site] = matrix[np.flatnonzero(held)][:, summary["feature"].to_numpy()[rows[at_site]]].toarray()
+            values[:, at_site] = _activations_of(bank, str(site), summary["feature"].to_numpy()[rows[at_site]])[held]
         targets = [emotions.index(e) for e in summary["emotion"].to_numpy()[rows]]
         tested = specificity_test(
             values,
@@ -99,6 +98,17 @@ def with_confirmation(bank: FeatureBank, concepts: ConceptSet, *, n_permutations
     summary = summary.drop(columns=[c for c in (*COLUMNS, "confirmed") if c in summary])
     summary = summary.assign(rival=np.asarray(rival, dtype=object), **columns)
     return replace(bank, summary=decided(summary))
+
+
+def _activations_of(bank: FeatureBank, site: str, features: np.ndarray) -> np.ndarray:
+    """Activations of some features [unit, feature] at a site; of the long table nothing else is copied."""
+    table = bank.activations
+    wanted = np.unique(features)
+    places = np.flatnonzero((table["site"] == site).to_numpy() & np.isin(table["feature"].to_numpy(), wanted))
+    values = np.zeros((len(bank.words), len(wanted)))
+    columns = np.searchsorted(wanted, table["feature"].to_numpy()[places])
+    values[table["unit"].to_numpy()[places], columns] = table["activation"].to_numpy()[places]
+    return values[:, np.searchsorted(wanted, features)]
 
 
 def confirmed_sets(

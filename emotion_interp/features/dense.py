@@ -24,9 +24,14 @@ def contrast_means(values: np.ndarray, codes: np.ndarray, n_classes: int, neutra
             for c in range(n_classes)
         ]
     )
+    return contrasts(means, neutral)
+
+
+def contrasts(means: np.ndarray, neutral: int | None) -> np.ndarray:
+    """Means of classes [class, dimension], each minus its contrast, as `contrast_means`; a class without rows is NaN."""
     result = np.empty_like(means)
-    emotions = [c for c in range(n_classes) if c != neutral]
-    for c in range(n_classes):
+    emotions = [c for c in range(len(means)) if c != neutral]
+    for c in range(len(means)):
         others = [e for e in emotions if e != c and np.isfinite(means[e]).all()]
         contrast = means[others].mean(0)
         if neutral is not None and c != neutral and np.isfinite(means[neutral]).all():

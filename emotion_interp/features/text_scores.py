@@ -13,12 +13,12 @@ import pandas as pd
 from emotion_interp.concepts.text_baseline import text_readings
 from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.frames import rows_where
-from emotion_interp.features.dense import contrast_means
+from emotion_interp.features.dense import contrasts
 from emotion_interp.features.design import Design
 from emotion_interp.features.probe_fits import balanced_weights, cross_validated_ridge
 from emotion_interp.features.retest import design_of
 from emotion_interp.stats.scores import composite_auroc, pairwise_auroc
-from emotion_interp.stats.sparse import Matrix, dense
+from emotion_interp.stats.sparse import Matrix, by_rows, dense
 
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank
@@ -73,12 +73,14 @@ def text_scores(
         for name, values in text_readings(
             shown, str(language), "word" if kind == "words" else "text", discovery
         ).items():
-            first, second = compacted(values[discovery], values[held])
-            means = contrast_means(first, codes[discovery], n_classes, neutral)
+            first, second = values[discovery], values[held]
+            if probes:
+                first, second = compacted(first, second)
+            means = contrasts(class_means(first, codes[discovery], n_classes), neutral)
             for i, emotion in enumerate(emotions):
                 if not (codes[discovery] == i).any() or not (codes[held] == i).any():
                     continue
-                scores = {f"{name}_auroc": second @ means[i]}
+                scores = {f"{name}_auroc": np.asarray(second @ means[i])}
                 if probes:
                     groups = spoken["group"].to_numpy()[discovery]
                     weights, _ = cross_validated_ridge(first, codes[discovery], i, neutral, n_classes, groups, seed)
@@ -91,6 +93,14 @@ def text_scores(
                     pairwise = pairwise_auroc(score[:, None], codes[held], i, n_classes)
                     row[column] = composite_auroc(pairwise, i, neutral)[0]
     return pd.DataFrame([{"language": k[0], "emotion": k[1]} | row for k, row in rows.items()])
+
+
+def class_means(values: Matrix, codes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Mean row of each class [class, column]; NaN for one without rows. Sparse rows stay so: texts are many."""
+    counts = np.bincount(codes, minlength=n_classes)
+    sums = dense(by_rows((np.ones(len(codes)), (codes, np.arange(len(codes)))), (n_classes, len(codes))) @ values)
+    with np.errstate(invalid="ignore"):
+        return sums / counts[:, None]
 
 
 def _signed(values: np.ndarray, codes: np.ndarray, target: int, neutral: int | None) -> np.ndarray:

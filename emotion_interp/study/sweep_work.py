@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from emotion_interp.activations.several import SKIP
 from emotion_interp.bank import FeatureBank
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.memory import give_back
 from emotion_interp.features import Selection
 from emotion_interp.features.options import FoundOptions
 from emotion_interp.features.search import bank_from_design
@@ -81,7 +82,10 @@ class SweepJob:
             if folder.is_done(unit_id):
                 # another worker, taken for lost, has come to an end with it
                 return {**(folder.facts(unit_id) or {}), "again": True}
-            return self._read(unit, folder) if unit.stage == READ else self._analyse(unit, folder)
+            try:
+                return self._read(unit, folder) if unit.stage == READ else self._analyse(unit, folder)
+            finally:
+                give_back()
 
     def _loaded(self, unit: Unit) -> Subject:
         if self._subject is None or self._subject[0] != unit.subject:
