@@ -32,9 +32,10 @@ def main() -> None:
         confirmation=("auroc_heldout", "mean"),
     )
     parts = (
-        "# A sweep over three models",
-        "`emotion-interp sweep docs/sweeps/measured.toml --workers 3`, then `python -m benchmarks.sweep_page`. All layers with an "
-        "SAE, two languages, three positions, two seeds, five emotions. Seconds are of a crowded machine's clock.",
+        f"# A sweep over {units['subject'].nunique()} models",
+        "`emotion-interp sweep docs/sweeps/measured.toml`, then `python -m benchmarks.sweep_page`. All layers with an SAE, two "
+        "languages, three positions, two seeds, five emotions. Seconds are of the clock, summed over units; memory is the most "
+        "that the worker has had until then.",
         markdown(taken(units), 2),
         "The best site of each subject, position and language, chosen on the discovery half of the words and reported on the "
         "other (AUROC of the selected features, mean over emotions and seeds):",
