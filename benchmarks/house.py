@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 NAME = "emotion_interp"
 STEERING = 1400
 """Most lines of the room that acts on a running model."""
-ANYS = 6.6
+ANYS = 4.9
 """Most annotations that say Any, per thousand lines; it may only fall."""
 VAGUE = ("found", "here", "own", "one", "kept", "there")
 """Names that say where a thing came from and not what it holds."""

@@ -159,6 +159,7 @@ def report(
             tokens=given.tokens,
             top_k=given.top_k,
             temperature=given.temperature,
+            seed=given.seed,
             prompts=given.prompts,
             decides="Holm" if given.correction == "holm" else "Westfall-Young max-T",
         ),
@@ -193,7 +194,7 @@ _HEAD = """# Steering verdicts: {name}, {language}
 
 `python -m benchmarks.steering_verdicts`: {name} ({weights}), layer {layer}, dose {dose} (one for all emotions), directions
 "{method}" of {directions}; prompts: {prompts}; {texts} texts of {tokens} tokens for each direction, sampled among the {top_k} likeliest tokens at
-temperature {temperature}, the same random numbers under every direction. Judges: {judges}. Nulls of the same length, shared by all
+temperature {temperature} (seed {seed}), the same random numbers under every direction. Judges: {judges}. Nulls of the same length, shared by all
 emotions: {null} each of {kinds}. p = (b + 1) / (m + 1); an emotion's p is the largest over judges and kinds; Holm and Westfall-Young
 max-T over the emotions that all judges know. Passes: {decides} below .05, perplexity ratio in [0.5, 2], distinct-2 at least .8. A judge's
 column is its mean probability of the emotion under the emotion's direction, "0" that on unsteered text. Content: cosine with

@@ -9,6 +9,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "disabled")
 
 import re
+import sys
+import time
 import traceback
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -52,6 +54,20 @@ def _skipping_what_is_not_of_transformer_lens_4():
         if not ours or Path(__file__).parent not in Path(ours[-1]).parents:
             raise
         pytest.skip(f"TransformerLens 4 goes without {missing}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_lock_stays_taken():
+    """A file's tests leave no lock of the package behind; another file's threads would wait for it for ever."""
+    yield
+    if "emotion_interp.subjects.shelf" in sys.modules:
+        from tests.locks import taken_locks
+
+        until = time.monotonic() + 20
+        while (taken := taken_locks()) and time.monotonic() < until:
+            # a thread of the live page may be about to end
+            time.sleep(0.1)
+        assert not taken, taken
 
 
 @pytest.hookimpl(wrapper=True)

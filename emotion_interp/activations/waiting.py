@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,11 +22,11 @@ class WaitingTokens:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._pieces: list[tuple[int, tuple[Any, ...]]] = []
+        self._pieces: list[tuple[int, tuple[np.ndarray, ...]]] = []
         self._spool: Spool | None = None
-        self._like: Any = None
+        self._like: torch.Tensor | None = None
 
-    def add(self, tokens: torch.Tensor, *beside: Any) -> None:
+    def add(self, tokens: torch.Tensor, *beside: np.ndarray) -> None:
         """Keep tokens [token, d] and what belongs to them."""
         bits = tokens.detach().contiguous()
         self._like = bits[:0]
@@ -41,11 +41,11 @@ class WaitingTokens:
         self._spool.append(values)
         self._pieces.append((len(tokens), beside))
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, tuple[Any, ...]]]:
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, tuple[np.ndarray, ...]]]:
         """(tokens, what belongs to them), as they came, on the device they were on."""
         import torch
 
-        if self._spool is None:
+        if self._spool is None or self._like is None:
             return
         width, start = self._like.shape[1], 0
         for n_tokens, beside in self._pieces:

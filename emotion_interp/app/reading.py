@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Reader:
         self.subject, self.bank, self.origin = subject, bank, origin
         self._lock = threading.Lock()
         # clicks go from token to token of one text
-        self._last: tuple[str, Any] = ("", None)
+        self._last: tuple[str, tuple[list[tuple[int, int, list[int]]], dict[Site, np.ndarray]]] = ("", ([], {}))
 
     def facts(self) -> dict[str, object]:
         """What the page starts with."""

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -163,7 +163,7 @@ def application(subject: Subject, bank: FeatureBank, token: str, hosts: frozense
         origin: where subject and bank came from.
     """
     page = LivePage(subject, bank, origin)
-    made: Any = Starlette(routes=page.routes, exception_handlers={EmotionInterpError: failed, Exception: failed})
+    made = Starlette(routes=page.routes, exception_handlers={EmotionInterpError: failed, Exception: failed})
     return Guard(made, token, hosts)
 
 

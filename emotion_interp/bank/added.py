@@ -13,7 +13,7 @@ from emotion_interp.bank.directions import Directions
 
 
 def with_added_directions(
-    bank: FeatureBank, method: str, directions: Mapping[Any, np.ndarray], settings: dict[str, Any]
+    bank: FeatureBank, method: str, directions: Mapping[Any, np.ndarray], settings: dict[str, object]
 ) -> FeatureBank:
     """A bank with directions of one more method, (site, language, method) -> [emotion, d_model], and how they were made in
     the manifest ("added")."""

@@ -120,7 +120,7 @@ class FeatureBank:
         language: str | None = None,
         selected: bool = False,
         columns: str | Sequence[str] = "all",
-        **conditions: Any,
+        **conditions: object,
     ) -> pd.DataFrame:
         """Scored features, best first; filter by emotion, layer, language; `selected=True` keeps the chosen ones.
 

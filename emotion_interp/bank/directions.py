@@ -10,7 +10,7 @@ import pandas as pd
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError, UnknownNameError, tell
 from emotion_interp.core.reading import said
-from emotion_interp.core.types import Site, sites_at
+from emotion_interp.core.types import Key, Site, sites_at
 
 
 class DirectionKey(NamedTuple):
@@ -75,7 +75,7 @@ class Directions(dict[DirectionKey, np.ndarray]):
         [2.0]
     """
 
-    def __init__(self, matrices: Mapping[Any, np.ndarray], emotions: Iterable[str]) -> None:
+    def __init__(self, matrices: Mapping[Key, np.ndarray], emotions: Iterable[str]) -> None:
         super().__init__({_key(name): matrix for name, matrix in matrices.items()})
         self.emotions = tuple(emotions)
         if texts := [name for name in matrices if isinstance(name, str)]:

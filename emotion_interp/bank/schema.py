@@ -257,7 +257,7 @@ def _check_directions(where: str, directions: Directions, manifest: Mapping[str,
             raise NotFiniteError(f"{where}: {key} has NaN or infinite values.")
 
 
-def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[Any]], widths: Mapping[str, int]) -> None:
+def _check_names(name: str, frame: pd.DataFrame, known: Mapping[str, set[str]], widths: Mapping[str, int]) -> None:
     for column, allowed in known.items():
         if column in frame.columns:
             strange = [value for value in frame[column].unique() if value not in allowed]
@@ -324,7 +324,7 @@ def check_scales(where: str, metadata: Mapping[str, str] | None, manifest: Mappi
         )
 
 
-def _differing(one: object, two: Any) -> str:
+def _differing(one: object, two: object) -> str:
     """The first difference of two dictionaries or lists, in words."""
     pairs = [
         dict(enumerate(part)) if isinstance(part, list) else dict(part) if isinstance(part, Mapping) else {}

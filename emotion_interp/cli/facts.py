@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from emotion_interp.cli.bank_facts import BankFacts, bank_facts
 from emotion_interp.cli.options import concepts_of
@@ -75,7 +74,7 @@ def check_choice(
     `layers`: of the subject, where features are found anew and the layers are known.
     """
     if facts is None:
-        known: dict[str, Any] = {"emotion": concepts_of(languages).emotions, "layer": list(layers)}
+        known: dict[str, Sequence[object]] = {"emotion": concepts_of(languages).emotions, "layer": list(layers)}
         known["direction method"] = ("dense", "dense_clean", "sae")
     else:
         known = {"emotion": facts.emotions, "layer": facts.layers, "direction method": facts.methods}

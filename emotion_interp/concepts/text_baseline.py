@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from emotion_interp.core.errors import EmotionInterpError, FileFormatError, Unkn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from emotion_interp.stats.sparse import Sparse
 
 ENCODER_VARIABLE = "EMOTION_INTERP_ENCODER"
 """Names a folder with a sentence encoder (a transformers model whose token vectors are averaged), of any language."""
@@ -78,9 +80,9 @@ class TextVectors:
                 f"the {len(texts)} texts share no words that TF-IDF could count ({error})."
             ) from error
 
-    def __call__(self, texts: Sequence[str]) -> Any:
+    def __call__(self, texts: Sequence[str]) -> Sparse:
         """Unit vectors of texts, sparse [text, term]."""
-        return self.vectorizer.transform(texts)
+        return cast("Sparse", self.vectorizer.transform(texts))
 
 
 class _Words:

@@ -1,15 +1,11 @@
-from .errors import (
-    EmotionInterpError as EmotionInterpError,
-    FileFormatError as FileFormatError,
-    NotFiniteError as NotFiniteError,
-    UnknownNameError as UnknownNameError,
-    UnsupportedError as UnsupportedError,
-)
-from .types import (
-    KINDS as KINDS,
-    WRITABLE_KINDS as WRITABLE_KINDS,
-    Direction as Direction,
-    Site as Site,
-    Stimulus as Stimulus,
-    sites_at as sites_at,
-)
+from .errors import EmotionInterpError as EmotionInterpError
+from .errors import FileFormatError as FileFormatError
+from .errors import NotFiniteError as NotFiniteError
+from .errors import UnknownNameError as UnknownNameError
+from .errors import UnsupportedError as UnsupportedError
+from .types import KINDS as KINDS
+from .types import WRITABLE_KINDS as WRITABLE_KINDS
+from .types import Direction as Direction
+from .types import Site as Site
+from .types import Stimulus as Stimulus
+from .types import sites_at as sites_at

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,7 +94,7 @@ def check_table(name: str, frame: pd.DataFrame, table: Table) -> None:
 
 def _check_column(name: str, column: str, values: pd.Series, rule: Column) -> None:
     gone = values.isna().to_numpy(dtype=bool)
-    kinds: dict[str, Any] = {
+    kinds: dict[str, Callable[[pd.Series], bool]] = {
         "whole": pd.api.types.is_integer_dtype,
         "number": pd.api.types.is_numeric_dtype,
         "truth": pd.api.types.is_bool_dtype,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+Key = TypeVar("Key", bound=Hashable)
+"""Of a mapping with keys of any one kind."""
+At = TypeVar("At", bound="int | Site | str")
+"""Of a mapping by place: its keys are layers' numbers, sites or hook names."""
 
 KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
 """Readable kinds of site."""
@@ -140,7 +144,7 @@ class BySite(dict[Site, T]):
         'b'
     """
 
-    def __init__(self, values: Mapping[Any, T]) -> None:
+    def __init__(self, values: Mapping[At, T]) -> None:
         super().__init__({site_of(key): value for key, value in values.items()})
         if len(self) < len(values):
             raise EmotionInterpError(f"one site is named twice: {', '.join(map(str, values))}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def computed(
     import torch
 
     found: dict[str, np.ndarray] = {}
-    options: dict[str, Any] = {"padding_side": "right"} if subject.backend == "hooked" else {}
+    options: dict[str, str] = {"padding_side": "right"} if subject.backend == "hooked" else {}
     for number, ids in enumerate(token_ids):
         text = TokenizedText(tuple(ids), ((0, 0),) * len(ids), bool(subject.has_bos([ids])[0]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -148,7 +148,7 @@ def random_directions(
     return {kind: _drawn(subject, place, int(n), kind, seed, texts) for kind in asked}
 
 
-def checked_kinds(kinds: Any) -> tuple[str, ...]:
+def checked_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     """The kinds, each once.
 
     Raises:

@@ -74,9 +74,11 @@ class CausalSetting:
         return np.unique(table["feature"].to_numpy(dtype=np.int64)[: self.k])
 
 
-def _unanswered(setting: CausalSetting, emotion: str, features: Sequence[np.ndarray], n_texts: int) -> dict[str, Any]:
+def _unanswered(
+    setting: CausalSetting, emotion: str, features: Sequence[np.ndarray], n_texts: int
+) -> dict[str, object]:
     """The row of an emotion before anything was asked."""
-    row: dict[str, Any] = {"first": setting.first, "second": setting.second, "emotion": emotion}
+    row: dict[str, object] = {"first": setting.first, "second": setting.second, "emotion": emotion}
     row |= {"layer": setting.site.layer, "site": str(setting.site), "method": setting.method}
     row |= {"measure": setting.measure, "n_texts": n_texts}
     empty = ("own", "ablate", "swap", "effect", "effect_lo", "effect_hi", "recovered", "lo", "hi")
@@ -147,14 +149,13 @@ def answers(setting: CausalSetting, emotion: str) -> dict[str, Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = (resampled[:, 2] - resampled[:, 1]) / effects
     lo, hi = np.percentile(ratios[np.isfinite(ratios)], [2.5, 97.5])
-    row |= {"recovered": float((values[2] - values[1]) / effect), "lo": float(lo), "hi": float(hi)}
+    own = float((values[2] - values[1]) / effect)
+    row |= {"recovered": own, "lo": float(lo), "hi": float(hi)}
 
     def recovered(rows: Sequence[object]) -> np.ndarray:
         return (statistics(scored(rows), is_own, setting.measure) - values[1]) / effect if len(rows) else np.zeros(0)
 
-    compared, result["exchanged"], result["draws"] = _against_nulls(
-        row["recovered"], moves, emotion, left_out, recovered
-    )
+    compared, result["exchanged"], result["draws"] = _against_nulls(own, moves, emotion, left_out, recovered)
     row |= compared
     return result
 
@@ -167,7 +168,7 @@ def _against_nulls(
     recovered: Callable[[Sequence[object]], np.ndarray],
 ) -> tuple[dict[str, object], dict[str, float], dict[str, list[float]]]:
     """The columns of both nulls, what each emotion of the first language recovered, and the draws."""
-    row: dict[str, Any] = {"p_others": float("nan"), "p_random": float("nan")}
+    row: dict[str, object] = {"p_others": float("nan"), "p_random": float("nan")}
     names, drawn, sets = list(moves.singles), np.zeros(0), moves.random()
     # with the first block, so that each text's batches are full
     first_part, more = np.split(recovered([*moves.singles.values(), *sets[:BLOCK]]), [len(names)])
@@ -187,14 +188,14 @@ def _against_nulls(
             }
     if len(others):
         row["p_rank"] = share_beyond(own, others)
-    row["p_others"] = beyond_others(own, others)
-    if len(drawn):
-        row["p_random"] = share_beyond(own, drawn)
+    p_others = beyond_others(own, others)
+    p_random = share_beyond(own, drawn) if len(drawn) else float("nan")
+    row |= {"p_others": p_others, "p_random": p_random}
     if len(others) < LEAST_OTHERS or not len(drawn):
         what = "random features" if len(others) >= LEAST_OTHERS else f"at least {LEAST_OTHERS} other emotions"
         row["note"] = f"there is no p: {what} are needed to compare with"
     # intersection-union: beyond both, or not at all
-    row["p"] = float(np.maximum(row["p_others"], row["p_random"]))
+    row["p"] = float(np.maximum(p_others, p_random))
     return row, exchanged, {name: list(map(float, null)) for name, null in draws.items()}
 
 
@@ -228,7 +229,7 @@ def _swapping(
         singles = {e: v for e in names if (v := setting.vector(e, setting.first)) is not None}
         moves = DirectionMoves(setting.shown, own_features, left_out)
 
-        def drawn() -> list[Any]:
+        def drawn() -> list[object]:
             return list(random_rows(setting.latents, features[0], features[1], count, setting.seed, setting.site))
 
         return _Swapping(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from emotion_interp.bank.same_subject import require_same_subject
 from emotion_interp.concepts.defaults import default_siblings
+from emotion_interp.core import Stimulus
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import Options
 from emotion_interp.core.types import Site
@@ -85,7 +86,7 @@ class CausalChoices(TypedDict, total=False):
 def causal_setting(
     subject: Subject,
     bank: FeatureBank,
-    texts: Any,
+    texts: Sequence[Stimulus] | Mapping[str, object],
     pair: tuple[str, str],
     emotions: Sequence[str] | None,
     chosen: CausalOptions,

@@ -89,7 +89,11 @@ class ShownTexts:
 
 
 def chosen_texts(
-    texts: Sequence[Stimulus] | Mapping[str, Any], language: str, emotions: Sequence[str], n_texts: int, seed: int
+    texts: Sequence[Stimulus] | Mapping[str, Any],
+    language: str,
+    emotions: Sequence[str],
+    n_texts: int,
+    seed: int,
 ) -> dict[str, list[str]]:
     """Emotion (or neutral) -> at most so many different texts of the language, drawn at random.
 
@@ -151,7 +155,7 @@ def show(
                 tokenized.has_bos,
             )
         )
-    stream: list[Any] = [None] * len(tokens)
+    stream = [np.zeros((0, 0), dtype=np.float32)] * len(tokens)
 
     def on_site(place: Site, activations: torch.Tensor, batch: Batch) -> None:
         del place

@@ -90,7 +90,7 @@ class DialGridOptions(Options):
 
     valences: Sequence[float] = STEPS
     arousals: Sequence[float] = STEPS
-    norms: Any = "builtin"
+    norms: object = "builtin"
     n_null: int = 99
     null_samples: int = 1
 
@@ -100,7 +100,7 @@ class DialGridChoices(TypedDict, total=False):
 
     valences: Sequence[float]
     arousals: Sequence[float]
-    norms: Any
+    norms: object
     n_null: int
     null_samples: int
 

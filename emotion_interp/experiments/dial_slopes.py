@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,7 +78,7 @@ def against_shuffled(asked: np.ndarray, own: np.ndarray, nulls: np.ndarray) -> d
 
 
 def shuffled_ratings(
-    emotions: Sequence[str], norms: Any, labels: Mapping[str, str] | None, count: int, seed: int
+    emotions: Sequence[str], norms: object, labels: Mapping[str, str] | None, count: int, seed: int
 ) -> list[object]:
     """Frames of norms in which the rated emotions have each other's ratings, valence and arousal together."""
     if isinstance(norms, str):

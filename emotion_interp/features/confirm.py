@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -132,7 +132,9 @@ def confirmed_sets(
         n_permutations: labellings of each pair of emotions.
     """
     n = len(frame)
-    columns: dict[str, Any] = {c: np.full(n, np.nan) for c in ("p_heldout", "held_out_specificity", "p_specificity")}
+    columns: dict[str, np.ndarray] = {
+        c: np.full(n, np.nan) for c in ("p_heldout", "held_out_specificity", "p_specificity")
+    }
     rival, fixed = np.full(n, None, dtype=object), np.zeros(n, dtype=bool)
     for language, of_language in scores.items():
         held_words = rows_where(words, (words["language"] == language) & (words["side"] == "confirmation"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from emotion_interp.stats.adjusted import adjusted_auroc, lower_bound, quantile_
 from emotion_interp.stats.corrections import holm
 from emotion_interp.stats.firing import fires_on_units
 from emotion_interp.stats.scores import fisher_enrichment
+from emotion_interp.stats.sparse import Sparse
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -230,7 +231,7 @@ def controls_from_readings(
 class _Cell:
     """Held-out units of one site and language."""
 
-    def __init__(self, units: pd.DataFrame, values: Any, fired: Any, kind: str) -> None:
+    def __init__(self, units: pd.DataFrame, values: Sparse, fired: Sparse, kind: str) -> None:
         self.units, self.values, self.fired, self.kind = units, values.tocsc(), fired.tocsc(), kind
         self.emotion = units["emotion"].to_numpy()
         self.place = units["position"].to_numpy(dtype=np.float64)
@@ -270,7 +271,7 @@ class _Cell:
             "positional": above & np.isfinite(adjusted) & ~(adjusted_lo > 0.5),
         }
 
-    def _matched(self, values: np.ndarray, fired: Any, pairs: pd.DataFrame) -> dict[str, Any]:
+    def _matched(self, values: np.ndarray, fired: Sparse, pairs: pd.DataFrame) -> dict[str, np.ndarray | float | int]:
         left = np.asarray([self.row[u] for u in pairs["unit"]], dtype=np.int64)
         right = np.asarray([self.row[u] for u in pairs["neutral"]], dtype=np.int64)
         n = len(left)

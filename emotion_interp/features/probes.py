@@ -227,8 +227,8 @@ def probes_from_readings(
     ks = _checked(ks)
     present, known = set(words["emotion"]), set(words["language"])
     emotions = [e for e in concepts.emotions if e in present]
-    rows: list[dict[str, Any]] = []
-    dense_rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
+    dense_rows: list[dict[str, object]] = []
     scores: dict[str, list[np.ndarray]] = {}
     vectors: dict[tuple[Site, str, str, int], np.ndarray] = {}
     for site, reading in readings.items():

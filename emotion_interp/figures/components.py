@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from plotly.subplots import make_subplots
 
 from emotion_interp.figures.picture import Picture
-from emotion_interp.figures.theme import DIVERGING, checked, finish
+from emotion_interp.figures.theme import DIVERGING, NarrowChoices, checked, finish
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -74,7 +74,7 @@ def pc_heatmap(frame: pd.DataFrame, *, title: str = "Principal components agains
     return figure
 
 
-def _stacked(layers: int) -> dict[str, Any]:
+def _stacked(layers: int) -> NarrowChoices:
     """For a phone: arousal below valence."""
     panel = max(110, 24 * layers)
     gap = 44

@@ -9,7 +9,7 @@ import pandas as pd
 from plotly.subplots import make_subplots
 
 from emotion_interp.figures.picture import Picture
-from emotion_interp.figures.theme import CHANCE, COLOURS, band, checked, finish, plain, rgba
+from emotion_interp.figures.theme import CHANCE, COLOURS, NarrowChoices, band, checked, finish, plain, rgba
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -40,14 +40,14 @@ def _probability_range(rows: pd.DataFrame) -> list[float]:
     return [0.0, min(1.0, 1.12 * float(highest.max())) if len(highest) else 1.0]
 
 
-def _narrow(emotions: list[str], across: int) -> dict[str, Any]:
+def _narrow(emotions: list[str], across: int) -> NarrowChoices:
     """For a phone: at most two emotions side by side; `across`: how many there are on a desk."""
     columns = min(2, across)
     blocks = -(-len(emotions) // columns)
     height = blocks * _BLOCK - _BETWEEN
     gap = 0.18 if columns > 1 else 0.0
     share = (1 - gap) / columns
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     for i in range(len(emotions)):
         left = (i % columns) * (share + gap)
         top = 1 - (i // columns) * _BLOCK / height

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -171,7 +171,7 @@ class Canvas:
                 '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}"/>'.format(*box, escaped(shade))
             )
 
-    def _step(self, axis: Axis, place: Any) -> float:
+    def _step(self, axis: Axis, place: Callable[[Axis, object], float]) -> float:
         values = axis.values
         return abs(place(axis, values[1]) - place(axis, values[0])) if len(values) > 1 else 40.0
 

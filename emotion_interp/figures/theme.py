@@ -118,7 +118,7 @@ def curve(figure: go.Figure, x: object, y: Any, name: object, number: int, where
     )
 
 
-def band(figure: go.Figure, x: object, low: object, high: object, colour: str, name: str = "", **place: Any) -> None:
+def band(figure: go.Figure, x: object, low: object, high: object, colour: str, name: str = "", **place: object) -> None:
     """Shade between `low` and `high`, one polygon per unbroken run: a filled polygon does not stop at NaN."""
     x, low, high = (np.asarray(values, dtype=float) for values in (x, low, high))
     finite = np.isfinite(low) & np.isfinite(high)
@@ -175,16 +175,21 @@ class LayoutOptions(Options):
     narrow_traces: Mapping[int, Mapping[str, object]] | None = None
 
 
-class LayoutChoices(TypedDict, total=False):
+class NarrowChoices(TypedDict, total=False):
+    """What of `LayoutOptions` a phone changes, by keyword."""
+
+    narrow: dict[str, object] | None
+    narrow_height: int | None
+    narrow_min_width: int | None
+    narrow_traces: Mapping[int, Mapping[str, object]] | None
+
+
+class LayoutChoices(NarrowChoices, total=False):
     """`LayoutOptions`, by keyword."""
 
     width: int | None
     min_width: int | None
     head: int
-    narrow: dict[str, object] | None
-    narrow_height: int | None
-    narrow_min_width: int | None
-    narrow_traces: Mapping[int, Mapping[str, object]] | None
 
 
 # Long: everything that all pictures share, once.

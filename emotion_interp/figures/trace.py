@@ -94,7 +94,7 @@ def trace_layers(
     Args:
         frame: columns `layer, position, token, emotion, value`.
         start: place of the layer that is shown first.
-        title: the figure's title.
+        title: the figure's title, to which the layer in view is added.
 
     Raises:
         EmotionInterpError: missing columns, or no rows.
@@ -110,9 +110,12 @@ def trace_layers(
     place = "site" if "site" in frame and frame["site"].nunique() > frame["layer"].nunique() else "layer"
     steps = list(dict.fromkeys(frame[place]))
     start = min(max(start, 0), len(steps) - 1)
+    prefix = "" if any(place in str(step) for step in steps) else f"{place} "
+    # the slider is no part of a printed picture, so that the title says what is shown
+    titles = [f"{title}: {prefix}{step}" for step in steps]
     largest = float(frame["value"].abs().max()) or 1.0
     signed = bool((frame["value"] < 0).any())
-    figure = trace_heatmap(frame[frame[place] == steps[start]].drop(columns=["layer"]), title=title)
+    figure = trace_heatmap(frame[frame[place] == steps[start]].drop(columns=["layer"]), title=titles[start])
     # typed Any: Plotly builds its attributes at run time
     hover: Any = figure.data[0]
     bar = hover.colorbar
@@ -129,13 +132,17 @@ def trace_layers(
     shown = [[number == step for number in range(len(steps))] for step in range(len(steps))]
     slider = {
         "active": start,
-        "currentvalue": {"prefix": f"{place} "},
+        "currentvalue": {"prefix": prefix},
         "pad": {"t": 10},
         "y": 0,
         "yanchor": "top",
         "steps": [
-            {"label": str(step), "method": "restyle", "args": [{"visible": visible}]}
-            for step, visible in zip(steps, shown, strict=True)
+            {
+                "label": str(step),
+                "method": "update",
+                "args": [{"visible": visible}, {"title.text": f"<b>{plain(named)}</b>"}],
+            }
+            for step, visible, named in zip(steps, shown, titles, strict=True)
         ],
     }
     bottom = float(layout.margin.b or 80)

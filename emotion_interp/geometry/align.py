@@ -13,7 +13,7 @@ import pandas as pd
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.options import merged
-from emotion_interp.core.types import Site
+from emotion_interp.core.types import Key, Site
 from emotion_interp.geometry import rsa
 from emotion_interp.geometry.beside import beside_texts, require_same_stimuli, text_controls
 from emotion_interp.geometry.circumplex import circumplex_fit
@@ -111,7 +111,7 @@ def align(
 
 @checked
 def align_layers(
-    spaces: Mapping[Any, EmotionSpace] | Sequence[EmotionSpace],
+    spaces: Mapping[Key, EmotionSpace] | Sequence[EmotionSpace],
     norms: Norms | pd.DataFrame | Mapping[str, Norms | pd.DataFrame],
     n_permutations: int = 10_000,
     seed: int = 0,
@@ -167,7 +167,7 @@ def align_layers(
 def _beside(
     spaces: Sequence[EmotionSpace],
     aligned: Sequence[Alignment],
-    text: Any,
+    text: EmotionSpace | Mapping[str, EmotionSpace] | None,
     human: HumanCoordinates,
     orders: np.ndarray,
     settings: _Settings,

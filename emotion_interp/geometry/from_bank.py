@@ -12,7 +12,7 @@ from emotion_interp.activations.options import ReadChoices, ReadOptions
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import merged
-from emotion_interp.core.types import Site
+from emotion_interp.core.types import Key, Site
 from emotion_interp.geometry.controls import control_spaces as control_spaces
 from emotion_interp.geometry.space import EmotionSpace
 from emotion_interp.geometry.text_baseline import bank_baselines, baselines_if_any
@@ -140,7 +140,7 @@ def text_spaces(
     return spaces
 
 
-def rated_only(spaces: Mapping[Any, EmotionSpace], rated: Iterable[str]) -> dict[Any, EmotionSpace]:
+def rated_only(spaces: Mapping[Key, EmotionSpace], rated: Iterable[str]) -> dict[Key, EmotionSpace]:
     """The same spaces restricted to emotions that have a rating."""
     keep = set(rated)
     return {key: space.subset([e for e in space.emotions if e in keep]) for key, space in spaces.items()}

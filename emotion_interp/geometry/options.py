@@ -40,7 +40,7 @@ class AlignOptions(Options):
     """
 
     labels: Mapping[str, object] | None = None
-    words: Mapping[str, Any] | None = None
+    words: Mapping[str, object] | None = None
     halves: Halves | Mapping[Any, Halves] | None = None
     n_bootstrap: int = 2_000
     n_components: int = 10
@@ -52,7 +52,7 @@ class AlignChoices(TypedDict, total=False):
     """`AlignOptions`, by keyword."""
 
     labels: Mapping[str, object] | None
-    words: Mapping[str, Any] | None
+    words: Mapping[str, object] | None
     halves: Halves | Mapping[Any, Halves] | None
     n_bootstrap: int
     n_components: int
@@ -194,7 +194,7 @@ class ResidualReadOptions(ResidualOptions):
         progress: receives the number of texts of each batch; False: silence; default: a bar after a second.
     """
 
-    predictors: Mapping[str, Any] | None = None
+    predictors: Mapping[str, object] | None = None
     terms: int = TERMS
     sites: Sequence[Site] | None = None
     random_weights: bool = False
@@ -206,7 +206,7 @@ class ResidualReadOptions(ResidualOptions):
 class ResidualReadChoices(ResidualChoices, total=False):
     """`ResidualReadOptions`, by keyword."""
 
-    predictors: Mapping[str, Any] | None
+    predictors: Mapping[str, object] | None
     terms: int
     sites: Sequence[Site] | None
     random_weights: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -36,12 +36,13 @@ from emotion_interp.stats.sparse import Matrix
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emotion_interp.core.types import Site
     from emotion_interp.norms import Norms
 
 
 @checked
 def residual_alignments(
-    activations: Mapping[Any, Matrix],
+    activations: Mapping[tuple[Site, str], Matrix],
     predictors: Mapping[str, object],
     emotions: Sequence[str],
     topics: Sequence[Hashable],
@@ -152,12 +153,12 @@ def _parts(
     stories: _Stories,
     name: str,
     blocks: tuple[np.ndarray, ...],
-    activations: Mapping[Any, Matrix],
+    activations: Mapping[tuple[Site, str], Matrix],
     n_components: int,
     ridge: float,
     n_bootstrap: int,
     seed: int,
-) -> dict[Any, _Part]:
+) -> dict[tuple[Site, str], _Part]:
     predictors = stacked(blocks, stories.fit) if blocks else None
     regression = None if predictors is None else TopicRidge(predictors[stories.fit], stories.topics)
     people, names = human_dissimilarity(stories.human.z), stories.human.emotions

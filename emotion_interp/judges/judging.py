@@ -72,7 +72,7 @@ class Question:
     positions: Positions
     max_new_tokens: int
     seed: int
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     samples: int = 1
     language: str = "en"
 

@@ -152,7 +152,7 @@ def _array(path: Path, what: str, values: object, dimensions: int) -> np.ndarray
     return values
 
 
-def _same(value: object, wanted: Any) -> bool:
+def _same(value: object, wanted: object) -> bool:
     if wanted is np.float32:
         return value is np.float32 or (isinstance(value, np.dtype) and value == np.float32)
     return type(value) is type(wanted) and value == wanted

@@ -14,7 +14,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
-from emotion_interp.core.types import BySite, Site, sites_at
+from emotion_interp.core.types import At, BySite, Site, sites_at
 from emotion_interp.figures import learning_curves
 from emotion_interp.ratings.options import CurveChoices, CurveOptions, LearningChoices, LearningOptions
 from emotion_interp.ratings.predict import DENSE, RatedWords, WordActivations, score
@@ -130,7 +130,7 @@ def learning_curve(
 
 def curve_from_activations(
     part: WordActivations,
-    sets: Mapping[Any, Mapping[str, object]] | None = None,
+    sets: Mapping[At, Mapping[str, object]] | None = None,
     n_words: Sequence[int] | None = None,
     *,
     dense: bool = True,
@@ -211,7 +211,7 @@ def _figures(
 
 
 def _chosen(
-    part: WordActivations, sets: Mapping[Any, Mapping[str, object]] | None, dense: bool
+    part: WordActivations, sets: Mapping[At, Mapping[str, object]] | None, dense: bool
 ) -> list[tuple[Site, str, np.ndarray | None]]:
     """(site, name, columns) of every curve; empty sets are left out."""
     asked = None if sets is None else BySite(sets)

@@ -14,7 +14,7 @@ from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
-from emotion_interp.core.types import BySite, Site, site_of, sites_at
+from emotion_interp.core.types import At, BySite, Site, site_of, sites_at
 from emotion_interp.figures import predicted_vs_human, series_curves
 from emotion_interp.norms import Norms
 from emotion_interp.ratings.options import FitChoices, FitOptions
@@ -133,13 +133,13 @@ def joined(parts: Sequence[Ratings]) -> Ratings:
 
 
 def predict_from_activations(
-    activations: Mapping[Any, Matrix],
+    activations: Mapping[At, Matrix],
     words: Sequence[str],
     norms: Norms,
-    feature_sets: Mapping[Any, Mapping[str, object]] | None = None,
+    feature_sets: Mapping[At, Mapping[str, object]] | None = None,
     language: str = "en",
     *,
-    dense: Mapping[Any, Matrix] | None = None,
+    dense: Mapping[At, Matrix] | None = None,
     options: FitOptions | None = None,
     **choices: Unpack[FitChoices],
 ) -> Ratings:
@@ -217,7 +217,7 @@ def predict_from_activations(
 
 
 def _checked_sets(
-    train: WordActivations, feature_sets: Mapping[Any, Mapping[str, Any]] | None
+    train: WordActivations, feature_sets: Mapping[At, Mapping[str, object]] | None
 ) -> list[tuple[Site, str, np.ndarray | None]]:
     """(site, name, columns) of every fit; the dense activations come as the set "dense"."""
     if not train.activations and not train.dense:

@@ -230,7 +230,7 @@ def _fit_chunk(
                 predicted[:, rows] = x @ beta + mean_y
 
 
-def _beta(sums: list[Any], alpha: float, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _beta(sums: Sequence[np.ndarray], alpha: float, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ridge coefficients on the raw features [draw, feature, target], and the means of x and y."""
     n, x, xx, y, xy, _ = sums
     mean_x, mean_y = x / n, y / n

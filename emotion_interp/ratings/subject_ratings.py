@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
-from emotion_interp.core.types import Stimulus, sites_at
+from emotion_interp.core.types import At, Stimulus, sites_at
 from emotion_interp.ratings.baselines import baseline_ratings
 from emotion_interp.ratings.options import RatingChoices, RatingOptions, WordChoices, WordOptions
 from emotion_interp.ratings.predict import Ratings, WordActivations, joined, predict_from_activations
@@ -202,12 +202,12 @@ def outside_sets(
 
 def predict_parts(
     parts: Sequence[WordActivations],
-    sets: Mapping[Any, Mapping[str, Any]],
+    sets: Mapping[At, Mapping[str, object]],
     folds: int = 10,
     seed: int = 0,
     n_permutations: int = 199,
     n_bootstrap: int = 500,
-    draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None,
+    draws: Mapping[At, Mapping[str, np.ndarray]] | None = None,
 ) -> Ratings:
     """`predict_from_activations` on the first part, the others predicted by its fits."""
     trained, *others = parts

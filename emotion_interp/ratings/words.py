@@ -25,12 +25,12 @@ class WordActivations:
     kept as `BySite`, so a layer's number stands for its `resid_post`. `groups`: one label per word; words of one group (a lemma, translations of each other) stay in one fold.
     """
 
-    activations: Mapping[Any, Any]
+    activations: Mapping[Any, Matrix]
     words: Sequence[str]
     norms: Norms
     language: str = "en"
     groups: Sequence[Hashable] | None = None
-    dense: Mapping[Any, Any] = field(default_factory=dict)
+    dense: Mapping[Any, Matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind in ("activations", "dense"):
@@ -44,7 +44,7 @@ class WordActivations:
                         f"{kind} of layer {site.layer} ({site}) have the shape {tuple(matrix.shape)}; "
                         f"[word, feature] with {len(self.words)} words is needed."
                     )
-                values = matrix.data if hasattr(matrix, "tocsr") else matrix
+                values = matrix if isinstance(matrix, np.ndarray) else matrix.data
                 if not np.isfinite(values).all():
                     raise NotFiniteError(
                         f"{kind} of layer {site.layer} ({site}, {self.language}) have NaN or infinite entries."

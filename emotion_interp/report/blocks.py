@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +14,7 @@ from emotion_interp.report.brief import Block, number
 
 def figure_block(figure: go.Figure) -> Block:
     """A figure for the page: its JSON, its heading and line as text, so that they wrap on a narrow screen."""
-    # typed Any: Plotly builds its attributes at run time
-    bare: Any = go.Figure(figure)
+    bare = go.Figure(figure)
     meta = bare.layout.meta
     spare = meta["title_height"]
     bare.update_layout(title=None, height=bare.layout.height - spare, margin_t=bare.layout.margin.t - spare)

@@ -73,7 +73,7 @@ CARD_STYLE = """
 .ei-card pre { overflow-x: auto; padding: 6px 8px; background: var(--ei-chip); font-size: 13px; }
 .ei-card small { color: var(--ei-soft); }
 .ei-card .ei-langs { display: flex; flex-wrap: wrap; gap: 4px 24px; }
-.ei-card .ei-lang { max-width: 100%; }
+.ei-card .ei-lang { max-width: 100%; overflow-wrap: anywhere; }
 @media (prefers-color-scheme: dark) {
   .ei-card { --ei-ink: #e4e7eb; --ei-soft: #a9b4c0; --ei-line: #3e4c59; --ei-chip: #283340; --ei-link: #7cc4f5; --ei-ground: #161d26; }
 }

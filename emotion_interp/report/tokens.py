@@ -161,7 +161,8 @@ class TokenView:
 
     def plot(self) -> go.Figure:
         """The same as a heat map, emotions by tokens."""
-        return trace_heatmap(self.to_frame(), title=self.title or "Emotions along the text")
+        where = "" if self.layer is None else f": layer {self.layer}"
+        return trace_heatmap(self.to_frame(), title=f"{self.title or 'Emotions along the text'}{where}")
 
 
 POLICY = (

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from emotion_interp.report.tokens import TokenView
 
+_TITLE = "Emotions along the text"
+
 
 @checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
@@ -216,8 +218,16 @@ class EmotionTrace(Result):
             return trace_layers(
                 pd.concat([part.assign(layer=name)[columns] for part, name in zip(parts, names, strict=True)]),
                 start=len(self.layers),
+                title=_TITLE,
             )
-        return trace_heatmap(self.at(next(iter(self.layers)) if layer is None else layer).to_frame()[columns[1:]])
+        shown = self if layer is None else self.at(layer)
+        return trace_heatmap(shown.to_frame()[columns[1:]], title=f"{_TITLE}: {self._name_of(shown)}")
+
+    def _name_of(self, shown: EmotionTrace) -> str:
+        """What one layer of this trace, or the mean of all, is called."""
+        if not shown.layers:
+            return "all layers"
+        return self._layer_names()[list(self.sites or self.layers).index((shown.sites or shown.layers)[0])]
 
     def _layer_names(self) -> list[str]:
         """What the layers are called, and their mean where there are several."""

@@ -38,7 +38,7 @@ def firing_rates(activations: Matrix) -> np.ndarray:
     return np.asarray(fires(activations).mean(0), dtype=np.float64).ravel()
 
 
-def fires_on_units(features: Any, share: Any, units: np.ndarray, words: bool) -> Matrix:
+def fires_on_units(features: Sparse, share: Sparse, units: np.ndarray, words: bool) -> Sparse:
     """Which features fire on which words or texts, sparse boolean [unit, feature].
 
     Args:

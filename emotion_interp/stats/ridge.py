@@ -35,7 +35,7 @@ class NestedRidge:
     null: np.ndarray
 
 
-def assign_folds(groups: Sequence[Any], folds: int, seed: int) -> np.ndarray:
+def assign_folds(groups: Sequence[object], folds: int, seed: int) -> np.ndarray:
     """A fold for every row such that a group is never split: groups shuffled, then the largest first into the emptiest
     fold.
 

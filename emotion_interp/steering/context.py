@@ -218,7 +218,7 @@ class _RowVectors:
         self.site, self.vectors, self.index = site, vectors, index
         self._kept: dict[tuple[object, object], torch.Tensor] = {}
         # the rows of a batch stay the same from token to token; one tuple, since threads may share it
-        self._last: tuple[object, object, Any] = (None, None, None)
+        self._last: tuple[object, object, torch.Tensor | None] = (None, None, None)
 
     def of(self, activations: torch.Tensor, chosen: Chosen) -> torch.Tensor:
         """[1, d_model] where all rows share one, else [row, 1, d_model]."""
@@ -230,7 +230,7 @@ class _RowVectors:
             return self._kept[key]
         batch = chosen.plan.rows
         last_batch, last_key, vectors = self._last
-        if last_batch is not batch or last_key != key:
+        if vectors is None or last_batch is not batch or last_key != key:
             if batch.max() >= len(self.index):
                 raise EmotionInterpError(
                     f"the batch has a row {int(batch.max())}, but {self.site} has interventions for {len(self.index)} rows."

@@ -254,7 +254,7 @@ class _CallPlan:
     def _keep(self, call: _Call) -> None:
         _CALLS.set({**{scope: c for scope, c in _CALLS.get().items() if scope.is_open}, self.scope: call})
 
-    def _set(self, tensor: Any, ids: Any, past: int, mask: Any) -> None:
+    def _set(self, tensor: Any, ids: Any, past: int, mask: torch.Tensor | None) -> None:
         """`tensor` is [row, column, ...]; `ids` [row, column] where known; `mask` spans the cached columns too."""
         last = self._last()
         plan, lengths, has_bos = None, last.lengths, last.has_bos

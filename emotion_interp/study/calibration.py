@@ -130,7 +130,7 @@ def _random_model(name: str | Path | None, shape: Architecture, depth: int, voca
 
     place = place_of(name)
     if config_of(place):
-        config: Any = AutoConfig.from_pretrained(place, local_files_only=True).get_text_config()
+        config = AutoConfig.from_pretrained(place, local_files_only=True).get_text_config()
         config.num_hidden_layers = depth
         if getattr(config, "layer_types", None):
             config.layer_types = list(config.layer_types)[-depth:]

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from emotion_interp.core.errors import EmotionInterpError, tell
 
@@ -38,7 +38,7 @@ def held(folder: Path) -> Iterator[None]:
             handle.close()
 
 
-def holder_of(folder: Path) -> dict[str, Any] | None:
+def holder_of(folder: Path) -> dict[str, object] | None:
     """Who holds a folder now (process, host, since, command; empty where the lock does not say); None where nobody does.
 
     The clock has no say in it: a lock is held while its process lives, whatever time it is.

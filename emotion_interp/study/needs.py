@@ -214,7 +214,7 @@ def plan(
     last = max((s.layer for s in sizes), default=wanted[-1] if wanted else shape.n_layers - 1)
     tokens, read = how.texts * how.length, how.texts * how.read
     flops = tokens * shape.reading_flops(last, how.length) + read * sum(2.0 * s.d_in * s.d_sae for s in sizes)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for dtype, width in BYTES.items():
         for number in sorted({len(sizes), min(how.resident, len(sizes))}, reverse=True):
             parts = _bytes(shape, sizes, number, width, how)
@@ -250,7 +250,7 @@ def _bytes(
 
 def _hours(
     shape: Architecture, sizes: tuple[SaeSize, ...], rows: list[dict[str, Any]], flops: float, how: PlanOptions
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     found = []
     needed = {(row["dtype"], row["saes_in_memory"]): row["total_gib"] * 2**30 for row in rows}
     few = min(how.resident, len(sizes))

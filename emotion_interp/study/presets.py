@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 from emotion_interp.core.errors import UnknownNameError
 from emotion_interp.study.settings import BASIC_EIGHT, StudySettings
@@ -144,7 +143,7 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def preset_settings(name: str, **changes: Any) -> StudySettings:
+def preset_settings(name: str, **changes: object) -> StudySettings:
     """The settings of a preset; what is given by name wins.
 
     Raises:

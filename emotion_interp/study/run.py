@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emotion_interp import __version__
 from emotion_interp.core.arguments import check_keywords, checked
@@ -74,7 +74,7 @@ def run_study(
     *,
     norms: Norms | None = None,
     progress: Tick | None = None,
-    **changes: Any,
+    **changes: object,
 ) -> Study:
     """Run a whole study and write bank, tables, study.json, a self-contained report.html and the maps it links to, to `out`.
 

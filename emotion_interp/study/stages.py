@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ def alignment_frames(
 ) -> dict[str, pd.DataFrame]:
     """alignment, points and pcs for every layer, language and kind of space, rdms (dissimilarities of every pair) at the
     best layer; `concepts` for coordinates="words"."""
-    spaces: dict[Any, EmotionSpace] = {}
+    spaces: dict[tuple[object, ...], EmotionSpace] = {}
     if settings.stimuli == "stories":
         if settings.corpus is None:
             raise EmotionInterpError("stimuli='stories' needs a corpus of labelled texts; pass --corpus FILE.jsonl.gz.")
@@ -118,7 +118,7 @@ def alignment_frames(
             keep_units=settings.cebra,
             progress=Counter(tick, "reading stories", len(kept)),
         )
-        spaces = rated_only(made, sorted(known))
+        spaces |= rated_only(made, sorted(known))
     elif bank is not None:
         for site in bank.sites:
             for language in bank.languages:
@@ -149,9 +149,11 @@ def _unshown_words(concepts: ConceptSet | None, norms: Norms) -> dict[str, list[
     return {emotion: list(own.words(emotion)) for emotion in own.emotions}
 
 
-def _cebra_spaces(spaces: dict[Any, EmotionSpace], seed: int, tick: Tick | None) -> dict[Any, EmotionSpace]:
+def _cebra_spaces(
+    spaces: Mapping[tuple[object, ...], EmotionSpace], seed: int, tick: Tick | None
+) -> dict[tuple[object, ...], EmotionSpace]:
     """A CEBRA space for every layer and language whose features (else whose texts) are known unit by unit."""
-    sources: dict[object, tuple[Any, EmotionSpace]] = {}
+    sources: dict[object, tuple[tuple[object, ...], EmotionSpace]] = {}
     for key, space in sorted(spaces.items(), key=lambda item: item[1].kind != "features"):
         if space.units is not None:
             sources.setdefault((key[0], space.language), (key, space))
@@ -192,7 +194,7 @@ def _alignment_tables(spaces: list[Any], aligned: LayerAlignments) -> dict[str, 
     }
 
 
-def _text_rows(layers: list[int | None], spaces: list[Any], aligned: LayerAlignments) -> list[pd.DataFrame]:
+def _text_rows(layers: list[int | None], spaces: list[EmotionSpace], aligned: LayerAlignments) -> list[pd.DataFrame]:
     """The texts alone ("text", "encoder"), once for each layer, site and language that they stand beside."""
     rows: dict[object, dict[str, object]] = {}
     limits: dict[object, dict[str, float]] = {}

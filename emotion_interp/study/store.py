@@ -41,7 +41,7 @@ def is_study(record: object) -> bool:
     )
 
 
-def _is_stage(entry: Any) -> bool:
+def _is_stage(entry: object) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("key"), str) or not isinstance(entry.get("files"), dict):
         return False
     seconds = entry.get("seconds")
@@ -124,7 +124,7 @@ class StudyFolder:
         """Digests of the files of finished stages: what a later stage's key has to say of what it was made from."""
         return {stage: self.record["stages"].get(stage, {}).get("files") for stage in stages}
 
-    def unit(self, key: Any, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    def unit(self, key: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """A part of a stage that a killed run keeps: made once, kept under the hash of all that decides it.
 
         One that was damaged is made again. `clear_units` ends them with their stage.

@@ -92,7 +92,7 @@ def _validated(values: object) -> tuple[SweepFile | None, list[ErrorDetails]]:
         return None, list(error.errors())
 
 
-def _without(values: Any, places: list[Place]) -> Any:
+def _without(values: object, places: list[Place]) -> Any:
     """The values without those at some places."""
     if not isinstance(values, dict):
         return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -166,7 +166,7 @@ def _with_floats(value: object, key: str = "") -> object:
     return float(value) if key in _FLOATS and type(value) is int else value
 
 
-def sweep_schema() -> dict[str, Any]:
+def sweep_schema() -> dict[str, object]:
     """The JSON schema of a sweep.toml, for editors that check TOML files.
 
     Example:

@@ -43,7 +43,7 @@ class RayPool:
             local = {"num_cpus": choices.workers * choices.threads, "object_store_memory": STORE_BYTES}
             # without "local" Ray joins whatever cluster it finds on this machine
             local |= {"address": "local"}
-            place: dict[str, Any] = {"address": address} if address else local | {"include_dashboard": False}
+            place = {"address": address} if address else local | {"include_dashboard": False}
             ray.init(log_to_driver=False, configure_logging=False, **place)
         asked: dict[str, object] = {"num_cpus": choices.threads, "max_restarts": 0}
         asked["runtime_env"] = {"env_vars": dict.fromkeys(_THREADS, str(choices.threads))}

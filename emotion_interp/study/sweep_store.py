@@ -86,7 +86,7 @@ class SweepFolder:
             raise FileFormatError(f"{file} is no sweep of this project; give another --out.")
         return record
 
-    def write_record(self, **entries: Any) -> None:
+    def write_record(self, **entries: object) -> None:
         write_signed_json(self.path / RECORD, {"format": "emotion_interp.sweep", **entries})
 
     # -- units ---------------------------------------------------------------------------------------------------------
@@ -162,6 +162,6 @@ class SweepFolder:
                     rows += [row] if isinstance(row, dict) else []
         return rows
 
-    def holder(self) -> dict[str, Any] | None:
+    def holder(self) -> dict[str, object] | None:
         """Who holds the folder now: pid, host, since; None where nobody does."""
         return holder_of(self.path)

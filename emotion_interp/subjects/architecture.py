@@ -155,7 +155,7 @@ def _from_configuration(place: str, shown: str) -> Architecture:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config: Any = AutoConfig.from_pretrained(place, local_files_only=True).get_text_config()
+    config = AutoConfig.from_pretrained(place, local_files_only=True).get_text_config()
     n_layers, d_model = int(config.num_hidden_layers), int(config.hidden_size)
     # a recurrent model has none
     n_heads = int(_get(config, "num_attention_heads") or 0)

@@ -27,6 +27,7 @@ from emotion_interp.subjects.subject import Subject, wrap_transformers
 from emotion_interp.subjects.weights_check import check_weights, tell_of_vocabulary
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
     from emotion_interp.subjects.hooked import HookedModel
@@ -122,7 +123,7 @@ def load_subject(
 
 
 def _load_model(
-    source: str, device: str, dtype: Any, found: dict[str, Any], how: LoadOptions
+    source: str, device: str, dtype: torch.dtype | str | None, found: dict[str, Any], how: LoadOptions
 ) -> tuple[HookedModel, PreTrainedTokenizerBase, str | None]:
     """Bridge, tokenizer and the hub revision (None for a folder); `found`: where the files are, of `located`."""
     import torch

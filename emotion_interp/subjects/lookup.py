@@ -16,7 +16,7 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.subjects.sae_releases import release_names
 
 if TYPE_CHECKING:
-    pass
+    import torch
 
 
 PATIENCE = 4.0
@@ -120,7 +120,7 @@ def checked_release(name: str) -> str:
     return name
 
 
-def checked_device(device: str, dtype: object) -> tuple[str, Any]:
+def checked_device(device: str, dtype: object) -> tuple[str, torch.dtype | str | None]:
     """A torch device ("auto": CUDA where there is one) and a dtype, which may be named.
 
     Raises:

@@ -62,7 +62,7 @@ class PlainMetadata:
     def __iter__(self) -> Iterator[str]:
         return iter(vars(self))
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> Any:
         """A fact, or the default."""
         return vars(self).get(name, default)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,7 +94,7 @@ def release_of(name: str) -> Release:
         ) from None
 
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def releases_of_repo(repo: str) -> tuple[str, ...]:
@@ -112,7 +113,7 @@ def require_readable(release: Release) -> None:
         raise UnsupportedError(f"the SAE release {release.name!r} cannot be read here: {release.refusal}")
 
 
-def _entry(release: str, repo: str, loader: str, listed: dict[str, Any]) -> SaeEntry:
+def _entry(release: str, repo: str, loader: str, listed: Mapping[str, str]) -> SaeEntry:
     name, path = str(listed["id"]), str(listed["path"])
     linked = listed.get("neuronpedia")
     site = _site(name, path, repo, loader)

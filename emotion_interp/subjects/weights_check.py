@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import FileFormatError, tell
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _ADAPTER = re.compile(r"lora_|\.adapter|prompt_encoder|ia3_")
 _OTHER_PARTS = re.compile(
@@ -48,7 +51,7 @@ def check_weights(source: str, told: Mapping[str, Any]) -> None:
         )
 
 
-def tell_of_vocabulary(source: str, tokenizer: Any, rows: int) -> None:
+def tell_of_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
     """One line where a tokenizer knows far fewer tokens than the embedding has rows: it is hardly the model's.
 
     One that knows more is refused when the model is wrapped.
@@ -65,7 +68,7 @@ def tell_of_vocabulary(source: str, tokenizer: Any, rows: int) -> None:
         )
 
 
-def _sorted(names: Iterable[Any] | None) -> list[str]:
+def _sorted(names: Iterable[object] | None) -> list[str]:
     return sorted(str(name) for name in names or ())
 
 

@@ -197,7 +197,7 @@ def mean_l0(sae: SAE, activations: torch.Tensor) -> float:
         return sum(counts) / len(activations)
 
 
-def threshold_for(sae: Any, activations: torch.Tensor, k: float, units: torch.Tensor | None = None) -> float:
+def threshold_for(sae: object, activations: torch.Tensor, k: float, units: torch.Tensor | None = None) -> float:
     """The one threshold that leaves k active latents per token on these activations (BatchTopK's rule on all of them).
 
     With `units` [d_sae] each latent is compared with the threshold times its unit.

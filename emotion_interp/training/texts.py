@@ -74,7 +74,7 @@ def load_texts(
     return texts
 
 
-def _paragraphs(path: Path) -> Iterator[dict[str, Any]]:
+def _paragraphs(path: Path) -> Iterator[dict[str, str]]:
     whole = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     for text in whole.split("\n\n") if "\n\n" in whole.strip() else whole.split("\n"):
         yield {"text": text}
@@ -92,7 +92,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
     table = read_table(path)
     column = table.find("text")
     if column is None:

@@ -72,6 +72,11 @@ class Page:
         method, given = event.get("method", ""), event.get("params", {})
         if method == "Network.requestWillBeSent":
             self.requests.append(given["request"]["url"])
+        elif method == "Page.javascriptDialogOpening":
+            self.problems.append(f"dialog: {given['message']}")
+            # nothing in the page is answered while it is open; its own answer belongs to no call
+            closing = {"id": 10**9, "method": "Page.handleJavaScriptDialog", "params": {"accept": False}}
+            os.write(self._out, json.dumps(closing | {"sessionId": self._session}).encode() + b"\0")
         elif method == "Runtime.exceptionThrown":
             self.problems.append(json.dumps(given["exceptionDetails"])[:600])
         elif method == "Runtime.consoleAPICalled" and given["type"] in ("error", "assert"):

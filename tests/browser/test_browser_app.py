@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import emotion_interp as ei
+from tests.browser.looking import flat_pictures
 from tests.live_page import Live, running
 
 pytestmark = pytest.mark.browser
@@ -209,6 +210,73 @@ def test_what_is_wrong_is_said_in_one_line(page, live):
         f"(() => {{ document.getElementById('text').value = {json.dumps(TEXT)}; document.getElementById('read-form').requestSubmit(); }})()"
     )
     page.wait_for("document.getElementById('failure').hidden", 120)
+
+
+def typed(page: Any, field: str, text: str) -> None:
+    """Put a text into a field as a keyboard or the clipboard does."""
+    page.evaluate(f"(() => {{ const f = document.getElementById('{field}'); f.focus(); f.select(); }})()")
+    page.call("Input.insertText", text=text)
+    assert page.evaluate(f"document.getElementById('{field}').value") == text
+
+
+HOSTILE = {
+    "tags": "</textarea><script>alert(1)</script><img src=x onerror=alert(2)><a href='javascript:alert(3)'>joy</a>",
+    "handlers": "\"><svg onload=alert(1)><iframe srcdoc='<script>alert(2)</script>'></iframe>{{7*7}}${alert(3)}",
+    "another address": "<link rel=stylesheet href=http://192.0.2.1/a.css><img src=http://192.0.2.1/b.png> fear",
+    "right to left": "\u0627\u0644\u0641\u0631\u062d \u05e9\u05de\u05d7\u05d4 joy (anger) 123",
+    "joined emoji": "\U0001f469\u200d\U0001f469\u200d\U0001f467 cried, \U0001f3f3\ufe0f\u200d\U0001f308 \U0001f44d\U0001f3fd e\u0301",
+    "a long word": "unbeschreiblich" * 12,
+}
+"""What would run, be fetched, turn the line or burst the page."""
+ELEMENTS = "document.querySelectorAll('img, iframe, textarea textarea, main svg:not(#plane, .ei-card svg), main script, link[href^=http], main a').length"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_is_read_and_written_as_text(page, live, name, width):
+    text = HOSTILE[name]
+    opened(page, live, width)
+    before = page.evaluate(ELEMENTS)
+    typed(page, "text", text)
+    page.evaluate(
+        "(() => { document.getElementById('read-language').value = 'en'; document.getElementById('read-form').requestSubmit(); })()"
+    )
+    page.wait_for(f"{SHOWN} === {json.dumps(text)}", 120)
+    typed(page, "prompt", text)
+    page.evaluate(
+        "(() => { document.getElementById('new-tokens').value = 3; document.getElementById('steer-form').requestSubmit(); })()"
+    )
+    page.wait_for("/ s$/.test(document.getElementById('took').textContent)", 120)
+    for row in ("unsteered", "steered"):
+        assert page.evaluate(f"document.getElementById('{row}').textContent").startswith(text)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert page.evaluate(ELEMENTS) == before
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.title") == "bundled · emotion-interp"
+    assert page.problems == []
+    assert [url for url in page.requests if not url.startswith((live.address, "data:"))] == []
+
+
+def test_a_dialog_or_a_blank_picture_would_be_noticed(page, live):
+    opened(page, live)
+    page.evaluate("alert('opened')")
+    assert page.problems == ["dialog: opened"]
+    page.evaluate("document.getElementById('tokens').style.visibility = 'hidden'")
+    assert len(flat_pictures(page, "#tokens")) == 1
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_picture_is_blank(page, live, width, dark):
+    opened(page, live, width, dark)
+    show_all(page)
+    page.evaluate("document.querySelector('input[value=point]').click()")
+    for picture in ("#tokens", "#map table", "#plane", "#token-features", "#details", ".pair"):
+        box = page.evaluate(
+            f"(() => {{ const b = document.querySelector('{picture}').getBoundingClientRect(); return [b.width, b.height]; }})()"
+        )
+        assert min(box) > 40, picture
+        assert flat_pictures(page, picture) == []
 
 
 def test_hostile_text_makes_no_element(page, live):

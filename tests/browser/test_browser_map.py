@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 
 import emotion_interp as ei
 from emotion_interp.report import StudyData, write_report
+from emotion_interp.study.maps import write_maps
 from tests.browser.looking import axe, flat_pictures
-from tests.report.synthetic_study import build_study
+from tests.report.synthetic_study import EVIL, build_study, evil_bank
 
+SHIPPED = Path(__file__).parents[2] / "saved_features" / "bundled"
 FEW = """
 document.querySelectorAll("details.ei-fold").forEach((one, i) => { if (i > 1) one.remove(); });
 document.querySelectorAll("tbody").forEach((body) => { [...body.rows].slice(8).forEach((row) => row.remove()); });
@@ -21,7 +24,7 @@ document.querySelectorAll("tbody").forEach((body) => { [...body.rows].slice(8).f
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    chart = ei.feature_map(ei.FeatureBank.load(Path(__file__).parents[2] / "saved_features" / "bundled"), 2, "en")
+    chart = ei.feature_map(ei.FeatureBank.load(SHIPPED), 2, "en")
     return chart.save(tmp_path_factory.mktemp("map") / "map.html")
 
 
@@ -36,6 +39,29 @@ def test_no_errors_no_requests_and_no_overflow(page: Any, saved: Path, width: in
     page.evaluate(FEW)
     assert axe(page) == []
     assert flat_pictures(page, ".ei-grid, .ei-card svg") == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_hostile_names_on_the_maps_of_a_study_are_text(page: Any, tmp_path: Path, width: int) -> None:
+    subject, bank = ei.load_subject(), ei.FeatureBank.load(SHIPPED)
+    evil = evil_bank(bank)
+    # of the subject that it is shown with
+    named = write_maps(replace(evil, manifest=evil.manifest | {"subject": bank.manifest["subject"]}), subject, tmp_path)
+    assert list(named.values()) == ["features_0.html", "features_zh.html"] and EVIL in next(iter(named))
+    for file in named.values():
+        page.open(tmp_path / file, width)
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        shown = page.evaluate("document.body.textContent")
+        # control characters are left out or shown by their names
+        assert "joy<img src=x onerror=" in shown and "\x1b" not in shown and "\u202e" not in shown
+        assert page.evaluate("document.querySelectorAll('img, iframe, object').length") == 0
+        assert "broken" not in page.evaluate("document.title").split("<img")[0]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.problems == []
+        assert [url for url in page.requests if not url.startswith(("data:", "file:", "blob:"))] == []
+        page.evaluate(FEW)
+        assert page.evaluate("document.querySelectorAll('.ei-grid').length") > 0
+        assert flat_pictures(page, ".ei-grid, .ei-card svg") == []
 
 
 def test_a_link_in_the_report_leads_to_the_map_and_a_cell_to_its_features_card(page: Any, saved: Path) -> None:

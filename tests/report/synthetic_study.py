@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +44,29 @@ EMOTIONS = [
 EVIL = "<img src=x onerror=\"document.title='broken'\"></script><script>document.title='broken'</script>'\"&\x1b[31m\u202e[red]"
 """A name that would run script, close a script, colour a terminal and turn its direction."""
 LAYERS, LANGUAGES = (0, 1, 2, 3), ("en", "zh")
+
+
+def evil_bank(bank: Any) -> Any:
+    """The bank with a hostile subject, language and emotion, as a stranger may have signed it."""
+    names = {"joy": f"joy{EVIL}", "en": f"en{EVIL}"}
+
+    def turned(frame: pd.DataFrame) -> pd.DataFrame:
+        kept = {c: frame[c].replace(names) for c in ("emotion", "language") if c in frame}
+        return frame.assign(**kept)
+
+    manifest = json.loads(json.dumps(bank.manifest))
+    swap = lambda items: [names.get(i, i) for i in items]  # noqa: E731
+    manifest |= {
+        "subject": f"tiny{EVIL}",
+        "emotions": swap(manifest["emotions"]),
+        "languages": swap(manifest["languages"]),
+    }
+    for entry in ("labels", "concept_words"):
+        inner = {lang: {names.get(e, e): v for e, v in words.items()} for lang, words in manifest[entry].items()}
+        manifest[entry] = {names.get(lang, lang): words for lang, words in inner.items()}
+    frames = {n: turned(getattr(bank, n)) for n in ("features", "summary", "words", "rates")}
+    directions = {(k.site, names.get(k.language, k.language), k.method): v for k, v in bank.directions.items()}
+    return replace(bank, **frames, manifest=manifest, directions=directions)
 
 
 def _features(random: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -31,7 +31,7 @@ _SPEC = importlib.util.spec_from_file_location("synthetic_study", Path(__file__)
 assert _SPEC and _SPEC.loader
 STUDIES = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(STUDIES)
-EVIL = STUDIES.EVIL
+EVIL, evil_bank = STUDIES.EVIL, STUDIES.evil_bank
 PACKAGE = Path(emotion_interp.__file__).parent
 
 
@@ -70,29 +70,6 @@ def harmless(shown: Any) -> None:
 
 def evil_frame(*columns: str, rows: int = 2, **more: Any) -> pd.DataFrame:
     return pd.DataFrame({**{c: [f"{EVIL}{i}" for i in range(rows)] for c in columns}, **more})
-
-
-def evil_bank(bank: Any) -> Any:
-    """The bank with a hostile subject, language and emotion, as a stranger may have signed it."""
-    names = {"joy": f"joy{EVIL}", "en": f"en{EVIL}"}
-
-    def turned(frame: pd.DataFrame) -> pd.DataFrame:
-        kept = {c: frame[c].replace(names) for c in ("emotion", "language") if c in frame}
-        return frame.assign(**kept)
-
-    manifest = json.loads(json.dumps(bank.manifest))
-    swap = lambda items: [names.get(i, i) for i in items]  # noqa: E731
-    manifest |= {
-        "subject": f"tiny{EVIL}",
-        "emotions": swap(manifest["emotions"]),
-        "languages": swap(manifest["languages"]),
-    }
-    for entry in ("labels", "concept_words"):
-        inner = {lang: {names.get(e, e): v for e, v in words.items()} for lang, words in manifest[entry].items()}
-        manifest[entry] = {names.get(lang, lang): words for lang, words in inner.items()}
-    frames = {n: turned(getattr(bank, n)) for n in ("features", "summary", "words", "rates")}
-    directions = {(k.site, names.get(k.language, k.language), k.method): v for k, v in bank.directions.items()}
-    return replace(bank, **frames, manifest=manifest, directions=directions)
 
 
 def alignment(language: str = EVIL) -> Any:

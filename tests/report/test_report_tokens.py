@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
 from emotion_interp.core.markup import named
+from emotion_interp.figures.static import svg
 from emotion_interp.report import display_units, merge_bytes, token_view, tokens
 from emotion_interp.report.assets import circuitsvis_bundle, script_json
 
@@ -124,6 +125,9 @@ def test_a_view_as_frame_and_figure() -> None:
     assert view.to_frame().query("token == 'b' and emotion == 'fear'")["value"].item() == 4.0
     figure: Any = view.plot()
     assert np.allclose(np.asarray(figure.data[0].z), [[1.0, 3.0], [2.0, 4.0]])
+    assert figure.layout.meta["title"] == "Emotions along the text"
+    titled = token_view(["a"], [[1.0]], ["joy"], layer=3, title="A letter").plot()
+    assert titled.layout.meta["title"] == "A letter: layer 3" and "A letter: layer 3" in svg(titled)
 
 
 @settings(max_examples=25, deadline=None)

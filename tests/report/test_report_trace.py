@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import emotion_interp as ei
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.sentences import sentence_ranges
+from emotion_interp.core.types import Site
 from emotion_interp.features.readings import emotion_readouts
 from emotion_interp.features.text_states import text_states
 
@@ -97,6 +99,28 @@ def test_the_figure_has_a_step_for_each_layer_and_for_their_mean(trace):
     assert [bool(d.visible) for d in figure.data] == [False, False, True]
     np.testing.assert_allclose(np.asarray(figure.data[2].z), trace.values.mean(0).T)
     assert len(trace.plot(0).data) == 1
+
+
+def test_a_printed_map_says_which_layer_it_shows(trace):
+    figure = trace.plot()
+    for step in figure.layout.sliders[0].steps:
+        # what Plotly does when the slider is moved there
+        visible, layout = step.args
+        figure.update_layout(**{name.replace(".", "_"): value for name, value in layout.items()})
+        for drawn, is_seen in zip(figure.data, visible["visible"], strict=True):
+            drawn.visible = is_seen
+        assert f"Emotions along the text: {step.label}" in figure.static()
+    assert "Emotions along the text: all layers" in trace.plot().static()
+    assert "Emotions along the text: layer 1" in trace.plot(1).static()
+    assert "Emotions along the text: all layers" in trace.at().plot().static()
+    assert figure.layout.sliders[0].currentvalue.prefix == ""
+    assert "layer 1" in trace.view(1).plot().static() and "layer" not in trace.view().plot().layout.meta["title"]
+
+
+def test_two_saes_of_one_layer_are_told_apart_on_the_printed_map(trace):
+    twins = replace(trace, layers=(1, 1), sites=(Site(1), Site(1, "mlp_out")))
+    for site in twins.sites:
+        assert f"Emotions along the text: {site}" in twins.plot(site).static()
 
 
 def test_marks_beyond_the_text_and_unknown_layers_are_refused(tiny_subject, tiny_bank, trace):

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import emotion_interp as ei
-from emotion_interp.core import EmotionInterpError, scopes
-from emotion_interp.core.scopes import hooks_locked
+from emotion_interp.core import EmotionInterpError
 from emotion_interp.core.types import Direction
 from emotion_interp.steering import batch_steer, project_out, sae_operation
 from emotion_interp.subjects.decoding import Decoding
 from emotion_interp.subjects.generation import decode
+from tests.locks import taken_locks, watch_shelves
 
 PROMPT = "The letter said"
 
@@ -278,23 +278,6 @@ def leaving_with(frame, event) -> bool:
     return event == "line" and ops[:3] == [("LOAD_CONST", None)] * 3
 
 
-def taken_locks() -> list[threading.RLock]:
-    """The package's locks that this thread holds."""
-    locks, taken = [hooks_locked(), *scopes._LOCKS.values()], []
-
-    def look() -> None:
-        for lock in locks:
-            if lock.acquire(blocking=False):
-                lock.release()
-            else:
-                taken.append(lock)
-
-    other = threading.Thread(target=look)
-    other.start()
-    other.join()
-    return taken
-
-
 def interrupted(job, at: int) -> bool:
     """Run a job and interrupt it at its n-th call, line or return in this package; False where it ended before."""
     left, leaving = [at], [False]
@@ -349,6 +332,7 @@ def test_an_interrupt_anywhere_leaves_mode_hooks_and_gradients_as_they_were(tiny
 
     job = jobs(tiny_subject, tiny_bank, pushes(tiny_subject.d_model)[0])[name]
     job()
+    watch_shelves()
     count = hooks_on(tiny_subject)
     plain = tiny_subject.generate(PROMPT, max_new_tokens=4)
     tiny_subject.model.train()
