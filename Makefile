@@ -31,7 +31,7 @@ test-latest:
 	@test -x .venv-latest/bin/python || $(PYTHON) -m venv .venv-latest
 	.venv-latest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
 		"torch==2.13.0" -e ".[dev]" bitsandbytes torchao
-	.venv-latest/bin/python -m pytest $(EXACT)
+	.venv-latest/bin/python -m pytest --junitxml=.venv-latest/tests.xml $(EXACT)
 
 # the same beside TransformerLens 4, which SAELens does not go with: SAEs in folders are read without it, HookedTransformer is gone
 TL4 := .venv-tl4/bin/python
@@ -39,16 +39,18 @@ test-tl4:
 	@test -x $(TL4) || $(PYTHON) -m venv .venv-tl4
 	grep -vE '^(transformer-lens|sae-lens)=' constraints.txt > .venv-tl4/constraints.txt
 	$(TL4) -m pip install --quiet --disable-pip-version-check -c .venv-tl4/constraints.txt "torch==2.13.0" \
-		"transformer-lens>=4.3,<5" $$($(TL4) benchmarks/requirements.py transformer-lens sae-lens cebra rsatoolbox)
-	$(TL4) -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	$(TL4) -m pytest $(EXACT) tests/directions/test_directions_interchange.py
+		"transformer-lens>=4.3,<5" "hatchling>=1.25" editables \
+		$$($(TL4) benchmarks/requirements.py transformer-lens sae-lens cebra rsatoolbox)
+	@# isolated, a build fetches hatchling anew from the index, and fails where that does not answer
+	$(TL4) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(TL4) -m pytest --junitxml=.venv-tl4/tests.xml $(EXACT) tests/directions/test_directions_interchange.py
 
 # the newest transformers, also beyond our bound: what it breaks has to be refused, or run in a way that is right
 test-unbounded:
 	@test -x .venv-unbounded/bin/python || $(PYTHON) -m venv .venv-unbounded
 	.venv-unbounded/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0" -e ".[dev]"
 	.venv-unbounded/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "torch==2.13.0" transformers
-	.venv-unbounded/bin/python -m pytest tests/families
+	.venv-unbounded/bin/python -m pytest --junitxml=.venv-unbounded/tests.xml tests/families
 
 lint: install
 	$(BIN)/ruff check .

@@ -19,6 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
+"""How fast a machine is tells nothing of the code."""
 
 SAELENS = find_spec("sae_lens") is not None
 """False in the lane of TransformerLens 4, which SAELens does not go with; what needs SAELens itself is skipped there."""

@@ -205,14 +205,15 @@ def _holds_blocks(modules: Iterable[nn.Module]) -> bool:
 
 
 def _from_transformer_lens(name: str, shown: str) -> Architecture:
-    from transformer_lens.loading_from_pretrained import convert_hf_model_config
-
     short = name.lower().rpartition("/")[2]
     known_name = next(
         (k for k in sorted(_KNOWN, key=len, reverse=True) if re.fullmatch(rf"{re.escape(k)}(-.*)?", short)), None
     )
     if known_name is not None:
         return _of_table(shown, "table", *_KNOWN[known_name], interleaved=known_name.startswith("pythia"))
+    # TransformerLens 4 has no such tables
+    from transformer_lens.loading_from_pretrained import convert_hf_model_config
+
     with cache_only():
         table = convert_hf_model_config(name)
     architecture = str(table.get("original_architecture", ""))

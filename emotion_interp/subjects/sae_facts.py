@@ -14,6 +14,7 @@ from emotion_interp.core.errors import tell
 from emotion_interp.core.types import Site
 from emotion_interp.subjects.named import MODELS
 from emotion_interp.subjects.sae_releases import release_names, release_of
+from emotion_interp.subjects.tuned import kind_of_name, recorded_name, sign_of
 
 if TYPE_CHECKING:
     from emotion_interp.subjects.hooked import SaeFacts
@@ -64,13 +65,14 @@ def _known_models() -> frozenset[str]:
 def tell_of_other_models(subject: Subject) -> None:
     """One line where SAEs were trained on another model than the subject, both being known.
 
-    A folder may have any name; a name that is none of a known model's says nothing.
+    A folder may have any name; where it is none of a known model's, the subject's own files are asked.
     """
     config = getattr(getattr(subject.model, "original_model", None), "config", None)
     names = [subject.name, subject.provenance.get("source"), getattr(config, "_name_or_path", None)]
     given = [name for name in names if isinstance(name, str) and name]
     ours = set(map(model_key, given))
     if not ours & _known_models() and not any(map(_on_hub, given)):
+        _tell_by_files(subject, ours)
         return
     others: dict[str, list[Site]] = {}
     for site, reader in subject.readers.items():
@@ -82,6 +84,35 @@ def tell_of_other_models(subject: Subject) -> None:
             f"{len(sites)} of {len(subject.readers)} SAEs ({sites[0]}, ...) were trained on {model}, and {subject.name} is another "
             "model of the same width: their features may mean something else here."
         )
+
+
+def _tell_by_files(subject: Subject, ours: set[str]) -> None:
+    """One line where SAEs of a base model read a tuned one or the reverse, or a base model's SAEs one made from another."""
+    others: dict[tuple[str, str], list[Site]] = {}
+    for site, reader in subject.readers.items():
+        theirs = _models_of(reader)
+        if not ours & set(map(model_key, theirs)) and (reason := _contradiction(subject, theirs)):
+            others.setdefault((theirs[0], reason), []).append(site)
+    for (model, reason), sites in others.items():
+        tell(
+            f"{len(sites)} of {len(subject.readers)} SAEs ({sites[0]}, ...) were trained on {model}, {reason}: their features may "
+            "mean something else here."
+        )
+
+
+def _contradiction(subject: Subject, theirs: Sequence[str]) -> str:
+    """What a subject's files say against its being the model that SAEs were trained on; "" where they leave it open."""
+    kinds = set(map(kind_of_name, theirs))
+    if kinds == {"base"}:
+        recorded = recorded_name(subject)
+        # a tuned model may have been made from any; a base model was made from none
+        if recorded and kind_of_name(recorded) and model_key(recorded) not in map(model_key, theirs):
+            return f"and the config.json of {subject.name} names {recorded}"
+        if (sign := sign_of(subject)) and sign.kind == "tuned":
+            return f"a base model, and {subject.name} is probably one tuned for conversations ({sign.by})"
+    if kinds == {"tuned"} and (sign := sign_of(subject)) and sign.kind == "base":
+        return f"which was tuned for conversations, and {subject.name} is probably a base model ({sign.by})"
+    return ""
 
 
 def _on_hub(name: str) -> bool:

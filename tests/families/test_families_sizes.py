@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 
 import emotion_interp as ei
+from emotion_interp.core import UnsupportedError
 from emotion_interp.subjects.architecture import _of_table, architecture_of
 from tests.backends import HOOKED
 from tests.families.by_hand import blocks_of
@@ -14,6 +16,9 @@ from tests.families.zoo import FAMILIES, make_model, make_tokenizer
 
 COPIED = ("GPT-NeoX", "GPT-NeoX, sequential", "Bloom", "Falcon", "Falcon, ALiBi", "CodeGen", "MPT")
 """Families whose queries, keys and values TransformerLens sorts into matrices of their own."""
+
+BEYOND = (5, 24)
+"""Where transformers is beyond our bound: a family may be refused, here CodeGen, whose attention TransformerLens calls as before."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,12 @@ def test_what_a_wrapped_model_holds_is_planned(family, family_tokenizer, tmp_pat
     model = made(family, family_tokenizer)
     model.config.save_pretrained(tmp_path)
     shape = architecture_of(tmp_path)
-    subject = ei.Subject(model, tokenizer=family_tokenizer)
+    try:
+        subject = ei.Subject(model, tokenizer=family_tokenizer)
+    except UnsupportedError as error:
+        if tuple(map(int, version("transformers").split(".")[:2])) < BEYOND:
+            raise
+        pytest.skip(f"refused beside transformers {version('transformers')}: {error}")
     held = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in subject.model.parameters()}
     assert shape.held_parameters == sum(held.values()) / 4
     # beside the bias of the unembedding
