@@ -43,7 +43,9 @@ def main() -> None:
     given = parser.parse_args()
     names = dict(part.split("=", 1) for part in given.norms.split(","))
     frames, predictions = computed(given, names)
-    lines = [markdown(within(frames), 3), "## Across languages, valence and arousal", markdown(across(frames), 3)]
+    lines = [markdown(within(frames), 3)]
+    if len(names) > 1:
+        lines += ["## Across languages, valence and arousal", markdown(across(frames), 3)]
     for first, second in itertools.combinations(names, 2):
         lines += [f"## The paper's pattern: {first} and {second}", pattern(predictions, {first, second})]
     write(given.write, _HEAD, f"Model {given.model or 'bundled'}; norms {given.norms}.", *lines)
