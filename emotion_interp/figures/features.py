@@ -68,11 +68,12 @@ def feature_heatmap(
         )
     )
     where = f"layer {frame['layer'].iloc[0]}, {frame['language'].iloc[0]}"
+    dark = "dark blue" if signed else "dark"
     finish(
         figure,
         title or f"Top features of every emotion, {where}",
-        "Each row is one feature, named by the emotion it is best for. A row dark in one column only belongs to that "
-        "emotion; a row dark all along answers to any emotion.",
+        f"Each row is one feature, named by the emotion it is best for. A row {dark} in one column only belongs to that "
+        f"emotion; a row {dark} all along answers to any emotion.{' Orange: below zero.' if signed else ''}",
         height=max(180, 21 * len(rows) + 90),
         min_width=max(420, 21 * len(emotions) + 260),
         # a phone holds some 30 columns of 8 pixels beside the names; more than that are scrolled

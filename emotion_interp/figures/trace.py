@@ -7,8 +7,13 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from emotion_interp.core.frames import rows_where
 from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import DIVERGING, INK, SEQUENTIAL, checked, finish, only, plain, text_width
+
+STRONG = "a dark cell means that the emotion of its row is strong"
+SIGNED = "blue means that the emotion of its row is stronger than usual, orange that it is weaker"
+"""What a reader is told of the colours; "usual" is what the values count from."""
 
 
 def _tick(token: object) -> str:
@@ -39,12 +44,16 @@ def trace_heatmap(
     """
     frame = checked(frame, "trace_heatmap", ("position", "token", "emotion", "value"), ("position", "value"))
     frame = only(frame, "layer", layer, "trace_heatmap")
+    return _heatmap(frame, title, bool((frame["value"] < 0).any()))
+
+
+def _heatmap(frame: pd.DataFrame, title: str, signed: bool) -> go.Figure:
+    """One layer's map, in colours for both signs or for one."""
     emotions = list(dict.fromkeys(frame["emotion"]))
     tokens = frame.drop_duplicates("position").sort_values("position")
     positions = tokens["position"].tolist()
     table = frame.pivot_table(index="emotion", columns="position", values="value", dropna=False)
     table = table.reindex(index=emotions, columns=positions)
-    signed = bool((table.to_numpy() < 0).any())
     names = [_tick(token) for token in tokens["token"]]
     speakers = [plain(str(speaker)) for speaker in tokens["speaker"]] if "speaker" in tokens else []
     said = [
@@ -69,7 +78,7 @@ def trace_heatmap(
     finish(
         figure,
         title,
-        "Read from left to right like the text: a dark cell means that the emotion of its row is strong at that token.",
+        f"Read from left to right like the text: {SIGNED if signed else STRONG} at that token.",
         # the names of the tokens stand upright below and take their room from the plot
         height=round(max(130, 20 * len(emotions) + 30) + max(text_width(name, 11) for name in names)),
         min_width=max(360, 22 * len(positions) + 220),
@@ -115,7 +124,7 @@ def trace_layers(
     titles = [f"{title}: {prefix}{step}" for step in steps]
     largest = float(frame["value"].abs().max()) or 1.0
     signed = bool((frame["value"] < 0).any())
-    figure = trace_heatmap(frame[frame[place] == steps[start]].drop(columns=["layer"]), title=titles[start])
+    figure = _heatmap(rows_where(frame, frame[place] == steps[start]), titles[start], signed)
     # typed Any: Plotly builds its attributes at run time
     hover: Any = figure.data[0]
     bar = hover.colorbar
@@ -123,7 +132,7 @@ def trace_layers(
     scale["colorscale"] = DIVERGING if signed else SEQUENTIAL
     maps = []
     for number, step in enumerate(steps):
-        drawn = trace_heatmap(frame[frame[place] == step].drop(columns=["layer"])).data[0]
+        drawn = _heatmap(rows_where(frame, frame[place] == step), title, signed).data[0]
         maps.append(
             drawn.update(scale).update(visible=number == start, colorbar=bar, hovertemplate=hover.hovertemplate)
         )

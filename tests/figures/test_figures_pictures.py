@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 import emotion_interp.figures
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
+from emotion_interp.figures import trace_heatmap
 from emotion_interp.figures.labels import place_labels
 from emotion_interp.figures.theme import COLOURS, text_width
+from emotion_interp.figures.trace import trace_layers
 
 # Plotly builds its attributes at run time; a type checker cannot know them
 figures: Any = emotion_interp.figures
@@ -230,3 +232,13 @@ def test_colours_are_told_apart_under_deuteranopia() -> None:
     seen = np.clip(linear @ matrix.T, 0, 1)
     distances = [np.abs(a - b).sum() for i, a in enumerate(seen) for b in seen[:i]]
     assert min(distances) > 0.1
+
+
+@pytest.mark.parametrize(("values", "told"), [([0.0, 2.0], "dark cell"), ([-3.0, 2.0], "orange that it is weaker")])
+def test_a_token_map_says_what_its_colours_mean(values, told):
+    """A dark orange cell is the weakest of a map with both signs, and no strong one."""
+    frame = pd.DataFrame({"position": [0, 1], "token": ["She", " wept"], "emotion": "sadness", "value": values})
+    layers = pd.concat([frame.assign(layer=0, value=1.0), frame.assign(layer=1)])
+    for figure in (trace_heatmap(frame), trace_layers(layers)):
+        drawn = figure.to_json()
+        assert told in drawn.replace("<br>", " ")
