@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from emotion_interp.core.types import Stimulus
 
 NEUTRAL = "neutral"
+TIED = 12
+"""Decimals of a text's score; scores of texts with the same terms differ beyond that by rounding alone."""
 
 
 def unit_texts(kind: str, words: pd.DataFrame, stimuli: Sequence[Stimulus], units: np.ndarray) -> list[str]:
@@ -90,7 +92,8 @@ def text_scores(
                     }
                 row = rows.setdefault((str(language), emotion), {})
                 for column, score in scores.items():
-                    pairwise = pairwise_auroc(score[:, None], codes[held], i, n_classes)
+                    # texts that share no term with what was learnt are tied; the last bits of a sum are not to part them
+                    pairwise = pairwise_auroc(np.round(score, TIED)[:, None], codes[held], i, n_classes)
                     row[column] = composite_auroc(pairwise, i, neutral)[0]
     return pd.DataFrame([{"language": k[0], "emotion": k[1]} | row for k, row in rows.items()])
 

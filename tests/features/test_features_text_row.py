@@ -172,3 +172,13 @@ def test_text_spaces_carry_the_texts_and_align_layers_shows_their_row(tiny_subje
     assert sorted(rows["layer"]) == sorted({site.layer for site, _ in spaces})
     assert set(rows["rsa_rho"]) == {alone.rsa.rho} and set(rows["readout_valence_r"]) == {alone.readout.valence_r}
     assert frame[~frame["kind"].isin(["text", "encoder"])]["rsa_given_text"].notna().all()
+
+
+def test_texts_without_a_known_term_are_tied():
+    """Half of the held-out words share no letters with any learnt one: against each other they count a half."""
+    learnt, new = ["aaa", "aab", "bbb", "bba"], ["aaab", "xyz", "bbba", "uvw"]
+    words = pd.DataFrame({"unit": range(8), "language": "en", "emotion": ["joy", "joy", "fear", "fear"] * 2})
+    words = words.assign(group=range(8), side=["discovery"] * 4 + ["confirmation"] * 4)
+    scores = text_scores(words, learnt + new, ["joy", "fear"], "words").set_index("emotion")["text_auroc"]
+    # joy: aaab beats xyz, bbba and uvw beats none of them: (1 + 1 + 1 + .5) / 4
+    np.testing.assert_allclose(scores.to_numpy(), 0.875)
