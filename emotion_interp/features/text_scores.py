@@ -76,13 +76,14 @@ def text_scores(
             shown, str(language), "word" if kind == "words" else "text", discovery
         ).items():
             first, second = values[discovery], values[held]
+            means = np.zeros((0, 0))
             if probes:
                 first, second = compacted(first, second)
-            means = contrasts(class_means(first, codes[discovery], n_classes), neutral)
+            else:
+                means = contrasts(class_means(first, codes[discovery], n_classes), neutral)
             for i, emotion in enumerate(emotions):
                 if not (codes[discovery] == i).any() or not (codes[held] == i).any():
                     continue
-                scores = {f"{name}_auroc": np.asarray(second @ means[i])}
                 if probes:
                     groups = spoken["group"].to_numpy()[discovery]
                     weights, _ = cross_validated_ridge(first, codes[discovery], i, neutral, n_classes, groups, seed)
@@ -90,6 +91,8 @@ def text_scores(
                         f"{name}_means_auroc": second @ _signed(first, codes[discovery], i, neutral),
                         f"{name}_probe_auroc": second @ weights,
                     }
+                else:
+                    scores = {f"{name}_auroc": np.asarray(second @ means[i])}
                 row = rows.setdefault((str(language), emotion), {})
                 for column, score in scores.items():
                     # texts that share no term with what was learnt are tied; the last bits of a sum are not to part them
