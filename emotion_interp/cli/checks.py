@@ -127,11 +127,11 @@ def norms_registered(value: str) -> str | None:
     return one_of("norms", lambda: REGISTRY)(value)
 
 
-def doses(value: str) -> str:
+def doses(value: str | None) -> str | None:
     """A callback for --doses."""
     from emotion_interp.cli.steering_grid import doses_of
 
-    for dose in doses_of(value):
+    for dose in () if value is None else doses_of(value):
         if not math.isfinite(dose):
             raise NotFiniteError(f"--doses are finite numbers, got {value!r}.")
     return value
@@ -229,6 +229,20 @@ def study_judges() -> Iterable[str]:
     from emotion_interp.study.settings import JUDGES
 
     return JUDGES
+
+
+def study_methods() -> Iterable[str]:
+    """The kinds of direction of `run`: those of every search, and those that a shipped bank may have beside them."""
+    from emotion_interp.study.settings import FOUND_METHODS
+
+    return (*FOUND_METHODS, *added_methods())
+
+
+def added_methods() -> Iterable[str]:
+    """The kinds of direction that `features directions` adds."""
+    from emotion_interp.study.settings import ADDED_METHODS
+
+    return ADDED_METHODS
 
 
 def presets() -> Iterable[str]:

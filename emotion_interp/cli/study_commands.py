@@ -28,6 +28,7 @@ from emotion_interp.cli.options import (
 )
 from emotion_interp.cli.progress import say
 from emotion_interp.cli.root import app
+from emotion_interp.cli.steering_grid import doses_of
 from emotion_interp.cli.values import numbers
 from emotion_interp.core.frames import rows_where
 
@@ -72,6 +73,20 @@ def run(
     permutations: Annotated[int, typer.Option(min=1, help="Permutations of every test.")] = 5000,
     rated_words: Annotated[int, typer.Option(min=0, help="Rated words at most (0: all).")] = 4000,
     emotions: Annotated[str | None, typer.Option(help="Emotions, e.g. joy,fear; default: all of the sets.")] = None,
+    steered_layers: Annotated[
+        str | None, typer.Option(callback=checks.layer_numbers, help="Layers that steering tries; default: all that are read.")
+    ] = None,
+    doses: Annotated[
+        str | None,
+        typer.Option(callback=checks.doses, help="Doses that steering tries, in the site's scale.  [default: 0.25,0.5,1,1.5]"),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            callback=checks.some_of("direction method", checks.study_methods),
+            help="Kinds of direction that steering tries.  [default: dense,dense_clean,sae]",
+        ),
+    ] = None,
     judge: Annotated[
         str,
         typer.Option(
@@ -128,6 +143,9 @@ def run(
         "max_rated_words": rated_words or None,
         "stages": _names(stages),
         "emotions": None if emotions is None else _names(emotions),
+        "steered_layers": None if steered_layers is None else tuple(numbers(steered_layers, "--steered-layers") or ()),
+        **({} if doses is None else {"doses": tuple(doses_of(doses))}),
+        **({} if methods is None else {"methods": _names(methods)}),
         "judge": judge,
         "cebra": cebra,
         "coordinates": coordinates,
@@ -151,7 +169,8 @@ def run(
             console(quiet).print(f"SAEs of the preset: {saes}{f', {width}' if width else ''}", highlight=False)
     for note in settings.notes:
         console(quiet).print(f"our choice: {note}", highlight=False)
-    facts_of.check_layers(model, None if saes == "train" else saes, layers, width)
+    for places in (layers, steered_layers):
+        facts_of.check_layers(model, None if saes == "train" else saes, places, width)
     concepts = concepts_of(languages, chat)
     for name in settings.emotions or ():
         if name not in concepts.emotions:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _CGROUPS = (
@@ -69,11 +71,32 @@ def give_back() -> None:
     """
     arrow = sys.modules.get("pyarrow")
     if arrow is not None:
-        # tables are in a heap of its own
-        arrow.default_memory_pool().release_unused()
+        # tables are in heaps of its own
+        for name in arrow.supported_memory_backends():
+            getattr(arrow, f"{name}_memory_pool")().release_unused()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(0)
+
+
+@contextmanager
+def one_heap() -> Iterator[None]:
+    """Inside it pyarrow's tables lie in the C library's heap, from which `give_back` hands over what is freed.
+
+    A heap of pyarrow's own keeps pages beside those that the other keeps, and both grow with the largest table.
+
+    Example:
+        >>> with one_heap():
+        ...     pass
+    """
+    import pyarrow
+
+    before = pyarrow.default_memory_pool()
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    try:
+        yield
+    finally:
+        pyarrow.set_memory_pool(before)
 
 
 def gibibytes(n_bytes: float) -> str:

@@ -26,6 +26,9 @@ LARGEST_FILE = 2 << 30
 LARGEST_RECORD = 64 << 20
 """Bytes of a small structured file (JSON, TOML) and of one line of a text file."""
 
+_PIECE = 1 << 20
+"""Bytes that are read at a time."""
+
 LONGEST_PATH, LONGEST_PART = 4096, 255
 """Bytes that file systems allow a path, and each name in it."""
 
@@ -205,10 +208,18 @@ def decoded(path: str | Path, raw: bytes) -> str:
     return text
 
 
+def _bytes_of(handle: IO[bytes], largest: int) -> bytes:
+    """What a file holds, but no more than so many bytes; `read(largest)` would take room for all of them beforehand."""
+    raw = bytearray()
+    while piece := handle.read(min(_PIECE, largest - len(raw))):
+        raw += piece
+    return bytes(raw)
+
+
 def read_text(path: str | Path, hint: str = "", largest: int = LARGEST_FILE) -> str:
     """The text of a file, unpacked where it is packed with gzip."""
     with _stream(path, hint) as handle:
-        raw = handle.read(largest + 1)
+        raw = _bytes_of(handle, largest + 1)
     if len(raw) > largest:
         raise FileFormatError(f"{path} holds more than {largest:,} bytes; split it.")
     return decoded(path, raw)
@@ -220,7 +231,7 @@ def text_lines(path: str | Path, hint: str = "") -> Iterator[tuple[int, str]]:
         start = handle.peek(512)[:512] if isinstance(handle, io.BufferedReader) else b""
         encoding = _encoding(start)
         if encoding not in ("utf-8", "utf-8-sig"):
-            yield from enumerate(decoded(path, handle.read(LARGEST_FILE)).split("\n"), 1)
+            yield from enumerate(decoded(path, _bytes_of(handle, LARGEST_FILE)).split("\n"), 1)
             return
         number = 0
         while raw := handle.readline(LARGEST_RECORD + 1):

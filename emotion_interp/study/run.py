@@ -184,7 +184,7 @@ STAGES = (
     Stage(
         "steering",
         inputs=("bank", "directions"),
-        settings=("steering_emotions", "doses", "methods", "n_random", "new_tokens", "judge"),
+        settings=("steering_emotions", "steered_layers", "doses", "methods", "n_random", "new_tokens", "judge"),
         function=_steering,
         files=("steering", "steered_text"),
         in_parts=True,

@@ -24,7 +24,9 @@ STIMULI = ("words", "scenes", "stories", "shipped")
 COORDINATES = ("label", "words")
 JUDGES = ("words", "classifier")
 FOUND_METHODS = ("dense", "dense_clean", "sae")
-"""Kinds of direction that every search makes; a shipped bank may have more."""
+"""Kinds of direction that every search makes."""
+ADDED_METHODS = ("trained", "sae_ts", "sae_output")
+"""Kinds that can be added to a bank; a shipped one may have them."""
 STAGES = ("features", "alignment", "ratings", "steering", "traces")
 
 SENTENCES = {
@@ -43,8 +45,8 @@ class StudySettings:
 
     norms: name or path for `load_norms`; stimuli: "words" in carriers, "scenes" (shipped texts), or "stories" (words for the features, labelled texts of a
     corpus for the alignment), or "shipped" (the bank that the project ships for this subject, tested on scenes);
-    topics: topics of the corpus that are read; n_permutations: of every permutation test; doses: in units of the site's
-    scale; n_random: random directions of the same norm; judge: of steering, "words" (probability of the emotion's
+    topics: topics of the corpus that are read; n_permutations: of every permutation test; steered_layers: of `layers`, those
+    that steering tries, None for all; doses: in units of the site's scale; n_random: random directions of the same norm; judge: of steering, "words" (probability of the emotion's
     held-out words) or "classifier" (the bundled classifier of texts); emotions: of the concept set, None for all; cebra:
     add the CEBRA space to the alignment; coordinates: of the emotions, "label" (the rating of the emotion's name) or
     "words" (the mean rating of concept words that the subject was not shown: not with words); learning_curve: of the
@@ -63,6 +65,7 @@ class StudySettings:
     n_permutations: int = 5000
     max_rated_words: int | None = 4000
     steering_emotions: tuple[str, ...] = BASIC_EIGHT
+    steered_layers: tuple[int, ...] | None = None
     doses: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5)
     methods: tuple[str, ...] = ("dense", "dense_clean", "sae")
     n_random: int = 199
@@ -111,7 +114,10 @@ class StudySettings:
 
     def check_for(self, subject: Subject, concepts: ConceptSet) -> None:
         """Refuse layers, emotions and methods that this subject and these concepts do not have, before any work."""
-        subject.sae_sites(self.layers)
+        sites = subject.sae_sites(self.layers)
+        for layer in self.steered_layers or ():
+            if "steering" in self.stages and layer not in {site.layer for site in sites}:
+                raise UnknownNameError("layer to steer", str(layer), [str(site.layer) for site in sites])
         if self.emotions is not None:
             concepts.subset(emotions=self.emotions)
         count = len(concepts.emotions if self.emotions is None else set(self.emotions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from emotion_interp.bank.shipped import shipped_folder
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.files import atomic_file
 from emotion_interp.experiments import dose_response, steering_test
 from emotion_interp.experiments.dose_response import DoseOptions
 from emotion_interp.experiments.grid import make_cells
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 TUNE_RANDOM = 24
 """Random directions at each site and dose of the tuning grid, as in `steering_test`."""
+NULLS = "nulls"
+"""Folder beside a shipped bank with the answers of random directions."""
 NEW_TOKENS = 20
 """Length of the texts that decide whether a cell is intact, as in `steering_test`."""
 
@@ -55,16 +60,18 @@ def steering_frames(
     setting = Setting(subject, bank, prompts.test, judge, language, max_new_tokens=NEW_TOKENS, seed=settings.seed)
     emotions = [e for e in settings.steering_emotions if e in bank.emotions]
     null_folder = None if folder is None else folder.path / UNITS / "random"
+    if null_folder is not None and settings.stimuli == "shipped":
+        take_kept_nulls(subject.name, null_folder)
     parts = _Parts(setting, settings, emotions, null_folder, folder, key)
-    grids = []
-    for layers in _groups(bank, emotions, settings, language):
+    grids, places = [], list(bank.layers if settings.steered_layers is None else settings.steered_layers)
+    for layers in _groups(bank, emotions, settings, language, places):
         grids.append(parts.made(["tuning", layers], parts.grid, layers))
         if tick is not None:
-            tick("steering: layers tried", bank.layers.index(layers[-1]) + 1, len(bank.layers))
+            tick("steering: layers tried", places.index(layers[-1]) + 1, len(places))
     chosen = SteeringTestOptions(
         n_random=settings.n_random, null_folder=null_folder, tuning=pd.concat(grids, ignore_index=True)
     )
-    tried = (bank.layers, settings.doses, settings.methods)
+    tried = (places, settings.doses, settings.methods)
     frame = steering_test(setting, emotions, prompts.tune, *tried, options=chosen).to_frame()
     # an emotion whose every direction was refused (zero vector, no coherent dose) has no layer
     usable = frame.dropna(subset=["layer", "dose", "shift"])
@@ -114,11 +121,25 @@ class _Parts:
         return pd.DataFrame([{**told, "prompt": p, "unsteered": u, "steered": s} for p, u, s in rows])
 
 
-def _groups(bank: FeatureBank, emotions: Sequence[str], settings: StudySettings, language: str) -> list[list[int]]:
+def take_kept_nulls(name: str, null_folder: Path) -> None:
+    """Put the answers of random directions that are shipped beside a bank where the study keeps its own.
+
+    Each is named by the hash of all that it depends on (weights, site, dose, prompts, judge, directions), so one that does not
+    fit this study is never taken.
+    """
+    shipped = shipped_folder(name)
+    for block in sorted((shipped / NULLS).glob("*.npy")) if shipped is not None else ():
+        with atomic_file(null_folder / block.name) as temporary:
+            shutil.copyfile(block, temporary)
+
+
+def _groups(
+    bank: FeatureBank, emotions: Sequence[str], settings: StudySettings, language: str, places: Sequence[int]
+) -> list[list[int]]:
     """The layers, each a part of its own; one without any direction goes with its neighbour, which has one."""
     parts: list[list[int]] = []
     waiting: list[int] = []
-    for layer in bank.layers:
+    for layer in places:
         try:
             make_cells(bank, emotions, [layer], list(settings.methods), list(settings.doses), language)
         except EmotionInterpError:

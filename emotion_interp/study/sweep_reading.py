@@ -116,7 +116,8 @@ def joined_readings(
     """
     rows = _Rows(shards, units)
     n_stimuli = np.asarray([len(stimuli) for stimuli in units])
-    limit = SPILL_BYTES // (3 * len(sites))
+    # beside them stand the bank's own tables
+    limit = SPILL_BYTES // (12 * len(sites))
     found: dict[Site, SiteReadings] = {}
     scales: dict[Site, float] = {}
     dense: dict[Site, np.ndarray] = {}

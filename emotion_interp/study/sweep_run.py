@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from emotion_interp import __version__
 from emotion_interp.core.arguments import checked
 from emotion_interp.core.errors import UnknownNameError, tell
+from emotion_interp.core.memory import one_heap
 from emotion_interp.study.sweep_check import read_sweep
 from emotion_interp.study.sweep_engine import Ending, InProcess, LocalProcesses, Outcome, Pool, run_units
 from emotion_interp.study.sweep_file import ENGINES, EngineChoices
@@ -63,8 +64,14 @@ def sweep(
     """
     if engine not in (None, *ENGINES):
         raise UnknownNameError("engine", engine, ENGINES)
+    with one_heap():
+        return _swept(path, out, {"kind": engine, "workers": workers, "threads": threads}, progress)
+
+
+def _swept(
+    path: str | Path, out: str | Path | None, changes: dict[str, object], progress: Progress | None
+) -> SweepResults:
     file = read_sweep(path)
-    changes = {"kind": engine, "workers": workers, "threads": threads}
     choices = file.engine.model_copy(update={k: v for k, v in changes.items() if v is not None})
     plan, folder = sweep_plan(file), SweepFolder(place_of(file, path, out))
     with folder.held():

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from emotion_interp.activations.several import SKIP
 from emotion_interp.bank import FeatureBank
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.memory import give_back
+from emotion_interp.core.memory import give_back, one_heap
 from emotion_interp.features import Selection
 from emotion_interp.features.options import FoundOptions
 from emotion_interp.features.search import bank_from_design
@@ -78,7 +78,7 @@ class SweepJob:
                 f"{folder.path} is not there on {socket.gethostname()}; a sweep over several machines needs its folder on "
                 "storage that all of them see."
             )
-        with threads_pinned(self.threads):
+        with threads_pinned(self.threads), one_heap():
             if folder.is_done(unit_id):
                 # another worker, taken for lost, has come to an end with it
                 return {**(folder.facts(unit_id) or {}), "again": True}

@@ -20,6 +20,7 @@ WRONG = {
     "sae_width": "wide",
     "sae_l0": "tiny",
     "layers": "99",
+    "steered_layers": "99",
     "device": "gpu",
     "dtype": "float7",
     "layer": "99",

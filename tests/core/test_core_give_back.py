@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 
-from emotion_interp.core.memory import give_back
+from emotion_interp.core.memory import give_back, one_heap
 
 
 def resident() -> int:
@@ -26,3 +27,11 @@ def test_memory_between_things_that_stay_is_given_back() -> None:
     give_back()
     assert before - resident() > 50 * 2**20, "the free blocks between those that stay are still held"
     assert all(block.sum() == 8_000 for block in kept)
+
+
+def test_one_heap_is_left_as_it_was_found_also_after_an_error():
+    before = pyarrow.default_memory_pool().backend_name
+    with pytest.raises(KeyError), one_heap():
+        assert pyarrow.default_memory_pool().backend_name == "system"
+        raise KeyError
+    assert pyarrow.default_memory_pool().backend_name == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import threading
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -206,3 +207,22 @@ def test_no_place_of_a_bank_ends_in_a_raw_error(monkeypatch, tmp_path):
             with pytest.raises(EmotionInterpError) as caught:
                 load(name)
             assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_small_file_takes_no_room_for_the_largest_that_is_allowed(tmp_path, packed):
+    path = tmp_path / ("small.txt.gz" if packed else "small.txt")
+    (gzip.open if packed else open)(path, "wb").write(b"sea\n" * 1000)
+    tracemalloc.start()
+    try:
+        assert read_text(path) == "sea\n" * 1000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 2**20
+    # in several pieces, and no byte more than is allowed
+    long = tmp_path / "long.txt"
+    long.write_bytes(bytes(range(32, 127)) * 40_000)
+    assert read_text(long).encode() == long.read_bytes()
+    with pytest.raises(FileFormatError, match="more than 3,799,999 bytes"):
+        read_text(long, largest=3_799_999)

@@ -276,6 +276,54 @@ def test_a_killed_steering_stage_goes_on_and_ends_with_the_same_tables(tiny_bank
         pd.testing.assert_frame_equal(parts[name], frame, check_dtype=False)
 
 
+FEW = {"n_random": 5, "new_tokens": 2, "steering_emotions": ("joy", "anger"), "methods": ("dense",)}
+
+
+def test_steering_tries_the_layers_that_are_asked_for_and_no_others(tiny_bank_for_steering):
+    from emotion_interp.study import StudySettings
+    from emotion_interp.study import steering_stage as stage
+
+    subject, bank = tiny_bank_for_steering
+    assert len(bank.layers) == 2
+    with pytest.warns(UserWarning, match="with 5 random directions"):
+        frame = stage.steering_frames(subject, bank, StudySettings(**FEW, doses=(0.5,), steered_layers=(1,)))["steering"]
+    assert set(frame["layer"].dropna()) == {1}
+    with pytest.raises(EmotionInterpError, match=r"layer to steer '0'.*1"):
+        StudySettings(layers=(1,), steered_layers=(0,)).check_for(subject, ei.concept_set("en"))
+
+
+def test_kept_answers_of_random_directions_are_taken_and_those_of_other_settings_are_not(
+    tiny_bank_for_steering, tmp_path, monkeypatch
+):
+    """Kept beside a shipped bank: a study makes the same tables without asking; another seed asks anew."""
+    from emotion_interp.experiments import nulls
+    from emotion_interp.study import StudySettings
+    from emotion_interp.study import steering_stage as stage
+
+    subject, bank = tiny_bank_for_steering
+    shipped, asked, judged = tmp_path / "shipped", [], nulls.judged
+    monkeypatch.setattr(stage, "shipped_folder", lambda name: shipped)
+    monkeypatch.setattr(nulls, "judged", lambda *given: asked.append(1) or judged(*given))
+
+    def steered(name, seed=0):
+        del asked[:]
+        settings = StudySettings(**FEW, doses=(0.5,), stimuli="shipped", seed=seed)
+        with pytest.warns(UserWarning, match="with 5 random directions"):
+            return stage.steering_frames(subject, bank, settings, folder=StudyFolder(tmp_path / name), key="key")
+
+    first = steered("first")
+    assert asked
+    (tmp_path / "first" / UNITS / "random").rename(tmp_path / "random")
+    shipped.mkdir()
+    (tmp_path / "random").rename(shipped / stage.NULLS)
+    second = steered("second")
+    assert not asked
+    for name, frame in first.items():
+        pd.testing.assert_frame_equal(second[name], frame, check_dtype=False)
+    steered("third", seed=1)
+    assert asked
+
+
 @pytest.fixture(scope="module")
 def tiny_bank_for_steering(tmp_path_factory):
     """A vocabulary large enough that emotion words are single tokens, which the next-word judge needs."""
