@@ -21,12 +21,12 @@ STYLE = """
 .ei-trace [hidden] { display: none; }
 .ei-trace input[type=range] { vertical-align: middle; min-width: 9rem; }
 .ei-trace select { font: inherit; padding: 2px 4px; }
-.ei-trace .ei-sentence { margin: .5rem 0; line-height: 2.5; overflow-wrap: anywhere; }
+.ei-trace .ei-sentence { margin: .5rem 0; overflow-wrap: anywhere; }
 .ei-trace .ei-speaker { font-size: 13px; line-height: 1.5; color: #52606d; }
 .ei-trace .ei-verdict { display: block; font-size: 13px; line-height: 1.5; }
-.ei-trace .ei-token { display: inline-block; position: relative; white-space: pre-wrap; padding-bottom: 2px; border-bottom: 2px solid transparent; }
+.ei-trace .ei-token { display: inline-flex; flex-direction: column; vertical-align: top; white-space: pre-wrap; min-height: 2.4em; margin-bottom: 3px; border-bottom: 2px solid transparent; }
 .ei-trace .ei-token[data-mark] { border-bottom-color: #D55E00; }
-.ei-trace .ei-token small { position: absolute; left: 0; top: 1.35em; font-size: 10px; line-height: 1; white-space: nowrap; color: #37474f; }
+.ei-trace .ei-token small { font-size: 11px; line-height: 1; padding: 0 2px 2px 0; white-space: nowrap; color: #1f2933; }
 .ei-trace .ei-map { overflow: auto; max-height: 40rem; border: 1px solid #e4e7eb; }
 .ei-trace table { border-collapse: collapse; font-size: 12px; line-height: 1.2; }
 .ei-trace thead th { position: sticky; top: 0; background: #fff; height: 5.5rem; vertical-align: bottom; font-weight: 400; padding: 2px 1px; }
@@ -53,11 +53,14 @@ RUNTIME = """
       const other = Object.keys(d.sentences).find((k) => k !== kind.value);
       view.querySelector("output").textContent = d.layers[l];
       view.querySelector(".ei-fact").textContent = d.facts[kind.value][l] || "";
+      let before = [null, -1];
       view.querySelectorAll(".ei-token").forEach((token, t) => {
-        const top = best(values[t]), named = kind.value !== d.kind || values[t][top] > d.tokenLevels[l];
+        const top = best(values[t]), above = kind.value !== d.kind || values[t][top] > d.tokenLevels[l];
+        const shown = above && values[t][top] > 0 ? top : -1, again = before[0] === token.parentNode && before[1] === shown;
+        before = [token.parentNode, shown];
         token.style.background = shade(values[t][top]);
         token.title = `${d.emotions[top]} ${values[t][top]}`;
-        token.querySelector("small").textContent = named && values[t][top] > 0 ? d.emotions[top] : "";
+        token.querySelector("small").textContent = shown < 0 || again ? "" : d.emotions[top];
       });
       view.querySelectorAll(".ei-verdict").forEach((place, n) => {
         const order = sentences[n].map((v, i) => [v, i]).sort((a, b) => b[0] - a[0]).slice(0, 3);
@@ -177,11 +180,13 @@ def _sentences(shown: ShownTrace) -> str:
         said = ", ".join(f"{shown.emotions[e]} {sentences[number][e]:.2f}" for e in order)
         named = sentences[number][order[0]] > shown.sentence_levels[shown.start][number]
         said = said if named else f"no more than neutral text: {said}"
-        spans = ""
+        spans, before = "", -1
         for t in range(first, stop):
             best = int(values[t].argmax())
             above = values[t][best] > max(0.0, float(shown.token_levels[shown.start]))
-            name = f"<small>{escaped(shown.emotions[best]) if above else ''}</small>"
+            # one name for a run of tokens that show the same
+            again, before = above and best == before, best if above else -1
+            name = f"<small>{escaped(shown.emotions[best]) if above and not again else ''}</small>"
             spans += (
                 f'<span class="ei-token"{_mark(shown, t)} style="background:{_shade(values[t][best], shown.limit)}" '
                 f'title="{escaped(shown.emotions[best])} {values[t][best]:.2f}">{escaped(visible(shown.tokens[t]))}{name}</span>'
