@@ -27,8 +27,9 @@ def layer_curves(
 
     Args:
         frame: columns `layer, series, value`; optional `lo, hi` (interval of the value), `chance_lo, chance_hi` (where
-            the value lies by chance; drawn once, as the widest band of a layer) and `ceiling` (best possible value; drawn
-            once where all series share it).
+            the value lies by chance; drawn once, as the widest band of a layer), `ceiling` (best possible value; drawn
+            once where all series share it), `hue` and `style` (series with the same one share their colour, their dashes;
+            without them each series has a colour of its own).
         title: the figure's title.
         y_title: what the value is, with its unit.
         how_to_read: replaces the standing line.
@@ -65,10 +66,10 @@ def layer_curves(
         chance = frame.groupby("layer").agg({"chance_lo": "min", "chance_hi": "max"})
         band(figure, chance.index, chance["chance_lo"], chance["chance_hi"], rgba(CHANCE, 0.22), "chance")
         legend.append("chance")
-    for i, name in enumerate(dict.fromkeys(frame["series"])):
+    looks = _looks(frame)
+    for name, (i, dash) in looks.items():
         rows = frame[frame["series"] == name]
         colour = COLOURS[i % len(COLOURS)]
-        dash = DASHES[i // len(COLOURS) % len(DASHES)]
         x = rows["layer"].tolist()
         if has["lo"] and has["hi"]:
             band(figure, x, rows["lo"], rows["hi"], rgba(colour, 0.13), legendgroup=str(name))
@@ -107,6 +108,19 @@ def layer_curves(
     figure.update_xaxes(title="layer", tickvals=layers if few else None, tickformat="d")
     figure.update_yaxes(title=plain(y_title), range=list(y_range) if y_range else None)
     return figure
+
+
+def _looks(frame: pd.DataFrame) -> dict[object, tuple[int, str]]:
+    """Number of the colour and kind of dashes of each series."""
+    names = list(dict.fromkeys(frame["series"]))
+    if not {"hue", "style"} <= set(frame.columns):
+        return {name: (i, DASHES[i // len(COLOURS) % len(DASHES)]) for i, name in enumerate(names)}
+    hues, styles = (list(dict.fromkeys(frame[column])) for column in ("hue", "style"))
+    first = frame.drop_duplicates("series").set_index("series")
+    return {
+        name: (hues.index(first.at[name, "hue"]), DASHES[styles.index(first.at[name, "style"]) % len(DASHES)])
+        for name in names
+    }
 
 
 def series_curves(

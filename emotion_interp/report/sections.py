@@ -32,12 +32,13 @@ def features_blocks(study: StudyData) -> list[Block]:
         scores = rows["auroc_heldout"].dropna()
         name = f"{language_name(language)}{stream}"
         low, high = scores.quantile(0.25), scores.quantile(0.75)
-        curves.append((layer, f"{name}, SAE features", scores.median(), low, high))
+        curves.append((layer, name, "SAE features", scores.median(), low, high))
         if rows["dense_auroc"].notna().any():
-            curves.append((layer, f"{name}, dense direction", rows["dense_auroc"].median(), math.nan, math.nan))
+            curves.append((layer, name, "dense direction", rows["dense_auroc"].median(), math.nan, math.nan))
         if "text_auroc" in rows and rows["text_auroc"].notna().any():
-            curves.append((layer, f"{name}, texts alone", rows["text_auroc"].median(), math.nan, math.nan))
-    frame = pd.DataFrame(curves, columns=["layer", "series", "value", "lo", "hi"]).dropna(subset=["value"])
+            curves.append((layer, name, "texts alone", rows["text_auroc"].median(), math.nan, math.nan))
+    frame = pd.DataFrame(curves, columns=["layer", "hue", "style", "value", "lo", "hi"]).dropna(subset=["value"])
+    frame["series"] = frame["hue"] + ", " + frame["style"]
     blocks = []
     if len(frame):
         how = (
@@ -46,7 +47,12 @@ def features_blocks(study: StudyData) -> list[Block]:
             "stimuli, without the model. AUROC: how "
             "often a stimulus of the emotion scores higher than another one."
         )
-        if frame[frame["lo"].notna()]["series"].nunique() > 4:
+        if frame["hue"].nunique() > 1:
+            how += " A colour for each language: solid features, dashed dense, dotted texts."
+        else:
+            # one language: a colour for each kind
+            frame = frame.drop(columns=["hue", "style"])
+        if frame[frame["lo"].notna()]["series"].nunique() > 2:
             frame, how = frame.drop(columns=["lo", "hi"]), how.replace(" Shaded: the middle half of the emotions.", "")
         drawn = layer_curves(
             frame,

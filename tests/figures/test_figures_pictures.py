@@ -242,3 +242,17 @@ def test_a_token_map_says_what_its_colours_mean(values, told):
     for figure in (trace_heatmap(frame), trace_layers(layers)):
         drawn = figure.to_json()
         assert told in drawn.replace("<br>", " ")
+
+
+def test_curves_of_one_hue_share_a_colour_and_those_of_one_style_their_dashes():
+    rows = [(layer, hue, style) for hue in ("English", "Chinese", "Spanish") for style in ("features", "dense") for layer in (0, 1)]
+    frame = pd.DataFrame(rows, columns=["layer", "hue", "style"]).assign(value=0.5)
+    frame["series"] = frame["hue"] + ", " + frame["style"]
+    lines = {t.name: t.line for t in figures.layer_curves(frame).data}
+    assert len(lines) == 6
+    for hue in ("English", "Chinese", "Spanish"):
+        assert lines[f"{hue}, features"].color == lines[f"{hue}, dense"].color
+        assert (lines[f"{hue}, features"].dash, lines[f"{hue}, dense"].dash) == ("solid", "dash")
+    assert len({line.color for line in lines.values()}) == 3
+    plain = {t.name: t.line.color for t in figures.layer_curves(frame.drop(columns=["hue", "style"])).data}
+    assert len(set(plain.values())) == 6
