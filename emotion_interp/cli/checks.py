@@ -54,10 +54,11 @@ def device_name(value: str) -> str:
     return value
 
 
-def layer_numbers(value: str | None) -> str | None:
-    """A callback for --layers."""
-    if any(number < 0 for number in numbers(value, "--layers") or ()):
-        raise EmotionInterpError(f"--layers are whole numbers with commas, counted from 0; got {value!r}.")
+def layer_numbers(param: typer.CallbackParam, value: str | None) -> str | None:
+    """A callback for --layers and what else names layers."""
+    option = max(param.opts, key=len)
+    if any(number < 0 for number in numbers(value, option) or ()):
+        raise EmotionInterpError(f"{option} are whole numbers with commas, counted from 0; got {value!r}.")
     return value
 
 
