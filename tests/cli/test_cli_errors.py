@@ -22,7 +22,7 @@ from tests.conftest import make_gpt2, make_sae
         (["features", "--layers", "abc"], "--layers are whole numbers with commas"),
         (["features", "--layers", ","], "--layers are whole numbers with commas"),
         (["run", "--steered-layers=-1"], "--steered-layers are whole numbers with commas, counted from 0"),
-        (["run", "--layers", "0,1", "--steered-layers", "3"], "unknown layer to steer '3'"),
+        (["run", "--layers", "0", "--steered-layers", "1"], "unknown layer to steer '1'"),
         (["run", "--doses", "0.1,nan"], "--doses are finite numbers"),
         (["run", "--methods", "dense,magic"], "unknown direction method 'magic'"),
         (["features", "--layers", "9"], "unknown layer 9. Available: 0, 1, 2"),
