@@ -290,3 +290,17 @@ def test_hostile_text_makes_no_element(page, live):
     assert page.evaluate("document.querySelectorAll('main img, main b:not(.feature b)').length") == 0
     assert page.evaluate("document.title") == "bundled · emotion-interp"
     assert page.problems == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_blue_is_for_an_emotion_as_on_every_other_page(page, live, dark):
+    opened(page, live, dark=dark)
+    strongest = page.evaluate(
+        """(() => { const tokens = [...document.querySelectorAll('.token')];
+        const top = tokens.reduce((a, b) => Number(b.style.getPropertyValue('--v')) > Number(a.style.getPropertyValue('--v')) ? b : a);
+        const canvas = document.createElement('canvas').getContext('2d');
+        canvas.fillStyle = getComputedStyle(top).backgroundColor; canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data]; })()"""
+    )
+    red, _, blue, _ = strongest
+    assert blue > red + 40
