@@ -34,7 +34,9 @@ shard_kilobytes = 16
 model = "bundled"
 layers = [0, 1]
 """
-RUN = "import sys, emotion_interp as ei; ei.sweep(sys.argv[1], sys.argv[2], engine=sys.argv[3], workers=int(sys.argv[4]))"
+RUN = (
+    "import sys, emotion_interp as ei; ei.sweep(sys.argv[1], sys.argv[2], engine=sys.argv[3], workers=int(sys.argv[4]))"
+)
 LATEST = 4.0
 """Most seconds between a worker that is there and the kill."""
 

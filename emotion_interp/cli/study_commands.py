@@ -74,11 +74,14 @@ def run(
     rated_words: Annotated[int, typer.Option(min=0, help="Rated words at most (0: all).")] = 4000,
     emotions: Annotated[str | None, typer.Option(help="Emotions, e.g. joy,fear; default: all of the sets.")] = None,
     steered_layers: Annotated[
-        str | None, typer.Option(callback=checks.layer_numbers, help="Layers that steering tries; default: all that are read.")
+        str | None,
+        typer.Option(callback=checks.layer_numbers, help="Layers that steering tries; default: all that are read."),
     ] = None,
     doses: Annotated[
         str | None,
-        typer.Option(callback=checks.doses, help="Doses that steering tries, in the site's scale.  [default: 0.25,0.5,1,1.5]"),
+        typer.Option(
+            callback=checks.doses, help="Doses that steering tries, in the site's scale.  [default: 0.25,0.5,1,1.5]"
+        ),
     ] = None,
     methods: Annotated[
         str | None,

@@ -74,6 +74,8 @@ def test_a_run_of_one_emotion_is_named_once_and_anew_in_each_sentence(page: Any,
     page.open(path, 1280)
     page.wait_for("!document.querySelector('.ei-controls').hidden")
     assert [token["name"] for token in page.evaluate(MEASURED)] == wanted
-    page.evaluate("(() => { const r = document.querySelector('input'); r.value = 1; r.dispatchEvent(new Event('input')); })()")
+    page.evaluate(
+        "(() => { const r = document.querySelector('input'); r.value = 1; r.dispatchEvent(new Event('input')); })()"
+    )
     names = [token["name"] for token in page.evaluate(MEASURED)]
     assert [i for i, name in enumerate(names) if name] == [0, 10] and set(names) == {"", "joy"}

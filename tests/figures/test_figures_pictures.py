@@ -245,7 +245,12 @@ def test_a_token_map_says_what_its_colours_mean(values, told):
 
 
 def test_curves_of_one_hue_share_a_colour_and_those_of_one_style_their_dashes():
-    rows = [(layer, hue, style) for hue in ("English", "Chinese", "Spanish") for style in ("features", "dense") for layer in (0, 1)]
+    rows = [
+        (layer, hue, style)
+        for hue in ("English", "Chinese", "Spanish")
+        for style in ("features", "dense")
+        for layer in (0, 1)
+    ]
     frame = pd.DataFrame(rows, columns=["layer", "hue", "style"]).assign(value=0.5)
     frame["series"] = frame["hue"] + ", " + frame["style"]
     lines = {t.name: t.line for t in figures.layer_curves(frame).data}

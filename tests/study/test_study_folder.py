@@ -286,7 +286,9 @@ def test_steering_tries_the_layers_that_are_asked_for_and_no_others(tiny_bank_fo
     subject, bank = tiny_bank_for_steering
     assert len(bank.layers) == 2
     with pytest.warns(UserWarning, match="with 5 random directions"):
-        frame = stage.steering_frames(subject, bank, StudySettings(**FEW, doses=(0.5,), steered_layers=(1,)))["steering"]
+        frame = stage.steering_frames(subject, bank, StudySettings(**FEW, doses=(0.5,), steered_layers=(1,)))[
+            "steering"
+        ]
     assert set(frame["layer"].dropna()) == {1}
     with pytest.raises(EmotionInterpError, match=r"layer to steer '0'.*1"):
         StudySettings(layers=(1,), steered_layers=(0,)).check_for(subject, ei.concept_set("en"))
