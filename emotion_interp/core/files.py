@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,26 @@ from typing import Any
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.leftovers import OLD, followed, sweep, temporary_place
 from emotion_interp.core.reading import LARGEST_RECORD, parse_json, read_text
+
+_NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
+
+
+def what_stands(path: Path) -> str | None:
+    """What stands at a path, "folder", "file" or "other", links followed; None where nothing does.
+
+    Asked once: `exists` and then `is_dir` may be answered of two things, where another process swaps it in between.
+
+    Example:
+        >>> what_stands(Path(os.sep)), what_stands(Path("no such file"))
+        ('folder', None)
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno in _NOTHING:
+            return None
+        raise
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 @contextmanager
@@ -38,7 +59,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
             pipe or a circle of links.
     """
     path = _place(path)
-    if path.exists() and not path.is_dir() and not path.is_file():
+    if what_stands(path) == "other":
         raise EmotionInterpError(f"{path} is no regular file (a device, pipe or socket); give the name of a file.")
     with _clear_os_errors(path), temporary_place(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +84,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         EmotionInterpError: the folder cannot be written, or `path` is an existing file or a circle of links.
     """
     path = _place(path)
-    if path.exists() and not path.is_dir():
+    if what_stands(path) in ("file", "other"):
         raise EmotionInterpError(f"{path} is a file; a folder is written here. Give another path or move the file.")
     with _clear_os_errors(path), temporary_place(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from emotion_interp.core.files import (
     read_signed_json,
     sha256_file,
     sha256_of,
+    what_stands,
     write_signed_json,
 )
 from emotion_interp.core.leftovers import found_folder, sweep
@@ -61,7 +62,7 @@ class StudyFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if self.path.exists() and not self.path.is_dir():
+        if what_stands(self.path) in ("file", "other"):
             raise EmotionInterpError(f"{self.path} is a file; a study is written to a folder. Give another --out.")
         try:
             self.path.mkdir(parents=True, exist_ok=True)

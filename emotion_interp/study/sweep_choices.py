@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emotion_interp.core.files import what_stands
 from emotion_interp.study.sweep_lines import Place
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _DTYPES = ("float32", "bfloat16", "float16", "float64", "auto")
 def wrong_choices(file: SweepFile, folder: Path) -> Iterator[tuple[Place, str]]:
     """Everything of this kind: the place and what is said of it."""
     yield from _twice((), file.model_dump())
-    if file.out is not None and (folder / file.out).exists() and not (folder / file.out).is_dir():
+    if file.out is not None and what_stands(folder / file.out) in ("file", "other"):
         yield ("out",), f"{file.out!r} is a file; a sweep is written to a folder."
     if "steering" in file.analyses:
         yield from _wrong_steering(file)

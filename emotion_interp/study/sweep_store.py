@@ -16,6 +16,7 @@ from emotion_interp.core.files import (
     atomic_folder,
     read_signed_json,
     sha256_file,
+    what_stands,
     write_signed_json,
 )
 from emotion_interp.core.leftovers import found_folder
@@ -43,7 +44,7 @@ class SweepFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if self.path.exists() and not self.path.is_dir():
+        if what_stands(self.path) in ("file", "other"):
             raise EmotionInterpError(f"{self.path} is a file; a sweep is written to a folder. Give another --out.")
         self._sound: set[str] = set()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from emotion_interp.core import EmotionInterpError
-from emotion_interp.core.files import atomic_file, atomic_folder, read_json, write_json, write_text
+from emotion_interp.core.files import atomic_file, atomic_folder, read_json, what_stands, write_json, write_text
 from emotion_interp.core.leftovers import found_folder, is_alive, is_temporary, sweep, temporary_place
 
 
@@ -170,6 +170,25 @@ def test_two_that_save_at_once_both_finish_and_one_of_them_stands(tmp_path):
     assert not failed
     assert (target / "x").read_text() in "abc"
     assert [p.name for p in tmp_path.iterdir()] == ["bank"]
+
+
+def test_a_folder_that_another_swaps_away_meanwhile_is_not_taken_for_a_file(tmp_path, monkeypatch):
+    target, exists = tmp_path / "bank", Path.exists
+    save(target, "old")
+
+    def gone_after_the_answer(self, **how):
+        answer = exists(self, **how)
+        if self == target and answer:
+            target.rename(tmp_path / "elsewhere")
+        return answer
+
+    monkeypatch.setattr(Path, "exists", gone_after_the_answer)
+    save(target, "new")
+    assert what_stands(tmp_path) == "folder" and what_stands(tmp_path / "none") is None
+    (tmp_path / "file").write_text("x")
+    assert what_stands(tmp_path / "file") == "file" and what_stands(tmp_path / "file" / "below") is None
+    with pytest.raises(EmotionInterpError, match="is a file; a folder is written here"):
+        save(tmp_path / "file", "new")
 
 
 def test_a_folder_of_the_users_with_a_similar_name_is_never_touched(tmp_path):
