@@ -9,8 +9,8 @@ done twice.
 from __future__ import annotations
 
 import argparse
-import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +22,7 @@ import pandas as pd
 import psutil
 
 from benchmarks.tables import markdown, write
+from emotion_interp.study.sweep_store import SweepFolder
 
 TOML = """
 languages = ["en", "zh"]
@@ -41,21 +42,10 @@ LATEST = 4.0
 """Most seconds between a worker that is there and the kill."""
 
 
-def journal(folder: Path) -> list[dict[str, object]]:
-    """What happened in a sweep's folder, without a line that a kill cut off."""
-    path, rows = folder / "journal.jsonl", []
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
-
-
-def workers_of(sweep: psutil.Process, engine: str) -> list[psutil.Process]:
+def workers_of(pid: int, engine: str) -> list[psutil.Process]:
     """The workers; of Ray's those that are at work on a unit, as it takes long until one is there."""
     try:
-        children = sweep.children(recursive=True)
+        children = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
     found = []
@@ -87,13 +77,14 @@ def disturbed(place: Path, engine: str, kills: int, seed: int) -> dict[str, obje
     counts: Counter[str] = Counter()
     while True:
         command = [sys.executable, "-W", "ignore", "-c", RUN, str(place / "sweep.toml"), str(folder), engine, "2"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=(place / f"{engine}.txt").open("ab"))
+        with (place / f"{engine}.txt").open("ab") as said:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
         while process.poll() is None and counts.total() < kills:
             # the moments are counted from when there is something to kill
-            while process.poll() is None and not workers_of(psutil.Process(process.pid), engine):
+            while process.poll() is None and not workers_of(process.pid, engine):
                 time.sleep(0.02)
             time.sleep(rng.uniform(0.1, LATEST))
-            workers = workers_of(psutil.Process(process.pid), engine)
+            workers = workers_of(process.pid, engine)
             if process.poll() is not None:
                 break
             if rng.random() < 0.5 or not workers:
@@ -106,14 +97,16 @@ def disturbed(place: Path, engine: str, kills: int, seed: int) -> dict[str, obje
                 counts["a worker"] += 1
         if process.wait() == 0:
             break
-    rows = journal(folder)
+        if process.returncode != -signal.SIGKILL:
+            raise SystemExit(f"the sweep failed of itself:\n{(place / f'{engine}.txt').read_text()[-2000:]}")
+    rows = SweepFolder(folder).journal()
     done = Counter(row["unit"] for row in rows if row["event"] == "done")
     return {
         "engine": engine,
         "kills": counts.total(),
         "of a worker": counts["a worker"],
         "of the whole sweep": counts["the whole sweep"],
-        "units": len(json.loads((folder / "sweep.json").read_text())["units"]),
+        "units": len(SweepFolder(folder).record()["units"]),
         "done twice": sum(count > 1 for count in done.values()),
         "tries again": sum(row["event"] == "again" for row in rows),
         "seconds": time.monotonic() - began,

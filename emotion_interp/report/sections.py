@@ -48,7 +48,10 @@ def features_blocks(study: StudyData) -> list[Block]:
             "often a stimulus of the emotion scores higher than another one."
         )
         if frame["hue"].nunique() > 1:
-            how += " A colour for each language: solid features, dashed dense, dotted texts."
+            # in the order in which `layer_curves` gives kinds of dashes
+            styles = dict.fromkeys(frame.sort_values("layer", kind="stable")["style"])
+            looks = zip(("solid", "dashed", "dotted"), styles, strict=False)
+            how += f" A colour for each language; {', '.join(f'{look}: {style}' for look, style in looks)}."
         else:
             # one language: a colour for each kind
             frame = frame.drop(columns=["hue", "style"])
