@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import select
@@ -21,6 +22,12 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe"),
 )
+# what Chromium answers to a question that was on its way while the page went to another address
+LEFT = ("navigated or closed", "context was destroyed", "Cannot find context", "Cannot find default execution context")
+
+
+class LeftPageError(Exception):
+    """The page that was asked is gone: it went to another address meanwhile."""
 
 
 class Page:
@@ -94,6 +101,8 @@ class Page:
         while True:
             answer = self._message(deadline)
             if answer.get("id") == self._count:
+                if any(part in str(answer.get("error")) for part in LEFT):
+                    raise LeftPageError(str(answer["error"]))
                 assert "error" not in answer, answer
                 return answer["result"]
             self._note(answer)
@@ -109,19 +118,20 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         url = place if isinstance(place, str) else place.as_uri()
         self.call("Page.navigate", url=url)
-        deadline = time.monotonic() + 60
-        while self.evaluate("document.readyState") != "complete" or not self.evaluate("location.href").startswith(
-            url.partition(":")[0]
-        ):
-            assert time.monotonic() < deadline, "the page did not finish loading"
-            time.sleep(0.05)
+        start = json.dumps(url.partition(":")[0])
+        self.wait_for(f"document.readyState === 'complete' && location.href.startsWith({start})", 60)
 
-    def wait_for(self, expression: str, seconds: float = 30) -> None:
-        """Wait until a JavaScript expression is true."""
+    def wait_for(self, expression: str, seconds: float = 30, pause: float = 0.05) -> None:
+        """Wait until a JavaScript expression is true; asked of a page that was left meanwhile, it is asked again."""
         deadline = time.monotonic() + seconds
-        while not self.evaluate(f"!!({expression})"):
+        while not self._holds(expression):
             assert time.monotonic() < deadline, f"never true: {expression}; {self.problems}"
-            time.sleep(0.05)
+            time.sleep(pause)
+
+    def _holds(self, expression: str) -> bool:
+        with contextlib.suppress(LeftPageError):
+            return bool(self.evaluate(f"!!({expression})"))
+        return False
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression; promises are awaited."""
