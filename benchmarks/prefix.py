@@ -1,6 +1,6 @@
 """Rated words in one carrier, read plainly and from a tree of shared beginnings: tokens, seconds, and how far they differ.
 
-`python -m benchmarks.prefix [--model gemma-3-270m] [--words 13915] [--block 1500] [--layers 5,9,12,15] [--write PAGE]`; the
+`python -m benchmarks.prefix [--model gemma-3-270m] [--words 13915] [--block 3200] [--layers 5,9,12,15] [--write PAGE]`; the
 words are Warriner's where EMOTION_INTERP_DATA has them, else the shipped norms'. They are read block by block, as a sweep
 reads its shards, and the ways of reading take turns at each block, so that a busy machine slows them alike; shares are of
 runs over one block, by processor time and by the clock. A run that is killed goes on after the blocks in `--log`.
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--model", default="gemma-3-270m")
     parser.add_argument("--words", type=int, default=13_915)
     parser.add_argument("--layers", default="5,9,12,15")
-    parser.add_argument("--block", type=int, default=1500)
+    parser.add_argument("--block", type=int, default=3200)
     parser.add_argument("--log", type=Path, default=Path("runs/prefix.jsonl"))
     parser.add_argument("--write", type=Path, default=None)
     options = parser.parse_args()
