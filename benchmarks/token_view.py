@@ -3,7 +3,7 @@
 `EMOTION_INTERP_DATA=... python -m benchmarks.token_view --model bundled --model tinystories --model gemma`: the 448 scenes
 (16 of each of 28 emotions), GoEmotions' test split and BRIGHTER, in the languages of the bank. Read-outs come from other
 scenes, from stories, or from the shipped bank alone; in a row the layer is the one that was best on one half of the
-texts, its figures are of the other half. Beside them: chance, the dense read-out, and TF-IDF of the same training texts.
+texts, its figures are of the other half; `best` marks what was best there of the layers and their mean. Beside them: chance, the dense read-out, and TF-IDF of the same training texts.
 `--cache FOLDER` keeps what was read. Writes `docs/results/token_view.md`.
 """
 
@@ -140,12 +140,14 @@ def classes(texts: Texts, emotions: Sequence[str], least: int = 5) -> tuple[Text
 
 
 def row_of(values: dict[ei.Site, np.ndarray], codes: np.ndarray, half: np.ndarray, n: int) -> list[dict[str, Any]]:
-    """Per site, and for the mean of all: top-1, top-3 and AUROC on the second half; `chosen`: the site best on the first."""
-    first = {site: top_shares(v[half], codes[half])[0] for site, v in values.items()}
-    best = max(first, key=lambda site: (first[site], -site.layer))
+    """Per site, and for the mean of all: top-1, top-3 and AUROC on the second half; `best`: the row best on the first."""
     shown: dict[Any, np.ndarray] = dict(values)
     if len(values) > 1:
         shown["all"] = np.mean(list(values.values()), axis=0)
+    first = {site: top_shares(v[half], codes[half])[0] for site, v in shown.items()}
+    layer = max(values, key=lambda site: (first[site], -site.layer))
+    # a tie goes to the mean of the layers, on which the view opens
+    best = max(first, key=lambda site: (first[site], site == "all", 0 if site == "all" else -site.layer))
     rows = []
     for site, v in shown.items():
         top1, top3 = top_shares(v[~half], codes[~half])
@@ -154,7 +156,8 @@ def row_of(values: dict[ei.Site, np.ndarray], codes: np.ndarray, half: np.ndarra
         rows.append(
             {
                 "layer": site if site == "all" else str(site.layer),
-                "chosen": site in (best, "all"),
+                "chosen": site in (layer, "all"),
+                "best": "yes" if site == best else "",
                 "top1": top1,
                 "top3": top3,
                 "auroc": float(np.mean(areas)),
@@ -215,7 +218,7 @@ def by_tfidf(train: Texts, codes: np.ndarray, test: Texts) -> np.ndarray:
 
 def tfidf_row(values: np.ndarray, codes: np.ndarray, half: np.ndarray, n: int) -> dict[str, Any]:
     row = row_of({ei.Site(0): values}, codes, half, n)[0]
-    return row | {"layer": None, "kind": "TF-IDF"}
+    return row | {"layer": None, "kind": "TF-IDF", "best": ""}
 
 
 def measured(model: str, cache: Path | None) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -317,7 +320,8 @@ def report(table: pd.DataFrame, sentences: pd.DataFrame, out: Path) -> None:
         'tokens, with the read-outs of `emotion_trace`: "features" are sets of 16 SAE features an emotion, "dense" is '
         "the whole stream. top-1 and top-3: the text's emotion has the largest value, or is among the three largest. AUROC: "
         "mean over emotions, each against all others. The layer is the best on one half of the texts (scenes: the odd "
-        'numbers, by read-outs of that half alone); all figures are of the other half; "all" is the mean over the layers, which needs no choice. Candidates are the emotions that '
+        'numbers, by read-outs of that half alone); all figures are of the other half; "all" is the mean over the layers, which '
+        'needs no choice; "best" marks the better of the two rows by that first half. Candidates are the emotions that '
         'the texts have. A read-out "from the bank alone" uses the bank\'s words (or, of the bundled and the TinyStories '
         "bank, the stories it was found on) and neutral text, no labelled sentence. "
         "Read-outs trained on Gemma see the discovery words of its bank beside the texts. The recipe "
