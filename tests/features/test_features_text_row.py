@@ -182,3 +182,15 @@ def test_texts_without_a_known_term_are_tied():
     scores = text_scores(words, learnt + new, ["joy", "fear"], "words").set_index("emotion")["text_auroc"]
     # joy: aaab beats xyz, bbba and uvw beats none of them: (1 + 1 + 1 + .5) / 4
     np.testing.assert_allclose(scores.to_numpy(), 0.875)
+
+
+def test_texts_that_score_alike_are_tied_whatever_the_last_bits_of_their_sums():
+    """a and b, c and d changed about turn each emotion's learnt words, and one held-out word, into the same again."""
+    change = str.maketrans("abcd", "badc")
+    joy, fear = ["bfea", "fbcddc", "fea", "ebddaf"], ["baaea", "ffbac", "dadcbc", "fadebb"]
+    learnt = [w for words in (joy, fear) for word in words for w in (word, word.translate(change))]
+    held = ["bbfbb", "bbfbb".translate(change)]
+    rows = pd.DataFrame({"unit": range(18), "language": "en", "emotion": ["joy"] * 8 + ["fear"] * 8 + ["joy", "fear"]})
+    rows = rows.assign(group=range(18), side=["discovery"] * 16 + ["confirmation"] * 2)
+    scores = text_scores(rows, learnt + held, ["joy", "fear"], "words")["text_auroc"]
+    np.testing.assert_array_equal(scores.to_numpy(), 0.5)
