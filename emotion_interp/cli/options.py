@@ -55,7 +55,7 @@ Languages = Annotated[
     typer.Option(
         "--languages",
         callback=checks.languages_known,
-        help="Languages of the concept sets, e.g. en,zh; en:large has twice the words.",
+        help="Languages of the concept sets, e.g. en,zh; en:large has twice the words, en:extended four times.",
     ),
 ]
 NormsOption = Annotated[
@@ -86,7 +86,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
 def concepts_of(languages: str, chat: bool = False) -> ConceptSet:
-    """'en,zh' -> one concept set; 'en:large' -> the large one. `chat`: its stimuli are said by the user of a conversation."""
+    """'en,zh' -> one concept set; 'en:large' -> the large one, 'en:extended' the largest. `chat`: its stimuli are said by the user of a conversation."""
     from emotion_interp.concepts import concept_set
 
     named = [name.partition(":") for name in split_names(languages)]

@@ -27,8 +27,9 @@ def concept_set(language: str | Path, size: str = "standard") -> ConceptSet:
 
     Args:
         language: "en", "es" or "zh".
-        size: "standard", 19 to 24 words an emotion; or "large", these first and then more, at least 42 together, so
-            that a held-out half is large enough to be tested. The neutral words are the same.
+        size: "standard", 19 to 24 words an emotion; "large", these first and then more, at least 42 together, so
+            that a held-out half is large enough to be tested; or "extended", those first, at least 82 together, for
+            tests against the hardest other emotion. The neutral words are the same.
 
     Raises:
         UnknownNameError: no set of that language, or none of that size, is shipped.
@@ -37,8 +38,8 @@ def concept_set(language: str | Path, size: str = "standard") -> ConceptSet:
         >>> concepts = concept_set("en") | concept_set("zh")
         >>> concepts.languages
         ('en', 'zh')
-        >>> [len(concept_set("en", size).words("fear")) for size in ("standard", "large")]
-        [22, 44]
+        >>> [len(concept_set("en", size).words("fear")) for size in ("standard", "large", "extended")]
+        [22, 44, 88]
     """
     if "." in str(language) or "/" in str(language):
         raise EmotionInterpError(

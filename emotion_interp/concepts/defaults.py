@@ -13,8 +13,8 @@ from emotion_interp.concepts.parsing import parse_file
 
 BARE = ("t0", SLOT)
 """The template of the bare word."""
-SIZES = ("standard", "large")
-"""Sizes of the shipped sets: 19 to 24 words an emotion, or at least 42 that begin with those."""
+SIZES = ("standard", "large", "extended")
+"""Sizes of the shipped sets: 19 to 24 words an emotion, at least 42, at least 82; each begins with the one before."""
 
 OTHER_FILES = ("scenes.toml", "neutral.toml")
 """Shipped beside the concept sets, and none of them."""
@@ -30,9 +30,10 @@ def shipped_languages() -> tuple[str, ...]:
 
 @cache
 def shipped_part(language: str, size: str = "standard") -> LanguageConcepts:
-    """The shipped concepts of one language; the large set has the standard words first, in their order."""
-    if size == "large":
-        part, more = shipped_part(language), _read_part("large", f"{language}.toml")
+    """The shipped concepts of one language; a larger set has the words of the one before it first, in their order."""
+    if size != SIZES[0]:
+        part = shipped_part(language, SIZES[SIZES.index(size) - 1])
+        more = _read_part(size, f"{language}.toml")
         concepts = tuple(replace(c, words=c.words + more.concept(c.emotion).words) for c in part.concepts)
         return replace(part, concepts=concepts)
     return _read_part(f"{language}.toml")
