@@ -233,7 +233,7 @@ def probes_from_readings(
     vectors: dict[tuple[Site, str, str, int], np.ndarray] = {}
     for site, reading in readings.items():
         for language in (lang for lang in concepts.languages if lang in known):
-            halves = _Halves(words, language, emotions, reading)
+            halves = Halves(words, language, emotions, reading)
             head = {"layer": site.layer, "site": str(site), "language": language}
             if not len(halves.alive):
                 raise EmotionInterpError("no latent fires on the discovery half: the SAE is dead here, or elsewhere's.")
@@ -261,7 +261,7 @@ def probes_from_readings(
     return SparseProbes(frame, baselines, vectors, source)
 
 
-class _Halves:
+class Halves:
     """One site and language: activations, classes and groups of both halves."""
 
     def __init__(self, words: pd.DataFrame, language: str, emotions: list[str], reading: SiteReadings) -> None:
@@ -303,7 +303,7 @@ class _Halves:
 
 
 def _sparse(
-    halves: _Halves, target: int, single: np.ndarray, ks: Sequence[int]
+    halves: Halves, target: int, single: np.ndarray, ks: Sequence[int]
 ) -> Iterable[tuple[dict[str, Any], np.ndarray]]:
     """One probe per k, as a row of the table, and its decision values on the held-out half."""
     order = np.argsort(-single, kind="stable")[: max(ks)]
@@ -327,7 +327,7 @@ def _sparse(
         yield row, scores[1]
 
 
-def _dense(halves: _Halves, target: int, cleaner: Callable[[np.ndarray], np.ndarray], seed: int) -> dict[str, object]:
+def _dense(halves: Halves, target: int, cleaner: Callable[[np.ndarray], np.ndarray], seed: int) -> dict[str, object]:
     sample = balanced_weights(halves.codes, target, halves.neutral)
     row: dict[str, object] = {}
     for name, change in (("", lambda x: x), ("_clean", cleaner)):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+from pandas.api.types import is_numeric_dtype
 
 from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.theme import CHANCE, COLOURS, DASHES, band, checked, curve, finish, plain, rgba
@@ -139,14 +140,24 @@ def series_curves(
     Raises:
         EmotionInterpError: as `layer_curves`.
     """
+    names = series_names(frame, series, value)
+    renamed = {value: "value", **dict(zip(bounds, ("lo", "hi"), strict=False))}
+    rows = frame[["layer", *renamed]].rename(columns=renamed).assign(series=names)
+    return layer_curves(rows.dropna(subset=["value"]), **{"y_title": value.replace("_", " "), **texts})
+
+
+def series_names(frame: pd.DataFrame, series: Sequence[str], value: str) -> list[str]:
+    """What tells each row's line apart, from those columns that do not say the same in all rows."""
     if "site" in frame:
         frame = frame.assign(site=[re.sub(r"^blocks\.\d+\.(attn\.)?hook_", "", str(site)) for site in frame["site"]])
     filled = [c for c in series if c in frame and frame[c].notna().all()]
     telling = [c for c in filled if frame[c].nunique() > 1] or filled[:1]
-    names = [", ".join(map(str, row)) or value for row in frame[telling].itertuples(index=False)]
-    renamed = {value: "value", **dict(zip(bounds, ("lo", "hi"), strict=False))}
-    rows = frame[["layer", *renamed]].rename(columns=renamed).assign(series=names)
-    return layer_curves(rows.dropna(subset=["value"]), **{"y_title": value.replace("_", " "), **texts})
+    # a bare number does not say of what it is: "seed 1"
+    shown = [
+        [f"{c.replace('_', ' ')} {v}" for v in frame[c]] if is_numeric_dtype(frame[c]) else list(map(str, frame[c]))
+        for c in telling
+    ]
+    return [", ".join(row) or value for row in zip(*shown, strict=True)] if shown else [value] * len(frame)
 
 
 def _common_ceiling(frame: pd.DataFrame) -> pd.Series | None:

@@ -119,7 +119,7 @@ class _Drawing(Canvas):
             if not name or name in shown or trace.get("showlegend") is False:
                 continue
             shown.add(name)
-            if x + width_of(name) + 40 > self.width and x > self.box[0]:
+            if x + width_of(name) + 52 > self.width and x > self.box[0]:
                 x, y = self.box[0], y + 20
             colour = (
                 trace.get("line", {}).get("color")
@@ -128,10 +128,22 @@ class _Drawing(Canvas):
                 or INK
             )
             colour = colour if isinstance(colour, str) else INK
-            self.parts.append(f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="18" height="8" fill="{escaped(colour)}"/>')
-            self.text(x + 24, y, name)
-            x += width_of(name) + 46
+            self._sample(trace, colour, x, y - 5)
+            self.text(x + 36, y, name)
+            x += width_of(name) + 58
         self.height = max(self.height, y + 12)
+
+    def _sample(self, trace: dict[str, Any], colour: str, x: float, y: float) -> None:
+        """What a trace looks like, for the legend: colours repeat, with another dash or mark."""
+        mode, line, marker = str(trace.get("mode") or ""), trace.get("line", {}), trace.get("marker", {})
+        if "lines" not in mode and "markers" not in mode:
+            self.parts.append(f'<rect x="{x:.1f}" y="{y - 4:.1f}" width="30" height="8" fill="{escaped(colour)}"/>')
+            return
+        if "lines" in mode:
+            self.line(x, y, x + 30, y, colour, line.get("width", 2), line.get("dash", ""))
+        if "markers" in mode:
+            symbol = marker.get("symbol", "circle")
+            self.markers([(x + 15, y)], {"symbol": symbol if isinstance(symbol, str) else "circle", "size": 8}, colour)
 
     def _frame(self, x: Axis, y: Axis) -> None:
         wide, tall = self.box[2] - self.box[0], self.box[3] - self.box[1]

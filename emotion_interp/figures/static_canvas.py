@@ -83,13 +83,13 @@ class Canvas:
         for letter in ("x", "y"):
             self._errors(trace.get(f"error_{letter}"), letter, (xs, ys), (x, y), colour)
         if "markers" in mode:
-            self._markers(points, marker, colour)
+            self.markers(points, marker, colour)
         if "text" in mode and trace.get("text") is not None:
             for point, text in zip(points, _each(trace["text"], len(points)), strict=False):
                 if point:
                     self.text(point[0] + 7, point[1] + 4, " ".join(text_lines(text)), size=11)
 
-    def _markers(self, points: Sequence[tuple[float, float] | None], marker: dict[str, Any], colour: str) -> None:
+    def markers(self, points: Sequence[tuple[float, float] | None], marker: dict[str, Any], colour: str) -> None:
         values = marker.get("color")
         shades = [colour] * len(points)
         if values is not None and not isinstance(values, str):

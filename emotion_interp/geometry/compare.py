@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MIN_SHARED = 5
 _STATISTICS = ("cka", "rsa_rho", "procrustes_disparity")
+_TITLES = dict(zip(_STATISTICS, ("CKA", "RSA rho", "Procrustes disparity"), strict=True))
 _CHUNK = 2_000_000
 
 
@@ -59,7 +60,8 @@ class SpaceComparison(Result):
 
     def plot(self, statistic: str = "cka") -> go.Figure:
         """Heat map of one statistic, space by space; errors as `matrix`."""
-        return square_heatmap(self.matrix(statistic), title=f"{statistic} of emotion spaces", value=statistic)
+        square = self.matrix(statistic)
+        return square_heatmap(square, title=f"Emotion spaces compared: {_TITLES[statistic]}", value=statistic)
 
     def matrix(self, statistic: str = "cka") -> pd.DataFrame:
         """One statistic as a square table, space by space; `UnknownNameError` for one that is not there."""

@@ -151,7 +151,9 @@ class EmotionSpace(Result):
         frame = pd.DataFrame({"name": self.emotions, "x": scores[:, 0], "y": scores[:, 1]})
         share = [*singular**2 / (singular**2).sum(), 0.0]
         axes = [f"PC{i + 1} ({share[i]:.0%} of the variance)" for i in range(2)]
-        return named_points(frame, title=repr(self), x_title=axes[0], y_title=axes[1])
+        known = (self.kind, None if self.layer is None else f"layer {self.layer}", self.language)
+        title = ": ".join(filter(None, ["Emotion space", ", ".join(filter(None, known))]))
+        return named_points(frame, title=title, x_title=axes[0], y_title=axes[1])
 
     def _repr_html_(self) -> str:
         return summary_html(self, self.view(), digits=3, index=True)

@@ -15,7 +15,9 @@ from emotion_interp.core.frames import rows_where
 from emotion_interp.core.options import merged
 from emotion_interp.core.result import Result
 from emotion_interp.core.types import At, BySite, Site, site_of, sites_at
-from emotion_interp.figures import predicted_vs_human, series_curves
+from emotion_interp.figures import dot_rows, predicted_vs_human, series_curves
+from emotion_interp.figures.layers import series_names
+from emotion_interp.figures.theme import COLOURS
 from emotion_interp.norms import Norms
 from emotion_interp.ratings.options import FitChoices, FitOptions
 from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
@@ -110,9 +112,13 @@ class Ratings(Result):
         **options: Any,
     ) -> go.Figure:
         """Predicted against human ratings at a layer, the words that are furthest off named; options and errors as in
-        `predicted`. Without a layer: r of every feature set over the layers."""
+        `predicted`. Without a layer: r of every feature set over the layers; where these are too many to be told apart
+        as lines, a row for each, at its best layer."""
         if layer is None:
             rows = rows_where(self.table, self.table["dimension"] == dimension)
+            names = series_names(rows, self.SERIES, "r")
+            if len(set(names)) > len(COLOURS):
+                return _best_of_each(rows.assign(name=names), dimension)
             texts = {"title": f"Predicted {dimension} by layer", "y_title": "r", "bounds": ("r_lo", "r_hi")}
             return series_curves(rows, "r", self.SERIES, **texts)
         frame = self.predicted(layer, feature_set, dimension, **options)
@@ -120,6 +126,18 @@ class Ratings(Result):
 
     def __repr__(self) -> str:
         return f"Ratings({len(self.table)} fits)"
+
+
+def _best_of_each(rows: pd.DataFrame, dimension: str) -> go.Figure:
+    """One dot for each set of features, at the layer where it predicts best."""
+    known = rows.dropna(subset=["r"])
+    best = known.loc[known.groupby("name", sort=False)["r"].idxmax()].sort_values("r", ascending=False, kind="stable")
+    layers = best["layer"].nunique() > 1
+    frame = best.rename(columns={"r": "value", "r_lo": "lo", "r_hi": "hi"}).assign(
+        series="at its best layer" if layers else "r", note=[f", layer {layer}" for layer in best["layer"]]
+    )
+    how = "Correlation with people's ratings of words that were left out, and its interval; each set at its best layer."
+    return dot_rows(frame, title=f"Predicted {dimension}", x_title="r", how_to_read=how)
 
 
 def joined(parts: Sequence[Ratings]) -> Ratings:

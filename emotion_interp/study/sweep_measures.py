@@ -13,6 +13,7 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.result import Result
 from emotion_interp.core.seeds import generator
 from emotion_interp.figures import depth_curves
+from emotion_interp.figures.layers import series_names
 from emotion_interp.stats.intervals import bca_interval
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class SweepCurve(Result):
         names = [c for c in self.frame if c not in ("value", "lo", "hi", "n", "layer", "depth", "reading")]
         frame = self.frame.assign(site=self.frame["site"].str.replace(r"^blocks\.\d+\.(attn\.)?hook_", "", regex=True))
         telling = [c for c in names if frame[c].nunique(dropna=False) > 1] or ["subject"]
-        series = [", ".join(map(str, row)) for row in frame[telling].itertuples(index=False)]
+        missing = {c: frame[c].where(frame[c].notna(), "none") for c in telling if frame[c].isna().any()}
+        series = series_names(frame.assign(**missing), telling, self.measure)
         return depth_curves(frame.assign(series=series), title=f"{self.measure} by depth", y_title=self.measure)
 
     def __repr__(self) -> str:

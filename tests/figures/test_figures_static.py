@@ -17,6 +17,7 @@ from emotion_interp.figures import interval_rows, layer_curves, named_points, sq
 from emotion_interp.figures.picture import Picture
 from emotion_interp.figures.static import svg
 from emotion_interp.figures.static_axes import colour_at, decoded, nice_ticks
+from emotion_interp.figures.theme import COLOURS
 
 SPACE = "{http://www.w3.org/2000/svg}"
 NASTY = '<script>alert(1)</script> & "joy" \' 恐惧'
@@ -43,6 +44,19 @@ def test_points_lie_where_their_values_say():
     circles = [(float(c.get("cx", 0)), float(c.get("cy", 0))) for c in parsed(figure).iter(f"{SPACE}circle")]
     # the box is 350 wide from 100 and 300 high down to 350
     assert circles == [(100.0, 350.0), (275.0, 50.0), (450.0, 275.0)]
+
+
+def test_the_legend_shows_each_lines_dash_and_mark_since_colours_repeat():
+    names = [f"set {i}" for i in range(2 * len(COLOURS))]
+    rows = [{"layer": layer, "series": name, "value": 0.1 * i} for i, name in enumerate(names) for layer in (0, 1)]
+    figure = layer_curves(pd.DataFrame(rows))
+    drawn, looks = svg(figure), []
+    for name in names:
+        sample = re.search(rf"(<line[^>]*/>)(<(?:circle|path)[^>]*/>)<text[^>]*>{name}</text>", drawn)
+        assert sample, name
+        looks.append(re.sub(r'(?<= )(x1|y1|x2|y2|cx|cy)="[^"]*"|translate\([^)]*\)', "", sample[1] + sample[2]))
+    assert len(set(looks)) == len(names)
+    assert 'stroke-dasharray="7 5"' in looks[len(COLOURS)] and "dasharray" not in looks[0]
 
 
 def test_a_line_stops_at_a_missing_value():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from emotion_interp.core import EmotionInterpError, NotFiniteError, UnknownNameError
-from emotion_interp.norms import Norms
+from emotion_interp.norms import Norms, load_norms
 from emotion_interp.ratings import WordActivations, matched_outside, predict_from_activations
 from emotion_interp.ratings.predict import score
 from emotion_interp.stats.ridge import assign_folds, inner_groups, nested_ridge
@@ -394,3 +394,19 @@ def test_words_of_one_lemma_stay_in_one_fold() -> None:
     fold = ratings.predictions.set_index("word")["fold"]
     for family in families:
         assert fold[family.split()].nunique() == 1
+
+
+def test_more_sets_than_colours_are_drawn_as_rows_each_at_its_best_layer(rng):
+    norms = load_norms("builtin")
+    x = rng.normal(size=(len(norms.words), 12))
+    x[:, 3] += norms.table["valence"].to_numpy()
+    sets = {f"s{i}": [i] for i in range(10)}
+    ratings = predict_from_activations({0: x[:, ::-1], 1: x}, norms.words, norms, {0: sets, 1: sets}, folds=3)
+    figure = ratings.plot()
+    (dots,) = [trace for trace in figure.data if trace.mode == "markers"]
+    best = ratings.table.query("dimension == 'valence'").groupby("feature_set")["r"].max()
+    drawn = dict(zip([str(t).partition(",")[0] for t in dots.text], dots.x, strict=True))
+    np.testing.assert_allclose([drawn[name] for name in best.index], best.to_numpy())
+    assert "s3" in figure.layout.yaxis.ticktext[0] and "layer 1" in dots.text[0]
+    few = predict_from_activations({0: x}, norms.words, norms, {0: {"s3": [3], "s1": [1]}}, folds=3)
+    assert {trace.mode for trace in few.plot().data if trace.name} == {"lines+markers"}
