@@ -76,7 +76,6 @@ def counts(language: str, size: str, found: tuple[Any, Any, pd.DataFrame]) -> li
             "layer": int(top["layer"].iloc[0]),
             "emotions": len(top),
             "confirmed": int(top["confirmed"].sum()),
-            "p < .05, uncorrected": int(top["confirmed_uncorrected"].sum()),
             "held-out AUROC": float(top["auroc_heldout"].median()),
             "held-out specificity": float(top["held_out_specificity"].median()),
         }
@@ -94,7 +93,6 @@ def _row(name: str, table: pd.DataFrame) -> dict[str, Any]:
         "layer": int(fixed["layer"].iloc[0]),
         "emotions": len(fixed),
         "confirmed": int(fixed["confirmed"].sum()),
-        "p < .05, uncorrected": int(fixed["confirmed_uncorrected"].sum()),
         "held-out AUROC": float(fixed["auroc_heldout"].median()),
         "held-out specificity": float(fixed["held_out_specificity"].median()),
     }

@@ -89,16 +89,24 @@ def tutorials() -> list[str]:
 
 
 def pages(folder: str, title: str) -> list[str]:
-    """Hand-written and kept pages of a folder, by their titles."""
+    """Hand-written pages of a folder, by their titles."""
     index = ROOT / "docs" / folder / "index.md"
     paths = [path for path in sorted((ROOT / "docs" / folder).glob("*.md")) if path != index]
     headings = [path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for path in paths]
-    entries = []
-    for path, heading in zip(paths, headings, strict=True):
-        # the same command made several pages, each of another dose
-        name = heading if headings.count(heading) == 1 else f"{heading} ({path.stem.rpartition('_')[2]})"
-        entries.append(f"    * [{name}]({folder}/{path.name})")
+    entries = [f"    * [{name}]({folder}/{path.name})" for path, name in zip(paths, headings, strict=True)]
     return [f"* [{title}]({folder}/index.md)" if index.is_file() else f"* {title}", *entries]
+
+
+def results() -> list[str]:
+    """The kept tables, in the order, the parts and by the names of their index."""
+    text = (ROOT / "docs" / "results" / "index.md").read_text(encoding="utf-8")
+    entries = ["    * [Summary](results/summary.md)"]
+    for line in text.splitlines():
+        if line.startswith("## "):
+            entries.append(f"    * {line[3:]}")
+        elif link := re.match(r"- \[(.+?)\]\((\S+)\)", line):
+            entries.append(f"        * [{link[1]}](results/{link[2]})")
+    return ["* [Results](results/index.md)", *entries]
 
 
 def changelog() -> list[str]:
@@ -112,7 +120,7 @@ nav = [
     *tutorials(),
     *pages("how-to", "How to"),
     "    * [Sweeps](sweeps/README.md)",
-    *pages("results", "Results"),
+    *results(),
 ]
 nav += ["* [Gotchas](gotchas.md)", "* [Glossary](glossary.md)", "* [Architecture](architecture.md)"]
 nav += [*pages("contributing", "Contributing"), *api(), *changelog()]
