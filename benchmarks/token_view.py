@@ -1,10 +1,11 @@
 """The token view against labelled sentences: is the emotion that it names the one that the sentence shows?
 
-`EMOTION_INTERP_DATA=... python -m benchmarks.token_view --model bundled --model tinystories --model gemma`: the 448 scenes
+`EMOTION_INTERP_DATA=... python -m benchmarks.token_view [--model bundled] [--made tinystories=FOLDER]`: the 448 scenes
 (16 of each of 28 emotions), GoEmotions' test split and BRIGHTER, in the languages of the bank. Read-outs come from other
 scenes, from stories, or from the shipped bank alone; in a row the layer is the one that was best on one half of the
 texts, its figures are of the other half; `best` marks what was best there of the layers and their mean. Beside them: chance, the dense read-out, and TF-IDF of the same training texts.
-`--cache FOLDER` keeps what was read. Writes `docs/results/token_view.md`.
+TinyStories' SAEs do not ship: FOLDER has them and the bank found with them (`saes`, `bank`; the commands stand in
+saved_features/README.md). `--cache FOLDER` keeps what was read. Writes `docs/results/token_view.md`.
 """
 
 from __future__ import annotations
@@ -76,8 +77,10 @@ class Texts:
 class Reader:
     """A subject with its bank; what was read is kept in a folder."""
 
-    def __init__(self, model: str, cache: Path | None) -> None:
+    def __init__(self, model: str, cache: Path | None, made: Path | None = None) -> None:
         name, saes, folder = MODELS[model]
+        if made is not None:
+            saes, folder = made / "saes", made / "bank"
         if model == "tinystories":
             local = Path(os.environ.get("EMOTION_INTERP_DATA", "")) / "models" / "tinystories-instruct-3m-chat"
             name = str(local) if local.is_dir() else name
@@ -221,9 +224,9 @@ def tfidf_row(values: np.ndarray, codes: np.ndarray, half: np.ndarray, n: int) -
     return row | {"layer": None, "kind": "TF-IDF", "best": ""}
 
 
-def measured(model: str, cache: Path | None) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Every row of one subject, and what its shipped bank says of the sentence."""
-    reader = Reader(model, cache)
+def measured(model: str, cache: Path | None, made: Path | None = None) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Every row of one subject, and what its bank says of the sentence."""
+    reader = Reader(model, cache, made)
     bank, rows = reader.bank, []
 
     def add(test: Texts, source: str, kind: str, values: Any, codes: np.ndarray, n: int) -> None:
@@ -292,12 +295,14 @@ def sentence_lines(reader: Reader) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", choices=MODELS, help="default: all")
+    parser.add_argument("--made", action="append", default=[], help="MODEL=FOLDER with its saes and bank")
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     tables, sentences = [], []
-    for model in options.model or list(MODELS):
-        table, sentence = measured(model, options.cache)
+    made = {name: Path(folder) for name, _, folder in (part.partition("=") for part in options.made)}
+    for model in options.model or [name for name in MODELS if name != "tinystories" or name in made]:
+        table, sentence = measured(model, options.cache, made.get(model))
         tables.append(table)
         sentences.append(sentence)
     report(pd.concat(tables, ignore_index=True), pd.DataFrame(sentences), options.out)
