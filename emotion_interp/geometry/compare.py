@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MIN_SHARED = 5
 _STATISTICS = ("cka", "rsa_rho", "procrustes_disparity")
-_TITLES = dict(zip(_STATISTICS, ("CKA", "RSA rho", "Procrustes disparity"), strict=True))
+_TITLES: dict[str, str] = dict(zip(_STATISTICS, ("CKA", "RSA rho", "Procrustes disparity"), strict=True))
 _CHUNK = 2_000_000
 
 
