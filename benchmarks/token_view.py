@@ -332,10 +332,11 @@ def report(table: pd.DataFrame, sentences: pd.DataFrame, out: Path) -> None:
         "Read-outs trained on Gemma see the discovery words of its bank beside the texts. The recipe "
         "(shrinkage, both sources counting the same, the mean over the layers) was settled while looking "
         "at cross-validated figures of all scenes, so that those of the scenes flatter a little; those "
-        "of GoEmotions and BRIGHTER do not.",
+        "of GoEmotions and BRIGHTER do not. TinyStories: SAEs of 500,000 tokens and a bank of stories, made by the commands in "
+        "saved_features/README.md.",
         markdown(best.reset_index(drop=True)),
         f'## "{SENTENCE}"',
-        "As the shipped banks read it, by the mean of their layers.",
+        "As the banks read it, by the mean of their layers.",
         markdown(sentences),
         "## Every layer",
         "top-1 / top-3 on the second half.",
