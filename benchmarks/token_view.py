@@ -3,7 +3,8 @@
 `EMOTION_INTERP_DATA=... python -m benchmarks.token_view [--model bundled] [--made tinystories=FOLDER]`: the 448 scenes
 (16 of each of 28 emotions), GoEmotions' test split and BRIGHTER, in the languages of the bank. Read-outs come from other
 scenes, from stories, or from the shipped bank alone; in a row the layer is the one that was best on one half of the
-texts, its figures are of the other half; `best` marks what was best there of the layers and their mean. Beside them: chance, the dense read-out, and TF-IDF of the same training texts.
+texts, its figures are of the other half; `best` marks what was best there of the layers and their mean. Beside them:
+chance, the dense read-out, and TF-IDF of the same training texts.
 TinyStories' SAEs do not ship: FOLDER has them and the bank found with them (`saes`, `bank`; the commands stand in
 saved_features/README.md). `--cache FOLDER` keeps what was read. Writes `docs/results/token_view.md`.
 """
@@ -294,7 +295,7 @@ def sentence_lines(reader: Reader) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", action="append", choices=MODELS, help="default: all")
+    parser.add_argument("--model", action="append", choices=MODELS, help="default: all whose SAEs ship or are given")
     parser.add_argument("--made", action="append", default=[], help="MODEL=FOLDER with its saes and bank")
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=OUT)
@@ -326,7 +327,7 @@ def report(table: pd.DataFrame, sentences: pd.DataFrame, out: Path) -> None:
         "the whole stream. top-1 and top-3: the text's emotion has the largest value, or is among the three largest. AUROC: "
         "mean over emotions, each against all others. The layer is the best on one half of the texts (scenes: the odd "
         'numbers, by read-outs of that half alone); all figures are of the other half; "all" is the mean over the layers, which '
-        'needs no choice; "best" marks the better of the two rows by that first half. Candidates are the emotions that '
+        'needs no choice; "best" marks the better of the two rows by that first half (a rule added when both rows were known). Candidates are the emotions that '
         'the texts have. A read-out "from the bank alone" uses the bank\'s words (or, of the bundled and the TinyStories '
         "bank, the stories it was found on) and neutral text, no labelled sentence. "
         "Read-outs trained on Gemma see the discovery words of its bank beside the texts. The recipe "
