@@ -1,9 +1,10 @@
 """All layers of 512 texts of mixed length in a random GPT-2 small: ours, the floor, run_with_cache, steering-vectors, repeng.
 
-`python -m benchmarks.reading [--texts 512] [--peers PYTHON]`; PYTHON is an interpreter with steering-vectors and repeng,
-whose pins need an environment of their own (`make peers` builds one). The floor is one bare forward pass of the
-transformer blocks over the same real tokens in the same batches: no head, no hooks. Every peer runs at the batch size
-that was fastest for it on the first 64 texts.
+`python -m benchmarks.reading [--texts 512] [--block 64] [--peers PYTHON]`; PYTHON is an interpreter with steering-vectors
+and repeng, whose pins need an environment of their own (`make peers` builds one). The floor is one bare forward pass of
+the transformer blocks over the same real tokens in the same batches: no head, no hooks. Every peer runs at the batch
+size that was fastest for it on the first block. The texts are read block by block, and the ways of reading take turns at
+each, another one first every time, so that a machine whose speed drifts slows them alike.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 LAYERS, WIDTH, VOCABULARY = 12, 768, 50257
 BATCH_SIZES = (8, 16, 32, 64)
+FLOOR, OURS = "floor (bare blocks)", "emotion_interp.read_units"
 PEERS = ("steering-vectors", "repeng")
 Run = Callable[[list[str]], float]
 
@@ -111,8 +114,8 @@ def contenders(model: Any, subject: Any, peers: str | None, folder: Path) -> dic
         return sized
 
     found: dict[str, Callable[[int], Run]] = {
-        "floor (bare blocks)": lambda size: lambda texts: seconds(lambda: floor(texts)),
-        "emotion_interp.read_units": lambda size: lambda texts: seconds(lambda: ours(texts)),
+        FLOOR: lambda size: lambda texts: seconds(lambda: floor(texts)),
+        OURS: lambda size: lambda texts: seconds(lambda: ours(texts)),
         "run_with_cache (resid_post)": cached,
     }
     if peers:
@@ -122,34 +125,42 @@ def contenders(model: Any, subject: Any, peers: str | None, folder: Path) -> dic
     return found
 
 
-def section(count: int = 512, peers: str | None = None, rounds: int = 1) -> str:
+def take_turns(runs: dict[str, Callable[[int], Run]], blocks: list[list[str]]) -> tuple[dict[str, int], pd.DataFrame]:
+    """Each one's batch size (0: its own choice), and seconds [block, way of reading]."""
+    sizes: dict[str, int] = {}
+    for name, sized in runs.items():
+        own = (0,) if name in (FLOOR, OURS) else BATCH_SIZES
+        trial = {size: sized(size)(blocks[0]) for size in own}
+        sizes[name] = min(trial, key=lambda size: trial[size])
+    rows, names = [], list(runs)
+    for turn, block in enumerate(blocks):
+        first = turn % len(names)
+        rows.append({name: runs[name](sizes[name])(block) for name in names[first:] + names[:first]})
+    return sizes, pd.DataFrame(rows)[names]
+
+
+def section(count: int = 512, peers: str | None = None, block: int = 64) -> str:
     """The table as markdown."""
     import torch
 
     model, subject = make_subject()
     texts = make_texts(count)
     n_tokens = sum(map(len, subject.tokenize(texts)))
+    blocks = [texts[start : start + block] for start in range(0, count, block)]
     with tempfile.TemporaryDirectory() as folder:
-        runs = contenders(model, subject, peers, Path(folder))
-        sizes: dict[str, int] = {}
-        for name, sized in runs.items():
-            own = (0,) if "emotion_interp" in name or "floor" in name else BATCH_SIZES
-            trial = {size: sized(size)(texts[:64]) for size in own}
-            sizes[name] = min(trial, key=lambda size: trial[size])
-        best = dict.fromkeys(runs, np.inf)
-        for _ in range(rounds):
-            for name, sized in runs.items():
-                best[name] = min(best[name], sized(sizes[name])(texts))
-    base, mine = best["floor (bare blocks)"], best["emotion_interp.read_units"]
+        sizes, spent = take_turns(contenders(model, subject, peers, Path(folder)), blocks)
+    total, over, times = spent.sum(), spent.div(spent[FLOOR], axis=0), spent.div(spent[OURS], axis=0)
     lines = [
         f"All {LAYERS} layers of {count} texts of mixed length ({n_tokens:,} tokens), GPT-2 {LAYERS} x {WIDTH} with random "
-        f"weights, {torch.get_num_threads()} thread(s), fastest of {rounds} round(s):",
+        f"weights, {torch.get_num_threads()} thread(s), in turns at {len(blocks)} blocks; ratios of sums, in brackets the "
+        "median over blocks:",
         "",
         "| reading | batch size | seconds | ratio to the floor | ours is faster by |",
         "|---|---|---|---|---|",
         *[
-            f"| {name} | {sizes[name] or 'by tokens'} | {took:.1f} | {took / base:.2f} | {took / mine:.2f} |"
-            for name, took in best.items()
+            f"| {name} | {sizes[name] or 'by tokens'} | {total[name]:.1f} | {total[name] / total[FLOOR]:.2f} "
+            f"({over[name].median():.2f}) | {total[name] / total[OURS]:.2f} ({times[name].median():.2f}) |"
+            for name in spent
         ],
     ]
     if not peers:
@@ -161,9 +172,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=int, default=512)
     parser.add_argument("--peers", default=None)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--block", type=int, default=64)
     given = parser.parse_args()
-    print(section(given.texts, given.peers, given.rounds))
+    print(section(given.texts, given.peers, given.block))
 
 
 if __name__ == "__main__":
