@@ -26,7 +26,7 @@ from scipy.sparse import csr_matrix
 import emotion_interp as ei
 from benchmarks.tables import markdown, write
 from emotion_interp.concepts.text_baseline import TextVectors
-from emotion_interp.features.readings import neutral_states, shown_words
+from emotion_interp.features.readings import decoder_rows_at, neutral_states, shown_words
 from emotion_interp.features.readout import FOLDS, KINDS, top_shares
 from emotion_interp.features.readout_fits import Examples, Plan, fit_on_texts, from_bank, held_out_values
 from emotion_interp.features.text_states import TextStates, text_states
@@ -125,6 +125,10 @@ class Reader:
             self._neutral[language] = self._kept(f"neutral_tokens_{language}", read)
         return self._neutral[language]
 
+    def plan(self, site: ei.Site, language: str, kind: str, source: str, emotions: list[str]) -> Plan:
+        """Of a read-out as `train_readings` fits it."""
+        return Plan(site, language, kind, source, tuple(emotions), K, decoder_rows_at(self.subject, site))
+
     def words(self, language: str, emotions: list[str]) -> dict[ei.Site, Examples | None]:
         """The bank's words as `train_readings` adds them."""
         texts, codes = shown_words(self.bank, language, emotions)
@@ -176,7 +180,7 @@ def by_other_scenes(reader: Reader, scenes: Texts, emotions: list[str], codes: n
     half, folds, language = scenes.half, scenes.folds, scenes.stimuli[0].language
     words, found = reader.words(language, emotions), {}
     for site, states in scenes.states.items():
-        plan, neutral = Plan(site, language, kind, "scenes", tuple(emotions), K), reader.neutral(language)[site]
+        plan, neutral = reader.plan(site, language, kind, "scenes", emotions), reader.neutral(language)[site]
         examples = Examples(states, codes)
         values = held_out_values(plan, examples, folds, neutral, words[site])
         values[half] = held_out_values(plan, examples.rows(half), folds[half], neutral, words[site])
@@ -191,7 +195,7 @@ def by_other_texts(reader: Reader, train: Texts, test: Texts, emotions: list[str
     language = test.stimuli[0].language
     words, found = reader.words(language, emotions), {}
     for site in test.states:
-        plan = Plan(site, language, kind, train.name, tuple(emotions), K)
+        plan = reader.plan(site, language, kind, train.name, emotions)
         more = words[site]
         parts = [Examples(chosen.states[site], codes), *([] if more is None else [more])]
         readout = fit_on_texts(plan, parts, reader.neutral(language)[site])

@@ -23,6 +23,7 @@ from emotion_interp.features.design import design_stimuli
 from emotion_interp.features.probe_fits import dense_cleaner
 from emotion_interp.features.probes import Halves, probes_from_readings
 from emotion_interp.features.search import FoundOptions, bank_from_readings
+from emotion_interp.features.text_scores import class_means
 
 SETS = (8, 16)
 SEED = 0
@@ -38,12 +39,10 @@ def dense_table(concepts: Any, words: pd.DataFrame, readings: dict[Any, Any]) ->
             halves = Halves(words, language, emotions, reading)
             clean = dense_cleaner(halves.dense, halves.codes, halves.neutral)
             first, second = clean(halves.dense), clean(halves.dense2)
+            means = class_means(first, halves.codes, halves.n_classes)[: len(emotions)]
             for i, emotion in enumerate(emotions):
-                own = halves.codes == i
-                others = np.mean(
-                    [first[halves.codes == j].mean(axis=0) for j in range(len(emotions)) if j != i], axis=0
-                )
-                direction = first[own].mean(axis=0) - others
+                # towards the emotion from the mean of all: the same direction as from the mean of the others
+                direction = means[i] - means.mean(0)
                 auroc = halves.auroc((first @ direction)[:, None], i, held_out=False)[0]
                 held = second @ direction
                 scores.setdefault(language, []).append(held)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 from weakref import WeakKeyDictionary
@@ -85,9 +85,10 @@ def train_readings(
 ) -> EmotionReadings:
     """Train read-outs of the bank's emotions on labelled texts, for `emotion_trace`.
 
-    At each site and in each language two linear discriminants (equal priors, correlations shrunk by .9) on the mean over
-    a text's tokens: "dense" on the stream, "features" on log(1 + activation) of the features that are among the k with
-    the best AUROC for some emotion. Both are linear in the tokens, so that they read single tokens too. A bank found on
+    At each site and in each language two linear discriminants (equal priors, shrunk correlations) on the mean over
+    a text's tokens: "dense" on the stream; "features" on log(1 + activation) of the features that are among the k with
+    the best AUROC for some emotion, beside what these write together (the sum of their unit decoder rows by the same
+    activations), so that features that write alike share a weight. Both are linear in the tokens, so that they read single tokens too. A bank found on
     words adds its discovery words in two carriers, which count as much as the texts. `top1` and `top3` are of the labelled texts, from eight folds that
     share no group, the sets of features chosen anew in each. Values are in units of the spread of neutral tokens; what
     neutral text reaches is kept beside them. A language without labelled texts is trained on those of the others (and on
@@ -141,7 +142,7 @@ def train_readings(
             made = []
             for site in sites:
                 more = None if word_states is None else Examples(word_states[site], word_codes)
-                plan = Plan(site, language, kind, " and ".join(parts), emotions, k)
+                plan = Plan(site, language, kind, " and ".join(parts), emotions, k, decoder_rows_at(subject, site))
                 made.append(trained(plan, Examples(states[site], codes), fold, neutral[site], more))
             found += measured_together(made, neutral)
     if not found:
@@ -150,6 +151,11 @@ def train_readings(
             f"got {len(shown)} texts of {', '.join(sorted({s.emotion for s in shown})[:8])}."
         )
     return EmotionReadings(_rows(found))
+
+
+def decoder_rows_at(subject: Subject, site: Site) -> Callable[[np.ndarray], np.ndarray]:
+    """Decoder rows of the SAE at a site by feature ids, [feature, d_model], as `Plan` asks for them."""
+    return lambda features: subject.readers[site].decoder_rows(features).float().cpu().numpy()
 
 
 def _given(bank: FeatureBank, stimuli: str | Sequence[Stimulus]) -> tuple[list[Stimulus], str]:

@@ -16,7 +16,7 @@ LENGTHS = (1, 2, 4, 8, 16, 32)
 """Tokens of the stretches of neutral text that a stretch of a text is measured against."""
 NAMED = 0.95
 """An emotion is named where its value is more than the strongest emotion reaches in this share of neutral stretches."""
-SHRINKAGE = {"texts": 0.9, "words": 0.6, "word features": 0.9}
+SHRINKAGE = {"texts": 0.9, "features": 0.8, "words": 0.6, "word features": 0.9}
 """Of the correlations between coordinates; set once, and not for each model."""
 READABLE = 3.0
 """How many times chance the strongest emotion of texts not read in training must be right."""
@@ -105,7 +105,12 @@ def unmeasured(site: Site, language: str, kind: str, source: str, emotions: tupl
 
 
 def fitted_on_texts(
-    states: np.ndarray, codes: np.ndarray, n_classes: int, neutral: np.ndarray, sample_weights: np.ndarray
+    states: np.ndarray,
+    codes: np.ndarray,
+    n_classes: int,
+    neutral: np.ndarray,
+    sample_weights: np.ndarray,
+    shrinkage: float = SHRINKAGE["texts"],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Linear discriminants of the emotions, each against the mean of all; one unit is the spread of neutral tokens.
 
@@ -115,8 +120,9 @@ def fitted_on_texts(
         n_classes: number of emotions.
         neutral: states of neutral tokens [token, dimension].
         sample_weights: of each text.
+        shrinkage: of the correlations between dimensions.
     """
-    weights, bias = discriminant(states, codes, n_classes, SHRINKAGE["texts"], sample_weights)
+    weights, bias = discriminant(states, codes, n_classes, shrinkage, sample_weights)
     # what all emotions share says nothing of which it is
     weights, bias = weights - weights.mean(0), bias - bias.mean()
     spread = float((neutral.astype(np.float64) @ weights.T).std(0).mean()) or 1.0

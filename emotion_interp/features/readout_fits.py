@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from emotion_interp.features.genres import genre_of
 from emotion_interp.features.readout import (
     FOLDS,
     KINDS,
+    SHRINKAGE,
     Readout,
     feature_areas,
     fitted_on_texts,
@@ -34,7 +35,7 @@ LEAST_RATE = 0.02
 
 @dataclass(frozen=True)
 class Plan:
-    """What a read-out is of; k: features an emotion."""
+    """What a read-out is of; k: features an emotion; decoder_rows: of the site's SAE by feature ids, asked for "features" alone."""
 
     site: Site
     language: str
@@ -42,6 +43,7 @@ class Plan:
     source: str
     emotions: tuple[str, ...]
     k: int
+    decoder_rows: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +68,37 @@ def fit_on_texts(plan: Plan, parts: Sequence[Examples], neutral: TextStates) -> 
     """
     codes = np.concatenate([part.codes for part in parts])
     share = np.concatenate([np.full(len(part.codes), 1 / len(part.codes)) for part in parts])
-    features = np.zeros(0, dtype=int)
-    if plan.kind == "features":
-        active: list[Any] = [part.states.latents > 0 for part in parts]
-        fires = np.stack([np.asarray(cells.mean(0)).ravel() for cells in active]).max(0)
-        alive = np.flatnonzero(fires >= min(LEAST_RATE, fires.max(initial=0.0)))
-        n = len(plan.emotions)
-        areas = [feature_areas(part.states.latents[:, alive].toarray(), part.codes, n) for part in parts]
-        best = np.argsort(-np.mean(areas, axis=0), axis=1, kind="stable")[:, : plan.k]
-        features = alive[np.unique(best)]
-    *texts, tokens = (
-        s.dense if plan.kind == "dense" else s.latents[:, features].toarray()
-        for s in (*(part.states for part in parts), neutral)
-    )
-    weights, bias = fitted_on_texts(np.concatenate(texts), codes, len(plan.emotions), tokens, share)
-    made = {"features": features, "weights": weights, "bias": bias}
+    fit = _from_stream if plan.kind == "dense" else _from_features
+    made = fit(plan, parts, codes, neutral, share)
     return unmeasured(plan.site, plan.language, plan.kind, plan.source, plan.emotions, **made)
+
+
+def _from_stream(
+    plan: Plan, parts: Sequence[Examples], codes: np.ndarray, neutral: TextStates, share: np.ndarray
+) -> dict[str, np.ndarray]:
+    whole = np.concatenate([part.states.dense for part in parts])
+    weights, bias = fitted_on_texts(whole, codes, len(plan.emotions), neutral.dense, share)
+    return {"features": np.zeros(0, dtype=int), "weights": weights, "bias": bias}
+
+
+def _from_features(
+    plan: Plan, parts: Sequence[Examples], codes: np.ndarray, neutral: TextStates, share: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Discriminants of the features side by side with what they write, so that those with like decoder rows share a weight."""
+    active: list[Any] = [part.states.latents > 0 for part in parts]
+    fires = np.stack([np.asarray(cells.mean(0)).ravel() for cells in active]).max(0)
+    alive = np.flatnonzero(fires >= min(LEAST_RATE, fires.max(initial=0.0)))
+    n = len(plan.emotions)
+    areas = [feature_areas(part.states.latents[:, alive].toarray(), part.codes, n) for part in parts]
+    best = np.argsort(-np.mean(areas, axis=0), axis=1, kind="stable")[:, : plan.k]
+    features = alive[np.unique(best)]
+    rows = np.asarray(plan.decoder_rows(features), dtype=np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+    *texts, tokens = (s.latents[:, features].toarray() for s in (*(part.states for part in parts), neutral))
+    states, background = (np.hstack([x, x.astype(np.float64) @ rows]) for x in (np.concatenate(texts), tokens))
+    weights, bias = fitted_on_texts(states, codes, n, background, share, SHRINKAGE["features"])
+    own, written = weights[:, : len(features)], weights[:, len(features) :]
+    return {"features": features, "weights": own + written @ rows.T, "bias": bias}
 
 
 def held_out_values(

@@ -57,11 +57,10 @@ class SweepCurve(Result):
 
     def plot(self) -> go.Figure:
         """The measure over relative depth, a line for each model, language and whatever else there are several of."""
-        names = [c for c in self.frame if c not in ("value", "lo", "hi", "n", "layer", "depth", "reading")]
-        frame = self.frame.assign(site=self.frame["site"].str.replace(r"^blocks\.\d+\.(attn\.)?hook_", "", regex=True))
-        telling = [c for c in names if frame[c].nunique(dropna=False) > 1] or ["subject"]
-        missing = {c: frame[c].where(frame[c].notna(), "none") for c in telling if frame[c].isna().any()}
-        series = series_names(frame.assign(**missing), telling, self.measure)
+        plain = ("subject", "value", "lo", "hi", "n", "layer", "depth", "reading")
+        names = ["subject", *(c for c in self.frame if c not in plain)]
+        frame = self.frame.assign(**{c: self.frame[c].where(self.frame[c].notna(), "none") for c in names})
+        series = series_names(frame, names, self.measure)
         return depth_curves(frame.assign(series=series), title=f"{self.measure} by depth", y_title=self.measure)
 
     def __repr__(self) -> str:

@@ -30,6 +30,10 @@ def readings(tiny_subject, tiny_bank, labelled):
     return ei.train_readings(tiny_subject, tiny_bank, labelled, k=4)
 
 
+def no_rows(features) -> np.ndarray:
+    raise AssertionError("the stream's read-outs need no decoder")
+
+
 def states(dense) -> TextStates:
     return TextStates(np.asarray(dense, dtype=np.float32), csr_matrix(np.maximum(dense, 0)))
 
@@ -60,7 +64,7 @@ def test_values_of_a_text_are_the_mean_of_those_of_its_tokens(tiny_subject, tiny
 
 def test_texts_that_can_be_told_apart_are_read_rightly_and_noise_is_not(readings, rng):
     assert (readings.by_layer()["top1"].dropna() > 0.9).all()
-    plan = Plan(ei.Site(0), "en", "dense", "texts", EMOTIONS, 4)
+    plan = Plan(ei.Site(0), "en", "dense", "texts", EMOTIONS, 4, no_rows)
     noise, codes = states(rng.normal(size=(160, 10))), np.tile(np.arange(4), 40)
     held = held_out_values(plan, Examples(noise, codes), np.arange(160) % 8, states(rng.normal(size=(50, 10))))
     assert top_shares(held, codes)[0] < 0.45
@@ -71,7 +75,7 @@ def test_a_text_is_read_by_folds_that_never_saw_it(rng):
     n = 32
     codes = np.tile(np.arange(4), n // 4)
     own = states(np.eye(n) * 50 + 0.01 * rng.normal(size=(n, n)))
-    plan = Plan(ei.Site(0), "en", "dense", "texts", EMOTIONS, 4)
+    plan = Plan(ei.Site(0), "en", "dense", "texts", EMOTIONS, 4, no_rows)
     neutral = states(rng.normal(size=(40, n)))
     seen = fit_on_texts(plan, [Examples(own, codes)], neutral)
     assert top_shares(seen.values(own.dense, own.latents), codes)[0] == 1
@@ -80,7 +84,7 @@ def test_a_text_is_read_by_folds_that_never_saw_it(rng):
 
 
 def test_each_source_counts_the_same_however_many_texts_it_has(rng):
-    plan = Plan(ei.Site(0), "en", "dense", "texts", ("joy", "fear"), 2)
+    plan = Plan(ei.Site(0), "en", "dense", "texts", ("joy", "fear"), 2, no_rows)
     few, many = (states(rng.normal(size=(n, 5))) for n in (10, 10))
     codes, neutral = np.arange(10) % 2, states(rng.normal(size=(30, 5)))
     thrice = np.tile(np.arange(10), 3)
@@ -150,3 +154,75 @@ def test_wrong_texts_are_refused_in_one_line(tiny_subject, tiny_bank, hooked_sub
 def test_both_kinds_are_made_for_every_site(readings, tiny_bank):
     found = set(readings.frame[["site", "language", "kind"]].itertuples(index=False, name=None))
     assert found == {(str(s), lang, k) for s in tiny_bank.sites for lang in ("en", "zh") for k in KINDS}
+
+
+def planted_features(rng, n=80, n_noise=60, width=24):
+    """Texts of four emotions, each written by twelve features with like rows; a text fires one or two of them, and noise."""
+    codes = np.tile(np.arange(4), n // 4)
+    directions = np.random.default_rng(7).normal(size=(4, width))
+    own = np.repeat(directions, 12, axis=0) + 0.3 * np.random.default_rng(8).normal(size=(48, width))
+    rows = np.concatenate([own, np.random.default_rng(9).normal(size=(n_noise, width))])
+    likely = np.full((n, len(rows)), 0.05)
+    likely[:, :48] += 0.08 * (np.repeat(np.arange(4), 12) == codes[:, None])
+    latents = (rng.random(likely.shape) < likely) * (0.5 + rng.random(likely.shape))
+    made = TextStates(rng.normal(size=(n, width)).astype(np.float32), csr_matrix(latents.astype(np.float32)))
+    return made, codes, rows
+
+
+def test_a_feature_reads_alike_one_whose_decoder_row_is_alike():
+    made, codes, rows = planted_features(np.random.default_rng(0))
+    # the right rows, and those of others: only then do features of one emotion borrow from each other
+    shuffled = rows[np.random.default_rng(1).permutation(len(rows))]
+    right = {}
+    for name, written in (("own rows", rows), ("rows of others", shuffled)):
+        plan = Plan(
+            ei.Site(0), "en", "features", "texts", EMOTIONS, 12, lambda features, written=written: written[features]
+        )
+        readout = fit_on_texts(plan, [Examples(made, codes)], made)
+        fresh = [planted_features(np.random.default_rng(seed)) for seed in range(2, 12)]
+        right[name] = np.mean([top_shares(readout.values(m.dense, m.latents), c)[0] for m, c, _ in fresh])
+    assert right["own rows"] > right["rows of others"] + 0.05, right
+
+
+def test_read_outs_of_features_are_one_discriminant_of_activations_and_what_they_write(rng):
+    made, codes, rows = planted_features(rng)
+    plan = Plan(ei.Site(0), "en", "features", "texts", EMOTIONS, 6, lambda features: rows[features])
+    readout = fit_on_texts(plan, [Examples(made, codes)], made)
+    active = made.latents.toarray()[:, readout.features].astype(float)
+    unit = rows[readout.features] / np.linalg.norm(rows[readout.features], axis=1, keepdims=True)
+    both = np.hstack([active, active @ unit])
+    means = np.stack([both[codes == c].mean(0) for c in range(4)])
+    within = sum(np.cov(both[codes == c].T, ddof=0) * 20 for c in range(4)) / (80 - 4)
+    spread = np.sqrt(np.diag(within))
+    shrunk = 0.2 * within / np.outer(spread, spread) + 0.8 * np.eye(len(spread))
+    weights = np.stack([np.linalg.inv(shrunk) @ (m / spread) / spread for m in means])
+    bias = np.asarray([-0.5 * w @ m for w, m in zip(weights, means, strict=True)])
+    values = both @ (weights - weights.mean(0)).T
+    expected = (values + bias - bias.mean()) / values.std(0).mean()
+    np.testing.assert_allclose(readout.values(made.dense, made.latents), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_the_length_of_decoder_rows_and_the_order_of_features_do_not_matter(rng):
+    made, codes, rows = planted_features(rng)
+    order = rng.permutation(len(rows))
+    moved = TextStates(made.dense, made.latents[:, order])
+    plain = Plan(ei.Site(0), "en", "features", "texts", EMOTIONS, 4, lambda features: rows[features])
+    longer = Plan(ei.Site(0), "en", "features", "texts", EMOTIONS, 4, lambda features: 1000 * rows[order][features])
+    one, other = (
+        fit_on_texts(plain, [Examples(made, codes)], made),
+        fit_on_texts(longer, [Examples(moved, codes)], moved),
+    )
+    assert set(order[other.features]) == set(one.features)
+    np.testing.assert_allclose(
+        other.values(moved.dense, moved.latents), one.values(made.dense, made.latents), rtol=1e-6, atol=1e-9
+    )
+
+
+def test_a_site_whose_features_never_fire_reads_nothing(rng):
+    codes, silent = (
+        np.arange(16) % 4,
+        TextStates(rng.normal(size=(16, 5)).astype(np.float32), csr_matrix((16, 9), dtype=np.float32)),
+    )
+    plan = Plan(ei.Site(0), "en", "features", "texts", EMOTIONS, 2, lambda features: np.ones((len(features), 5)))
+    readout = fit_on_texts(plan, [Examples(silent, codes)], silent)
+    assert (readout.values(silent.dense, silent.latents) == 0).all()
