@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from html import escape
 from pathlib import Path
-from textwrap import shorten
+from textwrap import wrap
 
 from benchmarks.house import NAME, ROOT, imported, modules, order
 
@@ -55,10 +55,10 @@ def picture(root: Path = ROOT) -> str:
         for column, other in enumerate(rooms):
             if other in below[room]:
                 lines.append(f'<circle cx="{LEFT + pitch * column}" cy="{y + 14}" r="4" fill="#3b6ea5"/>')
-        said = purpose(room, root)
-        lines.append(
-            f'<text x="{text}" y="{y + 19}" font-size="12" fill="#333333">{escape(shorten(said, 84, placeholder=" ..."))}</text>'
-        )
+        said = wrap(purpose(room, root).replace("`", ""), 80)
+        for line, part in enumerate(said):
+            at = y + 19 + 14 * line - 7 * (len(said) - 1)
+            lines.append(f'<text x="{text}" y="{at}" font-size="12" fill="#333333">{escape(part)}</text>')
     return "\n".join([*lines, "</svg>", ""])
 
 

@@ -35,15 +35,33 @@ from emotion_interp.stats.scores import pairwise_auroc
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "results" / "token_view.md"
 MODELS = {
-    "bundled": (None, None, ROOT / "saved_features" / "bundled"),
-    "tinystories": ("tinystories-instruct-3m-chat", None, ROOT / "saved_features" / "tinystories-instruct-3m-chat"),
     "gemma": (
         "gemma-3-270m",
         ROOT / "saved_features" / "gemma-3-270m" / "saes",
         ROOT / "saved_features" / "gemma-3-270m",
     ),
+    "bundled": (None, None, ROOT / "saved_features" / "bundled"),
+    "tinystories": ("tinystories-instruct-3m-chat", None, ROOT / "saved_features" / "tinystories-instruct-3m-chat"),
 }
 PER_EMOTION, STORIES, K = 40, 20, 16
+NOTES = """\
+- **kind**: "features" are sets of 16 SAE features an emotion, "dense" is the whole stream.
+- **top1, top3**: the text's emotion has the largest value, or is among the three largest; candidates are the emotions that the
+  texts have. **auroc**: mean over emotions, each against all others.
+- **layer**: the best on one half of the texts (scenes: the odd numbers, by read-outs of that half alone), or "all": the mean over the
+  layers, which needs no choice; **best**: the better of the two by that first half. All figures are of the other half.
+- **the bank alone**: by the bank's words (of the bundled and the TinyStories bank: the stories it was found on) and neutral text, no
+  labelled sentence. Read-outs trained on Gemma see the discovery words of its bank beside the texts.
+- TinyStories: SAEs of 500,000 tokens and a bank of stories, made by the commands in saved_features/README.md.
+
+What was known when:
+
+- Most of the recipe (shrinkage, both sources counting the same, the mean over the layers) was settled while looking at cross-validated
+  figures of all scenes, so that the figures of the scenes flatter a little; those of GoEmotions and BRIGHTER do not.
+- That "best" may be the mean was decided when both rows were known.
+- That features are read beside what they write was chosen among some twenty ways on that half of Gemma's scenes which is not reported,
+  after the figures of the other half without it were known (.42 / .65 by one layer, .46 / .70 by the mean), and after one other way,
+  which was better on the first half alone, had been tried on the second and dropped (.38 / .63, .43 / .66)."""
 SENTENCE = "She opened the letter and began to weep"
 
 
@@ -327,21 +345,8 @@ def report(table: pd.DataFrame, sentences: pd.DataFrame, out: Path) -> None:
         out,
         "# The token view on labelled sentences",
         "Made by `python -m benchmarks.token_view` (see there for the data). Whole texts are read by the mean over their "
-        'tokens, with the read-outs of `emotion_trace`: "features" are sets of 16 SAE features an emotion, "dense" is '
-        "the whole stream. top-1 and top-3: the text's emotion has the largest value, or is among the three largest. AUROC: "
-        "mean over emotions, each against all others. The layer is the best on one half of the texts (scenes: the odd "
-        'numbers, by read-outs of that half alone); all figures are of the other half; "all" is the mean over the layers, which '
-        'needs no choice; "best" marks the better of the two rows by that first half (a rule added when both rows were known). Candidates are the emotions that '
-        'the texts have. A read-out "from the bank alone" uses the bank\'s words (or, of the bundled and the TinyStories '
-        "bank, the stories it was found on) and neutral text, no labelled sentence. "
-        "Read-outs trained on Gemma see the discovery words of its bank beside the texts. Most of the recipe "
-        "(shrinkage, both sources counting the same, the mean over the layers) was settled while looking "
-        "at cross-validated figures of all scenes, so that those of the scenes flatter a little. That features are read beside "
-        "what they write was chosen among some twenty ways on the half of Gemma's scenes that is not reported, after the "
-        "figures of the other half without it were known (.42 / .65 by one layer, .46 / .70 by the mean) and after one other "
-        "way, which was better on the first half alone, had been tried on the second and dropped (.38 / .63, .43 / .66). Figures "
-        "of GoEmotions and BRIGHTER do not. TinyStories: SAEs of 500,000 tokens and a bank of stories, made by the commands in "
-        "saved_features/README.md.",
+        "tokens, with the read-outs of `emotion_trace`.",
+        NOTES,
         markdown(best.reset_index(drop=True)),
         f'## "{SENTENCE}"',
         "As the banks read it, by the mean of their layers.",
