@@ -163,9 +163,10 @@ def _maps(study: StudyData) -> list[Block]:
         "Pages of their own beside this one: features by emotions, emotions by layers, the languages side by side, and the "
         "card of every kept feature, which a click on the map opens."
     )
+    named = ((*name.partition(" · ")[::2], file) for name, file in study.maps.items())
     links = joined(
-        fragment('<li><a href="{}">{}</a></li>', quote(file), f"{language_name(name.partition(' · ')[0])}, {name}")
-        for name, file in study.maps.items()
+        fragment('<li><a href="{}">{}, {}</a></li>', quote(file), language_name(language), place)
+        for language, place, file in named
     )
     links = fragment('<ul class="maps">{}</ul>', links)
     return [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.types import Site
 from emotion_interp.report import feature_map
 
 if TYPE_CHECKING:
@@ -25,5 +26,7 @@ def write_maps(bank: FeatureBank, subject: Subject, folder: Path) -> dict[str, s
             drawn = feature_map(bank, language=language, subject=subject)
             # a language of the user's may have a name that no file can have
             plain = language if language.isascii() and language.isalnum() else str(number)
-            written[f"{language} · {drawn.site}"] = drawn.save(folder / f"features_{plain}.html").name
+            # the usual place by its layer alone, any other by its whole name
+            place = f"layer {drawn.site.layer}" if drawn.site == Site(drawn.site.layer) else str(drawn.site)
+            written[f"{language} · {place}"] = drawn.save(folder / f"features_{plain}.html").name
     return written
