@@ -85,14 +85,14 @@ def train_readings(
 ) -> EmotionReadings:
     """Train read-outs of the bank's emotions on labelled texts, for `emotion_trace`.
 
-    At each site and in each language two linear discriminants (equal priors, shrunk correlations) on the mean over
-    a text's tokens: "dense" on the stream; "features" on log(1 + activation) of the features that are among the k with
+    At each site and in each language two linear discriminants (equal priors, shrunk correlations) on the mean over a
+    text's tokens: "dense" on the stream; "features" on log(1 + activation) of the features that are among the k with
     the best AUROC for some emotion, beside what these write together (the sum of their unit decoder rows by the same
-    activations), so that features that write alike share a weight. Both are linear in the tokens, so that they read single tokens too. A bank found on
-    words adds its discovery words in two carriers, which count as much as the texts. `top1` and `top3` are of the labelled texts, from eight folds that
-    share no group, the sets of features chosen anew in each. Values are in units of the spread of neutral tokens; what
-    neutral text reaches is kept beside them. A language without labelled texts is trained on those of the others (and on
-    its own words), and has no `top1`.
+    activations), so that features that write alike share a weight. Both are linear in the tokens, so that they read
+    single tokens too. A bank found on words adds its discovery words in two carriers, which count as much as the texts.
+    `top1` and `top3` are of the labelled texts, from eight folds that share no group, the sets of features chosen anew
+    in each. Values are in units of the spread of neutral tokens; what neutral text reaches is kept beside them. A
+    language without labelled texts is trained on those of the others (and on its own words), and has no `top1`.
 
     Args:
         subject: the bank's subject.
