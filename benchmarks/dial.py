@@ -1,8 +1,8 @@
 """The valence/arousal dial: requested coordinates against those of the written text, judged, and dials of shuffled ratings.
 
-`python -m benchmarks.dial` chooses layer and dose on the tuning prompts and reports on the test prompts: judged points
+`python -m benchmarks.dial [--model gemma-3-270m --saes SAES]` chooses layer and dose on the tuning prompts and reports on the test prompts: judged points
 (EmoBank's scale, 1 to 5) per requested standard deviation over a 3 x 3 grid. The judge is the regressor that reads no
-judge of stories; the one that does reads the same texts beside it. Writes `docs/results/dial.md`.
+judge of stories; the one that does reads the same texts beside it. Writes `docs/results/dial.md`, or `dial_MODEL.md`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 import emotion_interp as ei
+from benchmarks.given import subject_and_bank
 from benchmarks.tables import markdown, write
-from emotion_interp.bank import shipped_bank
 from emotion_interp.experiments import dial_test
 from emotion_interp.experiments.dial_slopes import figures
 from emotion_interp.judges import NEUTRAL_PROMPTS
@@ -26,19 +26,22 @@ NAMES = ("valence", "arousal")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=None)
+    parser.add_argument("--saes", default=None, help="folder of the SAEs")
+    parser.add_argument("--bank", default=None, help="folder of the bank; default: the one that ships")
     parser.add_argument("--nulls", type=int, default=99, help="dials of shuffled ratings")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--layers", default="1")
     parser.add_argument("--doses", default="0.1,0.15")
     parser.add_argument("--methods", default="dense")
     parser.add_argument("--steps", default="-2,0,2", help="requested coordinates")
-    parser.add_argument("--write", type=Path, default=Path("docs/results/dial.md"))
+    parser.add_argument("--write", type=Path, default=None)
     given = parser.parse_args()
-    subject = ei.load_subject()
+    subject, bank = subject_and_bank(parser, given)
     steps = [float(x) for x in given.steps.split(",")]
     grid, tuning = dial_test(
         subject,
-        shipped_bank(subject),
+        bank,
         *NEUTRAL_PROMPTS["en"],
         layers=[int(x) for x in given.layers.split(",")],
         doses=[float(x) for x in given.doses.split(",")],
@@ -53,13 +56,18 @@ def main() -> None:
     lines = [line(fit, d, "without stories", True) for d in NAMES]
     lines += [line(beside(grid), d, "with stories", False) for d in NAMES]
     print(tuning.round(3).to_string(index=False))
+    command = "python -m benchmarks.dial" + (f" --model {given.model}" if given.model else "")
     head = _HEAD.format(
-        layer=fit["layer"], dose=fit["dose"], cells=fit["n_cells"], texts=fit["n_prompts"] * fit["n_samples"]
+        command=f"{command} --layers {given.layers} --doses {given.doses} --nulls {given.nulls} --samples {given.samples}",
+        subject=subject.name,
+        layer=fit["layer"],
+        dose=fit["dose"],
+        cells=fit["n_cells"],
+        texts=fit["n_prompts"] * fit["n_samples"],
     )
     cells = grid.table.drop(columns="n_texts")
-    write(
-        given.write, head, markdown(pd.DataFrame(lines), {"p": 2, "r": 2, "median r of shuffled": 2}), markdown(cells)
-    )
+    page = given.write or Path("docs/results") / f"dial{f'_{subject.name}' if given.model else ''}.md"
+    write(page, head, markdown(pd.DataFrame(lines), {"p": 2, "r": 2, "median r of shuffled": 2}), markdown(cells))
 
 
 def line(fit: Any, name: str, judge: str, tested: bool) -> dict[str, Any]:
@@ -82,7 +90,7 @@ def beside(grid: Any) -> dict[str, float]:
 
 _HEAD = """# The valence/arousal dial
 
-`python -m benchmarks.dial`: bundled subject, layer {layer}, dose {dose} a standard deviation, both chosen on other prompts; {cells}
+`{command}`: {subject}, layer {layer}, dose {dose} a standard deviation, both chosen on other prompts; {cells}
 cells, {texts} texts of 30 tokens each. Points per SD: slope of the judged on the requested coordinate (EmoBank's scale, 1 to 5)
 with a 95% interval over prompts. Null: the same grid by dials for which the emotions have each other's ratings, one sample of each
 prompt and cell; p compares one sample of the dial's own. r is far from 0 by construction: the median |r| of the shuffled dials
