@@ -48,6 +48,7 @@ def test_hostile_names_on_the_maps_of_a_study_are_text(page: Any, tmp_path: Path
     # of the subject that it is shown with
     named = write_maps(replace(evil, manifest=evil.manifest | {"subject": bank.manifest["subject"]}), subject, tmp_path)
     assert list(named.values()) == ["features_0.html", "features_zh.html"] and EVIL in next(iter(named))
+    assert [name.rpartition(" · ")[2] for name in named] == ["layer 2", "layer 3"]
     for file in named.values():
         page.open(tmp_path / file, width)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -65,11 +66,9 @@ def test_hostile_names_on_the_maps_of_a_study_are_text(page: Any, tmp_path: Path
 
 
 def test_a_link_in_the_report_leads_to_the_map_and_a_cell_to_its_features_card(page: Any, saved: Path) -> None:
-    report = StudyData(
-        title="Linked", summary=build_study().summary, maps={"en · blocks.2.hook_resid_post": saved.name}
-    )
+    report = StudyData(title="Linked", summary=build_study().summary, maps={"en · layer 2": saved.name})
     page.open(write_report(report, saved.parent / "report.html"), 1280)
-    assert page.evaluate("document.querySelector('.maps a').textContent") == "English, en · blocks.2.hook_resid_post"
+    assert page.evaluate("document.querySelector('.maps a').textContent") == "English, layer 2"
     page.evaluate("document.querySelector('.maps a').click()")
     page.wait_for("location.pathname.endsWith('map.html') && document.readyState === 'complete'")
     number = page.evaluate("""(() => { const row = document.querySelectorAll('.ei-grid tbody tr')[7];
