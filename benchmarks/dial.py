@@ -56,10 +56,11 @@ def main() -> None:
     lines = [line(fit, d, "without stories", True) for d in NAMES]
     lines += [line(beside(grid), d, "with stories", False) for d in NAMES]
     print(tuning.round(3).to_string(index=False))
-    command = "python -m benchmarks.dial" + (f" --model {given.model}" if given.model else "")
+    command = "python -m benchmarks.dial" + (f" --model {given.model} --saes SAES" if given.model else "")
     head = _HEAD.format(
         command=f"{command} --layers {given.layers} --doses {given.doses} --nulls {given.nulls} --samples {given.samples}",
         subject=subject.name,
+        chosen="both fixed" if len(tuning) == 1 else "chosen on other prompts",
         layer=fit["layer"],
         dose=fit["dose"],
         cells=fit["n_cells"],
@@ -90,7 +91,7 @@ def beside(grid: Any) -> dict[str, float]:
 
 _HEAD = """# The valence/arousal dial
 
-`{command}`: {subject}, layer {layer}, dose {dose} a standard deviation, both chosen on other prompts; {cells}
+`{command}`: {subject}, layer {layer}, dose {dose} a standard deviation, {chosen}; {cells}
 cells, {texts} texts of 30 tokens each. Points per SD: slope of the judged on the requested coordinate (EmoBank's scale, 1 to 5)
 with a 95% interval over prompts. Null: the same grid by dials for which the emotions have each other's ratings, one sample of each
 prompt and cell; p compares one sample of the dial's own. r is far from 0 by construction: the median |r| of the shuffled dials
