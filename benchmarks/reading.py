@@ -1,6 +1,6 @@
 """All layers of 512 texts of mixed length in a random GPT-2 small: ours, the floor, run_with_cache, steering-vectors, repeng.
 
-`python -m benchmarks.reading [--texts 512] [--block 64] [--peers PYTHON]`; PYTHON is an interpreter with steering-vectors
+`python -m benchmarks.reading [--texts 512] [--block 64] [--floor] [--peers PYTHON]`; PYTHON is an interpreter with steering-vectors
 and repeng, whose pins need an environment of their own (`make peers` builds one). The floor is one bare forward pass of
 the transformer blocks over the same real tokens in the same batches: no head, no hooks. Every peer runs at the batch
 size that was fastest for it on the first block. The texts are read block by block, and the ways of reading take turns at
@@ -139,7 +139,7 @@ def take_turns(runs: dict[str, Callable[[int], Run]], blocks: list[list[str]]) -
     return sizes, pd.DataFrame(rows)[names]
 
 
-def section(count: int = 512, peers: str | None = None, block: int = 64) -> str:
+def section(count: int = 512, peers: str | None = None, block: int = 64, only: int | None = None) -> str:
     """The table as markdown."""
     import torch
 
@@ -148,7 +148,8 @@ def section(count: int = 512, peers: str | None = None, block: int = 64) -> str:
     n_tokens = sum(map(len, subject.tokenize(texts)))
     blocks = [texts[start : start + block] for start in range(0, count, block)]
     with tempfile.TemporaryDirectory() as folder:
-        sizes, spent = take_turns(contenders(model, subject, peers, Path(folder)), blocks)
+        runs = contenders(model, subject, peers, Path(folder))
+        sizes, spent = take_turns(dict(list(runs.items())[:only]), blocks)
     total, over, times = spent.sum(), spent.div(spent[FLOOR], axis=0), spent.div(spent[OURS], axis=0)
     lines = [
         f"All {LAYERS} layers of {count} texts of mixed length ({n_tokens:,} tokens), GPT-2 {LAYERS} x {WIDTH} with random "
@@ -163,7 +164,7 @@ def section(count: int = 512, peers: str | None = None, block: int = 64) -> str:
             for name in spent
         ],
     ]
-    if not peers:
+    if not peers and only is None:
         lines += ["", "steering-vectors and repeng were not measured: give --peers PYTHON."]
     return "\n".join(lines)
 
@@ -173,8 +174,9 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=512)
     parser.add_argument("--peers", default=None)
     parser.add_argument("--block", type=int, default=64)
+    parser.add_argument("--floor", action="store_true", help="ours and the floor alone")
     given = parser.parse_args()
-    print(section(given.texts, given.peers, given.block))
+    print(section(given.texts, given.peers, given.block, 2 if given.floor else None))
 
 
 if __name__ == "__main__":
