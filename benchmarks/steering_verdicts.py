@@ -21,11 +21,12 @@ from benchmarks.given import subject_and_bank
 from benchmarks.tables import markdown, write
 from emotion_interp.experiments import Setting
 from emotion_interp.experiments.verdicts import CORRECTIONS
-from emotion_interp.judges import NEUTRAL_PROMPTS, STORY_PROMPTS
+from emotion_interp.judges import FURTHER_PROMPTS, NEUTRAL_PROMPTS, STORY_PROMPTS
 from emotion_interp.judges.coherence import STABLE_DISTINCT2, STABLE_PERPLEXITY
 
-PROMPTS = {"neutral": NEUTRAL_PROMPTS, "stories": STORY_PROMPTS}
-"""Beginnings of sentences that an emotion word may follow, or first sentences of stories (English)."""
+PROMPTS = {"neutral": NEUTRAL_PROMPTS, "further": FURTHER_PROMPTS, "stories": STORY_PROMPTS}
+"""Beginnings of sentences that an emotion word may follow (further ones: Chinese, Spanish), or first sentences of stories
+(English)."""
 JUDGES = {"en": "encoder,stories", "zh": "smp,brighter", "es": "xed,brighter"}
 """Two judges of each language that have read no text in common."""
 STORIES = 60
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--null", type=int, default=599, help="directions of each kind")
     made.add_argument("--texts", type=int, default=8, help="of each direction")
+    made.add_argument("--skip", type=int, default=0, help="so many test prompts, those of an earlier run")
     made.add_argument("--tokens", type=int, default=20, help="of each text")
     made.add_argument("--temperature", type=float, default=1.0)
     made.add_argument("--top-k", type=int, default=50)
@@ -71,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         asks.error(f"--language is one of {', '.join(JUDGES)}, --texts at least 1")
     if given.language not in PROMPTS.get(given.prompts, ()) or given.correction not in CORRECTIONS:
         asks.error(
-            f"--prompts is one of {', '.join(PROMPTS)} (stories: English), --correction of {', '.join(CORRECTIONS)}"
+            f"--prompts is one of {', '.join(PROMPTS)} (stories: English; further: Chinese, Spanish), --correction of {', '.join(CORRECTIONS)}"
         )
     prompts = PROMPTS[given.prompts][given.language]
     subject, bank = subject_and_bank(asks, given)
@@ -89,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(chosen.to_frame().to_string(index=False), f"dose {given.dose}", sep="\n", flush=True)
     kinds = given.kinds.split(",")
     result = ei.steering_verdicts(
-        setting(subject, bank, judges, given, prompts.test),
+        setting(subject, bank, judges, given, prompts.test[given.skip :]),
         dose=given.dose,
         n_null=given.null,
         kinds=kinds,

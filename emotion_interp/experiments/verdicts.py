@@ -20,7 +20,7 @@ from emotion_interp.experiments.corrections import max_t_over, warn_if_none_can_
 from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.experiments.verdicts_aim import SIMPLE, Aim, Steered, aim, checked_length, steer_all
 from emotion_interp.experiments.verdicts_nulls import shared_nulls
-from emotion_interp.experiments.verdicts_texts import answers, written
+from emotion_interp.experiments.verdicts_texts import mean_answers, written
 from emotion_interp.figures.dots import dot_rows
 from emotion_interp.judges.coherence import STABLE_DISTINCT2, STABLE_PERPLEXITY
 from emotion_interp.stats.corrections import LEAST_FOR_MAX_T, holm
@@ -99,7 +99,8 @@ class VerdictOptions(Options):
         kinds: of "isotropic", "decoder", "shuffled" and "topics" (see `random_directions`).
         units: for "shuffled" and "topics": labelled texts, or a matrix of read ones as `NullTexts`. Default: the words that
             the bank's directions were made of, read again.
-        folder: where texts are kept and taken again, block by block: a killed run goes on, and another judge needs none.
+        folder: where texts are kept and taken again, block by block: a killed run goes on, and another judge needs none. The
+            answers of a judge that has an `identity` (encoders) are kept beside them.
         alpha: of the correction.
         correction: over emotions: "holm", or "max_t" (Westfall-Young), with which fewer directions can decide.
     """
@@ -192,7 +193,7 @@ def steering_verdicts(
     means = {}
     for kind, vectors in drawn.items():
         made = written(asked.question, asked.site, vectors.units, length, kind, chosen.folder)
-        means |= {(judge, kind): v.mean(1) for judge, v in answers(asked.judges, made).items()}
+        means |= {(judge, kind): v for judge, v in mean_answers(asked.judges, made, chosen.folder).items()}
     rows, nulls = [], []
     for i, emotion in enumerate(asked.emotions):
         row, nulls_of = _compared(asked, i, steered, means, drawn)

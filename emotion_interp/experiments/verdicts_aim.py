@@ -12,7 +12,7 @@ import numpy as np
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.experiments.setting import Setting
-from emotion_interp.experiments.verdicts_texts import answers, quality, with_budget, written
+from emotion_interp.experiments.verdicts_texts import answers, mean_answers, quality, with_budget, written
 from emotion_interp.judges.judging import JointJudge, Question, TextJudge
 from emotion_interp.steering.interventions import check_dose, scale_at, scale_of
 
@@ -156,7 +156,7 @@ def steer_all(asked: Aim, length: float, folder: str | Path | None) -> Steered:
     wide = replace(question, samples=more)
     base = written(wide, asked.site, np.zeros((1, units.shape[1])), length, "unsteered", folder)
     made = written(question, asked.site, units, length, "emotions", folder)
-    means = {judge: v.mean(1) for judge, v in answers(asked.judges, made).items()}
+    means = mean_answers(asked.judges, made, folder)
     first = answers(asked.judges, base)
     pairs = [("", wide, base.texts[0])]
     pairs += [

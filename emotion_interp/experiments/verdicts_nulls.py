@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from emotion_interp.core.errors import EmotionInterpError, FileFormatError
+from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import atomic_file, sha256_of
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.directions.null_directions import OF_TEXTS, NullDirections, NullTexts, null_texts, random_directions
 from emotion_interp.experiments.setting import Setting
-from emotion_interp.experiments.verdicts_texts import known_by
+from emotion_interp.experiments.verdicts_texts import kept_array, known_by
 
 
 def shared_nulls(
@@ -70,7 +70,7 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
         asked = [setting.subject.name, known_by(setting.subject), str(site), position, texts]
         path = Path(folder) / f"words_{sha256_of([*asked, list(map(list, rows))])[:32]}.npy"
     if path is not None and path.is_file():
-        values = _loaded(path, (len(rows), setting.subject.d_model))
+        values = kept_array(path, (len(rows), setting.subject.d_model), "activations of words")
     else:
         units = np.asarray([rows[s.emotion, s.word] for s in shown])
         reading: dict[str, object] = {"position": position, "skip": int(bank.manifest.get("skip", 8))}
@@ -79,13 +79,3 @@ def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> Null
             with atomic_file(path) as temporary:
                 np.save(temporary, values, allow_pickle=False)
     return NullTexts({site: values.astype(np.float64)}, tuple(e for e, _ in rows), tuple(w for _, w in rows))
-
-
-def _loaded(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise FileFormatError(f"{path} holds no activations of words ({error}); delete it.") from error
-    if values.shape != shape:
-        raise FileFormatError(f"{path} holds activations of shape {values.shape}, expected {shape}; delete it.")
-    return values

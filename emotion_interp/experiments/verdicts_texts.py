@@ -144,6 +144,51 @@ def answers(judges: Mapping[str, TextJudge], made: Continuations) -> dict[str, n
     return result
 
 
+def mean_answers(
+    judges: Mapping[str, TextJudge], made: Continuations, folder: str | Path | None = None
+) -> dict[str, np.ndarray]:
+    """Each judge's mean probabilities over the texts of a direction: name -> [direction, emotion of the judge].
+
+    Args:
+        judges: by name.
+        made: the texts.
+        folder: where the figures of a judge that has an `identity` are kept and taken again; a judge without one is asked
+            each time.
+
+    Raises:
+        FileFormatError: kept figures are damaged; and see `answers`.
+    """
+    result = {}
+    for name, judge in judges.items():
+        identity = getattr(judge, "identity", "")
+        if folder is None or not isinstance(identity, str) or not identity:
+            result[name] = answers({name: judge}, made)[name].mean(1)
+            continue
+        path = Path(folder) / f"answers_{sha256_of([identity, list(judge.emotions), made.texts])[:32]}.npy"
+        if path.is_file():
+            result[name] = kept_array(path, (len(made.texts), len(judge.emotions)), "answers")
+            continue
+        result[name] = answers({name: judge}, made)[name].mean(1)
+        with atomic_file(path) as temporary:
+            np.save(temporary, result[name], allow_pickle=False)
+    return result
+
+
+def kept_array(path: Path, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """An array that an earlier run kept.
+
+    Raises:
+        FileFormatError: it is damaged, or of another shape.
+    """
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise FileFormatError(f"{path} holds no {what} ({error}); delete it.") from error
+    if values.shape != shape:
+        raise FileFormatError(f"{path} holds {what} of shape {values.shape}, expected {shape}; delete it.")
+    return values
+
+
 def quality(question: Question, base: Continuations, made: Continuations) -> list[dict[str, float]]:
     """Of each direction: is its text still text, and does it still say what the unsteered text said.
 

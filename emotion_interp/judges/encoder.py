@@ -132,6 +132,7 @@ class EncoderJudge:
         unusable: emotion -> that AUROC.
         language: of the texts.
         unseen: held-out data sets of a kind that it was not trained on (stories).
+        identity: SHA-256 of its file, which names the encoder's too: what its answers may be kept under.
     """
 
     emotions: tuple[str, ...]
@@ -141,6 +142,7 @@ class EncoderJudge:
     classes: tuple[str, ...]
     scores: pd.DataFrame
     unseen: tuple[str, ...] = ()
+    identity: str = ""
 
     def _repr_html_(self) -> str:
         return facts_html(
@@ -242,7 +244,7 @@ def read_encoder_judge(path: str | Path, folder: str | Path, usable: float) -> E
     names = [c for c in classes if c != "neutral"]
     good = tuple(e for e in names if means.get(e, 0.0) >= usable)
     bad = {e: float(means.get(e, float("nan"))) for e in names if e not in good}
-    return EncoderJudge(good, bad, language, encoder, classes, scores, unseen)
+    return EncoderJudge(good, bad, language, encoder, classes, scores, unseen, sha256_file(path))
 
 
 def load_encoder_judge(path: Path, usable: float) -> EncoderJudge:

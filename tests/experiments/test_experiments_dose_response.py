@@ -16,6 +16,7 @@ from emotion_interp.core.seeds import generator
 from emotion_interp.experiments import dose_response, steering_controls, steering_test
 from emotion_interp.experiments.grid import holm
 from emotion_interp.judges import (
+    FURTHER_PROMPTS,
     NEUTRAL_PROMPTS,
     STORY_PROMPTS,
     content_overlap,
@@ -260,9 +261,10 @@ def test_coherence_figures_of_empty_and_looping_texts():
 def test_shipped_prompts_are_apart_distinct_and_carry_no_emotion_word():
     from emotion_interp.concepts import concept_set
 
-    sizes = {"neutral en": 24, "neutral zh": 12, "neutral es": 24, "story en": 248}
+    sizes = {"neutral en": 24, "neutral zh": 12, "neutral es": 24, "story en": 248, "further zh": 32, "further es": 32}
     splits = [("neutral", *pair) for pair in NEUTRAL_PROMPTS.items()]
     splits += [("story", *pair) for pair in STORY_PROMPTS.items()]
+    splits += [("further", *pair) for pair in FURTHER_PROMPTS.items()]
     used = set()
     for kind, language, split in splits:
         assert not set(split.tune) & set(split.test)

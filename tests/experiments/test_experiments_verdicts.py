@@ -11,7 +11,7 @@ import torch
 import emotion_interp as ei
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, Site, UnknownNameError
 from emotion_interp.directions import NullTexts
-from emotion_interp.experiments import verdicts_texts
+from emotion_interp.experiments import verdicts_aim, verdicts_texts
 from emotion_interp.experiments.verdicts import beyond
 from tests.conftest import make_gpt2
 
@@ -249,3 +249,36 @@ def test_what_the_user_gave_stays_as_it_was(tiny_subject, planted):
     assert torch.equal(state, torch.get_rng_state())
     assert tiny_subject.generate("The old man", max_new_tokens=6) == said
     assert all(np.array_equal(v, planted.directions[key]) for key, v in before.items())
+
+
+class Asked(Judge):
+    """A judge that counts what it is asked, and may be known by name."""
+
+    def __init__(self, identity, **marks):
+        super().__init__(**marks)
+        self.identity, self.count = identity, 0
+
+    def predict_proba(self, texts):
+        self.count += len(texts)
+        return super().predict_proba(texts)
+
+
+def test_answers_of_a_judge_with_an_identity_are_kept_and_others_are_asked_again(tiny_subject, planted, tmp_path):
+    def both(identity="a judge's file"):
+        return {"one": Asked(identity, joy=[TOKEN], fear="ea"), "two": Asked("", joy=[TOKEN, "Q"], fear="e")}
+
+    first, second, other = both(), both(), both("another file")
+    a, b, c = (few(tiny_subject, planted, who, folder=tmp_path) for who in (first, second, other))
+    assert first["one"].count == first["two"].count == second["two"].count == other["one"].count > 0
+    # unsteered texts alone are judged again: they are few, and counted one by one
+    unsteered = len(PROMPTS) * verdicts_aim.BASE_SAMPLES
+    assert second["one"].count == unsteered < first["one"].count
+    assert a.frame.equals(b.frame) and a.frame.equals(c.frame) and a.nulls.equals(b.nulls)
+    alone = few(tiny_subject, planted, both())
+    for column in ("p", "target_one"):
+        assert np.allclose(alone.frame[column], a.frame[column], equal_nan=True)
+    for damage, said in ((np.zeros((1, 1)), r"holds answers of shape \(1, 1\)"), (None, "holds no answers")):
+        for path in tmp_path.glob("answers_*.npy"):
+            path.write_bytes(b"no array") if damage is None else np.save(path, damage)
+        with pytest.raises(FileFormatError, match=said):
+            few(tiny_subject, planted, both(), folder=tmp_path)

@@ -56,3 +56,6 @@ NEUTRAL_PROMPTS: dict[str, PromptSplit] = read_prompts(_SHIPPED / "neutral.toml"
 
 STORY_PROMPTS: dict[str, PromptSplit] = read_prompts(_SHIPPED / "stories.toml")
 """Language -> first sentences of stories in which nothing is felt yet, for judges that read whole texts."""
+
+FURTHER_PROMPTS: dict[str, PromptSplit] = read_prompts(_SHIPPED / "further.toml")
+"""Language -> further neutral prompts, Chinese and Spanish, written after runs on the others had been looked at."""
