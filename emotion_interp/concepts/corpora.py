@@ -50,11 +50,16 @@ def existing_file(path: Path) -> Path:
 def read_stories(path: Path) -> Iterable[tuple[int, LabelledText]]:
     """(topic, story) of the emotion stories; stories whose emotion has no counterpart are left out."""
     names = {name: emotion for emotion, several in STORY_NAMES.items() for name in several}
+    for topic, name, text in named_stories(path):
+        if name in names:
+            yield topic, LabelledText(text, (names[name],), "stories")
+
+
+def named_stories(path: Path) -> Iterable[tuple[int, str, str]]:
+    """(topic, name of the emotion that it was written for, story) of every emotion story."""
     for number, line in text_lines(existing_file(path)):
         story = _record(path, number, line, {"emotion": str, "topic_idx": int})
-        if story["emotion"] in names:
-            text = as_text(story.get("text"), f"{path}, line {number}")
-            yield story["topic_idx"], LabelledText(text, (names[story["emotion"]],), "stories")
+        yield story["topic_idx"], story["emotion"], as_text(story.get("text"), f"{path}, line {number}")
 
 
 def _record(path: Path, number: int, line: str, kinds: Mapping[str, type]) -> Mapping[str, Any]:

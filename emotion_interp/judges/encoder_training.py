@@ -85,9 +85,9 @@ def train_encoder_judge(
         torch.manual_seed(int(generator(seed, "encoder", "head").integers(2**31)))
         encoder = TunedEncoder(folder, len(classes), recipe.tuned, device)
         began = time.monotonic()
-        states = _lower(encoder, [t.text for t in train])
+        states = lower_states(encoder, [t.text for t in train])
         say(f"{len(train):,} texts below the tuned layers: {time.monotonic() - began:,.0f} s")
-        _fit(encoder, states, targets, known, recipe, seed, say)
+        tune(encoder, states, targets, known, recipe, seed, say)
     probabilities = 1 / (1 + np.exp(-encoder.logits([t.text for t in test])))
     scores = held_out_scores(classes, probabilities, test)
     unseen = sorted({t.source for t in test} - {t.source for t in train})
@@ -111,7 +111,7 @@ def _targets(texts: Sequence[LabelledText], classes: Sequence[str]) -> tuple[np.
     return targets, known
 
 
-def _lower(encoder: TunedEncoder, texts: Sequence[str]) -> list[torch.Tensor]:
+def lower_states(encoder: TunedEncoder, texts: Sequence[str]) -> list[torch.Tensor]:
     lowered: dict[int, torch.Tensor] = {}
     for rows, batch in encoder.batches(texts):
         for row, states in zip(rows, batch, strict=True):
@@ -119,7 +119,7 @@ def _lower(encoder: TunedEncoder, texts: Sequence[str]) -> list[torch.Tensor]:
     return [lowered[i] for i in range(len(texts))]
 
 
-def _fit(
+def tune(
     encoder: TunedEncoder,
     states: Sequence[torch.Tensor],
     targets: np.ndarray,

