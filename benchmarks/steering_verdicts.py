@@ -142,7 +142,11 @@ def report(
     names |= {f"p_{j}_{k}": f"p {j}, {k}" for j in judges for k in kinds}
     names |= {"p": "p", "p_holm": "Holm", "p_max_t": "max-T", "perplexity_ratio": "perplexity ratio"}
     names |= {"distinct_2": "distinct-2", "content": "content", "passes": "passes"}
-    digits = {k: 4 for k in names.values() if k == "p" or k.startswith("p ")} | {"Holm": 3, "perplexity ratio": 2}
+    digits = {k: 4 for k in names.values() if k == "p" or k.startswith("p ")} | {
+        "Holm": 3,
+        "max-T": 4,
+        "perplexity ratio": 2,
+    }
     alone = frame[frame["p_holm"].isna()]
     few = [c for c in names if c in alone and alone[c].notna().any() and c not in ("p_holm", "p_max_t", "passes")]
     parts = [

@@ -59,7 +59,7 @@ def api() -> list[str]:
         with mkdocs_gen_files.open(f"api/{room}.md", "w") as page:
             page.write(f"# {title}\n\n")
             page.write("".join(f"::: {address(room, name)}\n\n" for name in names))
-        lines.append(f"- [{title}]({room}.md): " + ", ".join(f"`{n}`" for n in names))
+        lines.append(f"- [{title}]({room}.md): " + ", ".join(f"[`{n}`][{address(room, n)}]" for n in names))
         entries.append(f"    * [{title}](api/{room}.md)")
     with mkdocs_gen_files.open("api/index.md", "w") as page:
         page.write("\n".join(lines) + "\n")

@@ -60,6 +60,8 @@ class RatingOptions(WordOptions):
         n_bootstrap: resamples of the interval; 0: none.
         outside_draws: how often each outside set is drawn again (`paper_pattern` wants 200); 0: the one set
             alone.
+        written: add "written": what all features of a site write together. A ridge on it is a linear read-out of all
+            features under which those that write alike share a weight.
     """
 
     baselines: bool = True
@@ -68,6 +70,7 @@ class RatingOptions(WordOptions):
     n_permutations: int = 199
     n_bootstrap: int = 500
     outside_draws: int = 200
+    written: bool = False
 
 
 class RatingChoices(WordChoices, total=False):
@@ -79,6 +82,7 @@ class RatingChoices(WordChoices, total=False):
     n_permutations: int
     n_bootstrap: int
     outside_draws: int
+    written: bool
 
 
 @dataclass(frozen=True, kw_only=True)

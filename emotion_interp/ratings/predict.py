@@ -21,8 +21,8 @@ from emotion_interp.figures.theme import COLOURS
 from emotion_interp.norms import Norms
 from emotion_interp.ratings.options import FitChoices, FitOptions
 from emotion_interp.ratings.redraw import KEYS, RedrawnSeries, redrawn_series
+from emotion_interp.ratings.words import WHOLE, WordActivations
 from emotion_interp.ratings.words import RatedWords as RatedWords
-from emotion_interp.ratings.words import WordActivations
 from emotion_interp.stats.folds import FoldScores, group_permutations
 from emotion_interp.stats.ridge import assign_folds, nested_ridge
 from emotion_interp.stats.sparse import Matrix
@@ -30,8 +30,8 @@ from emotion_interp.stats.sparse import Matrix
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-DENSE = "dense"
 ALL = "all"
+DENSE = WHOLE[0]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -158,6 +158,7 @@ def predict_from_activations(
     language: str = "en",
     *,
     dense: Mapping[At, Matrix] | None = None,
+    written: Mapping[At, Matrix] | None = None,
     options: FitOptions | None = None,
     **choices: Unpack[FitChoices],
 ) -> Ratings:
@@ -174,6 +175,8 @@ def predict_from_activations(
         feature_sets: site or layer -> name of the set -> column indices, or None for all. Default: "all".
         language: of the words.
         dense: site or layer -> [word, d_model]; reported as the feature set "dense".
+        written: site or layer -> [word, d_model], what all features write together (their activations times their decoder
+            rows); reported as the feature set "written".
         options: folds, penalties, groups, other languages, null, interval and redrawn sets.
         **choices: fields of `FitOptions`, by keyword.
 
@@ -193,7 +196,7 @@ def predict_from_activations(
     """
     chosen = merged(FitOptions, options, choices)
     folds, seed = chosen.folds, chosen.seed
-    train = WordActivations(activations, words, norms, language, chosen.groups, dense or {})
+    train = WordActivations(activations, words, norms, language, chosen.groups, dense or {}, written or {})
     sets = _checked_sets(train, feature_sets)
     data = [RatedWords.of(train, norms.scale, None)]
     data += [RatedWords.of(other, norms.scale, data[0].dimensions) for other in chosen.transfer]
@@ -213,10 +216,10 @@ def predict_from_activations(
         FoldScores(part.groups, part_fold, chosen.n_bootstrap, seed)
         for part, part_fold in zip(data, part_folds, strict=True)
     ]
-    fitted: dict[tuple[Site, bytes | None, int], tuple[list[dict[str, object]], pd.DataFrame]] = {}
+    fitted: dict[tuple[Site, bytes | str, int], tuple[list[dict[str, object]], pd.DataFrame]] = {}
     for site, name, columns in sets:
         for number, (part, part_fold) in enumerate(zip(data, part_folds, strict=True)):
-            key = (site, None if columns is None else columns.tobytes(), number)
+            key = (site, name if columns is None else columns.tobytes(), number)
             if key not in fitted:
                 fit = (chosen.inner_folds, chosen.alphas, orders, scores[number])
                 fitted[key] = _fit(site, name, columns, data[0], part, part_folds[0], part_fold, *fit)
@@ -237,12 +240,13 @@ def predict_from_activations(
 def _checked_sets(
     train: WordActivations, feature_sets: Mapping[At, Mapping[str, object]] | None
 ) -> list[tuple[Site, str, np.ndarray | None]]:
-    """(site, name, columns) of every fit; the dense activations come as the set "dense"."""
-    if not train.activations and not train.dense:
+    """(site, name, columns) of every fit; whole matrices come under their own name."""
+    whole = {name: getattr(train, name) for name in WHOLE}
+    if not train.activations and not any(whole.values()):
         raise EmotionInterpError("there is nothing to predict from; give layer -> [word, feature].")
     named = {sites_at(train.activations, layer)[0]: names for layer, names in (feature_sets or {}).items()}
     checked: list[tuple[Site, str, np.ndarray | None]] = []
-    for site in sorted({*train.activations, *train.dense}):
+    for site in sorted({*train.activations, *(site for matrices in whole.values() for site in matrices)}):
         if site in train.activations:
             width = train.activations[site].shape[1]
             for name, columns in named.get(site, {ALL: None}).items():
@@ -256,8 +260,7 @@ def _checked_sets(
                         f"there are {width} (0 to {width - 1})."
                     )
                 checked.append((site, name, columns))
-        if site in train.dense:
-            checked.append((site, DENSE, None))
+        checked += [(site, name, None) for name, matrices in whole.items() if site in matrices]
     return checked
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from emotion_interp.core.messages import Pairs
     from emotion_interp.core.types import Site
     from emotion_interp.norms import Norms
+    from emotion_interp.stats.sparse import Matrix
     from emotion_interp.subjects import Subject
 
 
@@ -51,7 +52,7 @@ def predict_ratings(
 ) -> Ratings:
     """Predict valence and arousal of words or sentences by nested cross-validated ridge, per layer and feature set.
 
-    Feature sets: "all" living latents; "dense" residual stream; with a bank also "selected" (its emotion features of the
+    Feature sets: "all" living latents; "dense" residual stream; "written", where asked for; with a bank also "selected" (its emotion features of the
     norms' language) and "outside" (as many others, matched for firing rate), and with a bank of several languages
     "selected_<language>", "intersection", "union" and their controls "outside_intersection" and "outside_union". Baselines that read no context, the same
     at every layer: "static" (mean input embedding of the word's tokens) and "length" (characters, tokens).
@@ -82,6 +83,8 @@ def predict_ratings(
     chosen = merged(RatingOptions, options, choices)
     read = [(table, _read(subject, table, bank, layers, carrier, chosen.seed, chosen)) for table in (norms, *transfer)]
     parts = [_part(table, words, readings) for table, (words, readings) in read]
+    if chosen.written:
+        parts = [replace(part, written=written_by(subject, part.activations)) for part in parts]
     fit = (chosen.folds, chosen.seed, chosen.n_permutations, chosen.n_bootstrap)
     outside = outside_sets(parts[0], bank, chosen.outside_draws, chosen.seed)
     ratings = predict_parts(parts, feature_sets(parts[0], bank, chosen.seed), *fit, outside)
@@ -175,6 +178,16 @@ def _part(norms: Norms, words: list[str], read: dict[Site, SiteReadings]) -> Wor
     return WordActivations(features, words, norms, norms.language, groups, dense)
 
 
+def written_by(subject: Subject, activations: Mapping[Site, Matrix]) -> dict[Site, np.ndarray]:
+    """What the features of each site write together: site -> [word, d_model], activations times decoder rows, float64."""
+    result = {}
+    for site, matrix in activations.items():
+        alive = np.flatnonzero(firing_rates(matrix))
+        rows = subject.readers[site].decoder_rows(alive).double().cpu().numpy()
+        result[site] = np.asarray(matrix[:, alive] @ rows, dtype=np.float64)
+    return result
+
+
 def feature_sets(
     part: WordActivations, bank: FeatureBank | None = None, seed: int = 0
 ) -> dict[Site, dict[str, object]]:
@@ -220,6 +233,7 @@ def predict_parts(
         folds=folds,
         seed=seed,
         dense=trained.dense,
+        written=trained.written,
         groups=trained.groups,
         transfer=others,
         n_permutations=n_permutations,

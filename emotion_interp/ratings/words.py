@@ -15,6 +15,8 @@ from emotion_interp.norms import Norms
 from emotion_interp.stats.sparse import Matrix
 
 DIMENSIONS = ("valence", "arousal")
+WHOLE = ("dense", "written")
+"""Feature sets that are a matrix of their own, and no columns of the features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +25,7 @@ class WordActivations:
 
     `activations`: site -> [word, feature], dense or scipy.sparse. `dense`: site -> [word, d_model], optional. Both are
     kept as `BySite`, so a layer's number stands for its `resid_post`. `groups`: one label per word; words of one group (a lemma, translations of each other) stay in one fold.
+    `written`: as `dense`, what all features of the site write together (activations times decoder rows), optional.
     """
 
     activations: Mapping[Any, Matrix]
@@ -31,13 +34,15 @@ class WordActivations:
     language: str = "en"
     groups: Sequence[Hashable] | None = None
     dense: Mapping[Any, Matrix] = field(default_factory=dict)
+    written: Mapping[Any, Matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for kind in ("activations", "dense"):
+        for kind in ("activations", *WHOLE):
             object.__setattr__(self, kind, BySite(getattr(self, kind)))
         if self.groups is not None and len(self.groups) != len(self.words):
             raise EmotionInterpError(f"{len(self.words)} words need as many groups, got {len(self.groups)}.")
-        for kind, matrices in (("activations", self.activations), ("dense", self.dense)):
+        for kind in ("activations", *WHOLE):
+            matrices: BySite[Matrix] = getattr(self, kind)
             for site, matrix in matrices.items():
                 if matrix.ndim != 2 or matrix.shape[0] != len(self.words):
                     raise EmotionInterpError(
@@ -77,7 +82,7 @@ class RatedWords:
         return cls(source, rows, words, groups, ratings[rows], dimensions)
 
     def matrix(self, site: Site, name: str, columns: np.ndarray | None) -> Matrix:
-        matrices = self.source.dense if columns is None else self.source.activations
+        matrices = self.source.activations if columns is not None else getattr(self.source, name)
         if site not in matrices:
             raise UnknownNameError(f"layer of {self.source.language} {name}", str(site), map(str, matrices))
         matrix: Any = matrices[site]

@@ -63,13 +63,16 @@ class Columns:
         self._cache: Any = None
         self._last_logits_only: bool | None = None
 
-    def extend(self, ids: np.ndarray, real: np.ndarray | None = None, last_only: bool = True) -> torch.Tensor:
+    def extend(
+        self, ids: np.ndarray, real: np.ndarray | None = None, last_only: bool = True, last: int | None = None
+    ) -> torch.Tensor:
         """Run more columns.
 
         Args:
             ids: [row, column].
             real: [row, column], False on padding; default: all real.
             last_only: logits of the last column only: [row, vocab]; else of all columns run: [row, column, vocab].
+            last: else of so many last columns; None: of all.
         """
         import torch
 
@@ -86,8 +89,9 @@ class Columns:
         run = self._hooked if self.subject.backend == "hooked" else self._bridge
         # a bridge and a HookedTransformer keep state while they run
         with lock_of(self.subject.model), surely(using_plan(plan)) as own, own:
-            logits = run(columns, positions, width, last_only)
-        return logits[:, -1] if last_only else logits
+            logits = run(columns, positions, width, 1 if last_only else last)
+        # where the model itself cannot leave columns out, they are cut off here
+        return logits[:, -1] if last_only else logits[:, -last:] if last else logits
 
     def _mask(self, width: int | None = None) -> torch.Tensor:
         import torch
@@ -95,8 +99,8 @@ class Columns:
         real = self.real if width is None else self.real[:, -width:]
         return torch.from_numpy(real.astype(np.int64)).to(self.subject.device)
 
-    def _hooked(self, columns: torch.Tensor, positions: np.ndarray, width: int, last_only: bool) -> torch.Tensor:
-        del positions, last_only  # HookedTransformer counts positions from the mask, and always unembeds every column
+    def _hooked(self, columns: torch.Tensor, positions: np.ndarray, width: int, last: int | None) -> torch.Tensor:
+        del positions, last  # HookedTransformer counts positions from the mask, and always unembeds every column
         options: dict[str, object] = {}
         if self.use_cache:
             if self._cache is None:
@@ -107,7 +111,7 @@ class Columns:
             options["past_kv_cache"] = self._cache
         return self.subject.model(columns, return_type="logits", attention_mask=self._mask(width), **options)
 
-    def _bridge(self, columns: torch.Tensor, positions: np.ndarray, width: int, last_only: bool) -> torch.Tensor:
+    def _bridge(self, columns: torch.Tensor, positions: np.ndarray, width: int, last: int | None) -> torch.Tensor:
         import torch
 
         model = self.subject.model
@@ -122,8 +126,8 @@ class Columns:
             parameters = inspect.signature(model.original_model.forward).parameters
             self._last_logits_only = "logits_to_keep" in parameters
         # the unembedding of a whole prompt costs more than a small model's blocks
-        if last_only and self._last_logits_only:
-            options["logits_to_keep"] = 1
+        if last and self._last_logits_only:
+            options["logits_to_keep"] = last
         logits, cache = model(columns, return_type="logits_and_cache", **options)
         self._cache = cache if self.use_cache else None
         return logits

@@ -317,11 +317,13 @@ def token_log_probabilities(
             lengths = np.asarray([prompt_lengths[i] for i in chosen])
             bos = subject.has_bos([rows[i] for i in chosen])
             session = Session(subject, lengths, np.asarray(chosen), bos, use_cache=False)
-            logits = session.extend(ids, real, last_only=False)[:, :-1].float()
+            # rows end together, so the longest scored part and the column before it hold all that is asked for
+            last = 1 + max(len(rows[i]) - prompt_lengths[i] for i in chosen)
+            logits = session.extend(ids, real, last_only=False, last=last)[:, :-1].float()
             check_open(scopes)
-            target = torch.from_numpy(ids[:, 1:]).to(logits.device)[..., None]
+            target = torch.from_numpy(ids[:, 1 - last :]).to(logits.device)[..., None]
             normal = logits.logsumexp(-1)
-            check_finite(torch.where(torch.from_numpy(real[:, :-1]).to(normal.device), normal, 0.0))
+            check_finite(torch.where(torch.from_numpy(real[:, -last:-1]).to(normal.device), normal, 0.0))
             scores = (logits.gather(-1, target)[..., 0] - normal).double().cpu().numpy()
             for k, i in enumerate(chosen):
                 result[i] = scores[k, scores.shape[1] - (len(rows[i]) - prompt_lengths[i]) :]

@@ -41,14 +41,16 @@ class Session(Columns):
     ) -> None:
         super().__init__(subject, prompt_lengths, rows, has_bos, use_cache and exactness(subject).cache, turns)
 
-    def extend(self, ids: np.ndarray, real: np.ndarray | None = None, last_only: bool = True) -> torch.Tensor:
+    def extend(
+        self, ids: np.ndarray, real: np.ndarray | None = None, last_only: bool = True, last: int | None = None
+    ) -> torch.Tensor:
         """Run more columns; see `Columns.extend`.
 
         Raises:
             UnsupportedError: padded rows, where they would change the logits.
         """
         check_padding(self.subject, self.use_cache, np.ones(ids.shape, dtype=bool) if real is None else real)
-        return super().extend(ids, real, last_only)
+        return super().extend(ids, real, last_only, last)
 
     def repeat(self, prompt_lengths: np.ndarray, rows: np.ndarray, at: np.ndarray | None = None) -> Session:
         """A new session each of whose rows continues one of this one's rows; this one stays as it is.

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from emotion_interp.core import EmotionInterpError, UnknownNameError
 from emotion_interp.norms import Norms, load_norms
-from emotion_interp.ratings import bank_sets, predict_ratings
+from emotion_interp.ratings import bank_sets, predict_from_activations, predict_ratings
 from emotion_interp.ratings.sets import CONTROLS
-from emotion_interp.ratings.subject_ratings import read_words, sampled_words
+from emotion_interp.ratings.subject_ratings import read_part, read_words, sampled_words
 
 
 def bank(**chosen: list[int]):
@@ -156,3 +156,24 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         predict_ratings(tiny_subject, english, **arguments)
+
+
+def test_what_features_write_together_is_a_set_of_its_own_and_recomputes(tiny_subject):
+    norms = load_norms("builtin")
+    options = {"folds": 5, "baselines": False, "n_permutations": 9, "n_bootstrap": 0}
+    ratings = predict_ratings(tiny_subject, norms, written=True, transfer=[norms], **options)
+    part, sites = read_part(tiny_subject, norms)
+    for site in sites:
+        decoder = tiny_subject.readers[site].sae.W_dec.detach().double().numpy()
+        written = np.asarray(part.activations[site].todense(), dtype=np.float64) @ decoder
+        alone = predict_from_activations({site: written}, part.words, norms, folds=5, n_permutations=9, n_bootstrap=0)
+        table = ratings.to_frame()
+        mine = table[(table["site"] == str(site)) & (table["feature_set"] == "written")]
+        assert len(mine) == 4 and set(mine["n_features"]) == {tiny_subject.d_model}
+        np.testing.assert_allclose(mine["r"].to_numpy()[:2], alone.to_frame()["r"], atol=1e-6)
+        # the same words again are predicted as those that were learnt
+        np.testing.assert_allclose(mine["r"].to_numpy()[2:], mine["r"].to_numpy()[:2], atol=1e-9)
+        dense = table[(table["site"] == str(site)) & (table["feature_set"] == "dense")]
+        assert not np.allclose(dense["r"], mine["r"])
+    without = predict_ratings(tiny_subject, norms, **options).to_frame()
+    assert "written" not in set(without["feature_set"])
