@@ -25,6 +25,8 @@ BLOCK = 24
 """Directions of one file."""
 LOGIT_CELLS = 1 << 25
 """Logits of one batch: 128 rows of a vocabulary of 262,144."""
+ON_DEVICE = 16
+"""So many times as much is in a batch where a device computes it, to which 128 rows are nothing."""
 _COLUMNS = ["direction", "row", "tokens", "text"]
 
 
@@ -33,8 +35,9 @@ def with_budget(question: Question) -> Question:
     if "token_budget" in question.options:
         return question
     longest = max(len(t.ids) for t in question.subject.tokenize(question.prompts, whole=True))
-    rows = max(1, LOGIT_CELLS // int(question.subject.model.cfg.d_vocab))
-    budget = min(TOKEN_BUDGET, rows * (longest + question.max_new_tokens))
+    more = 1 if question.subject.device.type == "cpu" else ON_DEVICE
+    rows = max(1, more * LOGIT_CELLS // int(question.subject.model.cfg.d_vocab))
+    budget = min(more * TOKEN_BUDGET, rows * (longest + question.max_new_tokens))
     return replace(question, options={**question.options, "token_budget": budget})
 
 

@@ -13,6 +13,7 @@ from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteEr
 from emotion_interp.directions import NullTexts
 from emotion_interp.experiments import verdicts_aim, verdicts_texts
 from emotion_interp.experiments.verdicts import beyond
+from emotion_interp.judges.judging import Question
 from tests.conftest import make_gpt2
 
 PROMPTS = ("The letter said that she felt", "He was", "The old man looked at the sea and", "After the walk they")
@@ -249,6 +250,19 @@ def test_what_the_user_gave_stays_as_it_was(tiny_subject, planted):
     assert torch.equal(state, torch.get_rng_state())
     assert tiny_subject.generate("The old man", max_new_tokens=6) == said
     assert all(np.array_equal(v, planted.directions[key]) for key, v in before.items())
+
+
+def test_a_device_gets_larger_batches_than_a_processor(tiny_subject):
+    class Far:
+        """The subject, said to lie on a device."""
+
+        device, model, tokenize = torch.device("cuda"), tiny_subject.model, tiny_subject.tokenize
+
+    def budget(subject):
+        question = Question(subject, PROMPTS, Judge(joy=["x"]), ("joy",), "all", 8, 0, {})
+        return verdicts_texts.with_budget(question).options["token_budget"]
+
+    assert budget(Far()) == verdicts_texts.ON_DEVICE * budget(tiny_subject)
 
 
 class Asked(Judge):
