@@ -166,7 +166,7 @@ def report(
             top_k=given.top_k,
             temperature=given.temperature,
             seed=given.seed,
-            prompts=given.prompts,
+            prompts=given.prompts + (f" without the first {given.skip}" if given.skip else ""),
             decides="Holm" if given.correction == "holm" else "Westfall-Young max-T",
         ),
         f"**{len(result.passed)} of {len(judged)} judged emotions pass**: {', '.join(result.passed) or 'none'}.",
