@@ -11,11 +11,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.leftovers import OLD, followed, sweep, temporary_place
 from emotion_interp.core.reading import LARGEST_RECORD, parse_json, read_text
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
 
@@ -235,3 +238,20 @@ def require_working_directory() -> None:
         raise FileFormatError(
             "the working directory has been deleted; change to a folder that exists (cd ~ in the shell, os.chdir in Python)."
         ) from None
+
+
+def kept_array(path: Path, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """An array that an earlier run kept.
+
+    Raises:
+        FileFormatError: it is damaged, or of another shape.
+    """
+    import numpy as np
+
+    try:
+        values: np.ndarray = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise FileFormatError(f"{path} holds no {what} ({error}); delete it.") from error
+    if values.shape != shape:
+        raise FileFormatError(f"{path} holds {what} of shape {values.shape}, expected {shape}; delete it.")
+    return values

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from emotion_interp.core.errors import FileFormatError
-from emotion_interp.core.files import atomic_file, sha256_of
+from emotion_interp.core.files import atomic_file, kept_array, sha256_of
 from emotion_interp.core.types import Site
 from emotion_interp.directions.null_directions import NullDirections, random_directions
 from emotion_interp.experiments.question import GridQuestion
@@ -69,13 +68,7 @@ def _block(question: GridQuestion, rows: RowInterventions, site: Site, asked: di
     path = Path(question.nulls.folder) / f"{sha256_of({**asked, 'vectors': vectors})[:32]}.npy"
     shape = (rows.n_rows, len(question.prompts), len(question.emotions))
     if path.is_file():
-        try:
-            stored = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise FileFormatError(f"{path} is no block of random directions' answers ({error}); delete it.") from error
-        if stored.shape != shape:
-            raise FileFormatError(f"{path} holds answers of shape {stored.shape}, expected {shape}; delete it.")
-        return stored
+        return kept_array(path, shape, "answers of random directions")
     answers = judged(question, rows)
     with atomic_file(path) as temporary:
         np.save(temporary.with_suffix(".npy"), answers, allow_pickle=False)

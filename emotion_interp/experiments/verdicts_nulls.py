@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError
-from emotion_interp.core.files import atomic_file, sha256_of
+from emotion_interp.core.files import atomic_file, kept_array, sha256_of
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.directions.null_directions import OF_TEXTS, NullDirections, NullTexts, null_texts, random_directions
 from emotion_interp.experiments.setting import Setting
-from emotion_interp.experiments.verdicts_texts import kept_array, known_by
+from emotion_interp.experiments.verdicts_texts import known_by
 
 
 def shared_nulls(

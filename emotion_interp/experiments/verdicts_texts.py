@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emotion_interp.core.errors import FileFormatError, NotFiniteError
-from emotion_interp.core.files import atomic_file, sha256_of
+from emotion_interp.core.files import atomic_file, kept_array, sha256_of
 from emotion_interp.core.parquet import read_parquet
 from emotion_interp.core.types import Site
 from emotion_interp.judges.coherence import continuation_log_probabilities, distinct_2, perplexity
@@ -175,21 +175,6 @@ def mean_answers(
         with atomic_file(path) as temporary:
             np.save(temporary, result[name], allow_pickle=False)
     return result
-
-
-def kept_array(path: Path, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """An array that an earlier run kept.
-
-    Raises:
-        FileFormatError: it is damaged, or of another shape.
-    """
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise FileFormatError(f"{path} holds no {what} ({error}); delete it.") from error
-    if values.shape != shape:
-        raise FileFormatError(f"{path} holds {what} of shape {values.shape}, expected {shape}; delete it.")
-    return values
 
 
 def quality(question: Question, base: Continuations, made: Continuations) -> list[dict[str, float]]:
