@@ -119,7 +119,8 @@ _HEAD = """# Word ratings from what the features write
 `python -m benchmarks.ratings_written`: {model}, every word of the norms in its language's first carrier. dense: the residual stream;
 written: what all SAE features write together, their activations times their decoder rows. A ridge on it is a linear read-out of all
 features in which those that write alike share a weight; the ridge on single activations is the row "all" of the
-[other table](ratings_across.md). Nested cross-validation ({folds} folds by word family), penalty chosen inside; r is the mean over
+[other table](ratings_across.md). It is the SAE's reconstruction without its bias: it says what of the stream the features together
+keep, not that single features carry it. Nested cross-validation ({folds} folds by word family), penalty chosen inside; r is the mean over
 folds, p of 199 refits to reordered ratings. Warriner, Stadthagen-Gonzalez and CVAW also read each other: learnt in one language, tested in another."""
 
 
