@@ -112,6 +112,7 @@ def _targets(texts: Sequence[LabelledText], classes: Sequence[str]) -> tuple[np.
 
 
 def lower_states(encoder: TunedEncoder, texts: Sequence[str]) -> list[torch.Tensor]:
+    """Hidden states below the tuned layers of each text [token, width], in half precision: computed once for all epochs."""
     lowered: dict[int, torch.Tensor] = {}
     for rows, batch in encoder.batches(texts):
         for row, states in zip(rows, batch, strict=True):
@@ -128,6 +129,17 @@ def tune(
     seed: int,
     say: Callable[[str], None],
 ) -> None:
+    """Tune the upper layers and the head, which are left in evaluation mode.
+
+    Args:
+        encoder: changed in place.
+        states: below the tuned layers, of each text [token, width].
+        targets: [text, output] of 1 and 0.
+        known: [text, output], what each cell counts.
+        recipe: sizes and rates.
+        seed: of the order of the texts.
+        say: receives one line per epoch.
+    """
     encoder.upper.requires_grad_(True).train()
     groups: list[dict[str, object]] = [
         {"params": list(encoder.upper.parameters()), "lr": recipe.lr},

@@ -10,8 +10,10 @@ import numpy as np
 
 from emotion_interp.core.options import Options
 from emotion_interp.core.progress import Progress
+from emotion_interp.core.types import Site
 from emotion_interp.ratings.words import WordActivations
 from emotion_interp.stats.ridge import ALPHAS
+from emotion_interp.stats.sparse import Matrix
 
 ReadAt = Literal["last", "span", "text", "end"]
 
@@ -99,6 +101,8 @@ class FitOptions(Options):
         transfer: other languages to predict with the fits of this one. A word whose group also occurs among the
             training words is predicted by the fit that left that group out. Ratings on another scale are mapped
             linearly to that of `norms`.
+        written: site -> [word, d_model], what all features write together (their activations times their decoder
+            rows); reported as the feature set "written".
         n_permutations: of the null: ratings are handed to other words (among groups of one size), and the ridge
             is fitted anew with the penalties that the observed ratings chose; 0: no p.
         n_bootstrap: resamples of the interval; 0: none.
@@ -114,6 +118,7 @@ class FitOptions(Options):
     seed: int = 0
     groups: Sequence[Hashable] | None = None
     transfer: Sequence[WordActivations] = ()
+    written: Mapping[Site, Matrix] | None = None
     n_permutations: int = 199
     n_bootstrap: int = 500
     draws: Mapping[Any, Mapping[str, np.ndarray]] | None = None
@@ -128,6 +133,7 @@ class FitChoices(TypedDict, total=False):
     seed: int
     groups: Sequence[Hashable] | None
     transfer: Sequence[WordActivations]
+    written: Mapping[Site, Matrix] | None
     n_permutations: int
     n_bootstrap: int
     draws: Mapping[Any, Mapping[str, np.ndarray]] | None

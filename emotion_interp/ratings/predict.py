@@ -158,7 +158,6 @@ def predict_from_activations(
     language: str = "en",
     *,
     dense: Mapping[At, Matrix] | None = None,
-    written: Mapping[At, Matrix] | None = None,
     options: FitOptions | None = None,
     **choices: Unpack[FitChoices],
 ) -> Ratings:
@@ -175,9 +174,7 @@ def predict_from_activations(
         feature_sets: site or layer -> name of the set -> column indices, or None for all. Default: "all".
         language: of the words.
         dense: site or layer -> [word, d_model]; reported as the feature set "dense".
-        written: site or layer -> [word, d_model], what all features write together (their activations times their decoder
-            rows); reported as the feature set "written".
-        options: folds, penalties, groups, other languages, null, interval and redrawn sets.
+        options: folds, penalties, groups, other languages, what features write, null, interval and redrawn sets.
         **choices: fields of `FitOptions`, by keyword.
 
     Raises:
@@ -196,7 +193,7 @@ def predict_from_activations(
     """
     chosen = merged(FitOptions, options, choices)
     folds, seed = chosen.folds, chosen.seed
-    train = WordActivations(activations, words, norms, language, chosen.groups, dense or {}, written or {})
+    train = WordActivations(activations, words, norms, language, chosen.groups, dense or {}, chosen.written or {})
     sets = _checked_sets(train, feature_sets)
     data = [RatedWords.of(train, norms.scale, None)]
     data += [RatedWords.of(other, norms.scale, data[0].dimensions) for other in chosen.transfer]

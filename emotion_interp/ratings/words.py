@@ -34,7 +34,7 @@ class WordActivations:
     language: str = "en"
     groups: Sequence[Hashable] | None = None
     dense: Mapping[Any, Matrix] = field(default_factory=dict)
-    written: Mapping[Any, Matrix] = field(default_factory=dict)
+    written: Mapping[Site, Matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind in ("activations", *WHOLE):
