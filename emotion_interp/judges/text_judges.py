@@ -41,6 +41,9 @@ ENCODERS = ("encoder", "encoder_stories", "story_encoder")
 """Names of the English judges that read with a sentence encoder: tuned on people's comments, with a head on stories alone, or
 tuned on stories alone."""
 
+BUNDLED = (COMMENTS, *ENCODERS, *CORPUS_JUDGES, *EMOBANK)
+"""Every name of a judge that ships."""
+
 LANGUAGES = ("en", "zh")
 """Languages with a bundled judge of emotions."""
 
@@ -266,7 +269,9 @@ def _load_classifier(name: str, labels: Mapping[str, str] | None) -> ClassifierJ
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         # a damaged folder leads the readers of configurations and tokenizers anywhere
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise FileFormatError(f"{name!r} cannot be loaded as a text classifier: {first}") from None
+        # a name without a folder may be one of ours, mistyped
+        ours = "" if "/" in name else f" Judges that ship: {', '.join(BUNDLED)}."
+        raise FileFormatError(f"{name!r} cannot be loaded as a text classifier: {first}{ours}") from None
     columns: dict[str, tuple[int, ...]] = {}
     for output, label in sorted(given.items()):
         emotion = labels.get(label) if labels is not None else LABEL_NAMES.get(label.lower(), label.lower())

@@ -90,6 +90,15 @@ def test_the_card_is_that_of_the_files(tmp_path):
     )
 
 
+def test_a_mistyped_name_is_answered_with_the_names_that_ship():
+    with pytest.raises(FileFormatError, match=r"'story_encoders'.*Judges that ship: .*story_encoder, ") as refused:
+        load_judge("story_encoders")
+    assert "\n" not in str(refused.value)
+    with pytest.raises(FileFormatError) as elsewhere:
+        load_judge("somebody/no-such-model")
+    assert "ship" not in str(elsewhere.value)
+
+
 def test_a_language_without_a_judge_is_named():
     with pytest.raises(UnknownNameError, match="'fr'.*en"):
         load_judge(language="fr")
