@@ -118,7 +118,7 @@ and ISEAR alone; it knows 21 emotions, and in stories it is near chance (.5) for
 _STORIES = """All have read stories of topics 64-71 and nothing else, so that they share no text with the judges above or with "encoder".
 n-grams: `load_judge("stories")`; head: `load_judge("encoder_stories")`, a linear head on an untouched sentence encoder
 (all-MiniLM-L6-v2); tuned: `load_judge("story_encoder")`, that encoder with its two upper layers tuned on the names of stories of topics
-64-69, recipe chosen on 70-71. The n-grams tell stories apart (.95) and nothing else: on what people wrote they guess (.5). A judge of a
+64-69, recipe chosen on 70-71 (figures of a recipe without names, tuned before, were known; of the one kept they were not). The n-grams tell stories apart (.95) and nothing else: on what people wrote they guess (.5). A judge of a
 model's two sentences needs the other skill; the tuned encoder has both best, and judges all 25 emotions of the stories where the head
 judges 14."""
 

@@ -41,15 +41,16 @@ def main() -> None:
     given = asks.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     subject = ei.load_subject(given.model, saes=given.saes)
+    # norms know their language; it stands before them as in `benchmarks.ratings_across`
     together, alone = (
-        [tuple(part.split("=", 1)) for part in text.split(",") if part] for text in (given.norms, given.more)
+        [part.rpartition("=")[2] for part in text.split(",") if part] for text in (given.norms, given.more)
     )
-    parts = {name: read(subject, name, given) for _, name in (*together, *alone)}
+    parts = {name: read(subject, name, given) for name in (*together, *alone)}
     frames = []
-    for _, name in together:
-        others = [other for _, other in together if other != name]
+    for name in together:
+        others = [other for other in together if other != name]
         frames.append(fitted([parts[n] for n in (name, *others)], given).assign(norms=name))
-    frames += [fitted([parts[name]], given).assign(norms=name) for _, name in alone]
+    frames += [fitted([parts[name]], given).assign(norms=name) for name in alone]
     table = pd.concat(frames, ignore_index=True)
     own: Any = table[table["train_language"] == table["test_language"]]
     across: Any = table[table["train_language"] != table["test_language"]]

@@ -163,17 +163,16 @@ def mean_answers(
     """
     result = {}
     for name, judge in judges.items():
-        identity = getattr(judge, "identity", "")
-        if folder is None or not isinstance(identity, str) or not identity:
-            result[name] = answers({name: judge}, made)[name].mean(1)
-            continue
-        path = Path(folder) / f"answers_{sha256_of([identity, list(judge.emotions), made.texts])[:32]}.npy"
-        if path.is_file():
+        identity, path = getattr(judge, "identity", ""), None
+        if folder is not None and isinstance(identity, str) and identity:
+            path = Path(folder) / f"answers_{sha256_of([identity, list(judge.emotions), made.texts])[:32]}.npy"
+        if path is not None and path.is_file():
             result[name] = kept_array(path, (len(made.texts), len(judge.emotions)), "answers")
             continue
         result[name] = answers({name: judge}, made)[name].mean(1)
-        with atomic_file(path) as temporary:
-            np.save(temporary, result[name], allow_pickle=False)
+        if path is not None:
+            with atomic_file(path) as temporary:
+                np.save(temporary, result[name], allow_pickle=False)
     return result
 
 

@@ -200,7 +200,7 @@ def test_a_reader_of_stories_learns_planted_words_and_leaves_the_encoder_as_it_w
 
 
 def named_stories_at(data):
-    """Stories of two judged emotions, and of a name ("amazed") that no judged emotion has."""
+    """Stories of two judged emotions, and of a name ("vengeful") that no judged emotion has."""
     rows = [
         (name, topic, f"the long day was {name} and the night was {name} too {i}.")
         for topic in range(64, 80)
@@ -219,7 +219,10 @@ def test_an_encoder_tuned_on_names_of_stories_learns_planted_words_and_keeps_jud
     test = named_stories_at(tmp_path / "data")
     test = [t for t in test if "vengeful" not in t.text]
     monkeypatch.setattr(story_encoder, "corpus_texts", lambda *_: ([], test))
-    recipes = [story_encoder.StoryRecipe(epochs=n, tuned=1, lr=3e-3, head_lr=3e-2) for n in (1, 8)]
+    # what lies below is read anew for another number of tuned layers
+    recipes = [story_encoder.StoryRecipe(epochs=n, tuned=k, lr=3e-3, head_lr=3e-2) for n, k in ((1, 2), (8, 1))]
+    widths, seen = [], story_encoder.lower_states
+    monkeypatch.setattr(story_encoder, "lower_states", lambda e, t: widths.append(len(e.upper)) or seen(e, t))
     said = []
     made = [tmp_path / n for n in ("a", "b")]
     first, second = (
@@ -232,6 +235,7 @@ def test_an_encoder_tuned_on_names_of_stories_learns_planted_words_and_keeps_jud
     judge = read_encoder_judge(files[0], encoder_at, 0.7)
     assert judge.emotions == judge.classes == ("anger", "joy") and len(judge.encoder.upper) == 1
     assert judge.identity and judge.identity == read_encoder_judge(files[1], encoder_at, 0.7).identity
+    assert widths == [2, 1, 2, 1]
     assert [line for line in said if line.startswith("1 epochs")] and [line for line in said if line.startswith("8 ep")]
 
 
