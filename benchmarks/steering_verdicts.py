@@ -21,12 +21,17 @@ from benchmarks.given import subject_and_bank
 from benchmarks.tables import markdown, write
 from emotion_interp.experiments import Setting
 from emotion_interp.experiments.verdicts import CORRECTIONS
-from emotion_interp.judges import FURTHER_PROMPTS, NEUTRAL_PROMPTS, STORY_PROMPTS
+from emotion_interp.judges import FURTHER_PROMPTS, LATER_PROMPTS, NEUTRAL_PROMPTS, STORY_PROMPTS
 from emotion_interp.judges.coherence import STABLE_DISTINCT2, STABLE_PERPLEXITY
 
-PROMPTS = {"neutral": NEUTRAL_PROMPTS, "further": FURTHER_PROMPTS, "stories": STORY_PROMPTS}
-"""Beginnings of sentences that an emotion word may follow (further ones: Chinese, Spanish), or first sentences of stories
-(English)."""
+PROMPTS = {
+    "neutral": NEUTRAL_PROMPTS,
+    "further": FURTHER_PROMPTS,
+    "stories": STORY_PROMPTS,
+    "later": LATER_PROMPTS,
+}
+"""Beginnings of sentences that an emotion word may follow (further and later ones: Chinese, Spanish), or first sentences of
+stories (stories and later ones: English)."""
 JUDGES = {"en": "encoder,stories", "zh": "smp,brighter", "es": "xed,brighter"}
 """Two judges of each language that have read no text in common."""
 STORIES = 60

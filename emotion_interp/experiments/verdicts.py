@@ -155,7 +155,7 @@ def steering_verdicts(
         emotions: default: all of the bank.
         layer: a layer or site; default: the bank's middle layer.
         dose: in units of the site's scale, fixed beforehand (`verdict_doses`, on other prompts).
-        method: of the bank's directions.
+        method: of the bank's directions; with "dense_clean" the null directions made of texts are cleaned in the same way.
         options: what they are compared with.
         **choices: fields of `VerdictOptions`, by keyword.
 
@@ -188,7 +188,7 @@ def steering_verdicts(
     n_both = sum(len(asked.knowing(e)) == len(asked.judges) for e in asked.emotions) if len(asked.judges) > 1 else 0
     if chosen.correction == "holm":
         warn_if_none_can_pass(chosen.n_null, n_both, chosen.alpha)
-    drawn = shared_nulls(setting, asked.site, chosen.n_null, kinds, chosen.units, chosen.folder)
+    drawn = shared_nulls(setting, asked.site, chosen.n_null, kinds, chosen.units, chosen.folder, method)
     steered = steer_all(asked, length, chosen.folder)
     means = {}
     for kind, vectors in drawn.items():

@@ -14,6 +14,7 @@ from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.directions.null_directions import OF_TEXTS, NullDirections, NullTexts, null_texts, random_directions
 from emotion_interp.experiments.setting import Setting
 from emotion_interp.experiments.verdicts_texts import known_by
+from emotion_interp.features.dense import neutral_components, project_out
 
 
 def shared_nulls(
@@ -23,8 +24,9 @@ def shared_nulls(
     kinds: Sequence[str],
     units: NullTexts | Sequence[Stimulus] | None,
     folder: str | Path | None,
+    method: str = "dense",
 ) -> dict[str, NullDirections]:
-    """Kind -> directions of length one at the site.
+    """Kind -> directions of length one at the site; those made of texts are cleaned where the emotions' are ("dense_clean").
 
     Raises:
         EmotionInterpError: the bank is of texts and `units` was not given, or has words that no shipped concept has.
@@ -39,7 +41,19 @@ def shared_nulls(
             read = null_texts(setting.subject, units, [site], **reading)
         else:
             read = _bank_words(setting, site, folder)
-    return random_directions(setting.subject, site, n, list(kinds), setting.seed, read)
+    drawn = random_directions(setting.subject, site, n, list(kinds), setting.seed, read)
+    if method == "dense_clean" and read is not None:
+        drawn |= {kind: _cleaned(drawn[kind], read) for kind in set(drawn) & set(OF_TEXTS)}
+    return drawn
+
+
+def _cleaned(drawn: NullDirections, read: NullTexts) -> NullDirections:
+    """The directions without what neutral texts vary in, as a bank makes "dense_clean" of "dense"."""
+    neutral = np.asarray(read.emotions) == "neutral"
+    if not neutral.any():
+        return drawn
+    units = project_out(drawn.units, neutral_components(np.asarray(read.values[drawn.site])[neutral]))
+    return replace(drawn, units=units / np.linalg.norm(units, axis=1, keepdims=True))
 
 
 def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> NullTexts:

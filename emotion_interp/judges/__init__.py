@@ -4,7 +4,7 @@ from emotion_interp.judges.coherence import distinct_2, is_coherent, perplexity
 from emotion_interp.judges.content import content_overlap, content_similarity, content_words
 from emotion_interp.judges.judging import TextJudge
 from emotion_interp.judges.next_word import NextWords, next_word_probability, next_words
-from emotion_interp.judges.prompts import FURTHER_PROMPTS, NEUTRAL_PROMPTS, STORY_PROMPTS
+from emotion_interp.judges.prompts import FURTHER_PROMPTS, LATER_PROMPTS, NEUTRAL_PROMPTS, STORY_PROMPTS
 from emotion_interp.judges.text_judges import BundledJudge, ClassifierJudge, ValenceArousalJudge, load_judge
 from emotion_interp.judges.training import train_judge
 
@@ -12,6 +12,7 @@ __all__ = [
     "BundledJudge",
     "ClassifierJudge",
     "FURTHER_PROMPTS",
+    "LATER_PROMPTS",
     "NEUTRAL_PROMPTS",
     "NextWords",
     "STORY_PROMPTS",

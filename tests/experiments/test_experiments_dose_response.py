@@ -17,6 +17,7 @@ from emotion_interp.experiments import dose_response, steering_controls, steerin
 from emotion_interp.experiments.grid import holm
 from emotion_interp.judges import (
     FURTHER_PROMPTS,
+    LATER_PROMPTS,
     NEUTRAL_PROMPTS,
     STORY_PROMPTS,
     content_overlap,
@@ -262,9 +263,13 @@ def test_shipped_prompts_are_apart_distinct_and_carry_no_emotion_word():
     from emotion_interp.concepts import concept_set
 
     sizes = {"neutral en": 24, "neutral zh": 12, "neutral es": 24, "story en": 248, "further zh": 32, "further es": 32}
+    sizes |= {"later en": 80, "later zh": 48, "later es": 48}
     splits = [("neutral", *pair) for pair in NEUTRAL_PROMPTS.items()]
     splits += [("story", *pair) for pair in STORY_PROMPTS.items()]
     splits += [("further", *pair) for pair in FURTHER_PROMPTS.items()]
+    splits += [("later", *pair) for pair in LATER_PROMPTS.items()]
+    every = [prompt for _, _, split in splits for prompt in split.tune + split.test]
+    assert len(every) == len(set(every))
     used = set()
     for kind, language, split in splits:
         assert not set(split.tune) & set(split.test)

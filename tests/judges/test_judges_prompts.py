@@ -6,7 +6,7 @@ import pytest
 
 from emotion_interp.core.errors import FileFormatError
 from emotion_interp.core.files import sha256_of
-from emotion_interp.judges.prompts import FURTHER_PROMPTS, NEUTRAL_PROMPTS, STORY_PROMPTS, read_prompts
+from emotion_interp.judges.prompts import FURTHER_PROMPTS, LATER_PROMPTS, NEUTRAL_PROMPTS, STORY_PROMPTS, read_prompts
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ from emotion_interp.judges.prompts import FURTHER_PROMPTS, NEUTRAL_PROMPTS, STOR
     [
         (NEUTRAL_PROMPTS, "7fdbd9ccc15096cf980a105e1e4ef8a0439225837cf2dcdbd5331a437ea8834e"),
         (FURTHER_PROMPTS, "851b1eea12d101d71d15905ff4054e9e8b3e1dc1ee9d87ad795d05e188df240c"),
+        (LATER_PROMPTS, "320426adf71f8ecf2469f1d3cad94e31c5c02660077854a1f4c602fb38bce164"),
         (STORY_PROMPTS, "e9273dcc2f9ffb32a3ad3714e608cc60ed15de3110745a14b6ba86855e44cfe1"),
     ],
 )

@@ -59,3 +59,7 @@ STORY_PROMPTS: dict[str, PromptSplit] = read_prompts(_SHIPPED / "stories.toml")
 
 FURTHER_PROMPTS: dict[str, PromptSplit] = read_prompts(_SHIPPED / "further.toml")
 """Language -> further neutral prompts, Chinese and Spanish, written after runs on the others had been looked at."""
+
+LATER_PROMPTS: dict[str, PromptSplit] = read_prompts(_SHIPPED / "later.toml")
+"""Language -> beginnings written after runs on all others had been looked at: English first sentences of stories, Chinese and
+Spanish neutral prompts."""
