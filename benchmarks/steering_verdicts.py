@@ -171,6 +171,7 @@ def report(
             top_k=given.top_k,
             temperature=given.temperature,
             seed=given.seed,
+            kind=given.prompts,
             prompts=given.prompts + (f" without the first {given.skip}" if given.skip else ""),
             decides="Holm" if given.correction == "holm" else "Westfall-Young max-T",
         ),
@@ -201,7 +202,7 @@ def _alone(judged: pd.DataFrame, judges: Iterable[str], kinds: Iterable[str]) ->
     )
 
 
-_HEAD = """# Steering verdicts: {name}, {language}
+_HEAD = """# Steering verdicts: {name}, {language} text, {directions} directions, {kind} beginnings
 
 `python -m benchmarks.steering_verdicts`: {name} ({weights}), layer {layer}, dose {dose} (one for all emotions), directions
 "{method}" of {directions}; prompts: {prompts}; {texts} texts of {tokens} tokens for each direction, sampled among the {top_k} likeliest tokens at

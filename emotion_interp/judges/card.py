@@ -50,8 +50,8 @@ GoEmotions test seen at the same time. story_encoder reads stories of topics 64-
 (`emotion_interp.judges.story_encoder.train_story_encoder`; the file is of a run on a GPU, whose head began with other random weights):
 it learns the 171 names that stories were written for beside the 25 emotions; of three recipes the best on topics 70-71 was kept. The
 first of the three, without names, had been tuned before, and its figures on all held-out sets were known when the names came to it; those of
-the one that was kept were not. The Spanish features (parts of words) were chosen
-by these held-out figures.
+the one that was kept were not. The features of brighter_es (parts of words) were chosen by these held-out figures, those of xed_es
+(parts of phrases, 2-6 characters) by five folds of its training lines, when the held-out figures of parts of words were known.
 """
 
 

@@ -37,6 +37,9 @@ _FEATURES = {
     "zh": {"analyzer": "char", "ngram_range": (1, 3), "max_features": 40_000, "min_df": 3},
     # Spanish has 2,000 posts and 7,000 subtitles: parts of words reach further than words
     "es": {"analyzer": "char_wb", "ngram_range": (2, 5), "max_features": 40_000, "min_df": 3},
+    # of subtitles, which are short phrases, parts that cross words reach further still (mean AUROC in five folds of the training
+    # lines .73 against .70; on the posts of BRIGHTER .904 against .909)
+    "xed": {"analyzer": "char", "ngram_range": (2, 6), "max_features": 100_000, "min_df": 2},
 }
 
 
@@ -110,7 +113,7 @@ def train_corpus_judge(data: str | Path, out: str | Path, corpus: str, language:
     """
     train, test = corpus_texts(data, corpus, language)
     order = generator(seed, "judge", corpus, language).permutation(len(train))
-    pipeline = fit([train[i] for i in order], _FEATURES[language])
+    pipeline = fit([train[i] for i in order], _FEATURES.get(corpus, _FEATURES[language]))
     classes = [str(c) for c in pipeline.classes_]
     scores = held_out_scores(classes, pipeline.predict_proba([t.text for t in test]), test)
     unseen = sorted({t.source for t in test} - {t.source for t in train})

@@ -11,8 +11,9 @@ import torch
 import emotion_interp as ei
 from emotion_interp.core import EmotionInterpError, FileFormatError, NotFiniteError, Site, UnknownNameError
 from emotion_interp.directions import NullTexts
-from emotion_interp.experiments import verdicts_aim, verdicts_texts
+from emotion_interp.experiments import Setting, verdicts_aim, verdicts_texts
 from emotion_interp.experiments.verdicts import beyond
+from emotion_interp.experiments.verdicts_nulls import shared_nulls
 from emotion_interp.judges.judging import Question
 from tests.conftest import make_gpt2
 
@@ -204,6 +205,28 @@ def test_shuffled_labels_of_a_matrix_of_the_users(tiny_subject, planted):
     bank = replace(planted, manifest={**planted.manifest, "stimuli": "texts"})
     with pytest.raises(EmotionInterpError, match="found on texts, so differences of shuffled labels need them"):
         few(tiny_subject, bank, kinds=("shuffled",))
+
+
+@pytest.mark.parametrize(("method", "neutral"), [("dense", True), ("dense_clean", True), ("dense_clean", False)])
+def test_directions_of_shuffled_labels_are_cleaned_where_the_emotions_are(tiny_subject, planted, method, neutral):
+    site, random = Site(1), np.random.default_rng(1)
+    labels = ("joy", "fear", "neutral" if neutral else "anger") * 10
+    values = random.normal(size=(30, tiny_subject.d_model)) * np.linspace(0.2, 6, tiny_subject.d_model)
+    units = NullTexts({site: values}, labels, labels)
+    setting = Setting(tiny_subject, planted, list(PROMPTS), judges(), "en", "en", seed=3)
+    found = shared_nulls(setting, site, 6, ["isotropic", "shuffled"], units, None, method)
+    raw = ei.random_directions(tiny_subject, site, 6, ("isotropic", "shuffled"), 3, units)
+    assert np.array_equal(found["isotropic"].units, raw["isotropic"].units)
+    expected = raw["shuffled"].units
+    if method == "dense_clean" and neutral:
+        # the largest eigenvectors of the neutral texts' covariance, the fewest with half of its trace
+        values, vectors = np.linalg.eigh(np.cov(values[2::3].T))
+        share = values[::-1].cumsum() / values.sum()
+        removed = vectors[:, ::-1][:, : int((share < 0.5).sum()) + 1]
+        expected = expected - expected @ removed @ removed.T
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        assert np.abs(expected - raw["shuffled"].units).max() > 0.05
+    np.testing.assert_allclose(found["shuffled"].units, expected, atol=1e-9)
 
 
 def test_the_dose_is_the_one_with_the_largest_gain_on_intact_text(tiny_subject, planted):
