@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--method", default="dense")
     made.add_argument("--dose", type=float, default=None)
     made.add_argument("--doses", default=None, help="tried on other prompts first, instead of --dose")
+    made.add_argument("--dose-nulls", type=int, default=0, help="isotropic directions that a dose is compared with")
     made.add_argument("--judges", default=None, help=f"default: {JUDGES}")
     made.add_argument("--emotions", default=None, help="default: all of the bank")
     made.add_argument("--kinds", default="isotropic,decoder,shuffled")
@@ -91,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.doses is not None:
         tried = setting(subject, bank, judges, given, prompts.tune)
         doses = [float(d) for d in given.doses.split(",")]
-        chosen = ei.verdict_doses(tried, doses=doses, folder=given.out, **place)
+        chosen = ei.verdict_doses(tried, doses=doses, folder=given.out, n_null=given.dose_nulls, **place)
         given.dose = chosen.dose
         print(chosen.to_frame().to_string(index=False), f"dose {given.dose}", sep="\n", flush=True)
     kinds = given.kinds.split(",")

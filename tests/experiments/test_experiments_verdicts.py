@@ -242,6 +242,33 @@ def test_the_dose_is_the_one_with_the_largest_gain_on_intact_text(tiny_subject, 
         ei.verdict_doses(tiny_subject, planted, PROMPTS, [], judges(), layer=1)
 
 
+def test_a_dose_compared_with_null_directions_goes_by_what_the_verdict_on_it_says(tiny_subject, planted):
+    asked = {k: v for k, v in LONG.items() if k != "layer"} | {"emotions": ["joy", "fear", "anger"]}
+    found = ei.verdict_doses(tiny_subject, planted, PROMPTS, [0.3, DOSE], judges(), layer=1, n_null=12, **asked)
+    gains = found.emotions.set_index(["dose", "emotion"])["gain"]
+    counted = []
+    for dose in (0.3, DOSE):
+        verdict = few(tiny_subject, planted, emotions=asked["emotions"], dose=dose, n_null=12)
+        frame = verdict.frame.set_index("emotion")
+        for emotion in asked["emotions"]:
+            beyond = []
+            for judge, own in judges().items():
+                drawn = verdict.nulls.query("judge == @judge")[emotion].to_numpy()
+                if emotion in own.emotions:
+                    spread = max(float(drawn.std(ddof=1)), 1e-6)
+                    beyond.append(min(4.0, (frame.loc[emotion, f"target_{judge}"] - drawn.mean()) / spread))
+            assert gains[dose, emotion] == pytest.approx(min(beyond))
+            counted.append(min(beyond))
+    assert max(counted) > 1 and len(set(np.round(counted, 6))) > 3
+    assert found.frame.set_index("dose")["gain_all"][0.3] == pytest.approx(np.mean(counted[:3]))
+
+
+@pytest.mark.parametrize("n", [1, 9, -3, 10.5, True])
+def test_too_few_null_directions_for_a_dose_are_refused(tiny_subject, planted, n):
+    with pytest.raises(EmotionInterpError, match="n_null is (0 or a number of directions from 10|a whole number)"):
+        ei.verdict_doses(tiny_subject, planted, PROMPTS, [0.3], judges(), layer=1, n_null=n)
+
+
 def test_wrong_inputs_get_one_line(tiny_subject, planted):
     class Nan(Judge):
         def predict_proba(self, texts):
