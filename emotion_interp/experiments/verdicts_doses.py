@@ -29,7 +29,7 @@ LEAST_NULL = 10
 """Null directions of which a spread is taken."""
 
 MOST_COUNTED = 4.0
-"""Standard deviations beyond which an emotion passes whatever is added: no more than these count."""
+"""Standard deviations of which no more are counted, so that a few emotions do not choose for all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,28 +152,31 @@ def _gains(asked: Aim, steered: Steered, chance: Mapping[str, np.ndarray] | None
     has_direction = np.asarray([direction is not None for direction in asked.directions])
     known = [len(asked.knowing(e)) == len(asked.judges) for e in asked.emotions]
     low, high = STABLE_PERPLEXITY
-    # a verdict goes by the judge that hears least
-    combine = np.mean if chance is None else np.min
     result = []
     for i, emotion in enumerate(asked.emotions):
         gains = []
         # where no emotion is known to all judges, those that know it count
         for judge in asked.knowing(emotion) if has_direction[i] and (known[i] or not any(known)) else ():
             e = list(asked.judges[judge].emotions).index(emotion)
-            if chance is not None:
-                drawn = chance[judge][:, e]
-                beyond = (float(steered.own[judge][i, e]) - float(drawn.mean())) / max(float(drawn.std(ddof=1)), 1e-6)
-                gains.append(min(beyond, MOST_COUNTED))
-                continue
-            others = steered.own[judge][has_direction & (np.arange(len(has_direction)) != i), e]
-            base = steered.base[judge][:, e]
-            start = float(others.mean()) if len(others) else float(base.mean())
-            gains.append((float(steered.own[judge][i, e]) - start) / max(float(base.std()), 1e-6))
+            if chance is None:
+                others = steered.own[judge][has_direction & (np.arange(len(has_direction)) != i), e]
+                base = steered.base[judge][:, e]
+                start, spread = (others if len(others) else base).mean(), base.std()
+            else:
+                start, spread = chance[judge][:, e].mean(), chance[judge][:, e].std(ddof=1)
+            gains.append((float(steered.own[judge][i, e]) - float(start)) / max(float(spread), 1e-6))
         direction = steered.quality[i]
         intact = low <= direction["perplexity_ratio"] <= high and direction["distinct_2"] >= STABLE_DISTINCT2
         result.append(
-            {"emotion": emotion, "gain": float(combine(gains)) if gains else float("nan")}
+            {"emotion": emotion, "gain": _together(gains, chance is not None)}
             | {c: direction[c] for c in ("perplexity_ratio", "distinct_2")}
             | {"intact": bool(intact)}
         )
     return result
+
+
+def _together(gains: Sequence[float], by_least: bool) -> float:
+    """Of all judges: their mean, or that of the one that hears least, by which a verdict goes; NaN where none knows it."""
+    if not gains:
+        return float("nan")
+    return min(*gains, MOST_COUNTED) if by_least else float(np.mean(gains))

@@ -14,7 +14,7 @@ from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.directions.null_directions import OF_TEXTS, NullDirections, NullTexts, null_texts, random_directions
 from emotion_interp.experiments.setting import Setting
 from emotion_interp.experiments.verdicts_texts import known_by
-from emotion_interp.features.dense import neutral_components, project_out
+from emotion_interp.features.probe_fits import dense_cleaner
 
 
 def shared_nulls(
@@ -49,10 +49,8 @@ def shared_nulls(
 
 def _cleaned(drawn: NullDirections, read: NullTexts) -> NullDirections:
     """The directions without what neutral texts vary in, as a bank makes "dense_clean" of "dense"."""
-    neutral = np.asarray(read.emotions) == "neutral"
-    if not neutral.any():
-        return drawn
-    units = project_out(drawn.units, neutral_components(np.asarray(read.values[drawn.site])[neutral]))
+    neutral = (np.asarray(read.emotions) == "neutral").astype(int)
+    units = dense_cleaner(np.asarray(read.values[drawn.site]), neutral, 1)(drawn.units)
     return replace(drawn, units=units / np.linalg.norm(units, axis=1, keepdims=True))
 
 

@@ -37,8 +37,8 @@ _FEATURES = {
     "zh": {"analyzer": "char", "ngram_range": (1, 3), "max_features": 40_000, "min_df": 3},
     # Spanish has 2,000 posts and 7,000 subtitles: parts of words reach further than words
     "es": {"analyzer": "char_wb", "ngram_range": (2, 5), "max_features": 40_000, "min_df": 3},
-    # of subtitles, which are short phrases, parts that cross words reach further still (mean AUROC in five folds of the training
-    # lines .73 against .70; on the posts of BRIGHTER .904 against .909)
+    # of subtitles, which are short phrases, parts that cross words reach further still in five folds of the training lines; of
+    # the posts of BRIGHTER they do not
     "xed": {"analyzer": "char", "ngram_range": (2, 6), "max_features": 100_000, "min_df": 2},
 }
 
