@@ -1,8 +1,8 @@
 """Word ratings from what all features write together, beside the stream: within and across languages, every layer with an SAE.
 
 `EMOTION_INTERP_DATA=... python -m benchmarks.ratings_written --model gemma-3-270m --saes SAES --norms
-en=warriner,es=stadthagen2017,zh=cvaw3 --more en=labmt-en,es=labmt-es,zh=labmt-zh,zh=sev`: every word, in the language's first carrier.
-`--more`: norms that are learnt and tested by themselves. What is read is kept under `--out`, so that a killed run goes on.
+en=warriner,es=stadthagen2017,zh=cvaw3 --more en=labmt-en,es=labmt-es,zh=labmt-zh,zh=sev`: every word, in the language's first carrier,
+or in the mean over its first `--carriers`. `--more`: norms that are learnt and tested by themselves. What is read is kept under `--out`, so that a killed run goes on.
 Writes `docs/results/ratings_written.md`.
 """
 
@@ -34,6 +34,7 @@ def main() -> None:
     asks.add_argument("--norms", default="en=warriner,es=stadthagen2017,zh=cvaw3")
     asks.add_argument("--more", default="")
     asks.add_argument("--words", type=int, default=0, help="of each norms; 0: all")
+    asks.add_argument("--carriers", type=int, default=1, help="of each language, averaged for each word")
     asks.add_argument("--folds", type=int, default=5)
     asks.add_argument("--permutations", type=int, default=199)
     asks.add_argument("--out", type=Path, default=Path("runs/ratings_written"))
@@ -56,7 +57,7 @@ def main() -> None:
     across: Any = table[table["train_language"] != table["test_language"]]
     write(
         given.write,
-        _HEAD.format(model=subject.name, folds=given.folds),
+        _HEAD.format(model=subject.name, folds=given.folds, carriers=carriers_of(given.carriers)),
         "## Within a language",
         markdown(wide(own, ["norms", "train_language", "dimension", "n_words"]), 2),
         "## Learnt in one language, tested in another",
@@ -67,9 +68,10 @@ def main() -> None:
 
 def read(subject: ei.Subject, name: str, given: Any) -> WordActivations:
     """The stream and what the features write on every word, kept in single precision; the features themselves are let go."""
-    norms, path = ei.load_norms(name), given.out / f"{name}_{given.words}.npz"
+    norms = ei.load_norms(name)
+    path = given.out / f"{name}_{given.words}_{given.carriers}.npz"
     if not path.is_file():
-        part, _ = read_part(subject, norms, max_words=given.words or None)
+        part, _ = read_part(subject, norms, max_words=given.words or None, carriers=given.carriers)
         arrays: dict[str, Any] = {"words": np.asarray(part.words)}
         arrays |= {f"dense_{site}": np.asarray(values, np.float32) for site, values in part.dense.items()}
         written = written_by(subject, part.activations)
@@ -85,6 +87,11 @@ def read(subject: ei.Subject, name: str, given: Any) -> WordActivations:
         for kind in KINDS
     }
     return replace(WordActivations({}, words, norms, norms.language), **of)
+
+
+def carriers_of(count: int) -> str:
+    """How the page says in what the words stood."""
+    return "its language's first carrier" if count == 1 else f"its language's first {count} carriers, averaged"
 
 
 def fitted(parts: Sequence[WordActivations], given: Any) -> pd.DataFrame:
@@ -117,7 +124,7 @@ def worst(own: Any, across: Any) -> str:
 
 _HEAD = """# Word ratings from what the features write
 
-`python -m benchmarks.ratings_written`: {model}, every word of the norms in its language's first carrier. dense: the residual stream;
+`python -m benchmarks.ratings_written`: {model}, every word of the norms in {carriers}. dense: the residual stream;
 written: what all SAE features write together, their activations times their decoder rows. A ridge on it is a linear read-out of all
 features in which those that write alike share a weight; the ridge on single activations is the row "all" of the
 [other table](ratings_across.md). It is the SAE's reconstruction without its bias: it says what of the stream the features together

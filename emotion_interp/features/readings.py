@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 LEAST_TEXTS = 5
 """An emotion with fewer texts has no read-out."""
+K = 16
+"""Features an emotion."""
 TABLE = "readings"
 
 
@@ -78,7 +80,7 @@ def train_readings(
     stimuli: str | Sequence[Stimulus] = "scenes",
     *,
     layers: Iterable[int | Site | str] | None = None,
-    k: int = 16,
+    k: int = K,
     seed: int = 0,
     options: ReadOptions | None = None,
     **choices: Unpack[ReadChoices],
@@ -237,7 +239,9 @@ def emotion_readouts(
     made = _FROM_BANKS.setdefault(bank, {})
     if lacking := [s for s in missing if (s, language, KINDS[0]) not in made]:
         neutral = neutral_states(subject, bank, language, {site: bank.scales[site] for site in lacking})
-        fresh = [r for s in lacking for r in from_bank(bank, s, language, neutral[s])]
+        words = tuple(bank.emotions)
+        plans = [Plan(s, language, "", "", words, K, decoder_rows_at(subject, s)) for s in lacking]
+        fresh = [r for plan in plans for r in from_bank(bank, plan, neutral[plan.site])]
         together = [measured_together([r for r in fresh if r.kind == kind], neutral) for kind in KINDS]
         made.update({(r.site, language, r.kind): r for readouts in together for r in readouts})
     both = made | kept

@@ -25,6 +25,7 @@ from emotion_interp.features.readout import (
     unmeasured,
 )
 from emotion_interp.features.text_states import TextStates, logged
+from emotion_interp.stats.discriminant import calibrated
 
 if TYPE_CHECKING:
     from emotion_interp.bank.bank import FeatureBank
@@ -162,30 +163,65 @@ def measured_together(readouts: Sequence[Readout], neutral: Mapping[Site, TextSt
     return [replace(r, mean_levels=levels) for r in readouts]
 
 
-def from_bank(bank: FeatureBank, site: Site, language: str, neutral: TextStates) -> list[Readout]:
+def from_bank(bank: FeatureBank, plan: Plan, neutral: TextStates) -> list[Readout]:
     """Read-outs of one site from what a bank holds: its directions, and the activations of its features on its units.
 
-    "dense": the differences of means, the correlations of neutral tokens taken out; "features": linear discriminants of
-    the bank's units by the features whose activations it keeps. Both calibrated on neutral tokens, each emotion for
+    "dense": the differences of means, the correlations of neutral tokens taken out. "features": the mean of two scores,
+    linear discriminants of the bank's units by the features whose activations it keeps, and the k features an emotion
+    that write it most (`_writers`) by what they write together. All calibrated on neutral tokens, each emotion for
     itself. An emotion without a unit in this language reads 0.
+
+    Args:
+        bank: found on words or texts.
+        plan: site, language, k and decoder rows; the emotions are the bank's.
+        neutral: tokens of neutral text.
     """
-    emotions = tuple(bank.emotions)
+    emotions, site, language = tuple(bank.emotions), plan.site, plan.language
     method = "means" if (site, language, "means") in bank.directions else "dense"
     vectors = bank.directions[site, language, method] / bank.scales[site]
     weights, bias = fitted_on_word_vectors(vectors, neutral.dense)
     fits = {"dense": {"features": np.zeros(0, dtype=int), "weights": weights, "bias": bias}}
-    units, activations = bank.unit_activations(site, language)
-    features = np.unique(activations.indices)
-    weights, bias = np.zeros((len(emotions), len(features))), np.zeros(len(emotions))
-    if len(features):
-        index = {e: i for i, e in enumerate(emotions)} | {NEUTRAL: len(emotions)}
-        codes = units["emotion"].map(index).to_numpy()
-        present = np.unique(codes)
-        n_emotions = int((present < len(emotions)).sum())
-        states = logged(activations[:, features].toarray())
-        background = neutral.latents[:, features].toarray()
-        fitted = fitted_on_word_features(states, np.searchsorted(present, codes), len(present), n_emotions, background)
-        weights[present[:n_emotions]], bias[present[:n_emotions]] = fitted
+    own, told = _told_by_units(bank, plan, neutral)
+    written, writes = _writers(vectors, plan, neutral)
+    features = np.union1d(own, written)
+    weights = np.zeros((len(emotions), len(features)))
+    weights[:, np.searchsorted(features, own)] += told
+    weights[:, np.searchsorted(features, written)] += writes
+    known = (told != 0).any(1)
+    weights, bias = calibrated(weights * known[:, None], neutral.latents[:, features].toarray())
     fits["features"] = {"features": features, "weights": weights, "bias": bias}
     source = genre_of(bank, language)
     return [measured(unmeasured(site, language, k, source, emotions, **fits[k]), neutral) for k in KINDS]
+
+
+def _told_by_units(bank: FeatureBank, plan: Plan, neutral: TextStates) -> tuple[np.ndarray, np.ndarray]:
+    """The features whose activations a bank keeps, and the weights of a discriminant of its units by them [emotion, feature]."""
+    units, activations = bank.unit_activations(plan.site, plan.language)
+    features = np.unique(activations.indices)
+    weights = np.zeros((len(bank.emotions), len(features)))
+    if len(features):
+        index = {e: i for i, e in enumerate(bank.emotions)} | {NEUTRAL: len(bank.emotions)}
+        codes = units["emotion"].map(index).to_numpy()
+        present = np.unique(codes)
+        n_emotions = int((present < len(bank.emotions)).sum())
+        states = logged(activations[:, features].toarray())
+        background = neutral.latents[:, features].toarray()
+        fitted, _ = fitted_on_word_features(states, np.searchsorted(present, codes), len(present), n_emotions, background)
+        weights[present[:n_emotions]] = fitted
+    return features, weights
+
+
+def _writers(vectors: np.ndarray, plan: Plan, neutral: TextStates) -> tuple[np.ndarray, np.ndarray]:
+    """The k features an emotion that write most along its direction, and the weights of what all of them write [emotion, feature].
+
+    What the features that fire on neutral text write there (the sum of their unit decoder rows by log(1 + activation)) is
+    the background; along a direction whose correlations with it are taken out a decoder row counts by its product.
+    """
+    alive = np.unique(neutral.latents.indices)
+    rows = np.asarray(plan.decoder_rows(alive), dtype=np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+    along, _ = fitted_on_word_vectors(vectors, neutral.latents[:, alive] @ rows)
+    along = along[(vectors != 0).any(1)]
+    best = np.unique(np.argsort(-(along @ rows.T), axis=1, kind="stable")[:, : plan.k])
+    weights, _ = fitted_on_word_vectors(vectors, neutral.latents[:, alive[best]] @ rows[best])
+    return alive[best], weights @ rows[best].T

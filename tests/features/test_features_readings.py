@@ -8,9 +8,9 @@ from scipy.sparse import csr_matrix
 
 import emotion_interp as ei
 from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
-from emotion_interp.features.readings import emotion_readouts, neutral_states, shown_words
+from emotion_interp.features.readings import decoder_rows_at, emotion_readouts, neutral_states, shown_words
 from emotion_interp.features.readout import KINDS, LENGTHS, level_of, neutral_levels, top_shares
-from emotion_interp.features.readout_fits import Examples, Plan, fit_on_texts, held_out_values
+from emotion_interp.features.readout_fits import Examples, Plan, fit_on_texts, from_bank, held_out_values
 from emotion_interp.features.text_states import TextStates, text_states
 
 EMOTIONS = ("anger", "fear", "joy", "sadness")
@@ -226,3 +226,58 @@ def test_a_site_whose_features_never_fire_reads_nothing(rng):
     plan = Plan(ei.Site(0), "en", "features", "texts", EMOTIONS, 2, lambda features: np.ones((len(features), 5)))
     readout = fit_on_texts(plan, [Examples(silent, codes)], silent)
     assert (readout.values(silent.dense, silent.latents) == 0).all()
+
+
+def of_bank(subject, bank, site, language="en"):
+    """Its read-out of features, the neutral tokens, and unit decoder rows of all latents."""
+    neutral = neutral_states(subject, bank, language, bank.scales)[site]
+    rows = subject.readers[site].decoder_rows(np.arange(neutral.latents.shape[1])).float().numpy().astype(float)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return emotion_readouts(subject, bank, [site], language)[site, "features"], neutral, rows
+
+
+def filtered(vectors, background):
+    """Matched filters against a background whose correlations are shrunk by .6, in units of its spread."""
+    spread = background.std(0)
+    correlations = 0.4 * np.corrcoef(background.T) + 0.6 * np.eye(len(spread))
+    weights = vectors / spread @ np.linalg.inv(correlations) / spread
+    return weights / (background @ weights.T).std(0)[:, None]
+
+
+def test_a_bank_alone_reads_by_its_units_and_by_the_features_that_write_an_emotion_most(tiny_subject, tiny_bank):
+    for site in tiny_bank.sites:
+        readout, neutral, rows = of_bank(tiny_subject, tiny_bank, site)
+        tokens, vectors = neutral.latents.toarray().astype(float), tiny_bank.directions[site, "en", "means"]
+        alive = np.flatnonzero((tokens > 0).any(0))
+        along = filtered(vectors, tokens[:, alive] @ rows[alive]) @ rows[alive].T
+        written = np.unique([alive[np.argsort(-strength)[:16]] for strength in along])
+        kept = np.unique(tiny_bank.unit_activations(site, "en")[1].indices)
+        assert readout.features.tolist() == np.union1d(kept, written).tolist()
+        # what is left of the values after those of the writers is a read-out of the kept features alone
+        values = readout.values(neutral.dense, neutral.latents)
+        by_writers = tokens[:, written] @ rows[written] @ filtered(vectors, tokens[:, written] @ rows[written]).T
+        for e in range(len(tiny_bank.emotions)):
+            both = np.column_stack([by_writers[:, e], tokens[:, kept], np.ones(len(tokens))])
+            fit = np.linalg.lstsq(both, values[:, e], rcond=None)[0]
+            assert fit[0] > 0.4
+            np.testing.assert_allclose(both @ fit, values[:, e], atol=1e-5)
+
+
+def test_an_emotion_that_a_bank_has_no_unit_of_reads_nothing_by_features(tiny_subject, tiny_bank):
+    site = tiny_bank.sites[0]
+    neutral = neutral_states(tiny_subject, tiny_bank, "en", tiny_bank.scales)[site]
+    units, activations = tiny_bank.unit_activations(site, "en")
+    lost = tiny_bank.emotions[0]
+
+    class Without:
+        emotions, directions, scales, manifest = (
+            *(tiny_bank.emotions, tiny_bank.directions, tiny_bank.scales, tiny_bank.manifest),
+        )
+
+        def unit_activations(self, at, language):
+            mine = (units["emotion"] != lost).to_numpy()
+            return units[mine], activations[mine]
+
+    plan = Plan(site, "en", "", "", tuple(tiny_bank.emotions), 16, decoder_rows_at(tiny_subject, site))
+    found = {r.kind: r.values(neutral.dense, neutral.latents) for r in from_bank(Without(), plan, neutral)}
+    assert (found["features"][:, 0] == 0).all() and (found["features"][:, 1:].std(0) > 0.9).all()
