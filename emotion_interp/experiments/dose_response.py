@@ -102,8 +102,8 @@ def dose_response(
         that shift the target at least as far; p_holm (a family is all emotions of one site, method and dose);
         over_random = target - mean of the random directions, over_random_lo, over_random_hi (over prompts);
         of several kinds, random_kind (the one with the largest p, to which random_lo, random_hi, over_random and z belong) and
-        p_<kind>; of several judges, judge (whose figures these are), target_<judge>, target_unsteered_<judge>, p_<judge> (and
-        p_<judge>_<kind>), and p the largest over the judges that know the emotion;
+        `p_<kind>`; of several judges, judge (whose figures these are), `target_<judge>`, `target_unsteered_<judge>`, `p_<judge>` (and
+        `p_<judge>_<kind>`), and p the largest over the judges that know the emotion;
         perplexity_ratio, distinct2, distinct2_ratio against unsteered text; content_overlap, content_similarity of the
         continuations with the unsteered ones of the same prompt and random numbers (see `content_overlap`); regime and in_window (see `regime` and
         `stable_windows`); n_prompts, n_words; note (why a row is empty).

@@ -161,7 +161,7 @@ def steering_verdicts(
 
     Returns:
         one row per emotion: emotion, judges (that know it), layer, site, method, dose, language (of the direction),
-        text_language; target_<judge> and unsteered_<judge> (mean probability); p_<judge>_<kind>; p, p_holm, p_max_t
+        text_language; `target_<judge>` and `unsteered_<judge>` (mean probability); `p_<judge>_<kind>`; p, p_holm, p_max_t
         (Westfall-Young over the same emotions; NaN with fewer than 19 nulls); perplexity_ratio, distinct_2,
         distinct_2_ratio; content (cosine with the unsteered text), content_overlap; n_texts; passes; note.
 

@@ -28,7 +28,7 @@ def bank_sets(
     """Feature sets of a bank at one site, of features that fire on the words at hand: name -> sorted feature indices.
 
     "selected": the bank's features of `language`; "outside": as many outside the selection of every language, matched
-    for firing rate. With several languages in the bank also "selected_<language>" for each, "intersection", "union",
+    for firing rate. With several languages in the bank also `"selected_<language>"` for each, "intersection", "union",
     and their controls "outside_intersection" and "outside_union". Sets of fewer than two features are left out.
 
     Args:

@@ -54,7 +54,7 @@ def predict_ratings(
 
     Feature sets: "all" living latents; "dense" residual stream; "written", where asked for; with a bank also "selected" (its emotion features of the
     norms' language) and "outside" (as many others, matched for firing rate), and with a bank of several languages
-    "selected_<language>", "intersection", "union" and their controls "outside_intersection" and "outside_union". Baselines that read no context, the same
+    `"selected_<language>"`, "intersection", "union" and their controls "outside_intersection" and "outside_union". Baselines that read no context, the same
     at every layer: "static" (mean input embedding of the word's tokens) and "length" (characters, tokens).
 
     Args:

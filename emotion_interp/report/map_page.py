@@ -147,7 +147,7 @@ def languages_html(languages: pd.DataFrame, *, linked: bool = True) -> Markup:
     """Each feature and what it was kept for, with the languages in which it was and its AUROC in each.
 
     Args:
-        languages: emotion, feature, kind, languages, confirmed, auroc_<language>.
+        languages: emotion, feature, kind, languages, confirmed, `auroc_<language>`.
         linked: each row leads to the feature's card on the same page.
     """
     scores = [c for c in languages if str(c).startswith("auroc_")]

@@ -129,8 +129,8 @@ def train_saes(
 ) -> SaeTrainingResult:
     """Train one SAE for each layer of a subject, all layers from one pass; run again to resume, or to get a finished result.
 
-    Writes `out`/layer_<i>/ (SAELens' inference format, JumpReLU, half precision: `load_subject(..., saes=out)` reads it) and
-    `out`/training.json. Where the threshold learnt in training leaves an L0 more than a sixth off k, it is set anew on texts
+    Writes `out/layer_<i>` (SAELens' inference format, JumpReLU, half precision: `load_subject(..., saes=out)` reads it) and
+    `out/training.json`. Where the threshold learnt in training leaves an L0 more than a sixth off k, it is set anew on texts
     that are neither trained nor measured on; `recalibrated` in the figures says so.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -52,3 +53,25 @@ def test_every_page_of_results_is_on_its_index():
     index = (ROOT / "docs" / "results" / "index.md").read_text(encoding="utf-8")
     pages = {p.name for p in (ROOT / "docs" / "results").glob("*.md")} - {"index.md"}
     assert pages == set(re.findall(r"\(([\w.-]+\.md)\)", index))
+
+
+def told(path: Path) -> list[str]:
+    """What a page, or the docstrings of a module, say outside of code and examples."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        found = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
+        parts = [re.split(r"\n *Examples?:\n", part)[0] for part in found]
+    else:
+        parts = [re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)]
+    return [re.sub(r"`[^`]*`", "", part) for part in parts]
+
+
+def test_a_name_in_angle_brackets_stands_in_code_or_a_browser_takes_it_for_a_tag():
+    modules, roots = (ROOT / "emotion_interp").rglob("*.py"), [ROOT / "README.md", ROOT / "CHANGELOG.md"]
+    lost = {
+        str(path.relative_to(ROOT)): tags
+        for path in [*modules, *PAGES, *roots]
+        if (tags := re.findall(r"\S*</?[A-Za-z][^>\n]*>", "\n".join(told(path))))
+    }
+    assert not lost
