@@ -187,8 +187,7 @@ def from_bank(bank: FeatureBank, plan: Plan, neutral: TextStates) -> list[Readou
     weights = np.zeros((len(emotions), len(features)))
     weights[:, np.searchsorted(features, own)] += told
     weights[:, np.searchsorted(features, written)] += writes
-    known = (told != 0).any(1)
-    weights, bias = calibrated(weights * known[:, None], neutral.latents[:, features].toarray())
+    weights, bias = calibrated(weights, neutral.latents[:, features].toarray())
     fits["features"] = {"features": features, "weights": weights, "bias": bias}
     source = genre_of(bank, language)
     return [measured(unmeasured(site, language, k, source, emotions, **fits[k]), neutral) for k in KINDS]
@@ -206,7 +205,9 @@ def _told_by_units(bank: FeatureBank, plan: Plan, neutral: TextStates) -> tuple[
         n_emotions = int((present < len(bank.emotions)).sum())
         states = logged(activations[:, features].toarray())
         background = neutral.latents[:, features].toarray()
-        fitted, _ = fitted_on_word_features(states, np.searchsorted(present, codes), len(present), n_emotions, background)
+        fitted, _ = fitted_on_word_features(
+            states, np.searchsorted(present, codes), len(present), n_emotions, background
+        )
         weights[present[:n_emotions]] = fitted
     return features, weights
 

@@ -49,7 +49,9 @@ def emotion_trace(
     """Trace every emotion over the tokens of a text or a conversation (generated text too: pass what came out).
 
     Read with the bank's read-outs (`train_readings`), else with ones made from its words: linear read-outs, calibrated on
-    neutral text of the language. The first call of a bank without read-outs reads the neutral texts, too.
+    neutral text of the language. Those made from words read features by the mean of two scores: what the words say of the
+    features that the bank keeps, and the 16 an emotion whose decoder rows lie most along its direction. The first call of
+    a bank without read-outs reads the neutral texts, too.
 
     Args:
         subject: the bank's subject.

@@ -270,9 +270,9 @@ def test_an_emotion_that_a_bank_has_no_unit_of_reads_nothing_by_features(tiny_su
     lost = tiny_bank.emotions[0]
 
     class Without:
-        emotions, directions, scales, manifest = (
-            *(tiny_bank.emotions, tiny_bank.directions, tiny_bank.scales, tiny_bank.manifest),
-        )
+        emotions, scales, manifest = tiny_bank.emotions, tiny_bank.scales, tiny_bank.manifest
+        # as a bank has them: zeros for an emotion without units
+        directions = {key: v * (np.arange(len(v)) > 0)[:, None] for key, v in tiny_bank.directions.items()}
 
         def unit_activations(self, at, language):
             mine = (units["emotion"] != lost).to_numpy()
