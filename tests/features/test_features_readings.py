@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -272,7 +274,7 @@ def test_an_emotion_that_a_bank_has_no_unit_of_reads_nothing_by_features(tiny_su
     class Without:
         emotions, scales, manifest = tiny_bank.emotions, tiny_bank.scales, tiny_bank.manifest
         # as a bank has them: zeros for an emotion without units
-        directions = {key: v * (np.arange(len(v)) > 0)[:, None] for key, v in tiny_bank.directions.items()}
+        directions: ClassVar = {k: v * (np.arange(len(v)) > 0)[:, None] for k, v in tiny_bank.directions.items()}
 
         def unit_activations(self, at, language):
             mine = (units["emotion"] != lost).to_numpy()
