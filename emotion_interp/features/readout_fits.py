@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import vstack
 
 from emotion_interp.concepts.model import NEUTRAL
 from emotion_interp.core.types import Site
@@ -85,21 +86,46 @@ def _from_stream(
 def _from_features(
     plan: Plan, parts: Sequence[Examples], codes: np.ndarray, neutral: TextStates, share: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Discriminants of the features side by side with what they write, so that those with like decoder rows share a weight."""
+    """The mean of two scores: by the k features an emotion that tell it best, and by the k that write it most.
+
+    The first is a discriminant of the activations side by side with what they write, so that features with like decoder
+    rows share a weight. The second is one of what those features write whose decoder rows lie most along the emotions'
+    read-out of the stream.
+    """
     active: list[Any] = [part.states.latents > 0 for part in parts]
     fires = np.stack([np.asarray(cells.mean(0)).ravel() for cells in active]).max(0)
     alive = np.flatnonzero(fires >= min(LEAST_RATE, fires.max(initial=0.0)))
-    n = len(plan.emotions)
+    n, rows = len(plan.emotions), _unit_rows(plan, alive)
+    texts: Any = vstack([part.states.latents for part in parts], format="csr")[:, alive]
+    tokens: Any = neutral.latents[:, alive]
+
     areas = [feature_areas(part.states.latents[:, alive].toarray(), part.codes, n) for part in parts]
-    best = np.argsort(-np.mean(areas, axis=0), axis=1, kind="stable")[:, : plan.k]
-    features = alive[np.unique(best)]
-    rows = np.asarray(plan.decoder_rows(features), dtype=np.float64)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
-    *texts, tokens = (s.latents[:, features].toarray() for s in (*(part.states for part in parts), neutral))
-    states, background = (np.hstack([x, x.astype(np.float64) @ rows]) for x in (np.concatenate(texts), tokens))
+    tell = np.unique(np.argsort(-np.mean(areas, axis=0), axis=1, kind="stable")[:, : plan.k])
+    states, background = (np.hstack([x[:, tell].toarray(), x[:, tell] @ rows[tell]]) for x in (texts, tokens))
     weights, bias = fitted_on_texts(states, codes, n, background, share, SHRINKAGE["features"])
-    own, written = weights[:, : len(features)], weights[:, len(features) :]
-    return {"features": features, "weights": own + written @ rows.T, "bias": bias}
+    told = weights[:, : len(tell)] + weights[:, len(tell) :] @ rows[tell].T
+
+    along = _from_stream(plan, parts, codes, neutral, share)["weights"]
+    write = np.unique(np.argsort(-(along @ rows.T), axis=1, kind="stable")[:, : plan.k])
+    weights, more = fitted_on_texts(texts[:, write] @ rows[write], codes, n, tokens[:, write] @ rows[write], share)
+    features, weights = _side_by_side((tell, told), (write, weights @ rows[write].T))
+    spread = float((tokens[:, features] @ weights.T).std(0).mean()) or 1.0
+    return {"features": alive[features], "weights": weights / spread, "bias": (bias + more) / 2 / spread}
+
+
+def _unit_rows(plan: Plan, features: np.ndarray) -> np.ndarray:
+    """Decoder rows at length one [feature, d_model], float64."""
+    rows = np.asarray(plan.decoder_rows(features), dtype=np.float64)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+
+
+def _side_by_side(*scores: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The features of two scores and the weights of their mean [emotion, feature]; each comes with its features, ascending."""
+    features = np.unique(np.concatenate([own for own, _ in scores]))
+    mean = np.zeros((len(scores[0][1]), len(features)))
+    for own, weights in scores:
+        mean[:, np.searchsorted(features, own)] += weights / len(scores)
+    return features, mean
 
 
 def held_out_values(
@@ -181,12 +207,7 @@ def from_bank(bank: FeatureBank, plan: Plan, neutral: TextStates) -> list[Readou
     vectors = bank.directions[site, language, method] / bank.scales[site]
     weights, bias = fitted_on_word_vectors(vectors, neutral.dense)
     fits = {"dense": {"features": np.zeros(0, dtype=int), "weights": weights, "bias": bias}}
-    own, told = _told_by_units(bank, plan, neutral)
-    written, writes = _writers(vectors, plan, neutral)
-    features = np.union1d(own, written)
-    weights = np.zeros((len(emotions), len(features)))
-    weights[:, np.searchsorted(features, own)] += told
-    weights[:, np.searchsorted(features, written)] += writes
+    features, weights = _side_by_side(_told_by_units(bank, plan, neutral), _writers(vectors, plan, neutral))
     weights, bias = calibrated(weights, neutral.latents[:, features].toarray())
     fits["features"] = {"features": features, "weights": weights, "bias": bias}
     source = genre_of(bank, language)
@@ -219,8 +240,7 @@ def _writers(vectors: np.ndarray, plan: Plan, neutral: TextStates) -> tuple[np.n
     the background; along a direction whose correlations with it are taken out a decoder row counts by its product.
     """
     alive = np.unique(neutral.latents.indices)
-    rows = np.asarray(plan.decoder_rows(alive), dtype=np.float64)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+    rows = _unit_rows(plan, alive)
     along, _ = fitted_on_word_vectors(vectors, neutral.latents[:, alive] @ rows)
     along = along[(vectors != 0).any(1)]
     best = np.unique(np.argsort(-(along @ rows.T), axis=1, kind="stable")[:, : plan.k])

@@ -167,7 +167,8 @@ def planted_features(rng, n=80, n_noise=60, width=24):
     likely = np.full((n, len(rows)), 0.05)
     likely[:, :48] += 0.08 * (np.repeat(np.arange(4), 12) == codes[:, None])
     latents = (rng.random(likely.shape) < likely) * (0.5 + rng.random(likely.shape))
-    made = TextStates(rng.normal(size=(n, width)).astype(np.float32), csr_matrix(latents.astype(np.float32)))
+    stream = latents @ rows + rng.normal(size=(n, width))
+    made = TextStates(stream.astype(np.float32), csr_matrix(latents.astype(np.float32)))
     return made, codes, rows
 
 
@@ -186,21 +187,35 @@ def test_a_feature_reads_alike_one_whose_decoder_row_is_alike():
     assert right["own rows"] > right["rows of others"] + 0.05, right
 
 
-def test_read_outs_of_features_are_one_discriminant_of_activations_and_what_they_write(rng):
+def discriminants(states, codes, shrinkage):
+    """Of four emotions with twenty texts each, in units of the spread over these texts: weights and values."""
+    means = np.stack([states[codes == c].mean(0) for c in range(4)])
+    within = sum(np.cov(states[codes == c].T, ddof=0) * 20 for c in range(4)) / (80 - 4)
+    spread = np.sqrt(np.diag(within))
+    shrunk = (1 - shrinkage) * within / np.outer(spread, spread) + shrinkage * np.eye(len(spread))
+    weights = np.stack([np.linalg.inv(shrunk) @ (m / spread) / spread for m in means])
+    bias = np.asarray([-0.5 * w @ m for w, m in zip(weights, means, strict=True)])
+    weights, bias = weights - weights.mean(0), bias - bias.mean()
+    unit = (states @ weights.T).std(0).mean()
+    return weights / unit, (states @ weights.T + bias) / unit
+
+
+def test_read_outs_of_features_are_the_mean_of_those_that_tell_and_those_that_write(rng):
     made, codes, rows = planted_features(rng)
     plan = Plan(ei.Site(0), "en", "features", "texts", EMOTIONS, 6, lambda features: rows[features])
     readout = fit_on_texts(plan, [Examples(made, codes)], made)
-    active = made.latents.toarray()[:, readout.features].astype(float)
-    unit = rows[readout.features] / np.linalg.norm(rows[readout.features], axis=1, keepdims=True)
-    both = np.hstack([active, active @ unit])
-    means = np.stack([both[codes == c].mean(0) for c in range(4)])
-    within = sum(np.cov(both[codes == c].T, ddof=0) * 20 for c in range(4)) / (80 - 4)
-    spread = np.sqrt(np.diag(within))
-    shrunk = 0.2 * within / np.outer(spread, spread) + 0.8 * np.eye(len(spread))
-    weights = np.stack([np.linalg.inv(shrunk) @ (m / spread) / spread for m in means])
-    bias = np.asarray([-0.5 * w @ m for w, m in zip(weights, means, strict=True)])
-    values = both @ (weights - weights.mean(0)).T
-    expected = (values + bias - bias.mean()) / values.std(0).mean()
+    active, unit = made.latents.toarray().astype(float), rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    alive = np.flatnonzero((active > 0).mean(0) >= 0.02)
+    wins = np.stack([(np.sign(active[codes == c][:, None] - active[codes != c][None])).mean((0, 1)) for c in range(4)])
+    tell = np.unique(np.argsort(-wins[:, alive], axis=1, kind="stable")[:, :6])
+    tell = alive[tell]
+    along, _ = discriminants(made.dense.astype(float), codes, 0.9)
+    write = alive[np.unique(np.argsort(-(along @ unit[alive].T), axis=1, kind="stable")[:, :6])]
+    assert readout.features.tolist() == np.union1d(tell, write).tolist()
+    _, by_telling = discriminants(np.hstack([active[:, tell], active[:, tell] @ unit[tell]]), codes, 0.8)
+    _, by_writing = discriminants(active[:, write] @ unit[write], codes, 0.9)
+    both = by_telling + by_writing
+    expected = both / both.std(0).mean()
     np.testing.assert_allclose(readout.values(made.dense, made.latents), expected, rtol=1e-6, atol=1e-9)
 
 
