@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.given import shipped_saes
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -210,7 +212,7 @@ def main() -> None:
         print("\n".join([f"## {bank.manifest['subject']}", "", *top_features(bank)]))
         return
     languages = ",".join(part.partition("=")[0] for part in given.stimuli.split(","))
-    subject = load_subject(given.model, saes=given.saes)
+    subject = load_subject(given.model, saes=given.saes or shipped_saes(given.model))
     found = found_by_rule(subject, concepts_of(languages), texts_by_rule(given.stimuli, languages))
     print(section(subject.name, found))
 

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 import emotion_interp as ei
+from benchmarks.given import shipped_saes
 from emotion_interp.judges import STORY_PROMPTS
 from emotion_interp.judges.prompts import PromptSplit
 
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--nulls", type=Path, default=None, help="folder that keeps random directions' answers")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
-    subject = ei.load_subject(given.model, saes=given.saes)
+    subject = ei.load_subject(given.model, saes=given.saes or shipped_saes(given.model))
     bank = ei.FeatureBank.load(given.bank)
     first, methods = bank.emotions, given.methods.split(",")
     for pair in given.also:

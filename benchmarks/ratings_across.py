@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 import emotion_interp as ei
+from benchmarks.given import shipped_saes
 from benchmarks.tables import markdown, write
 from emotion_interp.core import EmotionInterpError
 
@@ -59,7 +60,7 @@ def computed(given: Any, names: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFr
         files = [given.out / f"{language}_{kind}.parquet" for kind in ("figures", "predictions")]
         if not all(file.is_file() for file in files):
             if subject is None:
-                subject = ei.load_subject(given.model, saes=given.saes) if given.model else ei.load_subject()
+                subject = ei.load_subject(given.model, saes=given.saes or shipped_saes(given.model))
                 bank = ei.FeatureBank.load(given.bank) if given.bank else ei.shipped_bank(subject)
                 norms = {code: ei.load_norms(name) for code, name in names.items()}
             began = time.monotonic()

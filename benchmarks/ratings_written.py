@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 import emotion_interp as ei
+from benchmarks.given import shipped_saes
 from benchmarks.tables import markdown, write
 from emotion_interp.core.files import atomic_file
 from emotion_interp.core.types import Site
@@ -41,7 +42,7 @@ def main() -> None:
     asks.add_argument("--write", type=Path, default=Path("docs/results/ratings_written.md"))
     given = asks.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    subject = ei.load_subject(given.model, saes=given.saes)
+    subject = ei.load_subject(given.model, saes=given.saes or shipped_saes(given.model))
     # norms know their language; it stands before them as in `benchmarks.ratings_across`
     together, alone = (
         [part.rpartition("=")[2] for part in text.split(",") if part] for text in (given.norms, given.more)
@@ -57,7 +58,7 @@ def main() -> None:
     across: Any = table[table["train_language"] != table["test_language"]]
     write(
         given.write,
-        _HEAD.format(model=subject.name, folds=given.folds, carriers=carriers_of(given.carriers)),
+        _HEAD.format(model=subject.name, folds=given.folds, **carriers_of(given.carriers)),
         "## Within a language",
         markdown(wide(own, ["norms", "train_language", "dimension", "n_words"]), 2),
         "## Learnt in one language, tested in another",
@@ -89,9 +90,11 @@ def read(subject: ei.Subject, name: str, given: Any) -> WordActivations:
     return replace(WordActivations({}, words, norms, norms.language), **of)
 
 
-def carriers_of(count: int) -> str:
-    """How the page says in what the words stood."""
-    return "its language's first carrier" if count == 1 else f"its language's first {count} carriers, averaged"
+def carriers_of(count: int) -> dict[str, str]:
+    """How the page says in what the words stood, and by which option."""
+    if count == 1:
+        return {"carriers": "its language's first carrier", "option": ""}
+    return {"carriers": f"the mean of its language's first {count} carriers", "option": f" --carriers {count}"}
 
 
 def fitted(parts: Sequence[WordActivations], given: Any) -> pd.DataFrame:
@@ -124,9 +127,9 @@ def worst(own: Any, across: Any) -> str:
 
 _HEAD = """# Word ratings from what the features write
 
-`python -m benchmarks.ratings_written`: {model}, every word of the norms in {carriers}. dense: the residual stream;
-written: what all SAE features write together, their activations times their decoder rows. A ridge on it is a linear read-out of all
-features in which those that write alike share a weight; the ridge on single activations is the row "all" of the
+`python -m benchmarks.ratings_written{option}`: {model}, every word of the norms in {carriers}. dense: the residual
+stream; written: what all SAE features write together, their activations times their decoder rows. A ridge on it is a linear read-out of
+all features in which those that write alike share a weight; the ridge on single activations is the row "all" of the
 [other table](ratings_across.md). It is the SAE's reconstruction without its bias: it says what of the stream the features together
 keep, not that single features carry it. Nested cross-validation ({folds} folds by word family), penalty chosen inside; r is the mean over
 folds, p of 199 refits to reordered ratings. Warriner, Stadthagen-Gonzalez and CVAW also read each other: learnt in one language, tested in another."""

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 import emotion_interp as ei
+from benchmarks.given import shipped_saes
 from benchmarks.tables import markdown, write
 from emotion_interp.core import Site
 from emotion_interp.geometry import ResidualGeometry, residual_alignments
@@ -182,7 +183,7 @@ def main() -> None:
     began = time.perf_counter()
     norms = ei.load_norms("warriner")
     texts, labels, topics = chosen_stories(data_folder(), given.stories, given.emotions, norms)
-    subject = ei.load_subject(given.model, saes=given.saes) if given.model else ei.load_subject()
+    subject = ei.load_subject(given.model, saes=given.saes or shipped_saes(given.model))
     layers = [int(x) for x in given.layers.split(",")] if given.layers else range(subject.n_layers)
     with_sae = {site.layer for site in subject.sites}
     own = [site for site in subject.sites if site.layer in layers]

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 import emotion_interp as ei
+from benchmarks.given import shipped_saes
 from emotion_interp.core import Site
 from emotion_interp.study.stages import read_stories
 
@@ -189,7 +190,7 @@ def main() -> None:
         # the texts and the bank are enough
         features(None, ei.FeatureBank.load(given.bank), False)
     else:
-        subject = ei.load_subject(given.model, saes=given.saes) if given.model else ei.load_subject()
+        subject = ei.load_subject(given.model, saes=given.saes or shipped_saes(given.model))
         if given.what == "geometry":
             geometry(subject)
         elif given.what == "features":

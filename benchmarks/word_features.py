@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 import emotion_interp as ei
+from benchmarks.given import shipped_saes
 from benchmarks.tables import markdown, write
 from emotion_interp.activations import read_stimuli
 from emotion_interp.features.confirm import confirmed_sets
@@ -128,7 +129,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, default=None)
     given = parser.parse_args()
     layers = None if given.layers is None else [int(layer) for layer in given.layers.split(",")]
-    subject = ei.load_subject(given.model, saes=given.saes)
+    subject = ei.load_subject(given.model, saes=given.saes or shipped_saes(given.model))
     rows, tables = [], []
     for language in given.languages.split(","):
         for size in given.sizes.split(","):
