@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,13 @@ from emotion_interp.core.errors import EmotionInterpError, UnknownNameError
 from emotion_interp.core.options import merged
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Site, Stimulus
-from emotion_interp.directions.null_directions import NullDirections
+from emotion_interp.directions.null_directions import OF_TEXTS, NullDirections
 from emotion_interp.experiments.grid import RESAMPLES
-from emotion_interp.experiments.nulls import drawn_nulls, no_own, random_answers
+from emotion_interp.experiments.nulls import as_the_method, drawn_nulls, no_own, random_answers
 from emotion_interp.experiments.question import GridQuestion, NullChoices, NullOptions, ask, check_kinds, make_nulls
 from emotion_interp.experiments.setting import Setting, simple_call
 from emotion_interp.features.dense import contrast_means
+from emotion_interp.features.probe_fits import dense_cleaner
 from emotion_interp.features.retest import design_of
 from emotion_interp.judges.judging import (
     Continuations,
@@ -45,6 +46,8 @@ PROMPT_CONTROLS: dict[str, tuple[str, ...]] = {
 CONTROLS = ("none", "prompt", "random", "decoder", "topics", "shuffled", "other emotions", "strongest other", "dense")
 CONTROLS += ("steered",)
 RANDOM = ("random", "decoder", "topics", "shuffled")
+CLEANED = ("dense", "dense_clean")
+"""Methods beside which directions of shuffled labels can stand."""
 
 
 @checked
@@ -56,8 +59,9 @@ def shuffled_directions(
     seed: int = 0,
     language: str = "en",
     stimuli: str | Sequence[Stimulus] | None = None,
+    method: Literal["dense", "dense_clean"] = "dense",
 ) -> dict[Site, np.ndarray]:
-    """Difference-of-means directions from shuffled labels, made as the bank's dense ones were: the stimuli are read again.
+    """Difference-of-means directions from shuffled labels, made as the bank's own were: the stimuli are read again.
 
     The labels of the discovery units are permuted, neutral ones among them, so that the shuffled classes are as large
     as the real ones.
@@ -70,12 +74,14 @@ def shuffled_directions(
         seed: of the shuffles.
         language: of the stimuli.
         stimuli: where the bank was found with a user's own texts, those texts.
+        method: beside directions of which method they are to stand; "dense_clean" takes out what neutral units vary in.
 
     Returns:
         site -> [shuffle, emotion, d_model], emotions in the bank's order.
 
     Raises:
         EmotionInterpError: n below 1, or the bank is of another subject or of texts that were not given.
+        UnknownNameError: another method, or a language without stimuli.
 
     Example:
         >>> shuffled_directions(subject, ei.concept_set("en"), bank, n=99)[Site(2)].shape  # doctest: +SKIP
@@ -83,6 +89,8 @@ def shuffled_directions(
     """
     if n < 1:
         raise EmotionInterpError(f"at least one shuffle is needed, got n={n!r}.")
+    if method not in CLEANED:
+        raise UnknownNameError("method of shuffled directions", method, CLEANED)
     require_same_subject(bank, subject)
     words: pd.DataFrame
     words, shown, units = design_of(concepts, bank, stimuli)
@@ -102,8 +110,9 @@ def shuffled_directions(
     result = {}
     for site, reading in readings.items():
         values = reading.dense[chosen["unit"].to_numpy()].astype(np.float64)
+        clean = dense_cleaner(values, codes, neutral) if method == "dense_clean" else np.asarray
         result[site] = np.stack(
-            [contrast_means(values, codes[order], count, neutral)[: len(emotions)] for order in orders]
+            [clean(contrast_means(values, codes[order], count, neutral)[: len(emotions)]) for order in orders]
         )
     return result
 
@@ -120,13 +129,14 @@ class _Answers:
     drawn: dict[Site, dict[str, NullDirections]]
 
     def of(self, group: str, site: Site, dose: float, method: str = "") -> np.ndarray:
-        """`method` is that of the emotions' directions, the kind of random ones, or the emotion of shuffled ones."""
+        """`method` is that of the emotions' directions, the kind (and method) of random ones, or the emotion of shuffled ones."""
         key = (group, site, dose, method)
         if key not in self.known:
             subject = self.question.subject
             scale = scale_of(subject, site, getattr(self.bank, "scales", None))
             if group == "random":
-                self.known[key] = random_answers(self.question, scale, dose, self.nulls(site)[method])
+                kind, _, of = method.partition(" of ")
+                self.known[key] = random_answers(self.question, scale, dose, self.nulls(site, of)[kind])
                 return self.known[key]
             if group == "shuffled":
                 # the emotion's own class, so that as many texts stand behind it
@@ -140,11 +150,11 @@ class _Answers:
             self.known[key] = np.where(lengths[:, :, None] > 0, answer, np.nan)
         return self.known[key]
 
-    def nulls(self, site: Site) -> dict[str, NullDirections]:
-        """The random directions of a site, drawn once for all doses."""
+    def nulls(self, site: Site, method: str) -> dict[str, NullDirections]:
+        """The random directions of a site, drawn once for all doses, as they stand beside a method's."""
         if site not in self.drawn:
             self.drawn[site] = drawn_nulls(self.question, site)
-        return self.drawn[site]
+        return as_the_method(self.drawn[site], method, self.question.nulls.texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +163,7 @@ class ControlOptions(NullOptions):
 
     Attributes:
         others: emotions whose directions are the other emotions; default: all of the bank that the judge can judge.
-        shuffled: `shuffled_directions(...)`, in place of the kind "shuffled".
+        shuffled: `shuffled_directions(...)` by the method of the choices, in place of the kind "shuffled".
         prefixes: templates with {label}, put before each prompt; default: those of `PROMPT_CONTROLS` in the prompts' language.
     """
 
@@ -296,10 +306,12 @@ def _groups(
     emotions = answers.of("emotions", site, dose, method)[:, :, column]
     groups = {"steered": emotions[e : e + 1], "other emotions": np.delete(emotions, e, 0)}
     groups["dense"] = answers.of("emotions", site, dose, "dense")[e : e + 1, :, column]
-    for kind, drawn in answers.nulls(site).items():
+    for kind, drawn in answers.nulls(site, method).items():
         if kind == "shuffled" and site in answers.shuffled:
             continue
-        random = answers.of("random", site, dose, kind)[:, :, column]
+        # only those made of texts depend on the method
+        of = f"{kind} of {method}" if kind in OF_TEXTS else kind
+        random = answers.of("random", site, dose, of)[:, :, column]
         groups["random" if kind == "isotropic" else kind] = random[no_own(question, drawn, emotion)]
     if site in answers.shuffled:
         groups["shuffled"] = answers.of("shuffled", site, dose, emotion)[:, :, column]

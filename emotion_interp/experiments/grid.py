@@ -15,7 +15,7 @@ from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.seeds import generator
 from emotion_interp.core.types import Direction, Site
 from emotion_interp.directions.null_directions import NullDirections
-from emotion_interp.experiments.nulls import drawn_nulls, no_own, random_answers
+from emotion_interp.experiments.nulls import answers_beside, drawn_nulls, no_own
 from emotion_interp.experiments.question import GridQuestion
 from emotion_interp.experiments.windows import with_regimes
 from emotion_interp.judges.coherence import continuation_log_probabilities, distinct_2, perplexity
@@ -146,13 +146,10 @@ def evaluate(question: GridQuestion, cells: Sequence[Cell], scales: Mapping[Site
         answers = judged(question, rows, texts)
         quality = _coherence(question, base_texts, texts, len(places))
         drawn = drawn_nulls(question, site)
-        nulls = {
-            d: {kind: random_answers(question, scale, d, vectors) for kind, vectors in drawn.items()}
-            for d in dict.fromkeys(c.dose for c in chosen)
-        }
+        nulls = answers_beside(question, scale, drawn, [(c.dose, c.method) for c in chosen])
         for k, (i, cell) in enumerate(zip(places, chosen, strict=True)):
             words = question.judge.words[cell.emotion] if isinstance(question.judge, NextWords) else ()
-            record, nulls_of[i] = _compared(question, cell.emotion, answers[k], base, drawn, nulls[cell.dose], picks)
+            record, nulls_of[i] = _compared(question, cell.emotion, answers[k], base, drawn, nulls[k], picks)
             records[i] |= record
             records[i] |= {**quality[k], "n_words": len(words)}
             if not np.isfinite(records[i]["target"]):

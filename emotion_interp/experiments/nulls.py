@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import torch
 
 from emotion_interp.core.files import atomic_file, kept_array, sha256_of
 from emotion_interp.core.types import Site
-from emotion_interp.directions.null_directions import NullDirections, random_directions
+from emotion_interp.directions.null_directions import OF_TEXTS, NullDirections, NullTexts, random_directions
 from emotion_interp.experiments.question import GridQuestion
+from emotion_interp.features.probe_fits import dense_cleaner
 from emotion_interp.judges.judging import at_length, judged
 from emotion_interp.judges.next_word import NextWords
 from emotion_interp.steering.interventions import RowInterventions
@@ -26,6 +28,23 @@ def drawn_nulls(question: GridQuestion, site: Site) -> dict[str, NullDirections]
     if not nulls.count:
         return {}
     return random_directions(question.subject, site, nulls.count, nulls.kinds, question.seed, nulls.texts)
+
+
+def as_the_method(
+    drawn: Mapping[str, NullDirections], method: str, texts: NullTexts | None
+) -> dict[str, NullDirections]:
+    """Random directions as a method makes the emotions': under "dense_clean" those made of texts are without what neutral texts vary in.
+
+    A null that keeps what was taken out of the emotions' directions is easier, or harder, for no reason of theirs. Texts
+    without neutral ones clean nothing.
+    """
+    found = dict(drawn)
+    if method == "dense_clean" and texts is not None:
+        for kind in set(found) & set(OF_TEXTS):
+            neutral = (np.asarray(texts.emotions) == "neutral").astype(int)
+            units = dense_cleaner(np.asarray(texts.values[found[kind].site]), neutral, 1)(found[kind].units)
+            found[kind] = replace(found[kind], units=units / np.linalg.norm(units, axis=1, keepdims=True))
+    return found
 
 
 def no_own(question: GridQuestion, drawn: NullDirections, emotion: str) -> np.ndarray:
@@ -59,6 +78,19 @@ def random_answers(question: GridQuestion, scale: float, dose: float, drawn: Nul
         rows = at_length(drawn.site, drawn.units[start : start + BLOCK], dose * scale)
         parts.append(_block(wide, rows, drawn.site, asked)[:, :, columns])
     return np.concatenate(parts)
+
+
+def answers_beside(
+    question: GridQuestion, scale: float, drawn: Mapping[str, NullDirections], cells: Sequence[tuple[float, str]]
+) -> list[dict[str, np.ndarray]]:
+    """For each dose and method kind -> `random_answers` of the directions made as that method's; each is asked once a dose."""
+    made = {method: as_the_method(drawn, method, question.nulls.texts) for _, method in cells}
+    known: dict[tuple[float, int], np.ndarray] = {}
+    for dose, method in dict.fromkeys(cells):
+        for vectors in made[method].values():
+            if (dose, id(vectors)) not in known:
+                known[dose, id(vectors)] = random_answers(question, scale, dose, vectors)
+    return [{kind: known[dose, id(v)] for kind, v in made[method].items()} for dose, method in cells]
 
 
 def _block(question: GridQuestion, rows: RowInterventions, site: Site, asked: dict[str, object] | None) -> np.ndarray:

@@ -12,9 +12,9 @@ from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import atomic_file, kept_array, sha256_of
 from emotion_interp.core.types import Site, Stimulus
 from emotion_interp.directions.null_directions import OF_TEXTS, NullDirections, NullTexts, null_texts, random_directions
+from emotion_interp.experiments.nulls import as_the_method
 from emotion_interp.experiments.setting import Setting
 from emotion_interp.experiments.verdicts_texts import known_by
-from emotion_interp.features.probe_fits import dense_cleaner
 
 
 def shared_nulls(
@@ -41,17 +41,7 @@ def shared_nulls(
             read = null_texts(setting.subject, units, [site], **reading)
         else:
             read = _bank_words(setting, site, folder)
-    drawn = random_directions(setting.subject, site, n, list(kinds), setting.seed, read)
-    if method == "dense_clean" and read is not None:
-        drawn |= {kind: _cleaned(drawn[kind], read) for kind in set(drawn) & set(OF_TEXTS)}
-    return drawn
-
-
-def _cleaned(drawn: NullDirections, read: NullTexts) -> NullDirections:
-    """The directions without what neutral texts vary in, as a bank makes "dense_clean" of "dense"."""
-    neutral = (np.asarray(read.emotions) == "neutral").astype(int)
-    units = dense_cleaner(np.asarray(read.values[drawn.site]), neutral, 1)(drawn.units)
-    return replace(drawn, units=units / np.linalg.norm(units, axis=1, keepdims=True))
+    return as_the_method(random_directions(setting.subject, site, n, list(kinds), setting.seed, read), method, read)
 
 
 def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> NullTexts:

@@ -161,6 +161,63 @@ def test_shuffled_directions_are_differences_of_means_of_permuted_labels(tiny_su
         shuffled_directions(tiny_subject, small_concepts, tiny_bank, n=1, stimuli="scenes")
 
 
+def without_half_of_the_spread(vectors, neutral):
+    """Vectors without the fewest leading eigenvectors of the neutral rows' covariance that hold half of its trace."""
+    values, axes = np.linalg.eigh(np.cov(neutral.T))
+    share = values[::-1].cumsum() / values.sum()
+    removed = axes[:, ::-1][:, : int((share < 0.5).sum()) + 1]
+    return vectors - vectors @ removed @ removed.T
+
+
+def test_shuffled_directions_are_cleaned_as_those_that_they_stand_beside(tiny_subject, tiny_bank, small_concepts):
+    from emotion_interp.activations import read_stimuli
+    from emotion_interp.features.design import design_stimuli
+
+    raw = shuffled_directions(tiny_subject, small_concepts, tiny_bank, n=2, seed=5)
+    clean = shuffled_directions(tiny_subject, small_concepts, tiny_bank, n=2, seed=5, method="dense_clean")
+    design, site = design_stimuli(small_concepts, "words", 0), tiny_bank.sites[1]
+    dense = read_stimuli(tiny_subject, design.stimuli, design.units, sites=[site], position="last")[site].dense
+    kept = (design.words["language"] == "en") & (design.words["side"] == "discovery")
+    neutral = dense[design.words.loc[kept & (design.words["emotion"] == "neutral"), "unit"]].astype(float)
+    np.testing.assert_allclose(clean[site], without_half_of_the_spread(raw[site], neutral), atol=1e-5)
+    own = tiny_bank.direction("joy", 1, "en", "dense").vector
+    expected = without_half_of_the_spread(own.astype(float), neutral)
+    np.testing.assert_allclose(tiny_bank.direction("joy", 1, "en", "dense_clean").vector, expected, atol=1e-4)
+    with pytest.raises(UnknownNameError, match="method"):
+        shuffled_directions(tiny_subject, small_concepts, tiny_bank, n=1, method="sae")
+
+
+@pytest.mark.parametrize("method", ["dense", "dense_clean"])
+def test_null_directions_of_texts_are_cleaned_as_those_that_they_stand_beside(subjects, method):
+    from emotion_interp.directions import random_directions
+    from emotion_interp.directions.null_directions import NullTexts
+
+    subject, bank, random = subjects["gpt2"], Bank(), np.random.default_rng(2)
+    labels = ("joy", "fear", "neutral") * 10
+    texts = NullTexts({Site(1): random.normal(size=(30, 16)) * np.linspace(0.2, 6, 16)}, labels, labels)
+    asked = {"n_random": 6, "kinds": ("isotropic", "shuffled"), "stimuli": texts, "seed": 3}
+    choice = CHOICES[:1].assign(method=method)
+    frame = steering_controls(subject, bank, choice, PROMPTS, **asked).set_index("control")
+    units = random_directions(subject, 1, 6, ("isotropic", "shuffled"), 3, texts)["shuffled"].units
+    if method == "dense_clean":
+        units = without_half_of_the_spread(units, texts.values[Site(1)][2::3])
+    rows = row_interventions(subject, [Direction(v, 1) for v in units], 0.4, 3.0)
+    shifts = (
+        next_word_probability(subject, PROMPTS, WORDS, rows)[:, :, 0]
+        - next_word_probability(subject, PROMPTS, WORDS)[0, :, 0]
+    )
+    assert frame.loc["shuffled", "shift"] == pytest.approx(shifts.mean(), rel=1e-4)
+    beaten = (1 + (shifts.mean(1) >= frame.loc["steered", "shift"]).sum()) / 7
+    assert frame.loc["shuffled", "p"] == pytest.approx(beaten)
+    grid = dose_response(subject, bank, list(WORDS), [0.4], PROMPTS, [1], method, **asked)
+    assert grid.table.set_index("emotion").loc["joy", "p_shuffled"] == pytest.approx(beaten)
+    both = steering_test(
+        subject, bank, list(WORDS), ["It was"], PROMPTS, layers=[1], doses=[0.4], methods=[method], **asked
+    )
+    means = both.nulls[(both.nulls["emotion"] == "joy") & (both.nulls["kind"] == "shuffled")]["target"]
+    np.testing.assert_allclose(np.sort(means), np.sort(shifts.mean(1) + frame.loc["none", "target"]), rtol=1e-3)
+
+
 # -- two languages ----------------------------------------------------------------------------------------------------
 def test_cross_language_is_the_steering_test_of_every_pair_of_languages(subjects):
     subject, bank = subjects["gpt2"], Bank()
