@@ -96,7 +96,7 @@ def _from_features(
     fires = np.stack([np.asarray(cells.mean(0)).ravel() for cells in active]).max(0)
     alive = np.flatnonzero(fires >= min(LEAST_RATE, fires.max(initial=0.0)))
     n, rows = len(plan.emotions), _unit_rows(plan, alive)
-    texts: Any = vstack([part.states.latents for part in parts], format="csr")[:, alive]
+    texts: Any = vstack([part.states.latents[:, alive] for part in parts], format="csr")
     tokens: Any = neutral.latents[:, alive]
 
     areas = [feature_areas(part.states.latents[:, alive].toarray(), part.codes, n) for part in parts]
