@@ -87,11 +87,12 @@ def train_readings(
 ) -> EmotionReadings:
     """Train read-outs of the bank's emotions on labelled texts, for `emotion_trace`.
 
-    At each site and in each language two linear discriminants (equal priors, shrunk correlations) on the mean over a
-    text's tokens: "dense" on the stream; "features" on log(1 + activation) of the features that are among the k with
-    the best AUROC for some emotion, beside what these write together (the sum of their unit decoder rows by the same
-    activations), so that features that write alike share a weight. Both are linear in the tokens, so that they read
-    single tokens too. A bank found on words adds its discovery words in two carriers, which count as much as the texts.
+    At each site and in each language linear discriminants (equal priors, shrunk correlations) on the mean over a text's
+    tokens: "dense" on the stream; "features" the mean of two scores. One is on log(1 + activation) of the features that are
+    among the k with the best AUROC for some emotion, beside what these write together (the sum of their unit decoder rows
+    by the same activations), so that features that write alike share a weight; the other on what those features write
+    that are among the k whose decoder rows lie most along some emotion's weights of "dense". All are linear in the tokens, so
+    that they read single tokens too. A bank found on words adds its discovery words in two carriers, which count as much as the texts.
     `top1` and `top3` are of the labelled texts, from eight folds that share no group, the sets of features chosen anew
     in each. Values are in units of the spread of neutral tokens; what neutral text reaches is kept beside them. A
     language without labelled texts is trained on those of the others (and on its own words), and has no `top1`.
@@ -102,7 +103,7 @@ def train_readings(
         stimuli: "scenes" (the shipped ones, where a language of the bank has them), or labelled texts
             (`labelled_stimuli`, `corpus_stimuli`); texts of other emotions and languages are left out.
         layers: default: all of the bank.
-        k: features an emotion.
+        k: features an emotion, of each of the two scores.
         seed: of the folds.
         options: how the passes are made; whole texts are read.
         **choices: fields of `ReadOptions`, by keyword.
