@@ -176,7 +176,9 @@ def classes(texts: Texts, emotions: Sequence[str], least: int = 5) -> tuple[Text
 def reciprocal_rank(values: np.ndarray, codes: np.ndarray) -> float:
     """Mean over texts of one over the rank of the text's emotion; a tie counts against it."""
     own = values[np.arange(len(codes)), codes]
-    return float((1 / (values >= own[:, None]).sum(1)).mean())
+    # a text that was not read comes last
+    ranks = np.where(np.isfinite(own), (values >= own[:, None]).sum(1), np.inf)
+    return float((1 / ranks).mean())
 
 
 def row_of(values: dict[ei.Site, np.ndarray], codes: np.ndarray, half: np.ndarray, n: int) -> list[dict[str, Any]]:

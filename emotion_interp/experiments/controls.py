@@ -126,7 +126,7 @@ class _Answers:
     language: str
     shuffled: Mapping[Site, np.ndarray]
     known: dict[tuple[object, ...], np.ndarray]
-    drawn: dict[Site, dict[str, NullDirections]]
+    drawn: dict[tuple[Site, str], dict[str, NullDirections]]
 
     def of(self, group: str, site: Site, dose: float, method: str = "") -> np.ndarray:
         """`method` is that of the emotions' directions, the kind (and method) of random ones, or the emotion of shuffled ones."""
@@ -150,11 +150,13 @@ class _Answers:
             self.known[key] = np.where(lengths[:, :, None] > 0, answer, np.nan)
         return self.known[key]
 
-    def nulls(self, site: Site, method: str) -> dict[str, NullDirections]:
+    def nulls(self, site: Site, method: str = "") -> dict[str, NullDirections]:
         """The random directions of a site, drawn once for all doses, as they stand beside a method's."""
-        if site not in self.drawn:
-            self.drawn[site] = drawn_nulls(self.question, site)
-        return as_the_method(self.drawn[site], method, self.question.nulls.texts)
+        if (site, method) not in self.drawn:
+            asked = self.question.nulls
+            raw = as_the_method(self.nulls(site), method, asked.texts, asked.bank) if method else None
+            self.drawn[site, method] = raw or drawn_nulls(self.question, site)
+        return self.drawn[site, method]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +165,8 @@ class ControlOptions(NullOptions):
 
     Attributes:
         others: emotions whose directions are the other emotions; default: all of the bank that the judge can judge.
-        shuffled: `shuffled_directions(...)` by the method of the choices, in place of the kind "shuffled".
+        shuffled: `shuffled_directions(...)`, in place of the kind "shuffled": those of "dense_clean" where the choices are,
+            else of "dense"; one method for all choices then.
         prefixes: templates with {label}, put before each prompt; default: those of `PROMPT_CONTROLS` in the prompts' language.
     """
 

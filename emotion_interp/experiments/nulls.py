@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from emotion_interp.core.errors import EmotionInterpError
 from emotion_interp.core.files import atomic_file, kept_array, sha256_of
 from emotion_interp.core.types import Site
 from emotion_interp.directions.null_directions import OF_TEXTS, NullDirections, NullTexts, random_directions
@@ -20,6 +23,8 @@ from emotion_interp.steering.interventions import RowInterventions
 
 BLOCK = 100
 """Random directions of one file."""
+LEAST_LEFT = 1e-6
+"""Of a direction of length one after cleaning: less is rounding."""
 
 
 def drawn_nulls(question: GridQuestion, site: Site) -> dict[str, NullDirections]:
@@ -31,19 +36,39 @@ def drawn_nulls(question: GridQuestion, site: Site) -> dict[str, NullDirections]
 
 
 def as_the_method(
-    drawn: Mapping[str, NullDirections], method: str, texts: NullTexts | None
+    drawn: Mapping[str, NullDirections], method: str, texts: NullTexts | None, bank: Any = None
 ) -> dict[str, NullDirections]:
     """Random directions as a method makes the emotions': under "dense_clean" those made of texts are without what neutral texts vary in.
 
-    A null that keeps what was taken out of the emotions' directions is easier, or harder, for no reason of theirs. Texts
-    without neutral ones clean nothing.
+    A null that keeps what was taken out of the emotions' directions is easier, or harder, for no reason of theirs. Where
+    the texts have no neutral ones but the bank has, that is said in a warning.
+
+    Raises:
+        EmotionInterpError: a direction holds nothing but what neutral texts vary in.
     """
-    found = dict(drawn)
-    if method == "dense_clean" and texts is not None:
-        for kind in set(found) & set(OF_TEXTS):
-            neutral = (np.asarray(texts.emotions) == "neutral").astype(int)
-            units = dense_cleaner(np.asarray(texts.values[found[kind].site]), neutral, 1)(found[kind].units)
-            found[kind] = replace(found[kind], units=units / np.linalg.norm(units, axis=1, keepdims=True))
+    kinds = [kind for kind in drawn if kind in OF_TEXTS]
+    if method != "dense_clean" or texts is None or not kinds:
+        return dict(drawn)
+    neutral = np.asarray(texts.emotions) == "neutral"
+    if not neutral.any():
+        words = getattr(bank, "words", None)
+        if words is not None and (words["emotion"] == "neutral").any():
+            warnings.warn(
+                "random directions of texts without the emotion 'neutral' are not cleaned as those of 'dense_clean' are; "
+                "give texts that have it.",
+                stacklevel=2,
+            )
+        return dict(drawn)
+    found, site = dict(drawn), drawn[kinds[0]].site
+    clean = dense_cleaner(np.asarray(texts.values[site]), neutral.astype(int), 1)
+    for kind in kinds:
+        units = clean(drawn[kind].units)
+        lengths = np.linalg.norm(units, axis=1, keepdims=True)
+        if lengths.min() < LEAST_LEFT:
+            raise EmotionInterpError(
+                f"a random direction of the kind {kind!r} at {site} is nothing but what the neutral texts vary in; give more texts."
+            )
+        found[kind] = replace(drawn[kind], units=units / lengths)
     return found
 
 
@@ -84,7 +109,8 @@ def answers_beside(
     question: GridQuestion, scale: float, drawn: Mapping[str, NullDirections], cells: Sequence[tuple[float, str]]
 ) -> list[dict[str, np.ndarray]]:
     """For each dose and method kind -> `random_answers` of the directions made as that method's; each is asked once a dose."""
-    made = {method: as_the_method(drawn, method, question.nulls.texts) for _, method in cells}
+    nulls = question.nulls
+    made = {m: as_the_method(drawn, m, nulls.texts, nulls.bank) for m in dict.fromkeys(method for _, method in cells)}
     known: dict[tuple[float, int], np.ndarray] = {}
     for dose, method in dict.fromkeys(cells):
         for vectors in made[method].values():

@@ -54,7 +54,8 @@ class NullOptions(Options):
         n_random: of each kind; the smallest p is 1 / (n_random + 1), so Holm over k emotions at .05 needs at least 20 k.
         kinds: "isotropic", "decoder", "topics", "shuffled" (see `random_directions`); p is the largest over them. Decoder
             rows of the emotion's own selected features do not count against it.
-        stimuli: labelled texts in groups, or `null_texts(...)`, for "topics" and "shuffled".
+        stimuli: labelled texts in groups, or `null_texts(...)`, for "topics" and "shuffled"; with some of the emotion "neutral"
+            beside directions of "dense_clean", so that these kinds are cleaned likewise.
         null_folder: where the answers of random directions are kept and taken again, so that a killed run goes on (see
             `nulls.random_answers`).
     """

@@ -41,7 +41,9 @@ def shared_nulls(
             read = null_texts(setting.subject, units, [site], **reading)
         else:
             read = _bank_words(setting, site, folder)
-    return as_the_method(random_directions(setting.subject, site, n, list(kinds), setting.seed, read), method, read)
+    return as_the_method(
+        random_directions(setting.subject, site, n, list(kinds), setting.seed, read), method, read, setting.bank
+    )
 
 
 def _bank_words(setting: Setting, site: Site, folder: str | Path | None) -> NullTexts:

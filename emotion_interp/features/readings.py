@@ -91,8 +91,8 @@ def train_readings(
     tokens: "dense" on the stream; "features" the mean of two scores. One is on log(1 + activation) of the features that are
     among the k with the best AUROC for some emotion, beside what these write together (the sum of their unit decoder rows
     by the same activations), so that features that write alike share a weight; the other on what those features write
-    that are among the k whose decoder rows lie most along some emotion's weights of "dense". All are linear in the tokens, so
-    that they read single tokens too. A bank found on words adds its discovery words in two carriers, which count as much as the texts.
+    that are among the k whose decoder rows lie most along some emotion's weights of "dense". A feature that fires on fewer
+    than 2% of the texts is in neither. All are linear in the tokens, so that they read single tokens too. A bank found on words adds its discovery words in two carriers, which count as much as the texts.
     `top1` and `top3` are of the labelled texts, from eight folds that share no group, the sets of features chosen anew
     in each. Values are in units of the spread of neutral tokens; what neutral text reaches is kept beside them. A
     language without labelled texts is trained on those of the others (and on its own words), and has no `top1`.

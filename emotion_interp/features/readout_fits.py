@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 
 LEAST_RATE = 0.02
 """A feature that fires on fewer of the texts is in no set."""
+ROWS_AT_ONCE = 4096
+"""Decoder rows in memory: of a wide SAE thousands fire, each as long as the stream is wide."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a read-out is of; k: features an emotion; decoder_rows: of the site's SAE by feature ids, asked for "features" alone."""
+    """What a read-out is of; k: features an emotion of each score; decoder_rows: of the site's SAE by feature ids, for "features"."""
 
     site: Site
     language: str
@@ -94,21 +96,24 @@ def _from_features(
     """
     active: list[Any] = [part.states.latents > 0 for part in parts]
     fires = np.stack([np.asarray(cells.mean(0)).ravel() for cells in active]).max(0)
-    alive = np.flatnonzero(fires >= min(LEAST_RATE, fires.max(initial=0.0)))
-    n, rows = len(plan.emotions), _unit_rows(plan, alive)
+    # where nothing fires any features will do: they read nothing
+    alive = np.flatnonzero(fires >= min(LEAST_RATE, fires.max())) if fires.any() else np.arange(min(plan.k, len(fires)))
+    n = len(plan.emotions)
     texts: Any = vstack([part.states.latents[:, alive] for part in parts], format="csr")
     tokens: Any = neutral.latents[:, alive]
 
     areas = [feature_areas(part.states.latents[:, alive].toarray(), part.codes, n) for part in parts]
     tell = np.unique(np.argsort(-np.mean(areas, axis=0), axis=1, kind="stable")[:, : plan.k])
-    states, background = (np.hstack([x[:, tell].toarray(), x[:, tell] @ rows[tell]]) for x in (texts, tokens))
+    rows = _unit_rows(plan, alive[tell])
+    states, background = (np.hstack([x[:, tell].toarray(), x[:, tell] @ rows]) for x in (texts, tokens))
     weights, bias = fitted_on_texts(states, codes, n, background, share, SHRINKAGE["features"])
-    told = weights[:, : len(tell)] + weights[:, len(tell) :] @ rows[tell].T
+    told = weights[:, : len(tell)] + weights[:, len(tell) :] @ rows.T
 
-    along = _from_stream(plan, parts, codes, neutral, share)["weights"]
-    write = np.unique(np.argsort(-(along @ rows.T), axis=1, kind="stable")[:, : plan.k])
-    weights, more = fitted_on_texts(texts[:, write] @ rows[write], codes, n, tokens[:, write] @ rows[write], share)
-    features, weights = _side_by_side((tell, told), (write, weights @ rows[write].T))
+    along = _strengths(plan, alive, _from_stream(plan, parts, codes, neutral, share)["weights"])
+    write = np.unique(np.argsort(-along, axis=1, kind="stable")[:, : plan.k])
+    rows = _unit_rows(plan, alive[write])
+    weights, more = fitted_on_texts(texts[:, write] @ rows, codes, n, tokens[:, write] @ rows, share)
+    features, weights = _side_by_side((tell, told), (write, weights @ rows.T))
     spread = float((tokens[:, features] @ weights.T).std(0).mean()) or 1.0
     return {"features": alive[features], "weights": weights / spread, "bias": (bias + more) / 2 / spread}
 
@@ -117,6 +122,12 @@ def _unit_rows(plan: Plan, features: np.ndarray) -> np.ndarray:
     """Decoder rows at length one [feature, d_model], float64."""
     rows = np.asarray(plan.decoder_rows(features), dtype=np.float64)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+
+
+def _strengths(plan: Plan, features: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """How far each feature's unit decoder row lies along some vectors [vector, feature]; never all rows at once."""
+    blocks = [features[start : start + ROWS_AT_ONCE] for start in range(0, len(features), ROWS_AT_ONCE)]
+    return np.hstack([np.zeros((len(along), 0)), *(along @ _unit_rows(plan, block).T for block in blocks)])
 
 
 def _side_by_side(*scores: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +210,7 @@ def from_bank(bank: FeatureBank, plan: Plan, neutral: TextStates) -> list[Readou
 
     Args:
         bank: found on words or texts.
-        plan: site, language, k and decoder rows; the emotions are the bank's.
+        plan: site, language, k and decoder rows; the emotions are the bank's, both kinds are made.
         neutral: tokens of neutral text.
     """
     emotions, site, language = tuple(bank.emotions), plan.site, plan.language
@@ -240,9 +251,13 @@ def _writers(vectors: np.ndarray, plan: Plan, neutral: TextStates) -> tuple[np.n
     the background; along a direction whose correlations with it are taken out a decoder row counts by its product.
     """
     alive = np.unique(neutral.latents.indices)
-    rows = _unit_rows(plan, alive)
-    along, _ = fitted_on_word_vectors(vectors, neutral.latents[:, alive] @ rows)
-    along = along[(vectors != 0).any(1)]
-    best = np.unique(np.argsort(-(along @ rows.T), axis=1, kind="stable")[:, : plan.k])
-    weights, _ = fitted_on_word_vectors(vectors, neutral.latents[:, alive[best]] @ rows[best])
-    return alive[best], weights @ rows[best].T
+    background = np.zeros(neutral.dense.shape)
+    for start in range(0, len(alive), ROWS_AT_ONCE):
+        block = alive[start : start + ROWS_AT_ONCE]
+        background += neutral.latents[:, block] @ _unit_rows(plan, block)
+    along, _ = fitted_on_word_vectors(vectors, background)
+    strengths = _strengths(plan, alive, along[(vectors != 0).any(1)])
+    best = np.unique(np.argsort(-strengths, axis=1, kind="stable")[:, : plan.k])
+    rows = _unit_rows(plan, alive[best])
+    weights, _ = fitted_on_word_vectors(vectors, neutral.latents[:, alive[best]] @ rows)
+    return alive[best], weights @ rows.T

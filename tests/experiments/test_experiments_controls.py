@@ -218,6 +218,58 @@ def test_null_directions_of_texts_are_cleaned_as_those_that_they_stand_beside(su
     np.testing.assert_allclose(np.sort(means), np.sort(shifts.mean(1) + frame.loc["none", "target"]), rtol=1e-3)
 
 
+def test_null_directions_beside_several_methods_and_doses_are_those_of_each_alone(subjects):
+    from emotion_interp.directions.null_directions import NullTexts
+
+    labels = ("joy", "fear", "neutral") * 10
+    texts = NullTexts(
+        {Site(1): np.random.default_rng(2).normal(size=(30, 16)) * np.linspace(0.2, 6, 16)}, labels, labels
+    )
+    asked = {"n_random": 4, "kinds": ("isotropic", "shuffled"), "stimuli": texts, "seed": 3}
+
+    def found(*methods):
+        more = {"layers": [1], "doses": [0.2, 0.4], "methods": methods, **asked}
+        return steering_test(subjects["gpt2"], Bank(), list(WORDS), ["It was"], PROMPTS, **more).nulls
+
+    together = found("dense_clean", "dense")
+    for method in ("dense", "dense_clean"):
+        alone = found(method)
+        mine = together[together["method"] == method]
+        np.testing.assert_allclose(mine["target"], alone["target"], rtol=1e-4)
+    for kind, same in (("isotropic", True), ("shuffled", False)):
+        # joy's dose is the same by both methods
+        chosen = together[(together["emotion"] == "joy") & (together["kind"] == kind)].groupby("method")["target"]
+        one, other = (values.to_numpy() for _, values in chosen)
+        assert np.allclose(one, other, rtol=1e-4) == same
+
+
+def test_texts_without_neutral_ones_are_said_to_clean_nothing_where_the_bank_is_cleaned(subjects, tiny_bank):
+    from emotion_interp.directions import random_directions
+    from emotion_interp.directions.null_directions import NullTexts
+    from emotion_interp.experiments.nulls import as_the_method
+
+    values = {Site(1): np.random.default_rng(2).normal(size=(20, 16))}
+    texts = NullTexts(values, ("joy", "fear") * 10, ("a", "b") * 10)
+    drawn = random_directions(subjects["gpt2"], 1, 3, ("isotropic", "shuffled"), 0, texts)
+    with pytest.warns(UserWarning, match="without the emotion 'neutral' are not cleaned"):
+        assert as_the_method(drawn, "dense_clean", texts, tiny_bank) == drawn
+    # a bank without neutral units has nothing cleaned either
+    assert as_the_method(drawn, "dense_clean", texts, Bank()) == drawn
+    assert as_the_method(drawn, "dense", texts, tiny_bank) == drawn
+
+
+def test_a_direction_of_nothing_but_what_neutral_texts_vary_in_is_refused(subjects):
+    from emotion_interp.directions.null_directions import NullDirections, NullTexts
+    from emotion_interp.experiments.nulls import as_the_method
+
+    values = np.zeros((9, 16))
+    values[:, 0] = np.arange(9)
+    texts = NullTexts({Site(1): values}, ("neutral",) * 9, ("a",) * 9)
+    drawn = {"shuffled": NullDirections("shuffled", Site(1), np.eye(16)[:2])}
+    with pytest.raises(EmotionInterpError, match="nothing but what the neutral texts vary in"):
+        as_the_method(drawn, "dense_clean", texts)
+
+
 # -- two languages ----------------------------------------------------------------------------------------------------
 def test_cross_language_is_the_steering_test_of_every_pair_of_languages(subjects):
     subject, bank = subjects["gpt2"], Bank()

@@ -188,13 +188,21 @@ def test_a_feature_reads_alike_one_whose_decoder_row_is_alike():
 
 
 def discriminants(states, codes, shrinkage):
-    """Of four emotions with twenty texts each, in units of the spread over these texts: weights and values."""
-    means = np.stack([states[codes == c].mean(0) for c in range(4)])
-    within = sum(np.cov(states[codes == c].T, ddof=0) * 20 for c in range(4)) / (80 - 4)
+    """Weights and biases of linear discriminants with equal priors, correlations shrunk."""
+    n = codes.max() + 1
+    means = np.stack([states[codes == c].mean(0) for c in range(n)])
+    within = sum(np.cov(states[codes == c].T, ddof=0) * (codes == c).sum() for c in range(n)) / (len(codes) - n)
     spread = np.sqrt(np.diag(within))
+    still = spread <= 1e-9 * spread.max()
+    spread[still] = np.inf
     shrunk = (1 - shrinkage) * within / np.outer(spread, spread) + shrinkage * np.eye(len(spread))
     weights = np.stack([np.linalg.inv(shrunk) @ (m / spread) / spread for m in means])
-    bias = np.asarray([-0.5 * w @ m for w, m in zip(weights, means, strict=True)])
+    return weights, np.asarray([-0.5 * w @ m for w, m in zip(weights, means, strict=True)])
+
+
+def in_units(states, codes, shrinkage):
+    """Against the mean of all emotions, in units of the spread over these states: weights and values."""
+    weights, bias = discriminants(states, codes, shrinkage)
     weights, bias = weights - weights.mean(0), bias - bias.mean()
     unit = (states @ weights.T).std(0).mean()
     return weights / unit, (states @ weights.T + bias) / unit
@@ -209,11 +217,11 @@ def test_read_outs_of_features_are_the_mean_of_those_that_tell_and_those_that_wr
     wins = np.stack([(np.sign(active[codes == c][:, None] - active[codes != c][None])).mean((0, 1)) for c in range(4)])
     tell = np.unique(np.argsort(-wins[:, alive], axis=1, kind="stable")[:, :6])
     tell = alive[tell]
-    along, _ = discriminants(made.dense.astype(float), codes, 0.9)
+    along, _ = in_units(made.dense.astype(float), codes, 0.9)
     write = alive[np.unique(np.argsort(-(along @ unit[alive].T), axis=1, kind="stable")[:, :6])]
     assert readout.features.tolist() == np.union1d(tell, write).tolist()
-    _, by_telling = discriminants(np.hstack([active[:, tell], active[:, tell] @ unit[tell]]), codes, 0.8)
-    _, by_writing = discriminants(active[:, write] @ unit[write], codes, 0.9)
+    _, by_telling = in_units(np.hstack([active[:, tell], active[:, tell] @ unit[tell]]), codes, 0.8)
+    _, by_writing = in_units(active[:, write] @ unit[write], codes, 0.9)
     both = by_telling + by_writing
     expected = both / both.std(0).mean()
     np.testing.assert_allclose(readout.values(made.dense, made.latents), expected, rtol=1e-6, atol=1e-9)
@@ -268,16 +276,17 @@ def test_a_bank_alone_reads_by_its_units_and_by_the_features_that_write_an_emoti
         alive = np.flatnonzero((tokens > 0).any(0))
         along = filtered(vectors, tokens[:, alive] @ rows[alive]) @ rows[alive].T
         written = np.unique([alive[np.argsort(-strength)[:16]] for strength in along])
-        kept = np.unique(tiny_bank.unit_activations(site, "en")[1].indices)
+        units, activations = tiny_bank.unit_activations(site, "en")
+        kept = np.unique(activations.indices)
         assert readout.features.tolist() == np.union1d(kept, written).tolist()
-        # what is left of the values after those of the writers is a read-out of the kept features alone
-        values = readout.values(neutral.dense, neutral.latents)
-        by_writers = tokens[:, written] @ rows[written] @ filtered(vectors, tokens[:, written] @ rows[written]).T
-        for e in range(len(tiny_bank.emotions)):
-            both = np.column_stack([by_writers[:, e], tokens[:, kept], np.ones(len(tokens))])
-            fit = np.linalg.lstsq(both, values[:, e], rcond=None)[0]
-            assert fit[0] > 0.4
-            np.testing.assert_allclose(both @ fit, values[:, e], atol=1e-5)
+        codes = units["emotion"].map({e: i for i, e in enumerate([*tiny_bank.emotions, "neutral"])}).to_numpy()
+        told, _ = discriminants(np.log1p(activations[:, kept].toarray().astype(float)), codes, 0.9)
+        scores = tokens[:, kept] @ told[: len(tiny_bank.emotions)].T
+        spread = scores.std(0)
+        both = scores / np.where(spread > 0, spread, 1)
+        both += tokens[:, written] @ rows[written] @ filtered(vectors, tokens[:, written] @ rows[written]).T
+        expected = (both - both.mean(0)) / both.std(0)
+        np.testing.assert_allclose(readout.values(neutral.dense, neutral.latents), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_an_emotion_that_a_bank_has_no_unit_of_reads_nothing_by_features(tiny_subject, tiny_bank):
@@ -296,5 +305,8 @@ def test_an_emotion_that_a_bank_has_no_unit_of_reads_nothing_by_features(tiny_su
             return units[mine], activations[mine]
 
     plan = Plan(site, "en", "", "", tuple(tiny_bank.emotions), 16, decoder_rows_at(tiny_subject, site))
-    found = {r.kind: r.values(neutral.dense, neutral.latents) for r in from_bank(Without(), plan, neutral)}
-    assert (found["features"][:, 0] == 0).all() and (found["features"][:, 1:].std(0) > 0.9).all()
+    readout = next(r for r in from_bank(Without(), plan, neutral) if r.kind == "features")
+    values = readout.values(neutral.dense, neutral.latents)
+    assert (values[:, 0] == 0).all() and (values[:, 1:].std(0) > 0.9).all()
+    # nor does it bring features of its own
+    assert np.abs(readout.weights[1:]).max(0).min() > 0
