@@ -3,7 +3,7 @@
 `EMOTION_INTERP_DATA=... python -m benchmarks.ratings_written --model gemma-3-270m --saes SAES --norms
 en=warriner,es=stadthagen2017,zh=cvaw3 --more en=labmt-en,es=labmt-es,zh=labmt-zh,zh=sev`: every word, in the language's first carrier,
 or in the mean over its first `--carriers`. `--more`: norms that are learnt and tested by themselves. What is read is kept under `--out`, so that a killed run goes on.
-Writes `docs/results/ratings_written.md`.
+Writes `docs/results/ratings_written.md`, of several carriers `ratings_written_N.md`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def main() -> None:
     asks.add_argument("--folds", type=int, default=5)
     asks.add_argument("--permutations", type=int, default=199)
     asks.add_argument("--out", type=Path, default=Path("runs/ratings_written"))
-    asks.add_argument("--write", type=Path, default=Path("docs/results/ratings_written.md"))
+    asks.add_argument(
+        "--write", type=Path, help="default: docs/results/ratings_written.md, with the number of carriers"
+    )
     given = asks.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     subject = ei.load_subject(given.model, saes=given.saes or shipped_saes(given.model))
@@ -56,9 +58,10 @@ def main() -> None:
     table = pd.concat(frames, ignore_index=True)
     own: Any = table[table["train_language"] == table["test_language"]]
     across: Any = table[table["train_language"] != table["test_language"]]
+    more = "" if given.carriers == 1 else f"_{given.carriers}"
     write(
-        given.write,
-        _HEAD.format(model=subject.name, folds=given.folds, **carriers_of(given.carriers)),
+        given.write or Path(f"docs/results/ratings_written{more}.md"),
+        _HEAD.format(model=subject.name, folds=given.folds, **carriers_of(given)),
         "## Within a language",
         markdown(wide(own, ["norms", "train_language", "dimension", "n_words"]), 2),
         "## Learnt in one language, tested in another",
@@ -90,11 +93,15 @@ def read(subject: ei.Subject, name: str, given: Any) -> WordActivations:
     return replace(WordActivations({}, words, norms, norms.language), **of)
 
 
-def carriers_of(count: int) -> dict[str, str]:
-    """How the page says in what the words stood, and by which option."""
-    if count == 1:
-        return {"carriers": "its language's first carrier", "option": ""}
-    return {"carriers": f"the mean of its language's first {count} carriers", "option": f" --carriers {count}"}
+def carriers_of(given: Any) -> dict[str, str]:
+    """How the page says in what the words stood, and by which options."""
+    options = f" --model {given.model}" if given.model else ""
+    options += f" --carriers {given.carriers}" if given.carriers > 1 else ""
+    options += f" --more {given.more}" if given.more else ""
+    if given.carriers == 1:
+        return {"carriers": "in its language's first carrier", "options": options, "title": ""}
+    count = f"{given.carriers} carriers"
+    return {"carriers": f"as the mean over its language's first {count}", "options": options, "title": f", {count}"}
 
 
 def fitted(parts: Sequence[WordActivations], given: Any) -> pd.DataFrame:
@@ -125,11 +132,12 @@ def worst(own: Any, across: Any) -> str:
     return f"Largest gap to the stream, each at its best layer: {'; '.join(lines)}. Largest p within a language: {largest:.3f}."
 
 
-_HEAD = """# Word ratings from what the features write
+_HEAD = """# Word ratings from what the features write{title}
 
-`python -m benchmarks.ratings_written{option}`: {model}, every word of the norms in {carriers}. dense: the residual
-stream; written: what all SAE features write together, their activations times their decoder rows. A ridge on it is a linear read-out of
-all features in which those that write alike share a weight; the ridge on single activations is the row "all" of the
+`python -m benchmarks.ratings_written{options}`:
+{model}, every word of the norms {carriers}. dense: the residual stream;
+written: what all SAE features write together, their activations times their decoder rows. A ridge on it is a linear read-out of all
+features in which those that write alike share a weight; the ridge on single activations is the row "all" of the
 [other table](ratings_across.md). It is the SAE's reconstruction without its bias: it says what of the stream the features together
 keep, not that single features carry it. Nested cross-validation ({folds} folds by word family), penalty chosen inside; r is the mean over
 folds, p of 199 refits to reordered ratings. Warriner, Stadthagen-Gonzalez and CVAW also read each other: learnt in one language, tested in another."""
