@@ -58,14 +58,16 @@ def main() -> None:
     table = pd.concat(frames, ignore_index=True)
     own: Any = table[table["train_language"] == table["test_language"]]
     across: Any = table[table["train_language"] != table["test_language"]]
+    title = "## Learnt in one language, tested in another"
+    keys = ["train_language", "test_language", "dimension"]
+    crossed = [title, markdown(wide(across, keys), 2)] if len(across) else []
     more = "" if given.carriers == 1 else f"_{given.carriers}"
     write(
         given.write or Path(f"docs/results/ratings_written{more}.md"),
         _HEAD.format(model=subject.name, folds=given.folds, **carriers_of(given)),
         "## Within a language",
         markdown(wide(own, ["norms", "train_language", "dimension", "n_words"]), 2),
-        "## Learnt in one language, tested in another",
-        markdown(wide(across, ["train_language", "test_language", "dimension"]), 2),
+        *crossed,
         worst(own, across),
     )
 
@@ -120,6 +122,8 @@ def worst(own: Any, across: Any) -> str:
     """How far what the features write lies below the stream, each at its best layer."""
     lines = []
     for title, frame in (("within a language", own), ("across languages", across)):
+        if not len(frame):
+            continue
         keys = ["norms", "train_language", "test_language", "dimension"]
         best = frame.groupby([*keys, "feature_set"])["r"].max().unstack("feature_set")
         gap = best["dense"] - best["written"]
