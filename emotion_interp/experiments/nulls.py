@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from emotion_interp.core.errors import EmotionInterpError
+from emotion_interp.core.errors import EmotionInterpError, tell
 from emotion_interp.core.files import atomic_file, kept_array, sha256_of
 from emotion_interp.core.types import Site
 from emotion_interp.directions.null_directions import OF_TEXTS, NullDirections, NullTexts, random_directions
@@ -36,7 +34,7 @@ def drawn_nulls(question: GridQuestion, site: Site) -> dict[str, NullDirections]
 
 
 def as_the_method(
-    drawn: Mapping[str, NullDirections], method: str, texts: NullTexts | None, bank: Any = None
+    drawn: Mapping[str, NullDirections], method: str, texts: NullTexts | None, bank: object = None
 ) -> dict[str, NullDirections]:
     """Random directions as a method makes the emotions': under "dense_clean" those made of texts are without what neutral texts vary in.
 
@@ -53,10 +51,9 @@ def as_the_method(
     if not neutral.any():
         words = getattr(bank, "words", None)
         if words is not None and (words["emotion"] == "neutral").any():
-            warnings.warn(
+            tell(
                 "random directions of texts without the emotion 'neutral' are not cleaned as those of 'dense_clean' are; "
-                "give texts that have it.",
-                stacklevel=2,
+                "give texts that have it."
             )
         return dict(drawn)
     found, site = dict(drawn), drawn[kinds[0]].site
