@@ -128,15 +128,14 @@ class _Answers:
     known: dict[tuple[object, ...], np.ndarray]
     drawn: dict[tuple[Site, str], dict[str, NullDirections]]
 
-    def of(self, group: str, site: Site, dose: float, method: str = "") -> np.ndarray:
-        """`method` is that of the emotions' directions, the kind (and method) of random ones, or the emotion of shuffled ones."""
-        key = (group, site, dose, method)
+    def of(self, group: str, site: Site, dose: float, method: str = "", kind: str = "") -> np.ndarray:
+        """`method` is that of the emotions' directions, or the emotion of shuffled ones; `kind` is of random ones."""
+        key = (group, site, dose, method, kind)
         if key not in self.known:
             subject = self.question.subject
             scale = scale_of(subject, site, getattr(self.bank, "scales", None))
             if group == "random":
-                kind, _, of = method.partition(" of ")
-                self.known[key] = random_answers(self.question, scale, dose, self.nulls(site, of)[kind])
+                self.known[key] = random_answers(self.question, scale, dose, self.nulls(site, method)[kind])
                 return self.known[key]
             if group == "shuffled":
                 # the emotion's own class, so that as many texts stand behind it
@@ -153,9 +152,11 @@ class _Answers:
     def nulls(self, site: Site, method: str = "") -> dict[str, NullDirections]:
         """The random directions of a site, drawn once for all doses, as they stand beside a method's."""
         if (site, method) not in self.drawn:
-            asked = self.question.nulls
-            raw = as_the_method(self.nulls(site), method, asked.texts, asked.bank) if method else None
-            self.drawn[site, method] = raw or drawn_nulls(self.question, site)
+            asked, key = self.question.nulls, (site, method)
+            if method:
+                self.drawn[key] = as_the_method(self.nulls(site), method, asked.texts, asked.bank)
+            else:
+                self.drawn[key] = drawn_nulls(self.question, site)
         return self.drawn[site, method]
 
 
@@ -313,8 +314,7 @@ def _groups(
         if kind == "shuffled" and site in answers.shuffled:
             continue
         # only those made of texts depend on the method
-        of = f"{kind} of {method}" if kind in OF_TEXTS else kind
-        random = answers.of("random", site, dose, of)[:, :, column]
+        random = answers.of("random", site, dose, method if kind in OF_TEXTS else "", kind)[:, :, column]
         groups["random" if kind == "isotropic" else kind] = random[no_own(question, drawn, emotion)]
     if site in answers.shuffled:
         groups["shuffled"] = answers.of("shuffled", site, dose, emotion)[:, :, column]
