@@ -1,4 +1,4 @@
-"""Peak memory of reading at 1x, 4x and 16x the stimuli: `python -m benchmarks.memory`; of loading: see `memory_loading`.
+"""Peak memory of reading at 1x, 4x and 16x the stimuli: `python -m benchmarks.memory`; of SAEs: `python -m benchmarks.memory saes`; of loading 4-bit weights: `python -m benchmarks.gguf`.
 
 Every reading has a process of its own, whose peak (resource.getrusage) includes Python, torch, the model, the texts
 and the result that is returned. Texts are all different, as a user's would be.
@@ -6,6 +6,7 @@ and the result that is returned. Texts are all different, as a user's would be.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -124,20 +125,24 @@ def measure(subject: str, stimuli: str, times: int) -> dict[str, float]:
     }
 
 
-def main(arguments: list[str]) -> None:
-    if arguments[:1] == ["one"]:
-        print(json.dumps(measure(arguments[1], arguments[2], int(arguments[3]))))
+def main() -> None:
+    asks = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asks.add_argument("what", nargs="?", default="reading", choices=("reading", "saes"))
+    asks.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    given = asks.parse_args()
+    if given.one:
+        subject, stimuli, times = given.one
+        print(json.dumps(measure(subject, stimuli, int(times))))
         return
     import pandas as pd
 
-    if arguments[:1] in (["gguf"], ["saes"]):
-        rows = memory_loading.gguf(*arguments[1:]) if arguments[0] == "gguf" else memory_loading.saes()
-        print(pd.DataFrame(rows).to_string(index=False))
+    if given.what == "saes":
+        print(pd.DataFrame(memory_loading.saes()).to_string(index=False))
         return
     rows = []
     for name, (subject, stimuli) in CASES.items():
         for times in SIZES:
-            command = [sys.executable, "-m", "benchmarks.memory", "one", subject, stimuli, str(times)]
+            command = [sys.executable, "-m", "benchmarks.memory", "--one", subject, stimuli, str(times)]
             # the peak of a child starts at its parent's, so the parent loads nothing heavy
             done = subprocess.run(
                 command, check=True, capture_output=True, text=True, env=dict(os.environ), cwd=Path(__file__).parents[1]
@@ -152,4 +157,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

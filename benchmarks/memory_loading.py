@@ -1,9 +1,7 @@
-"""Peak memory of loading a dequantised model, and of find_features over many SAEs.
+"""Peak memory of find_features over many SAEs.
 
-`python -m benchmarks.memory gguf` loads gemma-3-270m (its weight packages must be installed) for the first time, into a
-cache of its own, and a second time. `python -m benchmarks.memory saes` finds features with 26 SAEs of 16,384 latents x
-2,304 dimensions on a model that is as wide, and otherwise thin: with all of them in memory, with two, and with one. The
-SAEs' files are hard links to one.
+`python -m benchmarks.memory saes` finds features with 26 SAEs of 16,384 latents x 2,304 dimensions on a model that is as wide,
+and otherwise thin: with all of them in memory, with two, and with one. The SAEs' files are hard links to one.
 
 Every figure is that of a process of its own (resource.getrusage), less what it had after the imports.
 """
@@ -29,28 +27,6 @@ WORDS = 12
 def peak() -> float:
     """Peak resident memory of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def load_named(name: str) -> dict[str, Any]:
-    """Peak and time of loading a model by name."""
-    import sae_lens  # noqa: F401
-    import torch  # noqa: F401
-    import transformer_lens  # noqa: F401
-    import transformers  # noqa: F401
-
-    import emotion_interp as ei
-
-    before, began, cpu = peak(), time.perf_counter(), time.process_time()
-    subject = ei.load_subject(name)
-    weights = sum(p.numel() * 4 for p in subject.model.parameters()) / 2**20
-    return {
-        "imports MB": round(before),
-        "float32 weights MB": round(weights),
-        "peak above imports MB": round(peak() - before),
-        "ratio": round((peak() - before) / weights, 2),
-        "seconds": round(time.perf_counter() - began, 1),
-        "processor seconds": round(time.process_time() - cpu, 1),
-    }
 
 
 def make_folders(root: Path) -> None:
@@ -141,12 +117,6 @@ def child(*arguments: str, **variables: str) -> dict[str, Any]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def gguf(name: str = "gemma-3-270m") -> list[dict[str, Any]]:
-    """First and second load of a model of 4-bit weights."""
-    with tempfile.TemporaryDirectory() as cache:
-        return [{"load": n, **child("load", name, EMOTION_INTERP_CACHE=cache)} for n in ("first", "second")]
-
-
 def saes(residents: tuple[int, ...] = (1, 2, LAYERS)) -> list[dict[str, Any]]:
     """find_features with so many SAEs in memory."""
     with tempfile.TemporaryDirectory() as root:
@@ -157,8 +127,6 @@ def saes(residents: tuple[int, ...] = (1, 2, LAYERS)) -> list[dict[str, Any]]:
 
 def main(arguments: list[str]) -> None:
     match arguments:
-        case ["load", name]:
-            print(json.dumps(load_named(name)))
         case ["make", root]:
             make_folders(Path(root))
         case ["find", root, resident]:

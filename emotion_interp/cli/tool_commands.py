@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,6 +62,12 @@ def norms_show(
     show_frame(norms.lookup(words) if words else norms.table.head(20), f"{norms.name}: {norms.citation}", as_json)
 
 
+def _near(path: Path) -> str:
+    """A path as it is typed here: below this folder, without this folder's name."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 @app.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")] = False) -> None:
     """Models that load by a short name, also offline, and models with the SAE releases of SAELens that can be read.
@@ -69,9 +76,11 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")
     """
     import pandas as pd
 
+    from emotion_interp.bank.shipped import shipped_folder
     from emotion_interp.cli.progress import show_frame
     from emotion_interp.subjects.named import named_models
     from emotion_interp.subjects.sae_releases import release_names, release_of
+    from emotion_interp.subjects.sae_sizes import folder_sizes
 
     rows: list[dict[str, str | int]] = [
         {
@@ -85,8 +94,18 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="JSON records.")
     ]
     for model in named_models().to_dict("records"):
         weights = model["weights"] if model["weights"] != "missing" else model["install"]
+        folder = shipped_folder(model["name"])
+        shipped = folder / "saes" if folder is not None and (folder / "saes").is_dir() else None
+        sizes = [] if shipped is None else folder_sizes(shipped)
         rows.append(
-            {"model": model["name"], "release": "(no SAEs)", "saes": 0, "reads": "", "widths": "", "weights": weights}
+            {
+                "model": model["name"],
+                "release": "(no SAEs)" if shipped is None else _near(shipped),
+                "saes": len(sizes),
+                "reads": ", ".join(sorted({size.kind for size in sizes})),
+                "widths": ", ".join(f"{n // 1024}k" for n in sorted({size.d_sae for size in sizes})),
+                "weights": weights,
+            }
         )
     for release in map(release_of, release_names()):
         sites = {entry.site for entry in release.entries if entry.site is not None}

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from emotion_interp.core.errors import EmotionInterpError, FileFormatError
 from emotion_interp.core.files import atomic_folder, read_json, sha256_file, write_json
-from emotion_interp.subjects.lean import give_back, lean_tokenizer
+from emotion_interp.subjects.lean import ends, give_back, lean_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
 
 CACHE_VARIABLE = "EMOTION_INTERP_CACHE"
 RECORD = "gguf.json"
 _MAGIC = b"GGUF"
-_BLOCK = 8 * 2**20
+_BLOCK = 2**20
 """Quantised bytes that are dequantised at a time."""
 _GUARD = threading.Lock()
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
@@ -115,70 +122,87 @@ def _place(digest: str, cache: str | Path | None) -> Path:
     return Path(cache or cache_folder()) / "gguf" / digest[:16]
 
 
+class _Fresh(np.ndarray):
+    """Values just made, that nobody else holds: the copy that transformers takes of every tensor is these themselves."""
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func is np.copy and not kwargs and len(args) == 1 and self.flags.c_contiguous and self.flags.writeable:
+            return self.view(np.ndarray)
+        return super().__array_function__(func, types, args, kwargs)
+
+
+def _let_go(data: np.ndarray) -> None:
+    """Give the pages of a mapped file back that were read."""
+    base: Any = data
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
 @contextmanager
-def _by_rows() -> Iterator[None]:
-    """Inside, a tensor is dequantised some rows at a time: whole, it takes temporaries of several times its size."""
+def _sparingly() -> Iterator[None]:
+    """Inside, a tensor is dequantised some rows at a time, once, and what was read of the file is let go of.
+
+    Whole, a tensor takes temporaries of several times its size, and then a copy; the fields of a file with a large
+    vocabulary take as much as a small model, and have been read when the first tensor is asked for.
+    """
     import gguf
 
-    whole = gguf.dequantize
+    whole, reader = gguf.dequantize, gguf.GGUFReader
+    opened: list[Any] = []
+
+    class Noted(reader):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            opened.clear()
+            give_back()
+            super().__init__(*args, **kwargs)
+            opened.append(self)
 
     def dequantize(data: np.ndarray, qtype: Any) -> np.ndarray:
+        if opened:
+            opened.pop().fields.clear()
+            give_back()
         if data.ndim != 2 or data.nbytes <= _BLOCK:
-            return whole(data, qtype)
+            small = whole(data, qtype)
+            _let_go(data)
+            return small
         step = max(1, _BLOCK // max(1, data.nbytes // len(data)))
         first = whole(data[:step], qtype)
         rows = np.empty((len(data), first.shape[1]), dtype=first.dtype)
         rows[:step] = first
         for start in range(step, len(data), step):
             rows[start : start + step] = whole(data[start : start + step], qtype)
-        return rows
+            _let_go(data)
+        return rows.view(_Fresh)
 
     with _GUARD:
-        gguf.dequantize = dequantize
+        gguf.dequantize, gguf.GGUFReader = dequantize, Noted
         try:
             yield
         finally:
-            gguf.dequantize = whole
+            gguf.dequantize, gguf.GGUFReader = whole, reader
 
 
 def _convert(path: Path, digest: str, folder: Path) -> None:
-    import torch
     from safetensors.torch import save_file
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tokenizer: Any = lean_tokenizer(AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name))
-            with _by_rows():
-                model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
-    # the readers below raise whatever a damaged file leads them to
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise FileFormatError(
-            f"{path} cannot be read as a GGUF model ({first}). It must be whole, and of an architecture that transformers dequantises."
-        ) from error
-    settings = model.config.to_dict()
-    for name in ("quantization_config", "_name_or_path"):
-        settings.pop(name, None)
-    config = type(model.config).from_dict({**settings, "architectures": [type(model).__name__], "dtype": "float32"})
-    # tied weights are one tensor under two names, and safetensors keeps each once
-    tensors: dict[str, torch.Tensor] = {}
-    pointers: set[int] = set()
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() not in pointers or tensor.numel() == 0:
-            pointers.add(tensor.data_ptr())
-            tensors[name] = tensor.contiguous()
-    if unfilled := [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]:
-        raise FileFormatError(f"{path} gives values that are not finite in {unfilled[0]}; the file is damaged.")
     with atomic_folder(folder) as temporary:
+        # first, and gone before the weights come: of a large vocabulary it is as large as a small model
+        _read(path, lambda: _keep_tokenizer(path, temporary))
+        give_back()
+        model = _read(path, lambda: _model(path))
+        tensors = _each_once(model.state_dict())
+        if unfilled := [name for name, tensor in tensors.items() if not all(map(math.isfinite, ends(tensor)))]:
+            raise FileFormatError(f"{path} gives values that are not finite in {unfilled[0]}; the file is damaged.")
         save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
-        config.save_pretrained(temporary)
+        settings = model.config.to_dict()
+        for name in ("quantization_config", "_name_or_path"):
+            settings.pop(name, None)
+        settings |= {"architectures": [type(model).__name__], "dtype": "float32"}
+        type(model.config).from_dict(settings).save_pretrained(temporary)
         if model.can_generate():
             model.generation_config.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
         record = {
             "gguf": path.name,
             "gguf_sha256": digest,
@@ -187,3 +211,45 @@ def _convert(path: Path, digest: str, folder: Path) -> None:
             "versions": {name: version(name) for name in ("gguf", "transformers")},
         }
         write_json(temporary / RECORD, record)
+
+
+def _read(path: Path, reading: Callable[[], T]) -> T:
+    """What a reader of transformers makes of the file; whatever a damaged one leads it to is one line."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return reading()
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FileFormatError(
+            f"{path} cannot be read as a GGUF model ({first}). It must be whole, and of an architecture that transformers dequantises."
+        ) from error
+
+
+def _keep_tokenizer(path: Path, folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = lean_tokenizer(AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name))
+    tokenizer.save_pretrained(folder)
+
+
+def _model(path: Path) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with _sparingly():
+        return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+
+
+def _each_once(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tied weights are one tensor under two names, and safetensors keeps each once."""
+    tensors: dict[str, torch.Tensor] = {}
+    pointers: set[int] = set()
+    for name, tensor in state.items():
+        if tensor.data_ptr() not in pointers or tensor.numel() == 0:
+            pointers.add(tensor.data_ptr())
+            tensors[name] = tensor.contiguous()
+    return tensors

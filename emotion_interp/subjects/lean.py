@@ -1,4 +1,4 @@
-"""What loading a model leaves behind in memory, given back: tables that nobody reads again, and freed pages."""
+"""Loading without more memory than the weights take: tables that nobody reads again and freed pages are given back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import ctypes
 import gc
 import sys
 from contextlib import suppress
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -32,3 +35,11 @@ def give_back() -> None:
         # another C library than glibc has no such function
         with suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def ends(tensor: torch.Tensor) -> tuple[float, float]:
+    """Smallest and largest value, NaN where there is one; unlike isfinite() it makes no tensor of the same size."""
+    if not tensor.numel():
+        return 0.0, 0.0
+    low, high = tensor.detach().aminmax()
+    return float(low), float(high)

@@ -16,6 +16,7 @@ from emotion_interp.core.errors import (
 )
 from emotion_interp.core.scopes import lock_of, surely
 from emotion_interp.core.types import Site
+from emotion_interp.subjects.lean import ends
 from emotion_interp.subjects.plan import no_gradients
 from emotion_interp.subjects.sae_identity import encoder_signature_of, signature_of
 from emotion_interp.subjects.sae_kinds import is_inference_sae, is_training_sae, sliced_as
@@ -117,7 +118,7 @@ class SaeReader:
                 "Fold it with sae.fold_activation_whitening(...) before saving."
             )
         for name, tensor in sae.state_dict().items():
-            if not all(math.isfinite(end) for end in _ends(tensor)):
+            if not all(math.isfinite(end) for end in ends(tensor)):
                 raise NotFiniteError(f"the SAE at {site} has NaN or infinite values in {name}; its file is damaged.")
         for name, part in (("W_enc", "encoder"), ("W_dec", "decoder")):
             weights = getattr(sae, name, None)
@@ -128,7 +129,7 @@ class SaeReader:
                     f"the SAE at {site} has a {part} of {tuple(weights.shape)}, but its configuration says {wanted[0]} latents of "
                     f"{wanted[1]} dimensions; its files do not belong together."
                 )
-            if weights is not None and not any(_ends(weights)):
+            if weights is not None and not any(ends(weights)):
                 raise EmotionInterpError(
                     f"the {part} of the SAE at {site} is all zeros: it reads nothing of its input. Its file was written "
                     "wrongly; load or train it again."
@@ -278,14 +279,6 @@ def _forget(sae: Any, shape: tuple[int, int | None]) -> None:
     for name in ("ln_mu", "ln_std", "x_norm_coeff"):
         if hasattr(sae, name):
             delattr(sae, name)
-
-
-def _ends(tensor: torch.Tensor) -> tuple[float, float]:
-    """Smallest and largest value, NaN where there is one; unlike isfinite() it makes no tensor of the same size."""
-    if not tensor.numel():
-        return 0.0, 0.0
-    low, high = tensor.detach().aminmax()
-    return float(low), float(high)
 
 
 def _refuse_architecture(name: str) -> None:

@@ -75,7 +75,7 @@ def sae_sizes(saes: str | Path | None, model: Architecture, layers: Iterable[int
     """
     if saes is None:
         return []
-    found = _of_folder(Path(saes)) if Path(saes).is_dir() else _of_release(checked_release(str(saes)), model)
+    found = folder_sizes(Path(saes)) if Path(saes).is_dir() else _of_release(checked_release(str(saes)), model)
     if layers is not None:
         missing = sorted(set(layers) - {size.layer for size in found})
         if missing:
@@ -84,7 +84,8 @@ def sae_sizes(saes: str | Path | None, model: Architecture, layers: Iterable[int
     return sorted(found, key=lambda size: size.layer)
 
 
-def _of_folder(root: Path) -> list[SaeSize]:
+def folder_sizes(root: Path) -> list[SaeSize]:
+    """Where each SAE of a folder reads, and its shape."""
     sizes = []
     for place in sae_places(root):
         # another layout says its shape in its weights alone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -184,6 +185,11 @@ def test_norms_fetch_without_network_says_where_to_put_the_file(shell, refused, 
 def test_models_begins_with_the_bundled_subject_and_lists_releases(shell):
     rows = shell("models", "--json").records
     assert rows[0]["model"] == "bundled"
+    gemma = next(row for row in rows if row["model"] == "gemma-3-270m")
+    assert (gemma["saes"], gemma["reads"], gemma["widths"]) == (4, "resid_post", "4k")
+    assert sorted(path.name for path in Path(gemma["release"]).glob("layer_*")) == sorted(
+        f"layer_{n}" for n in (5, 9, 12, 15)
+    )
     jb = {"model": "gpt2", "release": "gpt2-small-res-jb", "saes": 13, "reads": "resid_post, resid_pre", "widths": ""}
     assert jb | {"weights": "hub"} in rows
 
