@@ -60,7 +60,13 @@ def main() -> None:
             row |= {"RSA rho": fit.rsa.rho, "RSA p": fit.rsa.p}
             row |= {"read-out V": fit.readout.valence_r, "read-out A": fit.readout.arousal_r}
             rows.append(row)
-    write(given.write, _HEAD, f"Bank of {bank.manifest['subject']}.", markdown(pd.DataFrame(rows), 3), "\n".join(notes))
+    write(
+        given.write,
+        _HEAD,
+        f"Bank of {bank.manifest['subject']}.",
+        markdown(pd.DataFrame(rows), {"valence: p": 4, "arousal: p": 4, "RSA p": 4}),
+        "\n".join(notes),
+    )
 
 
 if __name__ == "__main__":

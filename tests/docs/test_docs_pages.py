@@ -55,6 +55,51 @@ def test_every_page_of_results_is_on_its_index():
     assert pages == set(re.findall(r"\(([\w.-]+\.md)\)", index))
 
 
+def commands(text: str) -> list[tuple[str, str]]:
+    """Every benchmark that a page runs: its name, and what stands behind it."""
+    return [(name, " ".join(rest.split())) for name, rest in re.findall(r"`python -m benchmarks\.(\w+)([^`]*)`", text)]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if commands(p.read_text(encoding="utf-8"))], ids=name_of)
+def test_the_options_of_a_benchmark_on_a_page_are_its_own(page):
+    for name, rest in commands(page.read_text(encoding="utf-8")):
+        source = (ROOT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")
+        assert [option for option in re.findall(r"--[a-z][\w-]*", rest) if f'"{option}"' not in source] == [], name
+
+
+def test_the_command_on_a_page_of_results_names_the_model_that_its_figures_are_of():
+    bare = {}
+    for page in (ROOT / "docs" / "results").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        if page.stem in ("index", "summary") or not re.search(r"gemma-3-270m|smollm2", page.stem + text[:1500]):
+            continue
+        for name, rest in commands(text[:1500])[:1]:
+            source = (ROOT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")
+            # what has a choice of models, and no other way to name one
+            if re.search(r'"--model"(?!, action="append")', source) and not re.search(r"--(model|bank)\b", rest):
+                bare[page.name] = name
+    assert not bare
+
+
+def test_the_command_of_a_benchmark_is_written_without_places():
+    from benchmarks.tables import command
+
+    given = [
+        "/home/me/benchmarks/one.py",
+        "--model",
+        "gemma",
+        "--saes",
+        "/data/saes",
+        "--out",
+        "runs/a",
+        "--write=page.md",
+    ]
+    given += ["--layers", "5,9", "--made", "tiny=/data/tiny", "--cache", "/data/kept", "--chat", "--name", "two words"]
+    told = "python -m benchmarks.one --model gemma --saes SAES --layers 5,9 --made tiny=MADE --chat --name 'two words'"
+    assert command(given) == told
+    assert command(given[:1]) == "python -m benchmarks.one"
+
+
 def told(path: Path) -> list[str]:
     """What a page, or the docstrings of a module, say outside of code and examples."""
     text = path.read_text(encoding="utf-8")
