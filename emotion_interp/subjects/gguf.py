@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -125,18 +125,30 @@ def _place(digest: str, cache: str | Path | None) -> Path:
 class _Fresh(np.ndarray):
     """Values just made, that nobody else holds: the copy that transformers takes of every tensor is these themselves."""
 
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if func is np.copy and not kwargs and len(args) == 1 and self.flags.c_contiguous and self.flags.writeable:
+    def __array_function__(
+        self,
+        func: Callable[..., object],
+        types: Iterable[type],
+        args: Iterable[object],
+        kwargs: Mapping[str, object],
+    ) -> object:
+        if (
+            func is np.copy
+            and not kwargs
+            and len(tuple(args)) == 1
+            and self.flags.c_contiguous
+            and self.flags.writeable
+        ):
             return self.view(np.ndarray)
         return super().__array_function__(func, types, args, kwargs)
 
 
 def _let_go(data: np.ndarray) -> None:
     """Give the pages of a mapped file back that were read."""
-    base: Any = data
-    while base is not None and not isinstance(base, mmap.mmap):
-        base = getattr(base, "base", None)
-    if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+    base: object = data
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)
 
 
@@ -150,16 +162,16 @@ def _sparingly() -> Iterator[None]:
     import gguf
 
     whole, reader = gguf.dequantize, gguf.GGUFReader
-    opened: list[Any] = []
+    opened: list[gguf.GGUFReader] = []
 
     class Noted(reader):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
+        def __init__(self, path: str | Path) -> None:
             opened.clear()
             give_back()
-            super().__init__(*args, **kwargs)
+            super().__init__(path)
             opened.append(self)
 
-    def dequantize(data: np.ndarray, qtype: Any) -> np.ndarray:
+    def dequantize(data: np.ndarray, qtype: gguf.GGMLQuantizationType) -> np.ndarray:
         if opened:
             opened.pop().fields.clear()
             give_back()
@@ -232,8 +244,7 @@ def _read(path: Path, reading: Callable[[], T]) -> T:
 def _keep_tokenizer(path: Path, folder: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer: Any = lean_tokenizer(AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name))
-    tokenizer.save_pretrained(folder)
+    lean_tokenizer(AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)).save_pretrained(folder)
 
 
 def _model(path: Path) -> Any:
