@@ -98,12 +98,13 @@ def _child(*arguments: str, cache: str) -> Any:
     command = [sys.executable, "-m", "benchmarks.gguf", *arguments]
     done = subprocess.run(
         command,
-        check=True,
         capture_output=True,
         text=True,
         env=os.environ | {"EMOTION_INTERP_CACHE": cache},
         cwd=Path(__file__).parents[1],
     )
+    if done.returncode:
+        raise SystemExit((done.stderr.strip().splitlines() or [f"{command} failed"])[-1])
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
