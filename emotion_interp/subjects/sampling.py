@@ -99,9 +99,12 @@ def sample(
     """Draw one token per row by inverting the cumulative distribution at the row's own uniform number: [row]."""
     import torch
 
-    scaled, order = logits.float() / temperature, None
+    scaled, order = logits.float(), None
     if top_k is not None or top_p is not None:
         scaled, order = torch.topk(scaled, min(top_k or scaled.shape[-1], scaled.shape[-1]), dim=-1)
+    if temperature != 1.0:
+        # after the choice, which it does not change: a division of the whole vocabulary costs as much as a block
+        scaled = scaled / temperature
     weights = (scaled - scaled.amax(-1, keepdim=True)).exp()
     if top_p is not None:
         exact = weights.double()
