@@ -23,3 +23,16 @@ def shipped_saes(model: str | None) -> Path | None:
     """The folder of the SAEs that this repository keeps for a model, by its plain name."""
     folder = SHIPPED / str(model) / "saes"
     return folder if model == Path(str(model)).name and folder.is_dir() else None
+
+
+def by_language(text: str) -> dict[str, str]:
+    """Norms of several languages from one option: language -> name.
+
+    Raises:
+        ArgumentTypeError: a part is not language=name, or a language stands twice.
+    """
+    parts = [part.partition("=") for part in text.split(",")]
+    found = {code: name for code, _, name in parts}
+    if len(found) < len(parts) or not all(code and name for code, name in found.items()):
+        raise argparse.ArgumentTypeError(f"one norms for each language, such as en=warriner,zh=cvaw3, not {text!r}")
+    return found

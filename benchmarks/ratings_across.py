@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 import emotion_interp as ei
-from benchmarks.given import shipped_saes
+from benchmarks.given import by_language, shipped_saes
 from benchmarks.tables import markdown, write
 from emotion_interp.core import EmotionInterpError
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--saes")
     parser.add_argument("--bank", type=Path, help="default: the shipped one")
-    parser.add_argument("--norms", default="en=warriner,zh=labmt-zh")
+    parser.add_argument("--norms", type=by_language, default="en=warriner,zh=labmt-zh")
     parser.add_argument("--layers")
     parser.add_argument("--words", type=int, default=4000, help="of each norms; 0: all")
     parser.add_argument("--folds", type=int, default=10)
@@ -42,14 +42,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/ratings_across"))
     parser.add_argument("--write", type=Path, default=Path("docs/results/ratings_across.md"))
     given = parser.parse_args()
-    names = dict(part.split("=", 1) for part in given.norms.split(","))
+    names: dict[str, str] = given.norms
     frames, predictions = computed(given, names)
     lines = [markdown(within(frames), 3)]
     if len(names) > 1:
         lines += ["## Across languages, valence and arousal", markdown(across(frames), 3)]
     for first, second in itertools.combinations(names, 2):
         lines += [f"## The paper's pattern: {first} and {second}", pattern(predictions, {first, second})]
-    write(given.write, _HEAD, f"Model {given.model or 'bundled'}; norms {given.norms}.", *lines)
+    told = ",".join(f"{code}={name}" for code, name in names.items())
+    write(given.write, _HEAD, f"Model {given.model or 'bundled'}; norms {told}.", *lines)
 
 
 def computed(given: Any, names: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:

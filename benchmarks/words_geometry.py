@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 import emotion_interp as ei
+from benchmarks.given import by_language
 from benchmarks.tables import markdown, write
 from emotion_interp.core import EmotionInterpError
 
@@ -28,14 +29,14 @@ has already stands in the ratings' rows "static"."""
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bank", type=Path, required=True)
-    parser.add_argument("--norms", default="en=warriner,zh=cvaw3,es=hinojosa2016")
+    parser.add_argument("--norms", type=by_language, default="en=warriner,zh=cvaw3,es=hinojosa2016")
     parser.add_argument("--permutations", type=int, default=5000)
     parser.add_argument("--write", type=Path, default=Path("docs/results/words_geometry.md"))
     given = parser.parse_args()
     bank = ei.FeatureBank.load(given.bank)
+    norms = {language: ei.load_norms(name) for language, name in given.norms.items()}
     rows, notes = [], []
-    for part in given.norms.split(","):
-        language, name = part.split("=", 1)
+    for language, name in given.norms.items():
         spaces = [
             ei.emotion_space(bank, layer=layer, kind=kind, language=language)
             for layer in bank.layers
@@ -43,7 +44,7 @@ def main() -> None:
         ]
         labels = bank.manifest["labels"][language]
         try:
-            fits = ei.align_layers(spaces, ei.load_norms(name), n_permutations=given.permutations, labels=labels)
+            fits = ei.align_layers(spaces, norms[language], n_permutations=given.permutations, labels=labels)
         except EmotionInterpError as error:
             notes.append(f"{language}, {name}: {error}")
             continue
