@@ -156,8 +156,8 @@ def _let_go(data: np.ndarray) -> None:
 def _sparingly() -> Iterator[None]:
     """Inside, a tensor is dequantised some rows at a time, once, and what was read of the file is let go of.
 
-    Whole, a tensor takes temporaries of several times its size, and then a copy; the fields of a file with a large
-    vocabulary take as much as a small model, and have been read when the first tensor is asked for.
+    Whole, a tensor takes temporaries of several times its size, and then a copy; a large vocabulary takes as much as a
+    small model, and has been read when the first tensor is asked for.
     """
     import gguf
 
@@ -173,7 +173,9 @@ def _sparingly() -> Iterator[None]:
 
     def dequantize(data: np.ndarray, qtype: gguf.GGMLQuantizationType) -> np.ndarray:
         if opened:
-            opened.pop().fields.clear()
+            fields = opened.pop().fields
+            for name in [name for name in fields if name.startswith("tokenizer.")]:
+                del fields[name]
             give_back()
         if data.ndim != 2 or data.nbytes <= _BLOCK:
             small = whole(data, qtype)
