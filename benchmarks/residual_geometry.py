@@ -42,7 +42,9 @@ topics 64-71, strength by whole held-out topics, applied to topics 72-79); the r
 valence and arousal. A claim from these tables reads: *beyond what these predict linearly*. |r|: of the best of ten principal
 components, with a 95% interval over emotions; p: residuals permuted within topics and the ridge fitted anew, largest value over
 components and layers of the same kind, (b + 1) / (m + 1). removed: share of the variance between emotions that is gone, raw / each
-coordinate standardised. RSA given it: partial RSA of what is left given the predictor's own space of the same stories."""
+coordinate standardised. RSA given it: partial RSA of what is left given the predictor's own space of the same stories. weights
+"random": the same architecture with random weights, which holds the words and nothing learnt: what is claimed of the model's own
+weights has to stand above it."""
 
 
 def chosen_stories(folder: Path, each: int, emotions: int | None, norms: Any) -> tuple[list[str], list[str], list[int]]:

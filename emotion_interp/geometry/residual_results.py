@@ -82,7 +82,8 @@ class ResidualFit:
 class ResidualGeometry(Result):
     """Emotion spaces of test stories beside what is left of them beyond what some predictors predict linearly.
 
-    Claims read "beyond what these predict linearly": a predictor that reads the text in another way may predict more.
+    Claims read "beyond what these predict linearly": a predictor that reads the text in another way may predict more, and
+    random weights may leave as much of valence (`random_weights=True` puts them beside).
     """
 
     fits: tuple[ResidualFit, ...]

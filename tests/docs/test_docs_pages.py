@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.test_house_names import check_call, resolves
+from tests.house.test_house_names import check_call, check_python, resolves
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(p for p in (ROOT / "docs").rglob("*.md") if "contributing" not in p.parts)
@@ -32,6 +32,12 @@ def test_the_code_on_a_page_runs_in_order(page, tmp_path, monkeypatch):
         program = compile(code, page.name, "exec")
         if not code.startswith(NEEDS):
             exec(program, space)
+
+
+@pytest.mark.parametrize("page", [p for p in WRITTEN if blocks(p, "python")], ids=name_of)
+def test_every_call_on_a_page_takes_the_arguments_that_are_written(page):
+    for code in blocks(page, "python"):
+        check_python(code)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import typing
 from pathlib import Path
@@ -109,6 +110,30 @@ def shell_words() -> dict[str, set[str]]:
     # `features joy` is `features find joy`
     found["features"] |= found["features find"]
     return found
+
+
+def check_python(block: str) -> None:
+    """Every call of ei.something takes the arguments that are written, in one of its forms (with a setting, or without)."""
+    for node in ast.walk(ast.parse(block)):
+        if not isinstance(node, ast.Call) or not re.fullmatch(r"ei(\.\w+)+", ast.unparse(node.func)):
+            continue
+        function: object = ei
+        for part in ast.unparse(node.func).split(".")[1:]:
+            function = getattr(function, part)
+        assert callable(function)
+        if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
+            continue
+        given = {k.arg: None for k in node.keywords if k.arg is not None}
+        forms = [inspect.signature(form) for form in (function, getattr(function, "simple", None)) if form is not None]
+        assert any(_takes(form, len(node.args), given) for form in forms), ast.unparse(node)
+
+
+def _takes(form: inspect.Signature, n_positional: int, named: dict[str, None]) -> bool:
+    try:
+        form.bind(*[None] * n_positional, **named)
+    except TypeError:
+        return False
+    return True
 
 
 def check_call(line: str) -> None:

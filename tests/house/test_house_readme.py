@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 import emotion_interp as ei
+from tests.house.test_house_names import check_python
 
 README = Path(ei.__file__).parents[1] / "README.md"
 if not README.is_file():
@@ -38,12 +37,4 @@ def test_only_blocks_that_say_so_need_something_else():
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_call_is_there_and_takes_these_arguments(block):
-    for node in ast.walk(ast.parse(block)):
-        if not isinstance(node, ast.Call) or not re.fullmatch(r"ei(\.\w+)+", ast.unparse(node.func)):
-            continue
-        function: object = ei
-        for part in ast.unparse(node.func).split(".")[1:]:
-            function = getattr(function, part)
-        assert callable(function)
-        given = {k.arg: None for k in node.keywords if k.arg is not None}
-        inspect.signature(function).bind(*[None] * len(node.args), **given)
+    check_python(block)
