@@ -29,7 +29,7 @@ T = TypeVar("T")
 CACHE_VARIABLE = "EMOTION_INTERP_CACHE"
 RECORD = "gguf.json"
 _MAGIC = b"GGUF"
-_BLOCK = 2**20
+_BLOCK = 2**18
 """Quantised bytes that are dequantised at a time."""
 _GUARD = threading.Lock()
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
