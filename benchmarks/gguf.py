@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.memory_loading import child, peak
 from benchmarks.tables import markdown, write
 
 TEXTS = ("The word is joy, and the train arrived late.", "La palabra es alegría.", "這個詞是快樂。")
@@ -29,11 +26,6 @@ _HEAD = """# Loading 4-bit weights
 loads what the first kept; "transformers" reads the kept folder with transformers alone, model and tokenizer, and leaves the weights in the mapped file. Peak: resident memory above
 what the process had after the imports, over the size of the float32 weights. Difference: the largest of the logits of three texts
 (English, Spanish, Chinese) from those of the model that transformers itself dequantises, over the largest logit."""
-
-
-def peak() -> float:
-    """Peak resident memory of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def load(name: str) -> dict[str, Any]:
@@ -94,27 +86,22 @@ def difference(name: str) -> float:
     return worst / largest
 
 
-def _child(*arguments: str, cache: str) -> Any:
-    command = [sys.executable, "-m", "benchmarks.gguf", *arguments]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"EMOTION_INTERP_CACHE": cache},
-        cwd=Path(__file__).parents[1],
-    )
-    if done.returncode:
-        raise SystemExit((done.stderr.strip().splitlines() or [f"{command} failed"])[-1])
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
 def rows(name: str) -> tuple[list[dict[str, Any]], float]:
     """The three loads of one model, and the difference of its logits."""
     with tempfile.TemporaryDirectory() as cache:
-        found = [{"model": name, "load": n, **_child("--one", name, cache=cache)} for n in ("first", "second")]
+        found = [
+            {"model": name, "load": n, **child("benchmarks.gguf", "--one", name, EMOTION_INTERP_CACHE=cache)}
+            for n in ("first", "second")
+        ]
         kept = next((Path(cache) / "gguf").iterdir())
-        found.append({"model": name, "load": "transformers", **_child("--plain", str(kept), cache=cache)})
-        return found, _child("--logits", name, cache=cache)
+        found.append(
+            {
+                "model": name,
+                "load": "transformers",
+                **child("benchmarks.gguf", "--plain", str(kept), EMOTION_INTERP_CACHE=cache),
+            }
+        )
+        return found, child("benchmarks.gguf", "--logits", name, EMOTION_INTERP_CACHE=cache)
 
 
 def main() -> None:

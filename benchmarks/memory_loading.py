@@ -108,12 +108,14 @@ def find(root: str, resident: int) -> dict[str, Any]:
     }
 
 
-def child(*arguments: str, **variables: str) -> dict[str, Any]:
-    """What a process of this module prints."""
-    command = [sys.executable, "-m", "benchmarks.memory_loading", *arguments]
+def child(module: str, *arguments: str, **variables: str) -> Any:
+    """What a process of a module prints; where it fails, its last line ends this one."""
+    command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(
-        command, check=True, capture_output=True, text=True, env=os.environ | variables, cwd=Path(__file__).parents[1]
+        command, capture_output=True, text=True, env=os.environ | variables, cwd=Path(__file__).parents[1]
     )
+    if done.returncode:
+        raise SystemExit((done.stderr.strip().splitlines() or [f"{command} failed"])[-1])
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -122,7 +124,7 @@ def saes(residents: tuple[int, ...] = (1, 2, LAYERS)) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as root:
         make = [sys.executable, "-m", "benchmarks.memory_loading", "make", root]
         subprocess.run(make, check=True, capture_output=True, cwd=Path(__file__).parents[1])
-        return [child("find", root, str(n)) for n in residents]
+        return [child("benchmarks.memory_loading", "find", root, str(n)) for n in residents]
 
 
 def main(arguments: list[str]) -> None:

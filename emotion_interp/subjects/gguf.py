@@ -171,6 +171,11 @@ def _sparingly() -> Iterator[None]:
             super().__init__(path)
             opened.append(self)
 
+    def piece(data: np.ndarray, qtype: gguf.GGMLQuantizationType) -> np.ndarray:
+        values = whole(data, qtype)
+        _let_go(data)
+        return values
+
     def dequantize(data: np.ndarray, qtype: gguf.GGMLQuantizationType) -> np.ndarray:
         if opened:
             fields = opened.pop().fields
@@ -178,16 +183,13 @@ def _sparingly() -> Iterator[None]:
                 del fields[name]
             give_back()
         if data.ndim != 2 or data.nbytes <= _BLOCK:
-            small = whole(data, qtype)
-            _let_go(data)
-            return small
+            return piece(data, qtype)
         step = max(1, _BLOCK // max(1, data.nbytes // len(data)))
-        first = whole(data[:step], qtype)
+        first = piece(data[:step], qtype)
         rows = np.empty((len(data), first.shape[1]), dtype=first.dtype)
         rows[:step] = first
         for start in range(step, len(data), step):
-            rows[start : start + step] = whole(data[start : start + step], qtype)
-            _let_go(data)
+            rows[start : start + step] = piece(data[start : start + step], qtype)
         return rows.view(_Fresh)
 
     with _GUARD:

@@ -103,7 +103,7 @@ def sample(
     if top_k is not None or top_p is not None:
         scaled, order = torch.topk(scaled, min(top_k or scaled.shape[-1], scaled.shape[-1]), dim=-1)
     if temperature != 1.0:
-        # after the choice, which it does not change: a division of the whole vocabulary costs as much as a block
+        # after the choice, which it does not change: the whole vocabulary need not be divided
         scaled = scaled / temperature
     weights = (scaled - scaled.amax(-1, keepdim=True)).exp()
     if top_p is not None:
